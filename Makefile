@@ -1,0 +1,61 @@
+# Everything that is installed goes into .venv; what it is made of comes from a package index and this tree alone.
+# `make` prints the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install lint style types test test-kill demo bench-sync lock clean
+
+##@ Getting started
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with the three distributions and the tools
+
+demo: $(STAMP) ## Show a first sync, a warm start and a repair, against a local hub
+	$(BIN)/python tests/support/demo.py
+
+##@ Checking
+
+test: $(STAMP) ## Run all tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
+	MODELCACHE_KILL_TRIALS=$(or $(TRIALS),2000) $(BIN)/python -m pytest tests/faults/test_kill.py --timeout 7200
+
+lint: $(STAMP) ## Check style, formatting, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+style: $(STAMP) ## Fix style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+##@ Measuring
+
+bench-sync: $(STAMP) ## Measure the sync against other clients; rewrites its part of docs/benchmarks.md
+	$(BIN)/python tests/bench/bench_sync.py --write docs/benchmarks.md
+
+##@ Keeping up
+
+lock: $(STAMP) ## Renew the pinned requirements
+	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--upgrade -o requirements/dev.txt requirements/dev.in
+
+clean: ## Remove what make made
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+
+$(STAMP): requirements/dev.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		-e init_sync -e operator -e inference
+	touch $(STAMP)

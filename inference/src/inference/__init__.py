@@ -1,0 +1,1 @@
+"""MultiTalk inference from a model cache volume."""

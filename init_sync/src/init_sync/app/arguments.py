@@ -1,0 +1,143 @@
+"""What the command line accepts, and the help that teaches it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from init_sync import __version__
+
+Command = Callable[[argparse.Namespace], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What carries out each command; takes the parsed arguments, returns the exit code."""
+
+    sync: Command
+    verify: Command
+    status: Command
+
+
+EPILOG = """\
+exit codes:
+  0  every model is complete
+  1  incomplete, and a retry may cure it: hub down, rate limited, stalled, wrong bytes three times, interrupted
+  2  incomplete, and no retry will: bad manifest, access refused, nothing of that name, volume too small
+"""
+
+SYNC_EXAMPLES = (
+    """\
+examples:
+  init-sync sync --spec examples/all-minilm.yaml --volume ./models
+  HF_TOKEN=hf_... init-sync sync --spec gated.yaml --volume /models --metrics-port 9464
+  init-sync sync --spec examples/multitalk.yaml --volume /models --verify deep
+
+environment:
+  HF_ENDPOINT  the hub or a mirror of it            HF_TOKEN, HF_TOKEN_PATH  for private and gated repositories
+  HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE  as usual
+
+"""
+    + EPILOG
+)
+
+
+def make_parser(run: Commands) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="init-sync",
+        description="Make a volume hold exactly the model files that a ModelCache manifest names, and prove it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"init-sync {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    sync = _add(commands, "sync", "fetch what is missing or damaged, verify it, and write receipts", run.sync)
+    sync.epilog = SYNC_EXAMPLES
+    _add_sync_options(sync)
+    verify = _add(commands, "verify", "check a volume against its receipts, without network", run.verify)
+    verify.add_argument("--deep", action="store_true", help="re-hash every file instead of trusting size and time")
+    status = _add(commands, "status", "show what is on a volume, without network", run.status)
+    status.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, command: Command
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--spec", required=True, metavar="FILE", help="ModelCache manifest, YAML or JSON")
+    parser.add_argument("--volume", required=True, metavar="DIR", help="root of the volume")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_sync_options(sync: argparse.ArgumentParser) -> None:
+    sync.add_argument(
+        "--verify",
+        choices=("fast", "deep"),
+        default="fast",
+        help="fast (default): trust files whose size and time are as receipted; deep: re-hash every file first",
+    )
+    sync.add_argument(
+        "--refresh", action="store_true", help="look up branches and tags again instead of keeping the pinned commits"
+    )
+    sync.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
+    sync.add_argument(
+        "--report", metavar="FILE", help="where to write the JSON report (default: the container's termination log)"
+    )
+    sync.add_argument(
+        "--metrics-port", type=_port, metavar="N", help="serve /metrics and /status while syncing; 0 picks a free port"
+    )
+    tuning = sync.add_argument_group("tuning")
+    tuning.add_argument(
+        "--connections", type=_positive_int, metavar="N", default=8, help="to the hub, at most (default: 8)"
+    )
+    tuning.add_argument(
+        "--stall-timeout",
+        type=_seconds,
+        metavar="S",
+        default=10.0,
+        help="make a silent connection anew after this long (default: 10)",
+    )
+    tuning.add_argument(
+        "--give-up-after",
+        type=_seconds,
+        metavar="S",
+        default=30.0,
+        help="end the run when nothing has come for this long (default: 30)",
+    )
+    tuning.add_argument(
+        "--lock-expiry",
+        type=_seconds,
+        metavar="S",
+        default=20.0,
+        help="take over from a syncing process on another node that has been silent for this long (default: 20)",
+    )
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{value} is not a port; use 0 to 65535")
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 64:
+        raise argparse.ArgumentTypeError(f"{value} is out of range; use 1 to 64")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{value:g} is out of range; use 0.1 to 86400 seconds")
+    return value

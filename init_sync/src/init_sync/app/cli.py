@@ -1,0 +1,172 @@
+"""The commands. Output for programs and logs goes to stdout, the one line that says what failed to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from init_sync.app.arguments import Commands, make_parser
+from init_sync.core.errors import ManifestError, SyncError
+from init_sync.core.reasons import Reason
+from init_sync.core.report import ModelReport, Report
+
+if TYPE_CHECKING:
+    from init_sync.app.progress import Progress
+    from init_sync.app.sync import Run, SyncOptions
+    from init_sync.app.tracker import Tracker
+
+
+def run(arguments: list[str]) -> int:
+    """Parse the arguments and do what they say; returns the exit code."""
+    options = make_parser(Commands(_sync, _verify, _status)).parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except BrokenPipeError:  # `init-sync status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SyncError as error:
+        return _refuse(error)
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from init_sync.app import logs
+
+    logs.set_up(options.log_format)
+    os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group, whoever syncs it
+    from init_sync.app.specfile import read_manifest
+    from init_sync.app.sync import Run
+    from init_sync.app.tracker import Tracker
+    from init_sync.volume.layout import Volume
+
+    try:
+        manifest = read_manifest(options.spec)
+    except ManifestError as error:
+        _write_report(Report("", (_invalid(error),)), options.report)
+        raise
+    tracker = Tracker(manifest)
+    work = _Work(options, tracker)
+    job = Run(manifest, Volume(options.volume), _sync_options(options), tracker, work.begin)
+    _handle_signals(job, tracker, options.report)
+    try:
+        job.execute()
+        return 0
+    except SyncError as error:
+        tracker.fail(error)
+        raise
+    finally:
+        work.end()
+        _write_report(tracker.report(), options.report)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from init_sync.app.specfile import read_manifest
+    from init_sync.app.table import findings_text, status_table
+    from init_sync.app.verify import verify
+    from init_sync.volume.layout import Volume
+
+    verification = verify(read_manifest(options.spec), Volume(options.volume), deep=options.deep)
+    print(status_table(verification.report))
+    if verification.report.complete:
+        return 0
+    print()
+    print(findings_text(verification.report, verification.findings))
+    return 1
+
+
+def _status(options: argparse.Namespace) -> int:
+    from init_sync.app.table import findings_text, status_table
+    from init_sync.app.verify import verify_volume
+
+    try:
+        report = verify_volume(options.spec, options.volume)
+    except ManifestError as error:
+        if options.json:
+            print(Report("", (_invalid(error),)).text())
+        raise
+    if options.json:
+        print(report.text())
+    else:
+        print(status_table(report))
+        if not report.complete:
+            print(f"\n{findings_text(report, {})}")
+    return 0 if report.complete else 1
+
+
+class _Work:
+    """What only a run with work to do needs: progress and the metrics port."""
+
+    def __init__(self, options: argparse.Namespace, tracker: Tracker) -> None:
+        self._options = options
+        self._tracker = tracker
+        self._progress: Progress | None = None
+
+    def begin(self) -> None:
+        if self._progress:
+            return
+        from init_sync.app.progress import Progress
+
+        self._progress = Progress(self._tracker, self._options.log_format == "text" and sys.stderr.isatty())
+        self._progress.start()
+        if self._options.metrics_port is not None:
+            from init_sync.app.metrics import serve
+
+            serve(self._tracker, self._options.metrics_port)
+
+    def end(self) -> None:
+        if self._progress:
+            self._progress.stop()
+
+
+def _sync_options(options: argparse.Namespace) -> SyncOptions:
+    from init_sync.app.sync import SyncOptions
+    from init_sync.core.settings import Settings
+    from init_sync.volume.lease import LeaseTimings
+
+    return SyncOptions(
+        deep=options.verify == "deep",
+        refresh=options.refresh,
+        settings=Settings(
+            connections=options.connections,
+            stall_timeout_s=options.stall_timeout,
+            give_up_s=options.give_up_after,
+        ),
+        lease=LeaseTimings(heartbeat_s=options.lock_expiry / 10, expiry_s=options.lock_expiry),
+    )
+
+
+def _handle_signals(job: Run, tracker: Tracker, report: str | None) -> None:
+    """End at once: every byte that was received is recorded, and PID 1 has no default handlers."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        job.release()
+        tracker.fail(SyncError(Reason.FILE_MISSING, f"interrupted by {signal.Signals(number).name}"))
+        _write_report(tracker.report(), report)
+        text = f"init-sync: interrupted by {signal.Signals(number).name}; another run continues from here\n"
+        os.write(2, text.encode())
+        os._exit(1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _write_report(report: Report, path: str | None) -> None:
+    from init_sync.app.report_file import write_report
+
+    try:
+        write_report(report, path)
+    except OSError as error:
+        print(f"init-sync: the report could not be written to {path}: {error.strerror}", file=sys.stderr)
+
+
+def _invalid(error: ManifestError) -> ModelReport:
+    return ModelReport(name="", complete=False, revision="", reason=error.reason, message=error.message)
+
+
+def _refuse(error: SyncError) -> int:
+    message = " ".join(error.message.split())
+    print(f"init-sync: error: {error.reason}: {message}", file=sys.stderr, flush=True)
+    return error.exit_code

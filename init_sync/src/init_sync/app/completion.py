@@ -1,0 +1,260 @@
+"""Making models complete while holding the lease: plan, adopt, check the space, fetch, link, write receipts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from init_sync.app.adoption import Adoption
+from init_sync.app.planning import Planner, PlanRefused
+from init_sync.app.sync import SyncOptions
+from init_sync.app.text import size
+from init_sync.app.tracker import Tracker
+from init_sync.core.errors import NeedsChange, SyncError, TryAgain
+from init_sync.core.reasons import Reason
+from init_sync.core.receipt import Receipt, ReceiptFile
+from init_sync.core.requirement import RequiredFile, Requirement
+from init_sync.core.spec import Manifest
+from init_sync.hub.api import Hub
+from init_sync.hub.engine import Engine, Outcome
+from init_sync.hub.retry import Patience
+from init_sync.hub.source import Source
+from init_sync.hub.transfer import Transfer, Wanted, Watch
+from init_sync.volume.failures import volume_failure
+from init_sync.volume.inspection import Inspection, as_receipt_file, verified_files
+from init_sync.volume.layout import Volume, write_json
+from init_sync.volume.links import make_link
+from init_sync.volume.partial import kept_bytes
+
+log = logging.getLogger(__name__)
+
+SPARE_BYTES = 1 << 20
+"""For receipts, journals and directories."""
+
+
+class Completion:
+    """The part of a run that changes the volume."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        volume: Volume,
+        options: SyncOptions,
+        tracker: Tracker,
+        may_write: Callable[[], None],
+        stop: threading.Event,
+    ) -> None:
+        self._manifest = manifest
+        self._volume = volume
+        self._options = options
+        self._tracker = tracker
+        self._may_write = may_write
+        self._stop = stop
+        self._hub = Hub(options.settings, stop, tracker.hub_error)
+        self._requirements: list[Requirement] = []
+        self._verified: dict[str, ReceiptFile] = {}
+        """By path: files whose content is known to be right, in this run or by a receipt."""
+        self._failures: list[SyncError] = []
+        self._guard = threading.Lock()
+
+    def carry_out(self, inspections: dict[str, Inspection]) -> None:
+        """Raises SyncError unless every model is complete at the end."""
+        try:
+            self._sweep()
+            self._plan(inspections)
+            missing = self._adopt(inspections)
+            self._settle()
+            if missing:
+                wanted = _group(missing)
+                self._check_space(wanted)
+                self._fetch(wanted)
+        except PlanRefused as error:
+            for each in error.errors:
+                self._tracker.fail(each)
+            raise
+        except OSError as error:
+            failure = volume_failure(error, "writing to the volume")
+            self._tracker.fail(failure)
+            raise failure from error
+        except SyncError as error:
+            self._tracker.fail(error)
+            raise
+        if self._failures:
+            raise _worst(self._failures)
+
+    def _sweep(self) -> None:
+        """Temporary files of runs that were killed: nobody else writes while we hold the lease."""
+        with suppress(FileNotFoundError):
+            for name in os.listdir(self._volume.tmp):
+                os.unlink(f"{self._volume.tmp}/{name}")
+
+    def _plan(self, inspections: dict[str, Inspection]) -> None:
+        states = self._tracker.states.values()
+        models = [state.model for state in states if self._options.refresh or not state.complete]
+        receipts = {name: inspection.receipt for name, inspection in inspections.items()}
+        known = {} if self._options.deep else verified_files(self._volume)
+        planner = Planner(self._volume, self._hub, known, self._options.refresh)
+        self._requirements = planner.plan(self._manifest, models, receipts)
+        for requirement in self._requirements:
+            state = self._tracker.states[requirement.model.name]
+            state.sizes = {file.path: file.size for file in requirement.files}
+            state.present, state.whole = {}, set()
+            state.commit, state.chosen = requirement.commit, requirement.chosen
+
+    def _adopt(self, inspections: dict[str, Inspection]) -> list[RequiredFile]:
+        """Take over every file whose content is right already; returns those that have to be fetched."""
+        known = {}
+        if not self._options.deep:
+            known = verified_files(self._volume)
+        for inspection in inspections.values():
+            known.update((file.path, file) for file in inspection.receipt.files if file.path in inspection.whole)
+        adoption = Adoption(
+            self._volume, known, self._options.settings.verify_threads, self._tracker.verified, self._stop
+        )
+        files = [file for requirement in self._requirements for file in requirement.files]
+        found = adoption.verify(files)
+        for path, verified in found.items():
+            self._take(verified, path)
+        return [file for file in files if file.path not in found]
+
+    def _take(self, verified: ReceiptFile, path: str) -> None:
+        with self._guard:
+            self._verified[path] = verified
+            for state in self._tracker.states.values():
+                if path in state.sizes:
+                    state.whole.add(path)
+                    state.present[path] = verified.size
+
+    def _check_space(self, wanted: list[Wanted]) -> None:
+        """Raises NeedsChange, reason DiskFull, before a byte is fetched that could not be kept."""
+        space = os.statvfs(self._volume.root)
+        if space.f_blocks == 0:
+            return  # some network file systems do not say
+        free = space.f_bavail * space.f_frsize
+        needed = SPARE_BYTES + sum(
+            each.size * len(each.places) - kept_bytes(self._volume, each.content_id, each.size) for each in wanted
+        )
+        if needed > free:
+            raise NeedsChange(
+                Reason.DISK_FULL,
+                f"checking {self._volume.root}: {size(needed)} more are needed and {size(free)} are free. "
+                f"Enlarge the volume by {size(needed - free)} or more; what is there is kept",
+            )
+
+    def _fetch(self, wanted: list[Wanted]) -> None:
+        total = sum(each.size - kept_bytes(self._volume, each.content_id, each.size) for each in wanted)
+        log.info("Fetching %s in %d files from %s", size(total), len(wanted), self._hub.endpoint)
+        sources = {file.path: file for requirement in self._requirements for file in requirement.files}
+        transfers = [self._transfer(each, sources[each.places[0]]) for each in _small_first(wanted)]
+        watch = Watch(self._on_fetched, self._on_present, self._tracker.hub_error, self._may_write, self._stop)
+        engine = Engine(transfers, self._options.settings, watch, self._on_file)
+        self._arrived = engine.arrived
+        self._record_failures(engine.run(), wanted)
+
+    def _transfer(self, wanted: Wanted, file: RequiredFile) -> Transfer:
+        url = self._hub.file_url(file.repo, file.commit, file.source)
+        source = Source(url, self._hub.headers(), wanted.size, wanted.label)
+        settings = self._options.settings
+        return Transfer(self._volume, wanted, source, Patience(settings.give_up_s), settings.connections)
+
+    def _on_fetched(self, transfer: Transfer, count: int) -> None:
+        self._arrived(transfer, count)
+        self._tracker.fetched(count)
+        self._tracker.activity = transfer.wanted.label
+
+    def _on_present(self, transfer: Transfer, count: int) -> None:
+        self._tracker.present(transfer.wanted.places, count)
+
+    def _on_file(self, transfer: Transfer) -> None:
+        for each in transfer.published:
+            state = os.stat(self._volume.at(each.path))
+            self._take(as_receipt_file(each.path, each.content_id, state), each.path)
+        log.info("%s: verified and in place (%s)", transfer.wanted.label, size(transfer.wanted.size))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Link and write the receipt of every model whose last file is in place now."""
+        for requirement in list(self._requirements):
+            with self._guard:
+                if requirement not in self._requirements or any(
+                    file.path not in self._verified for file in requirement.files
+                ):
+                    continue
+                self._requirements = [each for each in self._requirements if each is not requirement]
+            self._complete(requirement)
+
+    def _complete(self, requirement: Requirement) -> None:
+        self._may_write()
+        model = requirement.model
+        places = {file.source: file.path for file in requirement.files}
+        links = tuple(make_link(self._volume, places[link.file], link.at) for link in model.links)
+        receipt = Receipt(
+            model=model.name,
+            path=model.path,
+            repo=model.repo,
+            revision=model.revision,
+            requirement=model.digest(),
+            commits=dict(requirement.commits),
+            chosen=dict(requirement.chosen),
+            files=tuple(self._verified[file.path] for file in requirement.files),
+            links=links,
+            verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        write_json(self._volume, self._volume.receipt(model), receipt.to_json())
+        state = self._tracker.states[model.name]
+        state.take_receipt(receipt, (file.path for file in receipt.files))
+        state.completed()
+        total = sum(file.size for file in receipt.files)
+        log.info(
+            "%s: all %d files verified (%s, commit %s)",
+            model.display_name,
+            len(receipt.files),
+            size(total),
+            requirement.commit[:12],
+        )
+
+    def _record_failures(self, outcome: Outcome, wanted: list[Wanted]) -> None:
+        paths = {each.content_id: each.places for each in wanted}
+        for content_id, error in outcome.failed.items():
+            for state in self._tracker.states.values():
+                if any(path in state.sizes for path in paths[content_id]) and not state.complete:
+                    state.problem(error.reason, error.message)
+            self._failures.append(error)
+        if outcome.fatal:
+            raise outcome.fatal
+
+
+def _group(files: Iterable[RequiredFile]) -> list[Wanted]:
+    """Each content once, however many places want it."""
+    places: dict[tuple[str, int], list[RequiredFile]] = defaultdict(list)
+    for file in files:
+        places[file.content_id, file.size].append(file)
+    return [
+        Wanted(content_id, count, tuple(file.path for file in group), group[0].path)
+        for (content_id, count), group in places.items()
+    ]
+
+
+def _small_first(wanted: list[Wanted]) -> list[Wanted]:
+    """The smallest file of each directory first: a refused repository shows before the first large file is fetched."""
+    smallest: dict[str, Wanted] = {}
+    for each in wanted:
+        directory = each.places[0].partition("/")[0]
+        if directory not in smallest or each.size < smallest[directory].size:
+            smallest[directory] = each
+    first = list(smallest.values())
+    return first + [each for each in wanted if each not in first]
+
+
+def _worst(errors: list[SyncError]) -> SyncError:
+    """One error for all: with the exit code of the most final one."""
+    worst = max(errors, key=lambda error: error.exit_code)
+    if len(errors) == 1:
+        return worst
+    kind = NeedsChange if isinstance(worst, NeedsChange) else TryAgain
+    return kind(worst.reason, f"{worst.message} (and {len(errors) - 1} more files failed)")

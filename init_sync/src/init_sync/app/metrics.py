@@ -1,0 +1,126 @@
+"""The metrics port of a running sync: ``/metrics`` for Prometheus, ``/status`` for the operator, ``/healthz``.
+
+    modelcache_sync_bytes_total{cache,model}            bytes that the model needs
+    modelcache_sync_bytes_present{cache,model}          bytes of it that are on the volume
+    modelcache_sync_files_total{cache,model}            files that the model needs
+    modelcache_sync_files_present{cache,model}          files of it that are whole
+    modelcache_sync_complete{cache,model}               1 when verified, else 0
+    modelcache_sync_bytes_fetched_total{cache}          bytes received from the hub by this run
+    modelcache_sync_bytes_verified_total{cache}         bytes read back from the volume and hashed by this run
+    modelcache_sync_bytes_per_second{cache}             current rate
+    modelcache_sync_hub_errors_total{cache,reason}      failed attempts to get something from the hub
+
+Values are read from the tracker at each scrape. Nothing that comes in over this port changes anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from init_sync.app.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 5
+
+
+class SyncCollector(Collector):
+    """Turns a tracker's report into metrics."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def collect(self) -> Iterator[Metric]:
+        report = self._tracker.report()
+        per_model = {
+            "bytes_total": ("Bytes that the model needs.", [model.bytes_total for model in report.models]),
+            "bytes_present": ("Bytes that are on the volume.", [model.bytes_present for model in report.models]),
+            "files_total": ("Files that the model needs.", [model.files_total for model in report.models]),
+            "files_present": ("Files that are whole.", [model.files_present for model in report.models]),
+            "complete": ("1 when the model is verified, else 0.", [int(model.complete) for model in report.models]),
+        }
+        for name, (text, values) in per_model.items():
+            family = GaugeMetricFamily(f"modelcache_sync_{name}", text, labels=("cache", "model"))
+            for model, value in zip(report.models, values, strict=True):
+                family.add_metric((report.cache, model.name), value)
+            yield family
+        yield from self._of_the_run(report.cache, report.bytes_fetched, report.bytes_per_second)
+
+    def _of_the_run(self, cache: str, fetched: int, rate: int) -> Iterator[Metric]:
+        counters = {
+            "bytes_fetched": ("Bytes received from the hub.", fetched),
+            "bytes_verified": ("Bytes read back from the volume and hashed.", self._tracker.bytes_verified),
+        }
+        for name, (text, value) in counters.items():
+            counter = CounterMetricFamily(f"modelcache_sync_{name}", text, labels=("cache",))
+            counter.add_metric((cache,), value)
+            yield counter
+        gauge = GaugeMetricFamily("modelcache_sync_bytes_per_second", "Current rate.", labels=("cache",))
+        gauge.add_metric((cache,), rate)
+        yield gauge
+        errors = CounterMetricFamily(
+            "modelcache_sync_hub_errors", "Failed attempts to get something from the hub.", labels=("cache", "reason")
+        )
+        for reason, count in dict(self._tracker.hub_errors).items():
+            errors.add_metric((cache, reason), count)
+        yield errors
+
+
+class MetricsServer:
+    """Serves until the process ends; a port that is taken costs only the figures, never the sync."""
+
+    def __init__(self, tracker: Tracker, port: int) -> None:
+        registry = CollectorRegistry()
+        registry.register(SyncCollector(tracker))
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = REQUEST_TIMEOUT_S
+
+            def do_GET(self) -> None:  # the name that http.server calls
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                elif path == "/status":
+                    self._answer(200, "application/json", tracker.report().text().encode())
+                elif path == "/healthz":
+                    self._answer(200, "text/plain", b"ok\n")
+                else:
+                    self._answer(404, "text/plain", b"try /metrics, /status or /healthz\n")
+
+            def _answer(self, status: int, content_type: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Requests are not worth a line in the sync's log."""
+
+        self._server = ThreadingHTTPServer(("", port), Handler)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def serve(tracker: Tracker, port: int) -> MetricsServer | None:
+    """Start serving; None, with a warning, when the port cannot be had."""
+    try:
+        server = MetricsServer(tracker, port)
+    except OSError as error:
+        log.warning("metrics port %d cannot be used (%s); syncing without it", port, error.strerror)
+        return None
+    log.info("Progress at http://localhost:%d/status and /metrics", server.port)
+    return server

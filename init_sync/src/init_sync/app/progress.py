@@ -1,0 +1,75 @@
+"""Progress of long work: a bar on a terminal, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+from init_sync.app.text import duration, percent, size
+from init_sync.app.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+BAR_EVERY_S = 0.25
+LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Watches a tracker from a thread of its own until it is stopped."""
+
+    def __init__(self, tracker: Tracker, on_terminal: bool) -> None:
+        self._tracker = tracker
+        self._on_terminal = on_terminal
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        if self._thread is None:
+            watch = self._draw if self._on_terminal else self._write_lines
+            self._thread = threading.Thread(target=watch, name="progress", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+
+    def _write_lines(self) -> None:
+        before = ""
+        while not self._stop.wait(LINE_EVERY_S):
+            line = progress_line(self._tracker)
+            if line != before:
+                log.info("%s", line)
+            before = line
+
+    def _draw(self) -> None:
+        from tqdm import tqdm
+
+        layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}"
+        with tqdm(unit="B", unit_scale=True, unit_divisor=1024, bar_format=layout, file=sys.stderr, leave=False) as bar:
+            while not self._stop.wait(BAR_EVERY_S):
+                self._refresh(bar)
+
+    def _refresh(self, bar: tqdm[Any]) -> None:
+        report = self._tracker.report()
+        bar.total = report.bytes_total or None
+        bar.n = report.bytes_present
+        left = f", {duration(report.eta_seconds)} left" if report.eta_seconds is not None else ""
+        bar.set_postfix_str(f"{size(report.bytes_per_second)}/s{left} {self._tracker.activity}", refresh=True)
+
+
+def progress_line(tracker: Tracker) -> str:
+    """``42% (36.2 GiB of 86.2 GiB), 310.0 MiB/s, 2m44s left: Wan2.1-I2V-14B-480P/Wan2.1_VAE.pth``."""
+    report = tracker.report()
+    if not report.bytes_fetched and tracker.bytes_verified:
+        return f"Verifying: {size(tracker.bytes_verified)} read so far"
+    done = f"{percent(report.bytes_present, report.bytes_total)}%"
+    line = f"{done} ({size(report.bytes_present)} of {size(report.bytes_total)}), {size(report.bytes_per_second)}/s"
+    if report.eta_seconds is not None:
+        line += f", {duration(report.eta_seconds)} left"
+    return f"{line}: {tracker.activity}" if tracker.activity else line

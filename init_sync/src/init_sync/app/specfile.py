@@ -1,0 +1,30 @@
+"""Reading a manifest from a file."""
+
+from __future__ import annotations
+
+from init_sync.core.errors import ManifestError, Problem
+from init_sync.core.manifest import parse_manifest
+from init_sync.core.spec import Manifest
+
+MAX_BYTES = 1_500_000
+"""As much as Kubernetes stores in one object."""
+
+
+def read_manifest(path: str) -> Manifest:
+    """The manifest in the file.
+
+    Raises:
+        ManifestError: it cannot be read, or is not valid.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ManifestError(path, (Problem("", f"cannot be read: {error.strerror}"),)) from error
+    if len(data) > MAX_BYTES:
+        raise ManifestError(path, (Problem("", f"is larger than {MAX_BYTES:,} bytes"),))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(path, (Problem("", f"is not UTF-8 text (byte {error.start})"),)) from error
+    return parse_manifest(text, path)

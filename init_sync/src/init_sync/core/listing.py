@@ -1,0 +1,53 @@
+"""What a hub listed for one repository at one commit.
+
+A content id names a file's bytes: ``sha256:<hex>`` for files in large-file storage, ``git-sha1:<hex>`` (the git blob
+id) for the others; these are what the hub publishes, so they are what downloads are checked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a repository."""
+
+    path: str
+    size: int
+    """Bytes."""
+    content_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every file of a repository at a commit, and the revision that led there."""
+
+    repo: str
+    revision: str
+    commit: str
+    files: tuple[RemoteFile, ...]
+
+    def file(self, path: str) -> RemoteFile | None:
+        return next((each for each in self.files if each.path == path), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "repo": self.repo,
+            "revision": self.revision,
+            "commit": self.commit,
+            "files": [{"path": each.path, "size": each.size, "id": each.content_id} for each in self.files],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Listing:
+        """Raises KeyError, TypeError or ValueError for anything that ``to_json`` did not write."""
+        if data["format"] != FORMAT:
+            raise ValueError(f"listing format {data['format']!r}")
+        files = tuple(RemoteFile(str(each["path"]), int(each["size"]), str(each["id"])) for each in data["files"])
+        return cls(str(data["repo"]), str(data["revision"]), str(data["commit"]), files)

@@ -1,0 +1,26 @@
+"""The reasons a model is not complete: the words of the report, of conditions and of log lines."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a model is not complete. The values are a contract with the operator and with users' alerts."""
+
+    FILE_MISSING = "FileMissing"
+    SIZE_MISMATCH = "SizeMismatch"
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    LINK_BROKEN = "LinkBroken"
+    NOT_VERIFIED = "NotVerified"
+    HUB_UNREACHABLE = "HubUnreachable"
+    RATE_LIMITED = "RateLimited"
+    GATED_REPO = "GatedRepo"
+    REPO_NOT_FOUND = "RepoNotFound"
+    REVISION_NOT_FOUND = "RevisionNotFound"
+    FILE_NOT_FOUND = "FileNotFound"
+    PICKLE_REFUSED = "PickleRefused"
+    DISK_FULL = "DiskFull"
+    STALLED = "Stalled"
+    WAITING_FOR_LOCK = "WaitingForLock"
+    INVALID_SPEC = "InvalidSpec"

@@ -1,0 +1,128 @@
+"""The receipt: what was verified on the volume, when, and how to notice cheaply that it changed.
+
+One JSON file for each model, ``.modelcache/receipts/<directory>-<digest>.json``:
+
+    {"format": 1, "model": "wav2vec", "path": "chinese-wav2vec2-base", "repo": "TencentGameMate/chinese-wav2vec2-base",
+     "requirement": "<digest of the manifest's entry>", "commits": {"main": "3991...", "refs/pr/1": "77ab..."},
+     "chosen": {"model.safetensors": "refs/pr/1"}, "verifiedAt": "2026-11-23T01:02:03Z",
+     "files": [{"path": "chinese-wav2vec2-base/config.json", "size": 1951, "mtimeNs": 1763..., "id": "git-sha1:...",
+                "blocks": 8}],
+     "links": [{"at": "...", "target": "...", "kind": "symlink"}]}
+
+It is written last, so its presence says that every file was whole at that time; size and mtime of each file say
+whether that still holds. It does not prove anything about a file whose size and mtime were kept by who changed it:
+that is what a deep check is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFile:
+    """A file as it was when its content was last verified."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    content_id: str
+    blocks: int = 0
+    """512-byte blocks in use: a file that lost half of them was hollowed out, whatever its size says."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLink:
+    """A file that is to be found at a second place too."""
+
+    at: str
+    target: str
+    """Path of the file itself, relative to the volume's root."""
+    kind: str
+    """``symlink``, ``hardlink`` or ``copy``: what the file system could do."""
+    mtime_ns: int = 0
+    """Of a copy only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a model was complete."""
+
+    model: str
+    path: str
+    repo: str
+    revision: str
+    requirement: str
+    commits: Mapping[str, str]
+    chosen: Mapping[str, str]
+    files: tuple[ReceiptFile, ...]
+    links: tuple[ReceiptLink, ...]
+    verified_at: str
+
+    @property
+    def commit(self) -> str:
+        return self.commits[self.revision]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model": self.model,
+            "path": self.path,
+            "repo": self.repo,
+            "revision": self.revision,
+            "requirement": self.requirement,
+            "commits": dict(self.commits),
+            "chosen": dict(self.chosen),
+            "verifiedAt": self.verified_at,
+            "files": [
+                {
+                    "path": file.path,
+                    "size": file.size,
+                    "mtimeNs": file.mtime_ns,
+                    "id": file.content_id,
+                    "blocks": file.blocks,
+                }
+                for file in self.files
+            ],
+            "links": [
+                {"at": link.at, "target": link.target, "kind": link.kind, "mtimeNs": link.mtime_ns}
+                for link in self.links
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Receipt:
+        """Raises KeyError, TypeError, AttributeError or ValueError for anything that ``to_json`` did not write."""
+        if data["format"] != FORMAT:
+            raise ValueError(f"receipt format {data['format']!r}")
+        if data["revision"] not in data["commits"]:
+            raise ValueError("receipt without its commit")
+        return cls(
+            model=str(data["model"]),
+            path=str(data["path"]),
+            repo=str(data["repo"]),
+            revision=str(data["revision"]),
+            requirement=str(data["requirement"]),
+            commits=dict(data["commits"]),
+            chosen=dict(data["chosen"]),
+            verified_at=str(data["verifiedAt"]),
+            files=tuple(_file(each) for each in data["files"]),
+            links=tuple(
+                ReceiptLink(str(link["at"]), str(link["target"]), str(link["kind"]), int(link["mtimeNs"]))
+                for link in data["links"]
+            ),
+        )
+
+
+def _file(data: Mapping[str, Any]) -> ReceiptFile:
+    return ReceiptFile(
+        path=str(data["path"]),
+        size=int(data["size"]),
+        mtime_ns=int(data["mtimeNs"]),
+        content_id=str(data["id"]),
+        blocks=int(data["blocks"]),
+    )

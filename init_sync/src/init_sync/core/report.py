@@ -1,0 +1,135 @@
+"""The report: one JSON object that says how complete a cache is, wherever it is read.
+
+``status --json`` prints it, ``--report`` writes it, ``GET /status`` serves it and the operator copies it. Kubernetes
+keeps at most 4096 bytes of a termination message: ``fit`` shortens a report to that, dropping first what an operator
+can do without, never a model that is not complete as long as any complete one is left to drop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from init_sync.core.reasons import Reason
+
+TERMINATION_MESSAGE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """One model of a cache. Sizes are bytes; a total is 0 as long as nobody has listed the repository."""
+
+    name: str
+    complete: bool
+    revision: str
+    files_total: int = 0
+    files_present: int = 0
+    bytes_total: int = 0
+    bytes_present: int = 0
+    commit: str | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    verified_at: str | None = None
+    reason: Reason | None = None
+    message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "complete": self.complete,
+            "filesTotal": self.files_total,
+            "filesPresent": self.files_present,
+            "bytesTotal": self.bytes_total,
+            "bytesPresent": self.bytes_present,
+            "revision": self.revision,
+            "commit": self.commit,
+            "chosen": dict(self.chosen),
+            "verifiedAt": self.verified_at,
+            "reason": self.reason,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole cache."""
+
+    cache: str
+    models: tuple[ModelReport, ...]
+    bytes_fetched: int = 0
+    """Bytes that this run received from the hub."""
+    bytes_per_second: int = 0
+    """Current rate of a running sync; 0 when none is running."""
+    eta_seconds: int | None = None
+    """Expected rest of a running sync; None when unknown or not running."""
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.models) and all(model.complete for model in self.models)
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(model.bytes_total for model in self.models)
+
+    @property
+    def bytes_present(self) -> int:
+        return sum(model.bytes_present for model in self.models)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "cache": self.cache,
+            "complete": self.complete,
+            "bytesTotal": self.bytes_total,
+            "bytesPresent": self.bytes_present,
+            "bytesFetched": self.bytes_fetched,
+            "bytesPerSecond": self.bytes_per_second,
+            "etaSeconds": self.eta_seconds,
+            "models": [model.to_json() for model in self.models],
+        }
+
+    def text(self) -> str:
+        return _text(self.to_json())
+
+    def fit(self, limit: int = TERMINATION_MESSAGE_BYTES) -> str:
+        """The report as JSON of at most ``limit`` bytes.
+
+        Tried in turn until it fits: everything; messages cut; without empty fields and details of complete models;
+        incomplete models with their reason only; models left out, complete ones first. The totals always stay true.
+        """
+        whole = self.to_json()
+        for shorten in (_as_is, _cut_messages, _essential, _bare):
+            shortened = {**whole, "models": [shorten(model) for model in self.models]}
+            if len(_text(shortened).encode()) <= limit:
+                return _text(shortened)
+        order = sorted(self.models, key=lambda model: model.complete)
+        kept = [_bare(model) for model in order]
+        while kept and len(_text({**whole, "models": kept}).encode()) > limit:
+            kept.pop()
+        return _text({**whole, "models": kept})
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _as_is(model: ModelReport) -> dict[str, Any]:
+    return model.to_json()
+
+
+def _cut_messages(model: ModelReport) -> dict[str, Any]:
+    message = model.message if len(model.message) <= 160 else model.message[:159] + "…"
+    return replace(model, message=message).to_json()
+
+
+def _essential(model: ModelReport) -> dict[str, Any]:
+    dropped = ("revision", "filesTotal", "filesPresent") if model.complete else ("verifiedAt",)
+    data = {key: value for key, value in _cut_messages(model).items() if value not in (None, "", {})}
+    return {key: value for key, value in data.items() if key not in dropped}
+
+
+def _bare(model: ModelReport) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": model.name, "complete": model.complete}
+    if model.reason:
+        data["reason"] = model.reason
+    return data

@@ -1,0 +1,78 @@
+"""A validated manifest as values, and the digest that ties a receipt to what a model requires.
+
+Only what a sync needs is kept here. The parts that only the operator reads (volume, auth, sync) are validated by
+``manifest`` too, and stay in ``Manifest.document`` as they were written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of several files of which a model needs just one."""
+
+    file: str
+    revision: str
+    """Where to look for it: the alternative's own revision, else the model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A file of this model that must also be found at another place on the volume."""
+
+    file: str
+    """Path inside the repository."""
+    at: str
+    """Path on the volume, relative to its root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One repository, or a part of it, that belongs in one directory of the volume."""
+
+    name: str
+    display_name: str
+    repo: str
+    revision: str
+    path: str
+    include: tuple[str, ...] | None = None
+    """Patterns of the files wanted; None means every file."""
+    exclude: tuple[str, ...] = ()
+    one_of: tuple[Alternative, ...] = ()
+    links: tuple[Link, ...] = ()
+    taken_places: tuple[str, ...] = ()
+    """Places inside this model's directory where a link of the manifest puts a file instead."""
+
+    def digest(self) -> str:
+        """A hex digest of everything that decides which files this model needs and where.
+
+        The name is left out: renaming a model must not fetch it again.
+        """
+        requirement = {
+            "repo": self.repo,
+            "revision": self.revision,
+            "path": self.path,
+            "include": None if self.include is None else sorted(set(self.include)),
+            "exclude": sorted(set(self.exclude)),
+            "oneOf": [[alternative.file, alternative.revision] for alternative in self.one_of],
+            "links": sorted([link.file, link.at] for link in self.links),
+            "taken": sorted(self.taken_places),
+        }
+        return hashlib.sha256(json.dumps(requirement, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A ModelCache manifest that passed validation."""
+
+    name: str
+    models: tuple[Model, ...]
+    allow_pickles: bool
+    document: Mapping[str, Any]
+    """The whole document as it was read, for the parts that a sync does not look at."""

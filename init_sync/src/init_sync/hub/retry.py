@@ -1,0 +1,94 @@
+"""When to try again, after how long, and when to stop.
+
+The budget is time without progress: as long as bytes keep arriving a sync may take days, but a hub from which nothing
+comes for ``give_up_s`` is given up. A server that asks for more patience than is left (Retry-After) is believed at
+once: knocking again earlier would only make it worse.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+
+from init_sync.core.errors import TryAgain
+from init_sync.core.reasons import Reason
+
+FIRST_DELAY_S = 0.25
+LONGEST_DELAY_S = 8.0
+PROGRESS_BYTES = 64 * 1024
+"""So many bytes count as progress: a server that drips must not keep a sync alive for ever."""
+
+
+class Transient(Exception):
+    """An attempt failed in a way that another attempt may cure."""
+
+    def __init__(self, reason: Reason, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class Patience:
+    """The clock of one thing that is being tried, shared by all threads that try it."""
+
+    def __init__(self, give_up_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._give_up_s = give_up_s
+        self._clock = clock
+        self._since = clock()
+        self._bytes = 0
+        self._guard = threading.Lock()
+
+    def progress(self, count: int) -> None:
+        with self._guard:
+            self._bytes += count
+            if self._bytes >= PROGRESS_BYTES:
+                self._bytes = 0
+                self._since = self._clock()
+
+    def reset(self) -> None:
+        """Something was achieved, however small."""
+        with self._guard:
+            self._bytes = 0
+            self._since = self._clock()
+
+    def delay_s(self, failure: Transient, failures_in_row: int) -> float:
+        """Seconds to wait before the next attempt.
+
+        Raises:
+            TryAgain: when that would be later than there is patience for.
+        """
+        delay = backoff_s(failures_in_row) if failure.retry_after_s is None else failure.retry_after_s
+        left = self._give_up_s - (self._clock() - self._since)
+        if delay <= max(left, 0):
+            return delay
+        if failure.retry_after_s is not None and left > 0:
+            why = f"the hub asks to wait {failure.retry_after_s:.0f} s"
+        else:
+            why = f"no progress for {self._give_up_s:.0f} s"
+        raise TryAgain(failure.reason, f"{failure.message}; {why}. Another run continues from here") from failure
+
+
+def backoff_s(failures_in_row: int) -> float:
+    """Exponential, with jitter, so that many pods do not knock at the same moment."""
+    longest = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures_in_row - 1, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
+
+
+def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """How long the server asks to wait: Retry-After in seconds or as a date, or the reset time of RateLimit."""
+    value = headers.get("Retry-After") or headers.get("retry-after")
+    if value:
+        if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+            return float(value)
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - now())
+        except ValueError:
+            return None
+    limit = headers.get("RateLimit") or headers.get("ratelimit") or ""
+    reset = re.search(r"\bt=(\d+)", limit)
+    return float(reset.group(1)) if reset else None

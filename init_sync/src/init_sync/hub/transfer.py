@@ -1,0 +1,311 @@
+"""One file on its way from the hub to its places on the volume: which bytes are there, and their hash.
+
+Workers fetch pieces of it in any order. The hash of a file goes from front to back, so whoever fetches the piece at
+the front hashes it while the bytes are still in the processor's cache, and whoever finishes a piece lets the hash
+catch up over pieces that arrived earlier. The last byte hashed is the moment of truth: the file is published, or thrown
+away and fetched anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from init_sync.core.errors import TryAgain
+from init_sync.core.reasons import Reason
+from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYTES, WRONG_CONTENT_ATTEMPTS
+from init_sync.hub.retry import Patience, Transient
+from init_sync.hub.source import Source
+from init_sync.hub.transport import Answer, Interrupted
+from init_sync.volume.contents import Hash, matches, new_hash
+from init_sync.volume.layout import Volume, replace_durably
+from init_sync.volume.partial import Partial
+from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
+
+PIECE_ALIGNMENT = 1 << 20
+
+
+class Stopped(Exception):
+    """The run is ending; this worker should end too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Content to fetch, and every place on the volume where it belongs."""
+
+    content_id: str
+    size: int
+    places: tuple[str, ...]
+    label: str
+    """How log lines call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file that is in place, as it was when its content was known to be right."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    content_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a transfer tells, and whom it asks whether it may go on."""
+
+    on_fetched: Callable[[Transfer, int], None]
+    """So many bytes arrived from the hub."""
+    on_present: Callable[[Transfer, int], None]
+    """So many bytes of the file are on the volume now."""
+    on_error: Callable[[Reason], None]
+    """An attempt failed."""
+    may_write: Callable[[], None]
+    """Raises when this process must not write any more."""
+    stop: threading.Event
+
+
+class Transfer:
+    """State of one file, shared by the workers that fetch its pieces."""
+
+    def __init__(self, volume: Volume, wanted: Wanted, source: Source, patience: Patience, connections: int) -> None:
+        self.wanted = wanted
+        self.source = source
+        self.patience = patience
+        self.active = 0
+        """Workers on it; kept by the board."""
+        self.failures = 0
+        """Attempts that failed since bytes last came."""
+        self.not_before = 0.0
+        self.published: tuple[Published, ...] = ()
+        self._volume = volume
+        self._partial = Partial(volume, wanted.content_id, wanted.size)
+        self._connections = connections
+        self._pending: deque[Span] = deque()
+        self._spans: list[Span] = []
+        self._digest: Hash = new_hash(wanted.content_id, wanted.size)
+        self._hashed = 0
+        self._hashing = False
+        self._finished = False
+        self._whole = False
+        self._wrong = 0
+        self._guard = threading.Lock()
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._pending)
+
+    def prepare(self, watch: Watch) -> int:
+        """Take up what an earlier run left; returns how many bytes of it can be kept."""
+        recovered = self._partial.open(stop=watch.stop)
+        self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
+        self.source.etag = recovered.etag
+        self._plan()
+        kept = sum(end - start for start, end in self._spans)
+        watch.on_present(self, kept)
+        self.patience.reset()
+        return kept
+
+    def take(self) -> Span | None:
+        with self._guard:
+            return self._pending.popleft() if self._pending else None
+
+    def give_back(self, span: Span) -> None:
+        with self._guard:
+            self._pending.appendleft(span)
+
+    def want_whole(self) -> None:
+        """The server cannot send ranges: one worker reads the file from its beginning."""
+        with self._guard:
+            if not self._whole:
+                self._whole = True
+                self._pending = deque([(0, self.wanted.size)])
+
+    def give_up(self) -> None:
+        """Nothing of it will be published any more in this run; what came is kept for the next."""
+        with self._guard:
+            self._finished = True
+
+    def receive(self, answer: Answer, span: Span, buffer: memoryview, watch: Watch) -> None:
+        """Read the body of ``answer`` into the file, recording as it goes.
+
+        Raises:
+            Transient: when it broke off; what came is kept, the rest is pending again.
+        """
+        start, end = span
+        known = self._hashed if self._whole else start
+        stretch = _Stretch(self, max(start, known), self._claim(max(start, known)))
+        position = start
+        try:
+            while position < end:
+                if watch.stop.is_set():
+                    raise Stopped
+                watch.may_write()
+                count, broken = _read(answer, buffer[: min(len(buffer), end - position)])
+                skipped = min(count, max(0, stretch.position - position))
+                stretch.add(buffer[skipped:count])
+                position += count
+                watch.on_fetched(self, count)
+                watch.on_present(self, count - skipped)
+                if broken:
+                    raise broken
+            answer.done()
+        finally:
+            stretch.close()
+            with self._guard:
+                if position < end and not self._whole:
+                    self._pending.appendleft((position, end))
+                elif position < end and (start, end) == (0, self.wanted.size):
+                    self._pending.appendleft((start, end))  # without ranges it takes another run from the beginning
+
+    def catch_up(self, stop: threading.Event) -> None:
+        """Let the hash follow over bytes that arrived ahead of it."""
+        while True:
+            with self._guard:
+                target = covered_until(self._spans, self._hashed)
+                if self._hashing or target == self._hashed:
+                    return
+                self._hashing = True
+            reached = self._hashed
+            try:
+                reached = self._partial.hash(self._digest, self._hashed, target, stop)
+                self._partial.record_hashed(reached, self._digest)
+            finally:
+                with self._guard:
+                    self._hashed, self._hashing = reached, False
+
+    def finish(self, watch: Watch) -> bool:
+        """Publish the file once it is whole. True for exactly one caller.
+
+        Raises:
+            TryAgain: its content was wrong too often.
+            Transient: its content was wrong; everything is pending again.
+        """
+        with self._guard:
+            if self._finished or self._hashing or self._hashed < self.wanted.size:
+                return False
+            self._finished = True
+        watch.may_write()
+        if not matches(self._digest, self.wanted.content_id):
+            self._start_over(watch)
+        self.published = self._publish()
+        return True
+
+    def close(self) -> None:
+        self._partial.close()
+
+    def _claim(self, position: int) -> bool:
+        """Whether the caller is at the front, and so the one who hashes."""
+        with self._guard:
+            if self._hashing or position != self._hashed:
+                return False
+            self._hashing = True
+            return True
+
+    def _plan(self) -> None:
+        share = self.wanted.size // (4 * self._connections)
+        length = min(MAX_PIECE_BYTES, max(MIN_PIECE_BYTES, -(-share // PIECE_ALIGNMENT) * PIECE_ALIGNMENT))
+        self._pending = deque(pieces(missing(self._spans, self.wanted.size), length))
+
+    def _start_over(self, watch: Watch) -> None:
+        self._wrong += 1
+        message = f"{self.wanted.label}: the bytes received are not those that the hub listed"
+        if self._wrong >= WRONG_CONTENT_ATTEMPTS:
+            self._partial.restart()
+            raise TryAgain(
+                Reason.CHECKSUM_MISMATCH, f"{message}, {self._wrong} times in a row. Nothing was put in place"
+            )
+        watch.on_present(self, -sum(end - start for start, end in self._spans))
+        with self._guard:
+            self._digest, self._hashed, self._spans = self._partial.restart(), 0, []
+            self._plan()
+            self._finished = False
+        self.source.forget()
+        raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; fetching it anew")
+
+    def _publish(self) -> tuple[Published, ...]:
+        first, *others = self.wanted.places
+        place = self._volume.make_parent(first)
+        if os.path.isdir(place) and not os.path.islink(place):
+            raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", place)
+        state = self._partial.publish(place)
+        published = [Published(first, state.st_size, state.st_mtime_ns, self.wanted.content_id)]
+        for other in others:
+            state = _copy(place, self._volume.make_parent(other), self._volume.tmp)
+            published.append(Published(other, state.st_size, state.st_mtime_ns, self.wanted.content_id))
+        return tuple(published)
+
+    def _arrived(self, start: int, end: int, hashed: bool) -> None:
+        with self._guard:
+            self._spans = merged([*self._spans, (start, end)])
+            if hashed:
+                self._hashed, self._hashing = end, False
+
+
+class _Stretch:
+    """Consecutive bytes that one worker writes: recorded in the journal every few MiB, hashed when at the front."""
+
+    def __init__(self, transfer: Transfer, start: int, at_front: bool) -> None:
+        self.position = start
+        self._transfer = transfer
+        self._start = start
+        self._mark = start
+        self._at_front = at_front
+        self._crc = 0
+
+    def add(self, data: memoryview) -> None:
+        if not len(data):
+            return
+        self._transfer._partial.write(data, self.position)
+        if self._at_front:
+            self._transfer._digest.update(data)
+        else:
+            self._crc = zlib.crc32(data, self._crc)
+        self.position += len(data)
+        if self.position - self._mark >= RECORD_BYTES:
+            self._record()
+
+    def close(self) -> None:
+        try:
+            if self.position > self._mark:
+                self._record()
+        finally:
+            self._transfer._arrived(self._start, self.position, self._at_front)
+
+    def _record(self) -> None:
+        if self._at_front:
+            self._transfer._partial.record_hashed(self.position, self._transfer._digest)
+        else:
+            self._transfer._partial.record_ahead(self._mark, self.position, self._crc)
+        self._mark, self._crc = self.position, 0
+
+
+def _read(answer: Answer, buffer: memoryview) -> tuple[int, Transient | None]:
+    """How many bytes came, and what broke the body off if it did."""
+    try:
+        count = answer.read_into(buffer)
+    except Interrupted as error:
+        return error.filled, error.cause
+    if count < len(buffer):
+        answer.abandon()
+        return count, Transient(Reason.HUB_UNREACHABLE, "the connection ended early")
+    return count, None
+
+
+def _copy(source: str, destination: str, tmp: str) -> os.stat_result:
+    os.makedirs(tmp, exist_ok=True)
+    temporary = f"{tmp}/{os.path.basename(destination)}.{os.getpid()}"
+    shutil.copyfile(source, temporary)
+    descriptor = os.open(temporary, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+        replace_durably(temporary, destination)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)

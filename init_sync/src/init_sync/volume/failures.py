@@ -1,0 +1,27 @@
+"""What it means when the volume refuses something."""
+
+from __future__ import annotations
+
+import errno
+
+from init_sync.core.errors import NeedsChange, SyncError, TryAgain
+from init_sync.core.reasons import Reason
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+def volume_failure(error: OSError, doing: str) -> SyncError:
+    """The error to raise for an OSError that the volume caused; ``doing`` begins its message."""
+    cause = error.strerror or str(error)
+    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    if error.errno in FULL:
+        return NeedsChange(Reason.DISK_FULL, f"{doing}: {cause}{where}. Enlarge the volume; what is there is kept")
+    if error.errno in NOT_WRITABLE:
+        return NeedsChange(
+            Reason.FILE_MISSING, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
+        )
+    if error.errno in IN_THE_WAY or error.errno is None:
+        return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}{where}. Move away what is in the way")
+    return TryAgain(Reason.FILE_MISSING, f"{doing}: {cause}{where}")

@@ -1,0 +1,139 @@
+"""Comparing a receipt with the volume: one stat for each file, and its hash only where the stat leaves a doubt."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from init_sync.core.reasons import Reason
+from init_sync.core.receipt import Receipt, ReceiptFile
+from init_sync.core.spec import Model
+from init_sync.volume.contents import file_matches
+from init_sync.volume.layout import Volume, read_json
+from init_sync.volume.links import link_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as the receipt says."""
+
+    path: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A receipt held against the volume."""
+
+    receipt: Receipt
+    """With the present times of files that were touched but are still right."""
+    findings: tuple[Finding, ...]
+    touched: bool
+    """Whether the receipt differs from the one on the volume."""
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """Paths of the files that are as they should be."""
+        damaged = {finding.path for finding in self.findings}
+        return frozenset(file.path for file in self.receipt.files if file.path not in damaged)
+
+
+def load_receipt(volume: Volume, model: Model) -> Receipt | None:
+    """The receipt for exactly this requirement; None when there is none or it cannot be read."""
+    data = read_json(volume.receipt(model))
+    try:
+        receipt = Receipt.from_json(data)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
+    return receipt if receipt.requirement == model.digest() else None
+
+
+def verified_files(volume: Volume) -> dict[str, ReceiptFile]:
+    """What any receipt on the volume says about files, by path: a changed manifest need not re-hash what it kept."""
+    directory = f"{volume.state}/receipts"
+    known: dict[str, ReceiptFile] = {}
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        try:
+            receipt = Receipt.from_json(read_json(f"{directory}/{name}"))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            continue
+        known.update((file.path, file) for file in receipt.files if is_unchanged(volume, file))
+    return known
+
+
+def is_unchanged(volume: Volume, file: ReceiptFile) -> bool:
+    try:
+        state = os.stat(volume.at(file.path))
+    except OSError:
+        return False
+    return not _differs(file, state)
+
+
+def is_intact(volume: Volume, receipt: Receipt) -> bool:
+    """Whether nothing looks different from what the receipt says; by stat alone."""
+    return all(is_unchanged(volume, file) for file in receipt.files) and not any(_inspect_links(volume, receipt))
+
+
+def inspect(
+    volume: Volume,
+    receipt: Receipt,
+    *,
+    deep: bool = False,
+    on_bytes: Callable[[int], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Inspection:
+    """Look at every file and link of a receipt; ``deep`` re-hashes all files, whatever their stat says."""
+    findings: list[Finding] = []
+    files: list[ReceiptFile] = []
+    for file in receipt.files:
+        found = _inspect_file(volume, file, deep, on_bytes, stop)
+        if isinstance(found, Finding):
+            findings.append(found)
+            files.append(file)
+        else:
+            files.append(found)
+    findings += _inspect_links(volume, receipt)
+    current = replace(receipt, files=tuple(files))
+    return Inspection(current, tuple(findings), touched=current.files != receipt.files)
+
+
+def as_receipt_file(path: str, content_id: str, state: os.stat_result) -> ReceiptFile:
+    return ReceiptFile(path, state.st_size, state.st_mtime_ns, content_id, state.st_blocks)
+
+
+def _inspect_file(
+    volume: Volume,
+    file: ReceiptFile,
+    deep: bool,
+    on_bytes: Callable[[int], None] | None,
+    stop: threading.Event | None,
+) -> ReceiptFile | Finding:
+    place = volume.at(file.path)
+    try:
+        state = os.stat(place)
+        if state.st_size != file.size:
+            return Finding(file.path, Reason.SIZE_MISMATCH, f"{state.st_size:,} bytes instead of {file.size:,}")
+        if not deep and not _differs(file, state):
+            return file
+        if file_matches(place, file.content_id, file.size, on_bytes, stop):
+            return as_receipt_file(file.path, file.content_id, state)
+    except FileNotFoundError:
+        return Finding(file.path, Reason.FILE_MISSING, "missing")
+    except OSError as error:
+        return Finding(file.path, Reason.FILE_MISSING, f"cannot be read: {error.strerror}")
+    return Finding(file.path, Reason.CHECKSUM_MISMATCH, "its content is not what was verified")
+
+
+def _inspect_links(volume: Volume, receipt: Receipt) -> Iterable[Finding]:
+    for link in receipt.links:
+        problem = link_problem(volume, link)
+        if problem:
+            yield Finding(link.at, Reason.LINK_BROKEN, problem)
+
+
+def _differs(file: ReceiptFile, state: os.stat_result) -> bool:
+    hollow = state.st_blocks < file.blocks // 2
+    return state.st_size != file.size or state.st_mtime_ns != file.mtime_ns or hollow

@@ -1,0 +1,118 @@
+"""Where everything lies on a volume, and the two ways in which a file of ours is written.
+
+    <volume>/
+      <model path>/...                          model files, under their final names only when whole and verified
+      .modelcache/
+        receipts/<directory>-<digest>.json      what was verified (core.receipt)
+        pins/<directory>-<digest>.json          the commit that a branch was resolved to, with its listing
+        partial/<content id>.part, .journal     bytes on their way (volume.partial)
+        lock/<generation>                       who is syncing (volume.lease)
+        tmp/                                    files that are about to be renamed into place
+
+A name never shows half a file: text is written to tmp/, synced and renamed; model files are renamed from partial/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from typing import Any
+
+from init_sync.core.spec import Model
+from init_sync.core.volumepath import STATE_DIRECTORY
+
+
+class OutsideVolume(OSError):
+    """A directory on the volume is a link that leads out of it."""
+
+
+class Volume:
+    """A directory that holds models: a mounted PersistentVolumeClaim, or any folder."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self.state = f"{self.root}/{STATE_DIRECTORY}"
+
+    def at(self, path: str) -> str:
+        """The absolute place of a path relative to the root."""
+        return f"{self.root}/{path}"
+
+    def receipt(self, model: Model) -> str:
+        return f"{self.state}/receipts/{_slug(model.path)}-{model.digest()[:16]}.json"
+
+    def pin(self, model: Model, revision: str) -> str:
+        """Pins belong to a directory, so that a changed pattern does not mix two commits in it."""
+        key = hashlib.sha256(f"{model.path}\0{model.repo}\0{revision}".encode()).hexdigest()
+        return f"{self.state}/pins/{_slug(model.path)}-{key[:16]}.json"
+
+    def partial(self, content_id: str) -> str:
+        return f"{self.state}/partial/{content_id.replace(':', '-')}"
+
+    @property
+    def lock(self) -> str:
+        return f"{self.state}/lock"
+
+    @property
+    def tmp(self) -> str:
+        return f"{self.state}/tmp"  # noqa: S108  # on the volume
+
+    def make_parent(self, path: str) -> str:
+        """Create the directory that ``path`` belongs in, and return the absolute place of ``path``.
+
+        Raises:
+            OutsideVolume: when a link on the way leads out of the volume; writing there could harm others.
+        """
+        place = self.at(path)
+        parent = os.path.dirname(place)
+        os.makedirs(parent, exist_ok=True)
+        real_root = os.path.realpath(self.root)
+        if os.path.commonpath([real_root, os.path.realpath(parent)]) != real_root:
+            raise OutsideVolume(f"{parent} leads out of the volume {self.root}; remove that link")
+        return place
+
+
+def _slug(path: str) -> str:
+    return path.replace("/", "--")[:80]
+
+
+def read_json(path: str) -> Any:
+    """The content of a JSON file; None when there is none or it is damaged: both mean that nothing is known."""
+    try:
+        with open(path, "rb") as file:
+            return json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def write_json(volume: Volume, path: str, data: Any) -> None:
+    """Write a file of ours so that it is there whole or not at all, also after a power failure."""
+    text = json.dumps(data, ensure_ascii=False, indent=1).encode()
+    temporary = f"{volume.tmp}/{os.path.basename(path)}.{os.getpid()}"
+    os.makedirs(volume.tmp, exist_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        os.write(descriptor, text)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    replace_durably(temporary, path)
+
+
+def replace_durably(source: str, destination: str) -> None:
+    """Rename over ``destination`` and make the rename itself survive a power failure."""
+    os.replace(source, destination)
+    sync_directory(os.path.dirname(destination))
+
+
+def sync_directory(path: str) -> None:
+    with contextlib.suppress(
+        OSError
+    ):  # some network file systems refuse fsync on a directory; nothing more can be done
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,232 @@
+"""One writer at a time on a volume, on one node or many, without trusting ``flock``.
+
+``flock`` does nothing on some network volumes and never goes away on others, so the lease is made of what every file
+system can do: create a file only if it is not there. The files ``.modelcache/lock/<generation>`` are numbered; the
+owner of the highest number holds the lease, unless that file says that it was released:
+
+    {"owner": "trainer-0 (process 7)", "host": "trainer-0", "pid": 7, "started": 4711, "pidNamespace": "pid:[402...]",
+     "bootId": "9c0f...", "since": "2026-11-23T01:02:03Z", "beat": 12, "released": false}
+
+- The holder rewrites its file every ``heartbeat_s``. Nobody's clock is compared with anybody else's: a waiter watches
+  the content, and takes over once it has not changed for ``expiry_s`` on the waiter's own clock, or at once when the
+  owner was a process in the waiter's own PID namespace and is gone.
+- Taking over means creating the next number. Only one can; the highest file is never removed, so a slow waiter cannot
+  step in with an old number unnoticed.
+- A holder that finds a higher number has lost the lease and must stop writing (``check``). Should it be frozen at the
+  very moment, its late bytes are the same bytes: a lost lease costs bandwidth, not data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from init_sync.core.errors import TryAgain
+from init_sync.core.reasons import Reason
+from init_sync.volume.layout import Volume
+
+
+class LeaseLost(TryAgain):
+    """Somebody else took the lease over, so this process must not write any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimings:
+    """All in seconds. ``expiry_s`` bounds how long a dead holder on another node blocks the others."""
+
+    heartbeat_s: float = 2.0
+    expiry_s: float = 20.0
+    poll_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who a waiter waits for."""
+
+    owner: str
+    since: str
+    silent_s: float
+    """Seconds since the waiter last saw a heartbeat."""
+
+
+class Lease:
+    """This process' claim on a volume."""
+
+    def __init__(
+        self, volume: Volume, timings: LeaseTimings | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._directory = volume.lock
+        self._timings = timings or LeaseTimings()
+        self._clock = clock
+        self._generation: int | None = None
+        self._identity = _identity()
+        self._beats = 0
+        self._last_beat = 0.0
+        self._released = False
+        self._lost = False
+        self._stop = threading.Event()
+        self._guard = threading.Lock()
+
+    def acquire(self, on_wait: Callable[[Holder], None], is_pointless: Callable[[], bool]) -> bool:
+        """Wait until the lease is ours, telling ``on_wait`` at each look for whom.
+
+        Returns False, without the lease, as soon as ``is_pointless`` says that there is nothing left to do.
+        Raises OSError when the volume cannot be written to.
+        """
+        os.makedirs(self._directory, exist_ok=True)
+        seen: tuple[int, bytes] | None = None
+        seen_at = self._clock()
+        while True:
+            generation, content = self._current()
+            if (generation, content) != seen:
+                seen, seen_at = (generation, content), self._clock()
+            silent_s = self._clock() - seen_at
+            holder = _parse(content)
+            if generation == 0 or holder.get("released") or silent_s > self._timings.expiry_s or _is_dead(holder):
+                if self._claim(generation + 1):
+                    return True
+                self._stop.wait(self._timings.poll_s / 10)  # somebody was faster, or the directory's view is old
+                continue
+            on_wait(Holder(str(holder.get("owner", "unknown")), str(holder.get("since", "")), silent_s))
+            if is_pointless():
+                return False
+            self._stop.wait(self._timings.poll_s)
+
+    def check(self) -> None:
+        """Raise LeaseLost unless the lease is still ours; costs nothing while heartbeats are fresh."""
+        if self._clock() - self._last_beat > self._timings.expiry_s / 2:
+            self._beat()  # this process was frozen or the volume was: look before writing another byte
+        if self._lost:
+            raise LeaseLost(
+                Reason.WAITING_FOR_LOCK, "writing to the volume: another process took the lock over. It will be retried"
+            )
+
+    def release(self) -> None:
+        """Let the next one in. Safe to call more than once, and from a signal handler."""
+        self._stop.set()
+        self._released = True
+        if self._generation is not None and not self._lost:
+            with contextlib.suppress(OSError):
+                self._write()
+
+    def _current(self) -> tuple[int, bytes]:
+        generation = max((int(name) for name in os.listdir(self._directory) if name.isdigit()), default=0)
+        if generation == 0:
+            return 0, b""
+        try:
+            with open(f"{self._directory}/{generation}", "rb") as file:  # opening makes NFS look at the server again
+                return generation, file.read(4096)
+        except FileNotFoundError:
+            return generation, b""  # a newer one is there already; the next look sees it
+
+    def _claim(self, generation: int) -> bool:
+        path = f"{self._directory}/{generation}"
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            return False
+        self._generation = generation
+        self._write()
+        if self._current()[0] != generation:  # we acted on an old view of the directory
+            self._generation = None
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            return False
+        self._last_beat = self._clock()
+        self._remove_older(generation)
+        threading.Thread(target=self._keep_beating, name="lease", daemon=True).start()
+        return True
+
+    def _remove_older(self, generation: int) -> None:
+        for name in os.listdir(self._directory):
+            if name.isdigit() and int(name) < generation:
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{self._directory}/{name}")
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(self._timings.heartbeat_s) and not self._lost:
+            self._beat()
+
+    def _beat(self) -> None:
+        with self._guard:
+            try:
+                if self._current()[0] != self._generation:
+                    self._lost = True
+                    return
+                self._beats += 1
+                self._write()
+                self._last_beat = self._clock()
+            except OSError:
+                # The volume may come back; until it does, nobody may write without a fresh heartbeat.
+                self._lost = self._lost or self._clock() - self._last_beat > self._timings.expiry_s
+
+    def _write(self) -> None:
+        """One in-place write: never creates the file, so a lease that was taken over stays lost."""
+        content = {**self._identity, "beat": self._beats, "released": self._released}
+        descriptor = os.open(f"{self._directory}/{self._generation}", os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, json.dumps(content).encode().ljust(1024), 0)
+        finally:
+            os.close(descriptor)
+
+
+def _identity() -> dict[str, Any]:
+    host = socket.gethostname()
+    return {
+        "owner": f"{os.environ.get('POD_NAME') or host} (process {os.getpid()})",
+        "host": host,
+        "pid": os.getpid(),
+        "started": (_process(os.getpid()) or (0, ""))[0],
+        "pidNamespace": _pid_namespace(),
+        "bootId": _boot_id(),
+        "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(content)
+    except ValueError:
+        return {}  # just created, or being written: alive as long as it changes
+    return data if isinstance(data, dict) else {}
+
+
+def _is_dead(holder: dict[str, Any]) -> bool:
+    """Whether the holder was a process that we would see, and it is gone."""
+    if holder.get("bootId") != _boot_id() or holder.get("pidNamespace") != _pid_namespace() or not _boot_id():
+        return False
+    process = _process(int(holder.get("pid", 0)))
+    return process is None or process[0] != holder.get("started") or process[1] in "ZX"
+
+
+def _process(pid: int) -> tuple[int, str] | None:
+    """Start time in clock ticks and state letter of a process; None when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[19]), fields[0]
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""The ModelCache operator: watches caches and pods, records status, opens the gate."""

@@ -1,0 +1,36 @@
+"""Fixtures of every kind of test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.hub import LocalHub, RepoBuilder
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LocalHub]:
+    """A running local hub without repositories; ``repo`` adds them."""
+    root = tmp_path / "hub"
+    root.mkdir()
+    with LocalHub(root) as running:
+        yield running
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """An empty volume."""
+    path = tmp_path / "volume"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> RepoBuilder:
+    """``owner/small`` on the hub: three files, one of them large enough to be stored apart."""
+    builder = RepoBuilder(tmp_path / "hub", "owner/small")
+    builder.commit(
+        {"config.json": b'{"a": 1}\n', "model.safetensors": bytes(range(256)) * 4096, "vocab.txt": b"one\ntwo\n"}
+    )
+    return builder

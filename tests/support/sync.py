@@ -1,0 +1,137 @@
+"""Running the real ``init-sync`` as a process, and manifests to run it with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.hub import LocalHub
+
+HF_VARIABLES = ("HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "HF_HOME")
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    report: dict[str, Any]
+    """What ``--report`` wrote; empty when nothing was."""
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.splitlines()
+
+    def reasons(self) -> dict[str, str | None]:
+        return {model["name"]: model["reason"] for model in self.report["models"]}
+
+
+def model(name: str, repo: str, **fields: Any) -> dict[str, Any]:
+    """An entry of ``spec.models``; its directory is its name unless said otherwise."""
+    return {"name": name, "repo": repo, "path": name, **fields}
+
+
+def manifest(*models: Mapping[str, Any], name: str = "cache", **spec: Any) -> dict[str, Any]:
+    """A ModelCache manifest."""
+    return {
+        "apiVersion": "modelcache.dev/v1alpha1",
+        "kind": "ModelCache",
+        "metadata": {"name": name},
+        "spec": {"models": [dict(each) for each in models], **spec},
+    }
+
+
+def environment(hub: LocalHub | None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a child: this one's, less what would steer it elsewhere."""
+    dropped = {*HF_VARIABLES, *PROXY_VARIABLES, *(each.lower() for each in PROXY_VARIABLES)}
+    result = {key: value for key, value in os.environ.items() if key not in dropped}
+    # A port that nobody listens on: a test that forgets its hub must not reach a real one.
+    result["HF_ENDPOINT"] = hub.endpoint if hub else "http://127.0.0.1:9"
+    result["PYTHONUNBUFFERED"] = "1"
+    result.update(extra or {})
+    return result
+
+
+def command(verb: str, spec: Mapping[str, Any] | Path, volume: Path, *arguments: str) -> list[str]:
+    """The command line; a manifest given as a mapping is written beside the volume."""
+    if not isinstance(spec, Path):
+        path = volume.parent / f"{volume.name}.{spec['metadata']['name']}.json"
+        path.write_text(json.dumps(spec))
+        spec = path
+    return [sys.executable, "-m", "init_sync", verb, "--spec", str(spec), "--volume", str(volume), *arguments]
+
+
+def start_sync(
+    spec: Mapping[str, Any] | Path,
+    volume: Path,
+    hub: LocalHub | None = None,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    **popen: Any,
+) -> subprocess.Popen[str]:
+    """A sync as a running process; stdout and stderr are pipes unless said otherwise."""
+    popen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen}
+    return subprocess.Popen(command("sync", spec, volume, *arguments), env=environment(hub, env), **popen)
+
+
+def run_sync(
+    spec: Mapping[str, Any] | Path,
+    volume: Path,
+    hub: LocalHub | None = None,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    **popen: Any,
+) -> Result:
+    """A sync, run to its end."""
+    report = volume.parent / f"{volume.name}.{time.monotonic_ns()}.report.json"
+    process = start_sync(spec, volume, hub, "--report", str(report), *arguments, env=env, **popen)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return Result(process.returncode, stdout, stderr, json.loads(report.read_text()) if report.exists() else {})
+
+
+def run_command(
+    verb: str, spec: Mapping[str, Any] | Path, volume: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> Result:
+    """``verify`` or ``status``, without a hub."""
+    done = subprocess.run(
+        command(verb, spec, volume, *arguments), env=environment(None, env), capture_output=True, text=True, timeout=60
+    )
+    report = json.loads(done.stdout) if "--json" in arguments and done.stdout.strip() else {}
+    return Result(done.returncode, done.stdout, done.stderr, report)
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+    """Poll until ``condition`` gives something true, and return that."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}")
+        time.sleep(0.01)
+    return found
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below ``root`` with its content, links followed, our own state left out."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".modelcache" not in path.relative_to(root).parts
+    }
+
+
