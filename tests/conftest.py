@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
 from support.hub import LocalHub, RepoBuilder
+
+settings.register_profile("modelcache", deadline=None, print_blob=True)  # a busy machine is no counter-example
+settings.load_profile("modelcache")
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[LocalHub]:
     """A running local hub without repositories; ``repo`` adds them."""
     root = tmp_path / "hub"
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     with LocalHub(root) as running:
         yield running
 

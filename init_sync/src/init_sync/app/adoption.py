@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from init_sync.app.text import size
 from init_sync.core.receipt import ReceiptFile
-from init_sync.core.requirement import REPLACED_SUFFIX, RequiredFile
+from init_sync.core.requirement import RequiredFile
+from init_sync.core.volumepath import REPLACED_SUFFIX
 from init_sync.volume.contents import file_matches
 from init_sync.volume.inspection import as_receipt_file, is_unchanged
 from init_sync.volume.layout import Volume
@@ -62,15 +63,19 @@ class Adoption:
         """Whether a file of the right size is at its place, after moving an original out of a link's way."""
         if file.path.endswith(REPLACED_SUFFIX) and not os.path.lexists(self._volume.at(file.path)):
             self._move_original(file)
+        place = self._volume.at(file.path)
         with suppress(OSError):
-            return os.path.getsize(self._volume.at(file.path)) == file.size
+            return os.path.getsize(place) == file.size and self._volume.holds(place)
         return False
 
     def _move_original(self, file: RequiredFile) -> None:
         """``index.json`` is where a link will be: if it is the very original that is required, it becomes ``_old``."""
         place = self._volume.at(file.path.removesuffix(REPLACED_SUFFIX))
-        if os.path.isfile(place) and not os.path.islink(place) and file_matches(place, file.content_id, file.size):
+        if self._is_original(place) and file_matches(place, file.content_id, file.size):
             os.rename(place, self._volume.at(file.path))
+
+    def _is_original(self, place: str) -> bool:
+        return os.path.isfile(place) and not os.path.islink(place) and self._volume.holds(place)
 
     def _hash(self, file: RequiredFile) -> ReceiptFile | None:
         place = self._volume.at(file.path)

@@ -97,7 +97,7 @@ def _add_sync_options(sync: argparse.ArgumentParser) -> None:
     )
     tuning = sync.add_argument_group("tuning")
     tuning.add_argument(
-        "--connections", type=_positive_int, metavar="N", default=8, help="to the hub, at most (default: 8)"
+        "--connections", type=_connections, metavar="N", default=8, help="to the hub, at most (default: 8)"
     )
     tuning.add_argument(
         "--stall-timeout",
@@ -123,21 +123,22 @@ def _add_sync_options(sync: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{value} is not a port; use 0 to 65535")
-    return value
+    return int(_number(text, int, 0, 65535, "a port from 0 to 65535"))
 
 
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 64:
-        raise argparse.ArgumentTypeError(f"{value} is out of range; use 1 to 64")
-    return value
+def _connections(text: str) -> int:
+    return int(_number(text, int, 1, 64, "a whole number from 1 to 64"))
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"{value:g} is out of range; use 0.1 to 86400 seconds")
+    return _number(text, float, 0.1, 86_400, "seconds, from 0.1 to 86400")
+
+
+def _number(text: str, kind: Callable[[str], float], lowest: float, highest: float, wanted: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = float("nan")
+    if not lowest <= value <= highest:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
     return value

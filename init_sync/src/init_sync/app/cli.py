@@ -6,25 +6,28 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from init_sync.app.arguments import Commands, make_parser
 from init_sync.core.errors import ManifestError, SyncError
 from init_sync.core.reasons import Reason
-from init_sync.core.report import ModelReport, Report
 
 if TYPE_CHECKING:
     from init_sync.app.progress import Progress
     from init_sync.app.sync import Run, SyncOptions
     from init_sync.app.tracker import Tracker
+    from init_sync.core.report import Report
 
 
 def run(arguments: list[str]) -> int:
     """Parse the arguments and do what they say; returns the exit code."""
     options = make_parser(Commands(_sync, _verify, _status)).parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:  # `init-sync status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -45,7 +48,8 @@ def _sync(options: argparse.Namespace) -> int:
     try:
         manifest = read_manifest(options.spec)
     except ManifestError as error:
-        _write_report(Report("", (_invalid(error),)), options.report)
+        refused = _invalid(error)
+        _write_report(lambda: refused, options.report)
         raise
     tracker = Tracker(manifest)
     work = _Work(options, tracker)
@@ -55,11 +59,11 @@ def _sync(options: argparse.Namespace) -> int:
         job.execute()
         return 0
     except SyncError as error:
-        tracker.fail(error)
+        tracker.tell(error)
         raise
     finally:
         work.end()
-        _write_report(tracker.report(), options.report)
+        _write_report(tracker.report, options.report)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -79,21 +83,39 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from init_sync.app.table import findings_text, status_table
-    from init_sync.app.verify import verify_volume
 
     try:
-        report = verify_volume(options.spec, options.volume)
-    except ManifestError as error:
+        report = _status_report(options)
+    except SyncError as error:
         if options.json:
-            print(Report("", (_invalid(error),)).text())
+            print(_invalid(error).text())
         raise
     if options.json:
         print(report.text())
-    else:
-        print(status_table(report))
-        if not report.complete:
-            print(f"\n{findings_text(report, {})}")
-    return 0 if report.complete else 1
+        return 0 if report.complete else 1
+    print(status_table(report))
+    if report.complete:
+        return 0
+    print(f"\n{findings_text(report, {})}")
+    return 1
+
+
+def _status_report(options: argparse.Namespace) -> Report:
+    from init_sync.app.specfile import read_manifest
+    from init_sync.app.tracker import Tracker
+    from init_sync.app.verify import verify
+    from init_sync.volume.layout import Volume
+
+    manifest = read_manifest(options.spec)
+    try:
+        return verify(manifest, Volume(options.volume)).report
+    except SyncError as error:
+        if options.json:
+            tracker = Tracker(manifest)
+            tracker.fail(error)
+            print(tracker.report().text())
+            raise SystemExit(_refuse(error)) from error
+        raise
 
 
 class _Work:
@@ -124,17 +146,16 @@ class _Work:
 def _sync_options(options: argparse.Namespace) -> SyncOptions:
     from init_sync.app.sync import SyncOptions
     from init_sync.core.settings import Settings
-    from init_sync.volume.lease import LeaseTimings
 
     return SyncOptions(
         deep=options.verify == "deep",
         refresh=options.refresh,
         settings=Settings(
             connections=options.connections,
-            stall_timeout_s=options.stall_timeout,
+            stall_timeout_s=min(options.stall_timeout, options.give_up_after),
             give_up_s=options.give_up_after,
         ),
-        lease=LeaseTimings(heartbeat_s=options.lock_expiry / 10, expiry_s=options.lock_expiry),
+        lock_expiry_s=options.lock_expiry,
     )
 
 
@@ -144,7 +165,7 @@ def _handle_signals(job: Run, tracker: Tracker, report: str | None) -> None:
     def end(number: int, _frame: FrameType | None) -> None:
         job.release()
         tracker.fail(SyncError(Reason.FILE_MISSING, f"interrupted by {signal.Signals(number).name}"))
-        _write_report(tracker.report(), report)
+        _write_report(tracker.report, report)
         text = f"init-sync: interrupted by {signal.Signals(number).name}; another run continues from here\n"
         os.write(2, text.encode())
         os._exit(1)
@@ -153,17 +174,24 @@ def _handle_signals(job: Run, tracker: Tracker, report: str | None) -> None:
         signal.signal(number, end)
 
 
-def _write_report(report: Report, path: str | None) -> None:
-    from init_sync.app.report_file import write_report
+def _write_report(make: Callable[[], Report], path: str | None) -> None:
+    from init_sync.app.report_file import destination, write_report
 
+    place = destination(path)
+    if place is None:
+        return
     try:
-        write_report(report, path)
+        write_report(make(), place)
     except OSError as error:
-        print(f"init-sync: the report could not be written to {path}: {error.strerror}", file=sys.stderr)
+        print(f"init-sync: the report could not be written to {place}: {error.strerror}", file=sys.stderr)
 
 
-def _invalid(error: ManifestError) -> ModelReport:
-    return ModelReport(name="", complete=False, revision="", reason=error.reason, message=error.message)
+def _invalid(error: SyncError) -> Report:
+    """The report of a run that did not get as far as looking at a model."""
+    from init_sync.core.report import ModelReport, Report
+
+    model = ModelReport(name="", complete=False, revision="", reason=error.reason, message=error.message)
+    return Report("", (model,))
 
 
 def _refuse(error: SyncError) -> int:

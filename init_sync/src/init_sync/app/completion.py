@@ -6,12 +6,12 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from init_sync.app.adoption import Adoption
-from init_sync.app.planning import Planner, PlanRefused
+from init_sync.app.planning import Planner
 from init_sync.app.sync import SyncOptions
 from init_sync.app.text import size
 from init_sync.app.tracker import Tracker
@@ -26,10 +26,10 @@ from init_sync.hub.retry import Patience
 from init_sync.hub.source import Source
 from init_sync.hub.transfer import Transfer, Wanted, Watch
 from init_sync.volume.failures import volume_failure
-from init_sync.volume.inspection import Inspection, as_receipt_file, verified_files
+from init_sync.volume.inspection import Inspection, linked_places, verified_files
 from init_sync.volume.layout import Volume, write_json
 from init_sync.volume.links import make_link
-from init_sync.volume.partial import kept_bytes
+from init_sync.volume.partial import kept_bytes, remove_others, sweep
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class Completion:
         self._may_write = may_write
         self._stop = stop
         self._hub = Hub(options.settings, stop, tracker.hub_error)
+        self._engine: Engine | None = None
         self._requirements: list[Requirement] = []
         self._verified: dict[str, ReceiptFile] = {}
         """By path: files whose content is known to be right, in this run or by a receipt."""
@@ -69,37 +70,35 @@ class Completion:
             self._plan(inspections)
             missing = self._adopt(inspections)
             self._settle()
+            self._announce(missing)
             if missing:
                 wanted = _group(missing)
                 self._check_space(wanted)
                 self._fetch(wanted)
-        except PlanRefused as error:
-            for each in error.errors:
-                self._tracker.fail(each)
-            raise
         except OSError as error:
-            failure = volume_failure(error, "writing to the volume")
-            self._tracker.fail(failure)
-            raise failure from error
-        except SyncError as error:
-            self._tracker.fail(error)
-            raise
+            raise volume_failure(error, "writing to the volume") from error
         if self._failures:
-            raise _worst(self._failures)
+            raise _worst(self._failures)  # the models have been told which of them concerns them
 
     def _sweep(self) -> None:
         """Temporary files of runs that were killed: nobody else writes while we hold the lease."""
         with suppress(FileNotFoundError):
             for name in os.listdir(self._volume.tmp):
-                os.unlink(f"{self._volume.tmp}/{name}")
+                with suppress(OSError):
+                    os.unlink(f"{self._volume.tmp}/{name}")
+        sweep(self._volume)
 
     def _plan(self, inspections: dict[str, Inspection]) -> None:
         states = self._tracker.states.values()
         models = [state.model for state in states if self._options.refresh or not state.complete]
         receipts = {name: inspection.receipt for name, inspection in inspections.items()}
         known = {} if self._options.deep else verified_files(self._volume)
-        planner = Planner(self._volume, self._hub, known, self._options.refresh)
-        self._requirements = planner.plan(self._manifest, models, receipts)
+        taken = linked_places(self._volume, except_for={model.path for model in self._manifest.models})
+        planner = Planner(self._volume, self._hub, known, taken, self._options.refresh)
+        try:
+            self._requirements = planner.plan(self._manifest, models, receipts)
+        finally:
+            self._hub.close()
         for requirement in self._requirements:
             state = self._tracker.states[requirement.model.name]
             state.sizes = {file.path: file.size for file in requirement.files}
@@ -130,6 +129,13 @@ class Completion:
                     state.whole.add(path)
                     state.present[path] = verified.size
 
+    def _announce(self, missing: list[RequiredFile]) -> None:
+        """From here on the report says what is left to do, not what was found at the beginning."""
+        for requirement in self._requirements:
+            count = sum(file in requirement.files for file in missing)
+            message = f"{count} of {len(requirement.files)} files to be fetched"
+            self._tracker.states[requirement.model.name].problem(Reason.FILE_MISSING, message)
+
     def _check_space(self, wanted: list[Wanted]) -> None:
         """Raises NeedsChange, reason DiskFull, before a byte is fetched that could not be kept."""
         space = os.statvfs(self._volume.root)
@@ -139,7 +145,10 @@ class Completion:
         needed = SPARE_BYTES + sum(
             each.size * len(each.places) - kept_bytes(self._volume, each.content_id, each.size) for each in wanted
         )
-        if needed > free:
+        if needed > free and remove_others(self._volume, [each.content_id for each in wanted]):
+            log.info("Removed partial files that nothing wants any more, to make room")
+            self._check_space(wanted)
+        elif needed > free:
             raise NeedsChange(
                 Reason.DISK_FULL,
                 f"checking {self._volume.root}: {size(needed)} more are needed and {size(free)} are free. "
@@ -150,20 +159,20 @@ class Completion:
         total = sum(each.size - kept_bytes(self._volume, each.content_id, each.size) for each in wanted)
         log.info("Fetching %s in %d files from %s", size(total), len(wanted), self._hub.endpoint)
         sources = {file.path: file for requirement in self._requirements for file in requirement.files}
-        transfers = [self._transfer(each, sources[each.places[0]]) for each in _small_first(wanted)]
+        transfers = [self._transfer(each, sources[each.places[0]]) for each in _small_first(wanted, sources)]
         watch = Watch(self._on_fetched, self._on_present, self._tracker.hub_error, self._may_write, self._stop)
-        engine = Engine(transfers, self._options.settings, watch, self._on_file)
-        self._arrived = engine.arrived
-        self._record_failures(engine.run(), wanted)
+        self._engine = Engine(transfers, self._options.settings, watch, self._on_file)
+        self._record_failures(self._engine.run(), wanted)
 
     def _transfer(self, wanted: Wanted, file: RequiredFile) -> Transfer:
         url = self._hub.file_url(file.repo, file.commit, file.source)
-        source = Source(url, self._hub.headers(), wanted.size, wanted.label)
+        source = Source(url, self._hub.headers(), wanted.size, f"{file.source} of {file.repo}")
         settings = self._options.settings
         return Transfer(self._volume, wanted, source, Patience(settings.give_up_s), settings.connections)
 
     def _on_fetched(self, transfer: Transfer, count: int) -> None:
-        self._arrived(transfer, count)
+        if self._engine:
+            self._engine.arrived(transfer, count)
         self._tracker.fetched(count)
         self._tracker.activity = transfer.wanted.label
 
@@ -172,8 +181,7 @@ class Completion:
 
     def _on_file(self, transfer: Transfer) -> None:
         for each in transfer.published:
-            state = os.stat(self._volume.at(each.path))
-            self._take(as_receipt_file(each.path, each.content_id, state), each.path)
+            self._take(each, each.path)
         log.info("%s: verified and in place (%s)", transfer.wanted.label, size(transfer.wanted.size))
         self._settle()
 
@@ -219,13 +227,15 @@ class Completion:
         )
 
     def _record_failures(self, outcome: Outcome, wanted: list[Wanted]) -> None:
-        paths = {each.content_id: each.places for each in wanted}
+        places = {each.content_id: each.places for each in wanted}
         for content_id, error in outcome.failed.items():
-            for state in self._tracker.states.values():
-                if any(path in state.sizes for path in paths[content_id]) and not state.complete:
-                    state.problem(error.reason, error.message)
+            self._tracker.fail_for(places[content_id], error)
             self._failures.append(error)
+        if outcome.fatal and outcome.fatal_content:
+            self._tracker.fail_for(places[outcome.fatal_content], outcome.fatal)
+            raise outcome.fatal
         if outcome.fatal:
+            self._tracker.fail(outcome.fatal)
             raise outcome.fatal
 
 
@@ -240,13 +250,13 @@ def _group(files: Iterable[RequiredFile]) -> list[Wanted]:
     ]
 
 
-def _small_first(wanted: list[Wanted]) -> list[Wanted]:
-    """The smallest file of each directory first: a refused repository shows before the first large file is fetched."""
+def _small_first(wanted: list[Wanted], sources: Mapping[str, RequiredFile]) -> list[Wanted]:
+    """The smallest file of each repository first: a refused one shows before the first large file is fetched."""
     smallest: dict[str, Wanted] = {}
     for each in wanted:
-        directory = each.places[0].partition("/")[0]
-        if directory not in smallest or each.size < smallest[directory].size:
-            smallest[directory] = each
+        repo = sources[each.places[0]].repo
+        if repo not in smallest or each.size < smallest[repo].size:
+            smallest[repo] = each
     first = list(smallest.values())
     return first + [each for each in wanted if each not in first]
 
@@ -257,4 +267,6 @@ def _worst(errors: list[SyncError]) -> SyncError:
     if len(errors) == 1:
         return worst
     kind = NeedsChange if isinstance(worst, NeedsChange) else TryAgain
-    return kind(worst.reason, f"{worst.message} (and {len(errors) - 1} more files failed)")
+    error = kind(worst.reason, f"{worst.message} (and {len(errors) - 1} more files failed)")
+    error.parts = tuple(errors)
+    return error

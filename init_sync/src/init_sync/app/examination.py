@@ -14,8 +14,8 @@ from contextlib import suppress
 from init_sync.app.text import listed
 from init_sync.app.tracker import ModelState, Tracker
 from init_sync.core.reasons import Reason
-from init_sync.core.requirement import is_pickle
 from init_sync.core.spec import Model
+from init_sync.core.volumepath import is_pickle
 from init_sync.volume.inspection import Finding, Inspection, inspect, load_receipt
 from init_sync.volume.layout import Volume, write_json
 

@@ -34,7 +34,7 @@ class JsonFormat(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 class OutputHandler(logging.StreamHandler[TextIO]):

@@ -16,6 +16,7 @@ Values are read from the tracker at each scrape. Nothing that comes in over this
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -74,6 +75,25 @@ class SyncCollector(Collector):
         yield errors
 
 
+class _Server(ThreadingHTTPServer):
+    """On every address of the pod, IPv4 and IPv6; quiet about clients that come and go."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        both = socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if both else socket.AF_INET
+        super().__init__(("", port), handler)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  # socketserver calls it
+        log.debug("a client of the metrics port broke off", exc_info=True)
+
+
 class MetricsServer:
     """Serves until the process ends; a port that is taken costs only the figures, never the sync."""
 
@@ -105,8 +125,7 @@ class MetricsServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Requests are not worth a line in the sync's log."""
 
-        self._server = ThreadingHTTPServer(("", port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(port, Handler)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from init_sync.core.errors import NeedsChange
 from init_sync.core.listing import Listing, RemoteFile
@@ -22,10 +22,13 @@ log = logging.getLogger(__name__)
 class Planner:
     """Resolves and lists; keeps pins on the volume so that the next run works on the same commits."""
 
-    def __init__(self, volume: Volume, hub: Hub, known: Mapping[str, ReceiptFile], refresh: bool) -> None:
+    def __init__(
+        self, volume: Volume, hub: Hub, known: Mapping[str, ReceiptFile], taken: Collection[str], refresh: bool
+    ) -> None:
         self._volume = volume
         self._hub = hub
         self._known = known
+        self._taken = taken
         self._refresh = refresh
         self._fresh: dict[tuple[str, str], Listing | None] = {}
 
@@ -48,14 +51,14 @@ class Planner:
                 error.model = model.name
                 refused.append(error)
         if refused:
-            raise PlanRefused(refused)
+            raise together(refused)
         refuse_collisions(requirements)
         return requirements
 
     def _plan(self, model: Model, receipt: Receipt | None) -> Requirement:
         listing = self._list(model, model.revision, receipt)
         if listing is None:
-            listing = self._hub.list(model.repo, model.revision)  # raises: there is no such revision
+            listing = self._hub.listing(model.repo, model.revision)  # raises: there is no such revision
         choice = choose(
             model,
             lambda revision: self._list(model, revision, receipt),
@@ -64,7 +67,7 @@ class Planner:
         )
         if choice:
             _log_choice(model, choice)
-        return require(model, listing, choice)
+        return require(model, listing, choice, self._taken)
 
     def _list(self, model: Model, revision: str, receipt: Receipt | None) -> Listing | None:
         """The listing of a revision, by its pinned commit if there is one; None when there is no such revision."""
@@ -92,12 +95,11 @@ class Planner:
         return file_matches(self._place(model, alternative), file.content_id, file.size)
 
 
-class PlanRefused(NeedsChange):
-    """Several models cannot be planned; each error names its model."""
-
-    def __init__(self, errors: list[NeedsChange]) -> None:
-        super().__init__(errors[0].reason, "; ".join(error.message for error in errors))
-        self.errors = errors
+def together(refused: list[NeedsChange]) -> NeedsChange:
+    """One error that says all of it."""
+    error = NeedsChange(refused[0].reason, "; ".join(each.message for each in refused))
+    error.parts = tuple(refused)
+    return error
 
 
 def _log_choice(model: Model, choice: Choice) -> None:

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 BAR_EVERY_S = 0.25
 LINE_EVERY_S = 10.0
+FALLBACK_COLUMNS = 100
 
 
 class Progress:
@@ -51,7 +52,11 @@ class Progress:
         from tqdm import tqdm
 
         layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}"
-        with tqdm(unit="B", unit_scale=True, unit_divisor=1024, bar_format=layout, file=sys.stderr, leave=False) as bar:
+        width = (
+            None if shutil.get_terminal_size((0, 0)).columns else FALLBACK_COLUMNS
+        )  # a fresh pseudo-terminal has none
+        bar_options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "bar_format": layout, "leave": False}
+        with tqdm(file=sys.stderr, ncols=width, **bar_options) as bar:
             while not self._stop.wait(BAR_EVERY_S):
                 self._refresh(bar)
 

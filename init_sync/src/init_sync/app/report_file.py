@@ -6,22 +6,28 @@ Kubernetes reads at most 4096 bytes from the termination log, so a report is sho
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from init_sync.core.report import Report
+if TYPE_CHECKING:
+    from init_sync.core.report import Report
 
 TERMINATION_LOG = "/dev/termination-log"
 
 
-def write_report(report: Report, path: str | None) -> None:
-    """Write to ``path``; None means the termination log, if this is a container that has one.
+def destination(path: str | None) -> str | None:
+    """Where the report goes: ``path``, else the termination log if this is a container that has one, else nowhere."""
+    if path is None and os.path.isfile(TERMINATION_LOG) and os.access(TERMINATION_LOG, os.W_OK):
+        return TERMINATION_LOG
+    return path
+
+
+def write_report(report: Report, path: str) -> None:
+    """Write the report to a file; a reader never sees half of it, save in places that can only be written in place.
 
     Raises:
-        OSError: when a path that was asked for cannot be written to.
+        OSError: when that is not possible.
     """
-    if path is None:
-        if os.path.isfile(TERMINATION_LOG) and os.access(TERMINATION_LOG, os.W_OK):
-            _write_in_place(TERMINATION_LOG, report.fit())
-    elif os.path.abspath(path) == TERMINATION_LOG:
+    if os.path.abspath(path) == TERMINATION_LOG:
         _write_in_place(path, report.fit())
     elif os.path.exists(path) and not os.path.isfile(path):
         _write_in_place(path, report.text() + "\n")

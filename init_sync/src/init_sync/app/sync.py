@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from init_sync.app.examination import examine_all, volume_problem
 from init_sync.app.text import duration, listed, size
@@ -22,7 +23,9 @@ from init_sync.core.settings import Settings
 from init_sync.core.spec import Manifest
 from init_sync.volume.inspection import Inspection, is_intact, load_receipt
 from init_sync.volume.layout import Volume
-from init_sync.volume.lease import Holder, Lease, LeaseTimings
+
+if TYPE_CHECKING:
+    from init_sync.volume.lease import Holder, Lease
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,8 @@ class SyncOptions:
     refresh: bool = False
     """Look up branches and tags again instead of staying on the commits pinned on the volume."""
     settings: Settings = field(default_factory=Settings)
-    lease: LeaseTimings = field(default_factory=LeaseTimings)
+    lock_expiry_s: float = 20.0
+    """Take the lease over from a process on another node that has been silent for this long."""
 
 
 class Run:
@@ -54,7 +58,7 @@ class Run:
         self._tracker = tracker
         self._on_work = on_work
         self._stop = threading.Event()
-        self._lease = Lease(volume, options.lease)
+        self._lease: Lease | None = None
 
     def execute(self) -> None:
         """Returns when every model is complete.
@@ -74,17 +78,18 @@ class Run:
         log.info("Some models missing or incomplete, downloading...")
         self._log_findings(inspections)
         self._on_work()
-        with self._leased() as waited:
+        with self._leased() as (waited, lease):
             if waited:
-                inspections = self._examine(deep=False)
+                inspections = self._examine(deep=self._options.deep)
                 if self._is_complete() and not self._options.refresh:
                     log.info("All models already complete!")
                     return
-            self._complete(inspections)
+            self._complete(inspections, lease)
 
     def release(self) -> None:
         """Give the lease back at once, so that nobody has to wait for it to expire."""
-        self._lease.release()
+        if self._lease:
+            self._lease.release()
 
     def _examine(self, deep: bool) -> dict[str, Inspection]:
         inspections = examine_all(
@@ -111,36 +116,36 @@ class Run:
                 log.info("%s: %s", state.model.display_name, state.message)
 
     @contextmanager
-    def _leased(self) -> Iterator[bool]:
-        """Hold the lease; yields whether somebody else had it meanwhile."""
+    def _leased(self) -> Iterator[tuple[bool, Lease]]:
+        """Hold the lease; yields whether somebody else had it before, and the lease."""
         from init_sync.volume.failures import volume_failure
+        from init_sync.volume.lease import Lease, LeaseTimings
 
         waiting = _Waiting(self._tracker)
+        lease = self._lease = Lease(self._volume, LeaseTimings.expiring_after(self._options.lock_expiry_s))
         try:
-            self._lease.acquire(waiting.tell, is_pointless=self._completed_by_others)
+            lease.acquire(waiting.tell, is_pointless=self._completed_by_others)
         except OSError as error:
             missing = listed(
                 [state.model.display_name for state in self._tracker.states.values() if not state.complete]
             )
             raise volume_failure(error, f"preparing to fetch {missing}") from error
         try:
-            yield waiting.happened
+            yield waiting.happened, lease
         finally:
-            self._lease.release()
+            lease.release()
 
     def _completed_by_others(self) -> bool:
-        if self._options.refresh:
-            return False
+        if self._options.refresh or self._options.deep:
+            return False  # what others found by looking less closely does not settle it
         receipts = [load_receipt(self._volume, model) for model in self._manifest.models]
         return all(receipt and is_intact(self._volume, receipt) for receipt in receipts)
 
-    def _complete(self, inspections: dict[str, Inspection]) -> None:
+    def _complete(self, inspections: dict[str, Inspection], lease: Lease) -> None:
         from init_sync.app.completion import Completion  # with the network parts, which a warm start does without
 
         began = time.monotonic()
-        completion = Completion(
-            self._manifest, self._volume, self._options, self._tracker, self._lease.check, self._stop
-        )
+        completion = Completion(self._manifest, self._volume, self._options, self._tracker, lease.check, self._stop)
         try:
             completion.carry_out(inspections)
         except SyncError:

@@ -10,12 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from init_sync.core.errors import SyncError
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt
-from init_sync.core.report import ModelReport, Report
 from init_sync.core.spec import Manifest, Model
+
+if TYPE_CHECKING:
+    from init_sync.core.report import ModelReport, Report
 
 RATE_WINDOW_S = 15.0
 SAMPLE_S = 0.5
@@ -57,6 +60,8 @@ class ModelState:
         self.message = ""
 
     def report(self) -> ModelReport:
+        from init_sync.core.report import ModelReport  # a warm start outside of a container needs no report
+
         present = sum(min(count, self.sizes.get(path, count)) for path, count in list(self.present.items()))
         return ModelReport(
             name=self.model.name,
@@ -87,7 +92,8 @@ class Tracker:
         self.activity = ""
         """What is being worked on, for progress lines."""
         self._clock = clock
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a signal handler reports from the main thread, whatever that was doing
+        self._told: list[SyncError] = []
         self._samples: deque[tuple[float, int]] = deque()
 
     def fetched(self, count: int) -> None:
@@ -114,15 +120,33 @@ class Tracker:
     def fail(self, error: SyncError) -> None:
         """Put an error on the model it concerns, or on every model that is not complete."""
         with self._guard:
+            self._told.append(error)
             for state in self.states.values():
                 if not state.complete and error.model in (None, state.model.name):
                     state.problem(error.reason, error.message)
+
+    def fail_for(self, places: Iterable[str], error: SyncError) -> None:
+        """Put an error on the models that need a file at one of these places."""
+        with self._guard:
+            wanted = set(places)
+            for state in self.states.values():
+                if not state.complete and not wanted.isdisjoint(state.sizes):
+                    state.problem(error.reason, error.message)
+                    self._told.append(error)
+
+    def tell(self, error: SyncError) -> None:
+        """What ended the run, unless the models it concerns have been told already."""
+        for each in error.parts or (error,):
+            if each not in self._told:
+                self.fail(each)
 
     def hub_error(self, reason: Reason) -> None:
         with self._guard:
             self.hub_errors[reason] = self.hub_errors.get(reason, 0) + 1
 
     def report(self) -> Report:
+        from init_sync.core.report import Report
+
         with self._guard:
             models = tuple(state.report() for state in self.states.values())
             rate = self._rate()

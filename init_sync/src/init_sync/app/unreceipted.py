@@ -10,6 +10,7 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Requirement, choose, require
 from init_sync.core.spec import Model
+from init_sync.volume.inspection import linked_places
 from init_sync.volume.layout import Volume
 from init_sync.volume.partial import kept_bytes
 from init_sync.volume.pins import load_pin
@@ -55,7 +56,7 @@ def pinned_requirement(volume: Volume, model: Model) -> Requirement | None:
             on_volume=lambda alternative: _size(volume, f"{model.path}/{alternative.file}") is not None,
             is_whole=lambda alternative, file: _size(volume, f"{model.path}/{alternative.file}") == file.size,
         )
-        return require(model, listing, choice)
+        return require(model, listing, choice, linked_places(volume, except_for={model.path}))
     except NeedsChange:
         return None
 

@@ -6,7 +6,7 @@ inside Kubernetes' own types (tolerations, affinity, resources) is left to the A
 
 from __future__ import annotations
 
-from init_sync.core.fields import Section
+from init_sync.core.fields import Section, shown
 
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 OBJECT_NAME_ALLOWED = "use lower-case letters, digits, '-' and '.'"
@@ -38,7 +38,7 @@ def _check_volume(volume: Section) -> None:
         create.text("storageClassName", default="-", pattern=OBJECT_NAME + "|-", allowed=OBJECT_NAME_ALLOWED)
         for path, mode in create.texts("accessModes", minimum=1, maximum=3) or []:
             if mode not in ACCESS_MODES:
-                create.problems.add(path, f"{mode!r} is not valid; use one of {', '.join(ACCESS_MODES)}")
+                create.problems.add(path, f"{shown(mode)} is not valid; use one of {', '.join(ACCESS_MODES)}")
         create.close()
     volume.close()
 
@@ -63,4 +63,4 @@ def _check_job(job: Section) -> None:
 
 def _one_of(section: Section, key: str, values: tuple[str, ...]) -> None:
     if section.has(key) and section.text(key) not in ("", *values):
-        section.problem(key, f"{section.raw(key)!r} is not valid; use one of {', '.join(values)}")
+        section.problem(key, f"{shown(section.raw(key))} is not valid; use one of {', '.join(values)}")

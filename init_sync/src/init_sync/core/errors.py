@@ -23,6 +23,8 @@ class SyncError(Exception):
         self.message = message
         self.model = model
         """Name of the model concerned; None when it is the whole run."""
+        self.parts: tuple[SyncError, ...] = ()
+        """The errors that this one puts together, each of one model or file."""
 
 
 class TryAgain(SyncError):

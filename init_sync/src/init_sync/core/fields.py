@@ -13,6 +13,8 @@ from typing import Any
 
 from init_sync.core.errors import Problem
 
+SHOWN_CHARACTERS = 60
+
 
 class Problems:
     """The list that all sections of one document report to."""
@@ -30,6 +32,22 @@ def type_name(value: Any) -> str:
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
+def is_unicode(text: str) -> bool:
+    """JSON can smuggle in half of a surrogate pair, which no log or report could be written with."""
+    return text.isascii() or not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+
+
+def shown(value: Any) -> str:
+    """A value as an error quotes it: short, on one line, and only if it is a single value."""
+    if isinstance(value, (dict, list)):
+        return type_name(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return type_name(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
 class Section:
     """One mapping of the document, at ``path``."""
 
@@ -43,7 +61,8 @@ class Section:
         self._values: dict[Any, Any] = value
 
     def child(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
+        name = key if key.replace("-", "").replace("_", "").isalnum() else shown(key)
+        return f"{self.path}.{name}" if self.path else name
 
     def problem(self, key: str, message: str) -> None:
         self.problems.add(self.child(key), message)
@@ -73,7 +92,7 @@ class Section:
             return default or ""
         value = self._values[key]
         if not isinstance(value, str):
-            self.problem(key, f"must be a string, not {type_name(value)} ({value!r}); put it in quotes")
+            self.problem(key, f"must be a string, not {type_name(value)} ({shown(value)}); put it in quotes")
             return default or ""
         self._check_text(self.child(key), value, pattern, allowed, max_length)
         return value
@@ -81,17 +100,19 @@ class Section:
     def _check_text(self, path: str, value: str, pattern: str | None, allowed: str, max_length: int) -> None:
         if not value:
             self.problems.add(path, "must not be empty")
+        elif not is_unicode(value):
+            self.problems.add(path, f"{shown(value)} holds half of an escaped character; write the whole character")
         elif len(value) > max_length:
             self.problems.add(path, f"is {len(value)} characters long; at most {max_length} are allowed")
         elif pattern is not None and not re.fullmatch(pattern, value):
-            self.problems.add(path, f"{value!r} is not valid; {allowed}")
+            self.problems.add(path, f"{shown(value)} is not valid; {allowed}")
 
     def flag(self, key: str, default: bool) -> bool:
         if not self.has(key):
             return default
         value = self._values[key]
         if not isinstance(value, bool):
-            self.problem(key, f"must be true or false, not {type_name(value)} ({value!r})")
+            self.problem(key, f"must be true or false, not {type_name(value)} ({shown(value)})")
             return default
         return value
 
@@ -101,9 +122,9 @@ class Section:
             return
         value = self._values[key]
         if isinstance(value, bool) or not isinstance(value, int):
-            self.problem(key, f"must be a whole number, not {type_name(value)} ({value!r})")
+            self.problem(key, f"must be a whole number, not {type_name(value)} ({shown(value)})")
         elif value < minimum:
-            self.problem(key, f"must be at least {minimum}, not {value}")
+            self.problem(key, f"must be at least {minimum}, not {shown(value)}")
 
     def items(self, key: str, *, minimum: int = 0, maximum: int) -> list[Any] | None:
         """The list at ``key``; None when there is none."""
@@ -125,10 +146,12 @@ class Section:
         found = []
         for index, value in enumerate(values):
             path = f"{self.child(key)}[{index}]"
-            if isinstance(value, str):
+            if isinstance(value, str) and not is_unicode(value):
+                self.problems.add(path, f"{shown(value)} holds half of an escaped character; write the whole character")
+            elif isinstance(value, str):
                 found.append((path, value))
             else:
-                self.problems.add(path, f"must be a string, not {type_name(value)} ({value!r}); put it in quotes")
+                self.problems.add(path, f"must be a string, not {type_name(value)} ({shown(value)}); put it in quotes")
         return found
 
     def sections(self, key: str, *, minimum: int = 0, maximum: int) -> Iterator[Section]:
@@ -147,8 +170,8 @@ class Section:
             self.problem(key, f"must be a mapping, not {type_name(value)}")
         elif of_strings:
             for name, entry in value.items():
-                if not isinstance(name, str) or not isinstance(entry, str):
-                    self.problem(key, f"must map strings to strings; put {name!r}: {entry!r} in quotes")
+                if not (isinstance(name, str) and isinstance(entry, str) and is_unicode(name + entry)):
+                    self.problem(key, f"must map strings to strings; put {shown(name)}: {shown(entry)} in quotes")
 
     def mappings(self, key: str, *, maximum: int = 100) -> None:
         """Checks an optional list of such mappings."""

@@ -21,9 +21,9 @@ from typing import Any
 
 from init_sync.core.deployment_fields import check_deployment_fields
 from init_sync.core.errors import ManifestError, Problem
-from init_sync.core.fields import Problems, Section, type_name
+from init_sync.core.fields import Problems, Section, shown, type_name
 from init_sync.core.spec import Alternative, Link, Manifest, Model
-from init_sync.core.volumepath import path_problem
+from init_sync.core.volumepath import path_problem, same_or_inside
 from init_sync.core.yamltext import UnreadableText, read_documents
 
 API_VERSION = "modelcache.dev/v1alpha1"
@@ -32,6 +32,8 @@ MAX_MODELS = 100
 MAX_PATTERNS = 500
 MAX_ALTERNATIVES = 16
 MAX_LINKS = 100
+MAX_TEXT = 1 << 20
+"""For values whose own rule limits them more tightly, with a better message."""
 
 NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NAME_ALLOWED = "use lower-case letters, digits and '-', beginning and ending with a letter or digit"
@@ -73,7 +75,7 @@ def _the_model_cache(documents: list[Any], problems: Problems) -> dict[str, Any]
     if found:
         problems.add("", f"holds {len(found)} documents of kind {KIND}; keep one to a file")
     elif len(documents) == 1 and isinstance(documents[0], dict):
-        problems.add("kind", f"is {documents[0].get('kind')!r}; must be {KIND!r}")
+        problems.add("kind", f"is {shown(documents[0].get('kind'))}; must be {KIND!r}")
     elif len(documents) == 1 and documents[0] is not None:
         problems.add("", f"must be a mapping with apiVersion, kind, metadata and spec, not {type_name(documents[0])}")
     else:
@@ -84,7 +86,7 @@ def _the_model_cache(documents: list[Any], problems: Problems) -> dict[str, Any]
 def _read(document: dict[str, Any], problems: Problems) -> Manifest:
     root = Section(document, "", problems)
     if root.text("apiVersion") not in ("", API_VERSION):
-        root.problem("apiVersion", f"is {document['apiVersion']!r}; must be {API_VERSION!r}")
+        root.problem("apiVersion", f"is {shown(document['apiVersion'])}; must be {API_VERSION!r}")
     root.raw("kind"), root.raw("status")
     metadata = Section(root.raw("metadata"), "metadata", problems)
     name = metadata.text("name", pattern=NAME, allowed=NAME_ALLOWED, max_length=63)
@@ -131,7 +133,7 @@ def _model(section: Section) -> Model:
 
 
 def _volume_path(section: Section, key: str) -> str:
-    path = section.text(key, max_length=1024, allowed="a relative path on the volume")
+    path = section.text(key, max_length=MAX_TEXT, allowed="a relative path on the volume")
     if path and (problem := path_problem(path)):
         section.problem(key, problem)
         return ""
@@ -185,9 +187,11 @@ def _check_together(models: tuple[Model, ...], problems: Problems) -> None:
             if link.at and link.at == f"{model.path}/{link.file}":
                 problems.add(at, f"{link.at!r} is where the file itself lies; choose another place")
     for at, field in places.items():
-        for path in paths:
-            if path == at or path.startswith(at + "/"):
-                problems.add(field, f"{at!r} is the directory of a model; name a file, such as '{at}/config.json'")
+        if any(same_or_inside(path, at) for path in paths):
+            problems.add(field, f"{at!r} is the directory of a model; name a file, such as '{at}/config.json'")
+        for outer in places:
+            if outer != at and same_or_inside(at, outer):
+                problems.add(field, f"{at!r} lies below {outer!r}, where {places[outer]} puts a file")
 
 
 def _claim(taken: dict[str, str], value: str, field: str, rule: str, problems: Problems) -> None:

@@ -7,7 +7,7 @@ One JSON file for each model, ``.modelcache/receipts/<directory>-<digest>.json``
      "chosen": {"model.safetensors": "refs/pr/1"}, "verifiedAt": "2026-11-23T01:02:03Z",
      "files": [{"path": "chinese-wav2vec2-base/config.json", "size": 1951, "mtimeNs": 1763..., "id": "git-sha1:...",
                 "blocks": 8}],
-     "links": [{"at": "...", "target": "...", "kind": "symlink"}]}
+     "links": [{"at": "...", "target": "...", "kind": "symlink", "mtimeNs": 0}], "check": "<hash of all this>"}
 
 It is written last, so its presence says that every file was whole at that time; size and mtime of each file say
 whether that still holds. It does not prove anything about a file whose size and mtime were kept by who changed it:
@@ -101,6 +101,8 @@ class Receipt:
             raise ValueError(f"receipt format {data['format']!r}")
         if data["revision"] not in data["commits"]:
             raise ValueError("receipt without its commit")
+        if not data["files"]:
+            raise ValueError("receipt without files")
         return cls(
             model=str(data["model"]),
             path=str(data["path"]),

@@ -94,11 +94,12 @@ class Report:
     def fit(self, limit: int = TERMINATION_MESSAGE_BYTES) -> str:
         """The report as JSON of at most ``limit`` bytes.
 
-        Tried in turn until it fits: everything; messages cut; without empty fields and details of complete models;
-        incomplete models with their reason only; models left out, complete ones first. The totals always stay true.
+        Tried in turn until it fits: everything; messages cut; without empty fields and what is known elsewhere;
+        complete models by name only; incomplete ones by reason only; models left out, complete ones first. The totals
+        stay true.
         """
         whole = self.to_json()
-        for shorten in (_as_is, _cut_messages, _essential, _bare):
+        for shorten in (_as_is, _cut_messages, _essential, _reasons, _bare):
             shortened = {**whole, "models": [shorten(model) for model in self.models]}
             if len(_text(shortened).encode()) <= limit:
                 return _text(shortened)
@@ -110,7 +111,8 @@ class Report:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace").decode()  # file names need not be text; this escape is JSON's too
 
 
 def _as_is(model: ModelReport) -> dict[str, Any]:
@@ -126,6 +128,10 @@ def _essential(model: ModelReport) -> dict[str, Any]:
     dropped = ("revision", "filesTotal", "filesPresent") if model.complete else ("verifiedAt",)
     data = {key: value for key, value in _cut_messages(model).items() if value not in (None, "", {})}
     return {key: value for key, value in data.items() if key not in dropped}
+
+
+def _reasons(model: ModelReport) -> dict[str, Any]:
+    return _bare(model) if model.complete else _essential(model)
 
 
 def _bare(model: ModelReport) -> dict[str, Any]:

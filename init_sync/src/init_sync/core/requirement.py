@@ -6,7 +6,7 @@ original live side by side, and no later sync of the original ever replaces the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from init_sync.core.errors import NeedsChange
@@ -14,10 +14,7 @@ from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.patterns import is_literal, matches, select
 from init_sync.core.reasons import Reason
 from init_sync.core.spec import Alternative, Model
-from init_sync.core.volumepath import path_problem
-
-PICKLE_SUFFIXES = (".bin", ".pth", ".pt", ".pkl", ".pickle", ".ckpt")
-REPLACED_SUFFIX = "_old"
+from init_sync.core.volumepath import REPLACED_SUFFIX, is_pickle, path_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +58,6 @@ class Requirement:
         return self.commits[self.model.revision]
 
 
-def is_pickle(path: str) -> bool:
-    """Whether loading this file may run code: PyTorch's pickle-based formats, by their usual endings."""
-    return path.lower().endswith(PICKLE_SUFFIXES)
-
-
 def choose(
     model: Model,
     list_revision: Callable[[str], Listing | None],
@@ -106,21 +98,27 @@ def choose(
     )
 
 
-def require(model: Model, listing: Listing, choice: Choice | None) -> Requirement:
+def require(
+    model: Model, listing: Listing, choice: Choice | None, linked_elsewhere: Collection[str] = ()
+) -> Requirement:
     """The files that ``model`` needs of ``listing``, and of the ``choice`` made for its ``oneOf``.
 
+    ``linked_elsewhere`` names places where another manifest on the same volume keeps a link.
+
     Raises:
-        NeedsChange: FileNotFound for a pattern or link that finds nothing.
+        NeedsChange: FileNotFound for a file that is named and not there, for patterns that leave nothing at all, and
+            for a link to a file that the model does not take.
     """
+    taken = {*model.taken_places, *linked_elsewhere}
     alternatives = {alternative.file for alternative in model.one_of}
     candidates = [file for file in listing.files if file.path not in alternatives]
     wanted = set(select((file.path for file in candidates), model.include, model.exclude))
     _check_patterns(model, listing, alternatives)
-    files = [_required(model, file, listing.commit) for file in candidates if file.path in wanted]
+    files = [_required(model, file, listing.commit, taken) for file in candidates if file.path in wanted]
     commits = {model.revision: listing.commit}
     chosen: dict[str, str] = {}
     if choice:
-        files.append(_required(model, choice.file, choice.commit))
+        files.append(_required(model, choice.file, choice.commit, taken))
         commits[choice.alternative.revision] = choice.commit
         chosen[choice.alternative.file] = choice.alternative.revision
     if not files:
@@ -147,25 +145,37 @@ def refuse_pickles(requirement: Requirement) -> None:
 
 
 def refuse_collisions(requirements: Collection[Requirement]) -> None:
-    """Raises NeedsChange, reason InvalidSpec, when two models need different files at one place."""
-    owners: dict[str, str] = {}
+    """Raises NeedsChange, reason InvalidSpec, when two files cannot lie side by side on the volume."""
+    owners: dict[str, tuple[RequiredFile, str]] = {}
     for requirement in requirements:
         for file in requirement.files:
-            owner = owners.setdefault(file.path, requirement.model.name)
-            if owner != requirement.model.name:
-                raise NeedsChange(
-                    Reason.INVALID_SPEC,
-                    f"placing {file.path}: models {owner} and {requirement.model.name} both put a file there. "
-                    "Give one of them another path",
-                    requirement.model.name,
-                )
+            other, owner = owners.setdefault(file.path, (file, requirement.model.name))
+            if other is not file:
+                _collide(file.path, owner, requirement.model.name, "both put a file there")
+    for path, (_, owner) in owners.items():
+        for parent in _parents(path):
+            if parent in owners:
+                _collide(parent, owners[parent][1], owner, "put a file and a directory there")
 
 
-def _required(model: Model, file: RemoteFile, commit: str) -> RequiredFile:
+def _collide(path: str, first: str, second: str, what: str) -> None:
+    models = f"models {first} and {second}" if first != second else f"model {first}: two of its files"
+    raise NeedsChange(
+        Reason.INVALID_SPEC, f"placing {path}: {models} {what}. Change a path or exclude one of the files", second
+    )
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _required(model: Model, file: RemoteFile, commit: str, taken: Collection[str]) -> RequiredFile:
     path = f"{model.path}/{file.path}"
     if problem := path_problem(path):
         raise NeedsChange(Reason.INVALID_SPEC, f"listing {model.repo}: {problem}. Exclude it", model.name)
-    if path in model.taken_places:
+    if path in taken:
         path += REPLACED_SUFFIX
     return RequiredFile(path, file.path, model.repo, commit, file.size, file.content_id)
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 STATE_DIRECTORY = ".modelcache"
 """Everything of ours on a volume lives in this directory at its root."""
 
+REPLACED_SUFFIX = "_old"
+"""What an original is renamed to when a link takes its place."""
+
+PICKLE_SUFFIXES = (".bin", ".pth", ".pt", ".pkl", ".pickle", ".ckpt")
+
 MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255
 
@@ -16,12 +21,16 @@ def path_problem(path: str) -> str | None:
     """
     if not path:
         return "must not be empty"
+    if len(path) > MAX_PATH_BYTES:
+        return f"{path[:40]!r}... is too long; at most {MAX_PATH_BYTES} bytes are allowed"
     if path.startswith("/"):
         return f"{path!r} is absolute; use a path relative to the volume's root"
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         return f"{path!r} contains a control character"
     if "\\" in path:
         return f"{path!r} contains a backslash; separate directories with '/'"
+    if not path.isprintable() and any(0xD800 <= ord(character) <= 0xDFFF for character in path):
+        return f"{path!r} contains a character that is not valid Unicode"
     segments = path.split("/")
     if ".." in segments:
         return f"{path!r} leaves the volume; '..' is not allowed"
@@ -37,3 +46,8 @@ def path_problem(path: str) -> str | None:
 def same_or_inside(path: str, directory: str) -> bool:
     """Whether ``path`` is ``directory`` or lies below it."""
     return path == directory or path.startswith(directory + "/")
+
+
+def is_pickle(path: str) -> bool:
+    """Whether loading this file may run code: PyTorch's pickle-based formats, by their usual endings."""
+    return path.lower().endswith(PICKLE_SUFFIXES)

@@ -9,20 +9,26 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from init_sync import __version__
 from init_sync.core.errors import NeedsChange, TryAgain
 from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings
+from init_sync.hub.deadline import within
 from init_sync.hub.failures import failure, refusal
 from init_sync.hub.retry import Patience, Transient
+from init_sync.hub.transport import origin
 from init_sync.volume.contents import GIT_SHA1, SHA256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +42,7 @@ MAX_INLINE_FILES = 50_000
 class Hub:
     """A Hugging Face hub, or a mirror of one: the endpoint that HF_ENDPOINT names."""
 
-    def __init__(
-        self, settings: Settings, stop: threading.Event, on_error: Callable[[Reason], None] = lambda reason: None
-    ) -> None:
+    def __init__(self, settings: Settings, stop: threading.Event, on_error: Callable[[Reason], None]) -> None:
         self._on_error = on_error
         self._settings = settings
         self._stop = stop
@@ -61,16 +65,23 @@ class Hub:
         headers: dict[str, str] = build_hf_headers(library_name=LIBRARY, library_version=__version__)
         return headers
 
+    def close(self) -> None:
+        """Close the connection that listing left open, so that the cap on connections holds."""
+        if self._api is not None:
+            from huggingface_hub import close_session
+
+            close_session()
+
     def find(self, repo: str, revision: str) -> Listing | None:
-        """Like ``list``, but None when the repository has no such revision."""
+        """Like ``listing``, but None when the repository has no such revision."""
         try:
-            return self.list(repo, revision)
+            return self.listing(repo, revision)
         except NeedsChange as error:
             if error.reason is Reason.REVISION_NOT_FOUND:
                 return None
             raise
 
-    def list(self, repo: str, revision: str) -> Listing:
+    def listing(self, repo: str, revision: str) -> Listing:
         """Resolve ``revision`` to a commit and list every file there, in one request as a rule.
 
         Raises:
@@ -78,11 +89,63 @@ class Hub:
             TryAgain: the hub stayed away for ``give_up_s``.
         """
         doing = f"listing {repo} at {revision}"
+        self._client()  # importing the library is not the hub's fault and must not use up its time
+        commit, files = self._patiently(doing, lambda: self._short_listing(repo, revision))
+        if files is None:
+            files = self._tree(repo, commit, doing)
+        return Listing(repo, revision, commit, tuple(sorted(files, key=lambda file: file.path)))
+
+    def _short_listing(self, repo: str, revision: str) -> tuple[str, list[RemoteFile] | None]:
+        """The commit and its files; None for the files when this answer does not tell them well enough."""
+        timeout_s = self._settings.stall_timeout_s
+        info = self._client().model_info(repo, revision=revision, files_metadata=True, timeout=timeout_s)
+        siblings = info.siblings or []
+        if info.sha is None:
+            raise ValueError("no commit in the answer")
+        if len(siblings) >= MAX_INLINE_FILES:
+            return info.sha, None
+        if any(each.size is None or not (each.blob_id or each.lfs) for each in siblings):
+            return info.sha, None
+        files = [
+            remote_file(each.rfilename, each.size, each.blob_id, each.lfs.sha256 if each.lfs else None)
+            for each in siblings
+        ]
+        return info.sha, files
+
+    def _tree(self, repo: str, commit: str, doing: str) -> list[RemoteFile]:
+        """The paged listing: for very large repositories, and for mirrors that leave sizes out of the short one.
+
+        Not by ``HfApi.list_repo_tree``, which retries and waits on its own, deaf to our limits.
+        """
+        url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true"
+        files: list[RemoteFile] = []
+        while url:
+            entries, url = self._patiently(doing, partial(self._page, url))
+            files += [
+                remote_file(each["path"], each["size"], each["oid"], (each.get("lfs") or {}).get("oid"))
+                for each in entries
+                if each["type"] == "file"
+            ]
+        return files
+
+    def _page(self, url: str) -> tuple[list[dict[str, Any]], str | None]:
+        from huggingface_hub import get_session
+        from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]  # public too
+
+        if origin(url) != origin(self.endpoint):
+            raise ValueError("the next page is elsewhere")  # the token must not go there
+        response = get_session().get(url, headers=self.headers())
+        hf_raise_for_status(response)
+        entries: list[dict[str, Any]] = response.json()
+        return entries, response.links.get("next", {}).get("url")
+
+    def _patiently(self, doing: str, call: Callable[[], T]) -> T:
+        """Try until it works, a refusal says that it never will, or patience is over."""
         patience = Patience(self._settings.give_up_s)
         failures = 0
         while True:
             try:
-                return self._list_once(repo, revision, doing)
+                return self._attempt(doing, call)
             except Transient as error:
                 failures += 1
                 self._on_error(error.reason)
@@ -91,8 +154,27 @@ class Hub:
                 if self._stop.wait(delay):
                     raise TryAgain(error.reason, f"{error.message}; interrupted") from error
 
-    def _list_once(self, repo: str, revision: str, doing: str) -> Listing:
+    def _attempt(self, doing: str, call: Callable[[], T]) -> T:
         from httpx2 import HTTPError, TimeoutException
+        from huggingface_hub import errors
+
+        try:
+            return within(self._settings.give_up_s, call)
+        except errors.HfHubHTTPError as error:
+            raise self._answered(error, doing) from error
+        except (TimeoutException, TimeoutError) as error:
+            waited = f"no answer from {self.endpoint} in time"
+            raise Transient(Reason.STALLED, f"{doing}: {waited}") from error
+        except (HTTPError, OSError) as error:
+            cause = str(error) or type(error).__name__
+            raise Transient(Reason.HUB_UNREACHABLE, f"{doing}: no connection to {self.endpoint} ({cause})") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Transient(
+                Reason.HUB_UNREACHABLE,
+                f"{doing}: {self.endpoint} does not answer like a hub ({error}). Check HF_ENDPOINT",
+            ) from error
+
+    def _answered(self, error: HfHubHTTPError, doing: str) -> Exception:
         from huggingface_hub import errors
 
         typed = (
@@ -100,51 +182,12 @@ class Hub:
             (errors.RepositoryNotFoundError, Reason.REPO_NOT_FOUND),
             (errors.RevisionNotFoundError, Reason.REVISION_NOT_FOUND),
         )
-        try:
-            return self._request(repo, revision)
-        except errors.HfHubHTTPError as error:
-            answer = f"the hub answered {error.response.status_code}"
-            for kind, reason in typed:
-                if isinstance(error, kind):
-                    raise refusal(reason, doing, answer) from error
-            raise failure(error.response.status_code, error.response.headers, doing) from error
-        except TimeoutException as error:
-            waited = f"no answer within {self._settings.stall_timeout_s:g} s from {self.endpoint}"
-            raise Transient(Reason.STALLED, f"{doing}: {waited}") from error
-        except (HTTPError, OSError) as error:
-            cause = str(error) or type(error).__name__
-            raise Transient(Reason.HUB_UNREACHABLE, f"{doing}: no connection to {self.endpoint} ({cause})") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise Transient(
-                Reason.HUB_UNREACHABLE,
-                f"{doing}: {self.endpoint} does not answer like a hub ({error}); see HF_ENDPOINT",
-            ) from error
-
-    def _request(self, repo: str, revision: str) -> Listing:
-        info = self._client().model_info(
-            repo, revision=revision, files_metadata=True, timeout=self._settings.stall_timeout_s
-        )
-        siblings = info.siblings or []
-        if info.sha is None:
-            raise ValueError("no commit in the answer")
-        if len(siblings) < MAX_INLINE_FILES and all(
-            each.size is not None and (each.blob_id or each.lfs) for each in siblings
-        ):
-            files: Iterator[RemoteFile] = (
-                _remote_file(each.rfilename, each.size, each.blob_id, each.lfs) for each in siblings
-            )
-        else:
-            files = self._tree(repo, info.sha)
-        return Listing(repo, revision, info.sha, tuple(sorted(files, key=lambda file: file.path)))
-
-    def _tree(self, repo: str, commit: str) -> Iterator[RemoteFile]:
-        """The paged listing: for very large repositories, and for mirrors that leave sizes out of the short one."""
-        from huggingface_hub.hf_api import RepoFile
-
-        entries = self._client().list_repo_tree(repo, recursive=True, revision=commit)
-        return (
-            _remote_file(each.path, each.size, each.blob_id, each.lfs) for each in entries if isinstance(each, RepoFile)
-        )
+        for kind, reason in typed:
+            if isinstance(error, kind):
+                return refusal(reason, doing, f"the hub answered {error.response.status_code}")
+        if error.response.status_code == 404:
+            return refusal(Reason.REPO_NOT_FOUND, doing, "the hub answered 404")
+        return failure(error.response.status_code, error.response.headers, doing)
 
     def _client(self) -> HfApi:
         if self._api is None:
@@ -162,9 +205,8 @@ class Hub:
         return self._api
 
 
-def _remote_file(path: str, size: int | None, blob_id: str | None, lfs: Any) -> RemoteFile:
-    content_id = f"{SHA256}:{lfs['sha256']}" if lfs else f"{GIT_SHA1}:{blob_id}"
-    return RemoteFile(path, int(size or 0), content_id)
+def remote_file(path: str, size: int | None, blob_id: str | None, sha256: str | None) -> RemoteFile:
+    return RemoteFile(path, int(size or 0), f"{SHA256}:{sha256}" if sha256 else f"{GIT_SHA1}:{blob_id}")
 
 
 def _client_factory(timeout_s: float) -> Callable[[], Any]:

@@ -34,6 +34,8 @@ class Board:
         self.failed: dict[str, SyncError] = {}
         """By content id."""
         self.fatal: SyncError | None = None
+        self.fatal_content: str | None = None
+        """The content that the fatal error is about, when it is about one."""
 
     def next(self, stay_with: Transfer | None) -> Task | None:
         """Wait for something to do; None when the run is over for this worker."""
@@ -79,10 +81,12 @@ class Board:
         self.failed[transfer.wanted.content_id] = error
         self.finished(transfer)
 
-    def abort(self, error: SyncError) -> None:
+    def abort(self, error: SyncError, because_of: Transfer | None = None) -> None:
         """End the whole run."""
         with self._changed:
-            self.fatal = self.fatal or error
+            if self.fatal is None:
+                self.fatal = error
+                self.fatal_content = because_of.wanted.content_id if because_of else None
             self._stop.set()
             self._changed.notify_all()
 

@@ -19,6 +19,7 @@ from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import WholeFileOnly
 from init_sync.hub.transfer import Stopped, Transfer, Watch
 from init_sync.hub.transport import Connections
+from init_sync.hub.watchdog import Watchdog
 from init_sync.volume.contents import Interrupted as HashingStopped
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.lease import LeaseLost
@@ -33,6 +34,8 @@ class Outcome:
     failed: dict[str, SyncError]
     """By content id; the other files are in place."""
     fatal: SyncError | None
+    fatal_content: str | None
+    """The content that the fatal error is about; None when it concerns all that is missing."""
 
 
 class Engine:
@@ -45,6 +48,7 @@ class Engine:
         self._watch = watch
         self._on_file = on_file
         self._patience = Patience(settings.give_up_s)
+        self._watchdog = Watchdog()
         self._board = Board(transfers, watch.stop)
         self._transfers = transfers
 
@@ -58,12 +62,13 @@ class Engine:
             worker.start()
         for worker in workers:
             worker.join()
+        self._watchdog.close()
         for transfer in self._transfers:
             transfer.close()
-        return Outcome(self._board.failed, self._board.fatal)
+        return Outcome(self._board.failed, self._board.fatal, self._board.fatal_content)
 
     def _work(self) -> None:
-        connections = Connections(self._settings.stall_timeout_s)
+        connections = Connections(self._settings.stall_timeout_s, self._watchdog)
         buffer = memoryview(bytearray(BUFFER_BYTES))
         current: Transfer | None = None
         try:
@@ -128,9 +133,9 @@ class Engine:
     def _failed(self, transfer: Transfer, error: Transient) -> None:
         transfer.failures += 1
         self._watch.on_error(error.reason)
-        message = (
-            error.message if transfer.wanted.label in error.message else f"{transfer.wanted.label}: {error.message}"
-        )
+        message = error.message
+        if transfer.wanted.label not in message and transfer.source.label not in message:
+            message = f"{transfer.wanted.label}: {message}"
         named = Transient(error.reason, message, error.retry_after_s)
         try:
             delay = transfer.patience.delay_s(named, transfer.failures)
@@ -150,8 +155,10 @@ class Engine:
             self._give_up(transfer, final)
 
     def _give_up(self, transfer: Transfer, error: SyncError) -> None:
-        if isinstance(error, NeedsChange | LeaseLost):
+        if isinstance(error, LeaseLost):
             self._board.abort(error)
+        elif isinstance(error, NeedsChange):
+            self._board.abort(error, because_of=transfer)
         else:
             log.error("%s", error.message)
             self._board.fail(transfer, error)

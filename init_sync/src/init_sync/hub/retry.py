@@ -64,12 +64,12 @@ class Patience:
         """
         delay = backoff_s(failures_in_row) if failure.retry_after_s is None else failure.retry_after_s
         left = self._give_up_s - (self._clock() - self._since)
-        if delay <= max(left, 0):
+        if left > 0 and delay <= left:
             return delay
         if failure.retry_after_s is not None and left > 0:
-            why = f"the hub asks to wait {failure.retry_after_s:.0f} s"
+            why = f"the hub asks to wait {failure.retry_after_s:g} s"
         else:
-            why = f"no progress for {self._give_up_s:.0f} s"
+            why = f"no progress for {self._give_up_s:g} s"
         raise TryAgain(failure.reason, f"{failure.message}; {why}. Another run continues from here") from failure
 
 

@@ -35,10 +35,13 @@ class Source:
         self._url = url
         self._headers = dict(headers)
         self._size = size
-        self._label = label
+        self.label = label
+        """Which file of which repository, for messages."""
         self._signed: str | None = None
         self._renewals = 0
         self._ignored_ranges = 0
+        self._failed_asks = 0
+        self._failure: Transient | None = None
         self._guard = threading.Lock()
         self.etag: str | None = None
         """As the server last gave it; sent back as If-Range, so that a changed file is noticed at once."""
@@ -63,7 +66,7 @@ class Source:
         if answer.status == 200:
             self._range_ignored(answer)
         answer.abandon()
-        raise Transient(Reason.HUB_UNREACHABLE, f"{self._label}: unexpected answer {answer.status} to a range")
+        raise Transient(Reason.HUB_UNREACHABLE, f"{self.label}: unexpected answer {answer.status} to a range")
 
     def succeeded(self) -> None:
         """Bytes came: earlier renewals do not count against the file any more."""
@@ -84,14 +87,26 @@ class Source:
 
     def _ask(self, connections: Connections, range_headers: Mapping[str, str]) -> Answer:
         if self._signed is None:
+            failed_before = self._failed_asks
             with self._guard:  # the workers on one file need one signed address between them
                 if self._signed is None:
-                    return self._ask_hub(connections, range_headers)
+                    return self._ask_once(connections, range_headers, failed_before)
         signed = self._signed
         answer = connections.get(signed, {**_IDENTITY, **range_headers})
         if answer.status in EXPIRED:
             self._renew(answer, signed)
         return self._checked_status(answer)
+
+    def _ask_once(self, connections: Connections, range_headers: Mapping[str, str], failed_before: int) -> Answer:
+        """Who waited while another worker asked in vain shares that failure, instead of waiting for its own."""
+        if self._failed_asks != failed_before and self._failure:
+            raise Transient(self._failure.reason, self._failure.message, self._failure.retry_after_s)
+        try:
+            return self._ask_hub(connections, range_headers)
+        except Transient as error:
+            self._failed_asks += 1
+            self._failure = error
+            raise
 
     def _ask_hub(self, connections: Connections, range_headers: Mapping[str, str]) -> Answer:
         url = self._url
@@ -107,7 +122,7 @@ class Source:
             if answer.status in EXPIRED and not own:
                 self._renew(answer, url)
             return self._checked_status(answer)
-        raise Transient(Reason.HUB_UNREACHABLE, f"{self._label}: more than {MAX_REDIRECTS} redirects")
+        raise Transient(Reason.HUB_UNREACHABLE, f"{self.label}: more than {MAX_REDIRECTS} redirects")
 
     def _renew(self, answer: Answer, signed: str) -> None:
         answer.drain()
@@ -115,18 +130,18 @@ class Source:
             self._signed = None
         self._renewals += 1
         if self._renewals <= MAX_RENEWALS:
-            raise Transient(Reason.HUB_UNREACHABLE, f"{self._label}: its signed address expired", retry_after_s=0.0)
+            raise Transient(Reason.HUB_UNREACHABLE, f"{self.label}: its signed address expired", retry_after_s=0.0)
         raise Transient(
-            Reason.HUB_UNREACHABLE, f"{self._label}: its signed address is refused again and again ({answer.status})"
+            Reason.HUB_UNREACHABLE, f"{self.label}: its signed address is refused again and again ({answer.status})"
         )
 
     def _checked_status(self, answer: Answer) -> Answer:
         if answer.status == 416:
             answer.drain()
-            raise Transient(Reason.SIZE_MISMATCH, f"{self._label}: the hub's copy is shorter than it listed")
+            raise Transient(Reason.SIZE_MISMATCH, f"{self.label}: the hub's copy is shorter than it listed")
         if answer.status >= 400:
             answer.drain()
-            raise failure(answer.status, answer.headers, f"fetching {self._label}")
+            raise failure(answer.status, answer.headers, f"fetching {self.label}")
         etag = answer.headers.get("ETag", "")
         self.etag = etag if etag.startswith('"') else None  # a weak one may not be used for ranges
         return answer
@@ -136,7 +151,7 @@ class Source:
         if not match or int(match.group(1)) != start or match.group(3) not in ("*", str(self._size)):
             answer.abandon()
             got = answer.headers.get("Content-Range")
-            raise Transient(Reason.SIZE_MISMATCH, f"{self._label}: asked from byte {start} of {self._size}, got {got}")
+            raise Transient(Reason.SIZE_MISMATCH, f"{self.label}: asked from byte {start} of {self._size}, got {got}")
         self._ignored_ranges = 0
         return answer
 
@@ -144,7 +159,7 @@ class Source:
         if answer.length is not None and answer.length > self._size:
             answer.abandon()
             raise Transient(
-                Reason.SIZE_MISMATCH, f"{self._label}: {answer.length} bytes offered, {self._size} were listed"
+                Reason.SIZE_MISMATCH, f"{self.label}: {answer.length} bytes offered, {self._size} were listed"
             )
         return answer
 
@@ -156,7 +171,7 @@ class Source:
             raise WholeFileOnly
         # The file changed under If-Range, or this one answer ignored the range: ask once more without a condition.
         self.etag = None
-        raise Transient(Reason.HUB_UNREACHABLE, f"{self._label}: a range was answered with the whole file", 0.0)
+        raise Transient(Reason.HUB_UNREACHABLE, f"{self.label}: a range was answered with the whole file", 0.0)
 
 
 _IDENTITY = {"Accept-Encoding": "identity"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import threading
 import zlib
 from collections import deque
@@ -19,12 +18,14 @@ from dataclasses import dataclass
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
+from init_sync.core.receipt import ReceiptFile
 from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYTES, WRONG_CONTENT_ATTEMPTS
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import Answer, Interrupted
 from init_sync.volume.contents import Hash, matches, new_hash
-from init_sync.volume.layout import Volume, replace_durably
+from init_sync.volume.inspection import as_receipt_file
+from init_sync.volume.layout import Volume
 from init_sync.volume.partial import Partial
 from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
 
@@ -44,16 +45,6 @@ class Wanted:
     places: tuple[str, ...]
     label: str
     """How log lines call it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A file that is in place, as it was when its content was known to be right."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    content_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +74,7 @@ class Transfer:
         self.failures = 0
         """Attempts that failed since bytes last came."""
         self.not_before = 0.0
-        self.published: tuple[Published, ...] = ()
+        self.published: tuple[ReceiptFile, ...] = ()
         self._volume = volume
         self._partial = Partial(volume, wanted.content_id, wanted.size)
         self._connections = connections
@@ -92,6 +83,7 @@ class Transfer:
         self._digest: Hash = new_hash(wanted.content_id, wanted.size)
         self._hashed = 0
         self._hashing = False
+        self._receiving = 0
         self._finished = False
         self._whole = False
         self._wrong = 0
@@ -105,7 +97,6 @@ class Transfer:
         """Take up what an earlier run left; returns how many bytes of it can be kept."""
         recovered = self._partial.open(stop=watch.stop)
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
-        self.source.etag = recovered.etag
         self._plan()
         kept = sum(end - start for start, end in self._spans)
         watch.on_present(self, kept)
@@ -140,14 +131,16 @@ class Transfer:
         """
         start, end = span
         known = self._hashed if self._whole else start
+        with self._guard:
+            self._receiving += 1
         stretch = _Stretch(self, max(start, known), self._claim(max(start, known)))
         position = start
         try:
             while position < end:
                 if watch.stop.is_set():
                     raise Stopped
-                watch.may_write()
                 count, broken = _read(answer, buffer[: min(len(buffer), end - position)])
+                watch.may_write()  # after the read: that is where a process practically always is when it is frozen
                 skipped = min(count, max(0, stretch.position - position))
                 stretch.add(buffer[skipped:count])
                 position += count
@@ -159,6 +152,7 @@ class Transfer:
         finally:
             stretch.close()
             with self._guard:
+                self._receiving -= 1
                 if position < end and not self._whole:
                     self._pending.appendleft((position, end))
                 elif position < end and (start, end) == (0, self.wanted.size):
@@ -188,7 +182,7 @@ class Transfer:
             Transient: its content was wrong; everything is pending again.
         """
         with self._guard:
-            if self._finished or self._hashing or self._hashed < self.wanted.size:
+            if self._finished or self._hashing or self._receiving or self._hashed < self.wanted.size:
                 return False
             self._finished = True
         watch.may_write()
@@ -229,17 +223,23 @@ class Transfer:
         self.source.forget()
         raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; fetching it anew")
 
-    def _publish(self) -> tuple[Published, ...]:
-        first, *others = self.wanted.places
-        place = self._volume.make_parent(first)
-        if os.path.isdir(place) and not os.path.islink(place):
-            raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", place)
-        state = self._partial.publish(place)
-        published = [Published(first, state.st_size, state.st_mtime_ns, self.wanted.content_id)]
-        for other in others:
-            state = _copy(place, self._volume.make_parent(other), self._volume.tmp)
-            published.append(Published(other, state.st_size, state.st_mtime_ns, self.wanted.content_id))
-        return tuple(published)
+    def _publish(self) -> tuple[ReceiptFile, ...]:
+        """Copies first: until the file itself is renamed, an interrupted run has all it needs to go on."""
+        places = [self._volume.make_parent(path) for path in self.wanted.places]
+        for place in places:
+            if os.path.isdir(place) and not os.path.islink(place):
+                raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", place)
+        for place in places[1:]:
+            os.makedirs(self._volume.tmp, exist_ok=True)
+            self._partial.copy_to(place, self._volume.temporary(place))
+        self._partial.publish(places[0])
+        return tuple(map(self._receipted, self.wanted.places, places))
+
+    def _receipted(self, path: str, place: str) -> ReceiptFile:
+        state = os.stat(place)
+        if state.st_size != self.wanted.size:
+            raise TryAgain(Reason.SIZE_MISMATCH, f"publishing {path}: it changed right after it was put in place")
+        return as_receipt_file(path, self.wanted.content_id, state)
 
     def _arrived(self, start: int, end: int, hashed: bool) -> None:
         with self._guard:
@@ -296,16 +296,3 @@ def _read(answer: Answer, buffer: memoryview) -> tuple[int, Transient | None]:
         answer.abandon()
         return count, Transient(Reason.HUB_UNREACHABLE, "the connection ended early")
     return count, None
-
-
-def _copy(source: str, destination: str, tmp: str) -> os.stat_result:
-    os.makedirs(tmp, exist_ok=True)
-    temporary = f"{tmp}/{os.path.basename(destination)}.{os.getpid()}"
-    shutil.copyfile(source, temporary)
-    descriptor = os.open(temporary, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-        replace_durably(temporary, destination)
-        return os.fstat(descriptor)
-    finally:
-        os.close(descriptor)

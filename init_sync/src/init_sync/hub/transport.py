@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import MIN_BYTES_PER_SECOND
 from init_sync.hub.retry import Transient
+from init_sync.hub.watchdog import Watchdog
 
 MAX_DRAINED_BYTES = 64 * 1024
 
@@ -58,7 +59,7 @@ class Answer:
         try:
             while filled < len(buffer):
                 # One system call at a time: a dripping server must not hold us inside a call that waits for more.
-                count = self._response.fp.readinto1(buffer[filled:])
+                count = self._read_once(buffer[filled:])
                 if not count:
                     break
                 filled += count
@@ -75,6 +76,11 @@ class Answer:
                 filled, Transient(Reason.HUB_UNREACHABLE, f"connection lost ({describe(error)})")
             ) from error
         return filled
+
+    def _read_once(self, buffer: memoryview) -> int:
+        if self._response.chunked:  # only the response itself can tell data from framing
+            return self._response.readinto(buffer)
+        return self._response.fp.readinto1(buffer)
 
     def done(self) -> None:
         """The body was read to its end: the connection may serve the next request."""
@@ -104,8 +110,9 @@ class Interrupted(Exception):
 class Connections:
     """The open connections of one worker, one for each origin it talks to."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, watchdog: Watchdog) -> None:
         self._timeout_s = timeout_s
+        self._watchdog = watchdog
         self._open: dict[tuple[str, str, int], http.client.HTTPConnection] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -120,8 +127,12 @@ class Connections:
         try:
             connection = self._open.get(key) or self._connect(parts)
             self._open[key] = connection
-            connection.request("GET", self._target(parts), headers=dict(headers))
-            response = connection.getresponse()
+            if connection.sock is None:
+                connection.connect()
+            with self._watchdog.limit(connection.sock, self._timeout_s):
+                target, proxy_headers = _target(parts)
+                connection.request("GET", target, headers={**headers, **proxy_headers})
+                response = connection.getresponse()
         except TimeoutError as error:
             self._drop(key)
             raise Transient(Reason.STALLED, f"no answer within {self._timeout_s:g} s from {key[1]}:{key[2]}") from error
@@ -160,15 +171,17 @@ class Connections:
         tunnel.set_tunnel(host, port, headers=_proxy_headers(proxy))
         return tunnel
 
-    def _target(self, parts: SplitResult) -> str:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        through_proxy = parts.scheme == "http" and _proxy(parts) is not None
-        return f"http://{parts.netloc}{target}" if through_proxy else target
-
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+def _target(parts: SplitResult) -> tuple[str, dict[str, str]]:
+    """What to ask for, and what a proxy in between wants to know: for plain HTTP it sees the whole address."""
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    proxy = _proxy(parts) if parts.scheme == "http" else None
+    return (f"http://{parts.netloc}{target}", _proxy_headers(proxy)) if proxy else (target, {})
 
 
 def describe(error: BaseException) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from init_sync.core.reasons import Reason
@@ -53,15 +54,25 @@ def load_receipt(volume: Volume, model: Model) -> Receipt | None:
 
 def verified_files(volume: Volume) -> dict[str, ReceiptFile]:
     """What any receipt on the volume says about files, by path: a changed manifest need not re-hash what it kept."""
+    return {file.path: file for receipt in _receipts(volume) for file in receipt.files if is_unchanged(volume, file)}
+
+
+def linked_places(volume: Volume, except_for: Collection[str]) -> frozenset[str]:
+    """Where models of other manifests on this volume keep their links; ``except_for`` names directories to ignore."""
+    return frozenset(
+        link.at
+        for receipt in _receipts(volume)
+        if receipt.path not in except_for
+        for link in receipt.links
+        if link_problem(volume, link) is None
+    )
+
+
+def _receipts(volume: Volume) -> Iterator[Receipt]:
     directory = f"{volume.state}/receipts"
-    known: dict[str, ReceiptFile] = {}
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
-        try:
-            receipt = Receipt.from_json(read_json(f"{directory}/{name}"))
-        except (KeyError, TypeError, AttributeError, ValueError):
-            continue
-        known.update((file.path, file) for file in receipt.files if is_unchanged(volume, file))
-    return known
+        with suppress(KeyError, TypeError, AttributeError, ValueError):
+            yield Receipt.from_json(read_json(f"{directory}/{name}"))
 
 
 def is_unchanged(volume: Volume, file: ReceiptFile) -> bool:

@@ -48,7 +48,11 @@ class Volume:
         return f"{self.state}/pins/{_slug(model.path)}-{key[:16]}.json"
 
     def partial(self, content_id: str) -> str:
-        return f"{self.state}/partial/{content_id.replace(':', '-')}"
+        return f"{self.partials}/{content_id.replace(':', '-')}"
+
+    @property
+    def partials(self) -> str:
+        return f"{self.state}/partial"
 
     @property
     def lock(self) -> str:
@@ -58,6 +62,10 @@ class Volume:
     def tmp(self) -> str:
         return f"{self.state}/tmp"  # noqa: S108  # on the volume
 
+    def temporary(self, path: str) -> str:
+        """A name in tmp/ that no other process or container uses."""
+        return f"{self.tmp}/{os.path.basename(path)[:100]}.{os.urandom(6).hex()}"
+
     def make_parent(self, path: str) -> str:
         """Create the directory that ``path`` belongs in, and return the absolute place of ``path``.
 
@@ -65,12 +73,18 @@ class Volume:
             OutsideVolume: when a link on the way leads out of the volume; writing there could harm others.
         """
         place = self.at(path)
-        parent = os.path.dirname(place)
+        parent = existing = os.path.dirname(place)
+        while not os.path.lexists(existing):
+            existing = os.path.dirname(existing)
+        if not self.holds(existing):
+            raise OutsideVolume(f"{existing} leads out of the volume {self.root}; remove that link")
         os.makedirs(parent, exist_ok=True)
-        real_root = os.path.realpath(self.root)
-        if os.path.commonpath([real_root, os.path.realpath(parent)]) != real_root:
-            raise OutsideVolume(f"{parent} leads out of the volume {self.root}; remove that link")
         return place
+
+    def holds(self, place: str) -> bool:
+        """Whether an absolute place is on this volume once all links are followed."""
+        real_root = os.path.realpath(self.root)
+        return os.path.commonpath([real_root, os.path.realpath(place)]) == real_root
 
 
 def _slug(path: str) -> str:
@@ -78,27 +92,34 @@ def _slug(path: str) -> str:
 
 
 def read_json(path: str) -> Any:
-    """The content of a JSON file; None when there is none or it is damaged: both mean that nothing is known."""
+    """What ``write_json`` wrote; None when there is nothing, or anything but that: both mean that nothing is known."""
     try:
         with open(path, "rb") as file:
-            return json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
+            data = json.loads(file.read())
+        check = data.pop("check")
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return None
+    return data if check == _check(data) else None
 
 
-def write_json(volume: Volume, path: str, data: Any) -> None:
-    """Write a file of ours so that it is there whole or not at all, also after a power failure."""
-    text = json.dumps(data, ensure_ascii=False, indent=1).encode()
-    temporary = f"{volume.tmp}/{os.path.basename(path)}.{os.getpid()}"
+def write_json(volume: Volume, path: str, data: dict[str, Any]) -> None:
+    """Write a file of ours so that it is there whole or not at all, also after a power failure.
+
+    ``check`` is added, a hash over everything else: a flipped bit in a receipt must not vouch for wrong content.
+    """
+    text = json.dumps({**data, "check": _check(data)}, ensure_ascii=False, indent=1).encode()
     os.makedirs(volume.tmp, exist_ok=True)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        os.write(descriptor, text)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    temporary = volume.temporary(path)
+    with open(temporary, "xb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     replace_durably(temporary, path)
+
+
+def _check(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def replace_durably(source: str, destination: str) -> None:

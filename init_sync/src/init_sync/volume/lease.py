@@ -46,6 +46,10 @@ class LeaseTimings:
     expiry_s: float = 20.0
     poll_s: float = 0.5
 
+    @classmethod
+    def expiring_after(cls, seconds: float) -> LeaseTimings:
+        return cls(heartbeat_s=seconds / 10, expiry_s=seconds, poll_s=min(cls().poll_s, seconds / 10))
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -113,12 +117,18 @@ class Lease:
         """Let the next one in. Safe to call more than once, and from a signal handler."""
         self._stop.set()
         self._released = True
-        if self._generation is not None and not self._lost:
+        if self._generation is None or self._lost:
+            return
+        guarded = self._guard.acquire(timeout=1)  # a heartbeat on its way would write that nothing was released
+        try:
             with contextlib.suppress(OSError):
                 self._write()
+        finally:
+            if guarded:
+                self._guard.release()
 
     def _current(self) -> tuple[int, bytes]:
-        generation = max((int(name) for name in os.listdir(self._directory) if name.isdigit()), default=0)
+        generation = max((int(name) for name in os.listdir(self._directory) if is_generation(name)), default=0)
         if generation == 0:
             return 0, b""
         try:
@@ -133,21 +143,29 @@ class Lease:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         except FileExistsError:
             return False
+        began = self._clock()
         self._generation = generation
-        self._write()
+        try:
+            self._write()
+        except FileNotFoundError:
+            pass  # removed already by the holder of a higher number
+        except OSError:  # a full volume: an empty file would look like a holder on another node
+            self._generation = None
+            os.unlink(path)
+            raise
         if self._current()[0] != generation:  # we acted on an old view of the directory
             self._generation = None
             with contextlib.suppress(OSError):
                 os.unlink(path)
             return False
-        self._last_beat = self._clock()
+        self._last_beat = began
         self._remove_older(generation)
         threading.Thread(target=self._keep_beating, name="lease", daemon=True).start()
         return True
 
     def _remove_older(self, generation: int) -> None:
         for name in os.listdir(self._directory):
-            if name.isdigit() and int(name) < generation:
+            if is_generation(name) and int(name) < generation:
                 with contextlib.suppress(OSError):
                     os.unlink(f"{self._directory}/{name}")
 
@@ -157,13 +175,16 @@ class Lease:
 
     def _beat(self) -> None:
         with self._guard:
+            began = self._clock()  # before looking: whatever happens afterwards must not count as fresh
             try:
                 if self._current()[0] != self._generation:
                     self._lost = True
                     return
                 self._beats += 1
                 self._write()
-                self._last_beat = self._clock()
+                if self._released:
+                    self._write()  # released while this heartbeat was being written: that must be the last word
+                self._last_beat = began
             except OSError:
                 # The volume may come back; until it does, nobody may write without a fresh heartbeat.
                 self._lost = self._lost or self._clock() - self._last_beat > self._timings.expiry_s
@@ -176,6 +197,10 @@ class Lease:
             os.pwrite(descriptor, json.dumps(content).encode().ljust(1024), 0)
         finally:
             os.close(descriptor)
+
+
+def is_generation(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def _identity() -> dict[str, Any]:
@@ -194,7 +219,7 @@ def _identity() -> dict[str, Any]:
 def _parse(content: bytes) -> dict[str, Any]:
     try:
         data = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # just created, or being written: alive as long as it changes
     return data if isinstance(data, dict) else {}
 
@@ -203,7 +228,8 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     """Whether the holder was a process that we would see, and it is gone."""
     if holder.get("bootId") != _boot_id() or holder.get("pidNamespace") != _pid_namespace() or not _boot_id():
         return False
-    process = _process(int(holder.get("pid", 0)))
+    pid = holder.get("pid")
+    process = _process(pid) if isinstance(pid, int) else None
     return process is None or process[0] != holder.get("started") or process[1] in "ZX"
 
 

@@ -7,11 +7,11 @@ else a copy. Whatever lay at the place before is kept beside it as ``<name>_old`
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 
 from init_sync.core.receipt import ReceiptLink
-from init_sync.core.requirement import REPLACED_SUFFIX
+from init_sync.core.volumepath import REPLACED_SUFFIX
 from init_sync.volume.layout import Volume, replace_durably, sync_directory
 
 SYMLINK = "symlink"
@@ -21,28 +21,22 @@ COPY = "copy"
 
 def link_problem(volume: Volume, link: ReceiptLink) -> str | None:
     """What is wrong with a link that was made before, in words; None when it is in place."""
-    place = volume.at(link.at)
+    place, target = volume.at(link.at), volume.at(link.target)
     try:
-        if link.kind == SYMLINK:
-            found = os.readlink(place)
-            if found != _relative(link):
-                return f"{link.at} leads to {found} instead of {link.target}"
-            return None
-        here = os.lstat(place)
-        if link.kind == HARDLINK:
-            target = os.stat(volume.at(link.target))
-            return None if os.path.samestat(here, target) else f"{link.at} is no longer the same file as {link.target}"
-        target = os.stat(volume.at(link.target))
-        if (here.st_size, here.st_mtime_ns) != (target.st_size, link.mtime_ns):
-            return f"{link.at} is no longer the copy of {link.target}"
+        if link.kind == SYMLINK and os.readlink(place).startswith("/"):
+            return f"{link.at} is an absolute link, which breaks where the volume is mounted elsewhere"
+        if link.kind == COPY:
+            state = os.lstat(place)
+            same = (state.st_size, state.st_mtime_ns) == (os.stat(target).st_size, link.mtime_ns)
+        else:
+            same = os.path.samefile(place, target)
     except OSError as error:
-        what = "is not a link" if os.path.lexists(place) else "is missing"
-        return (
-            f"{link.at} {what} ({error.strerror})"
-            if not os.path.lexists(volume.at(link.target))
-            else (f"{link.at} {what}; it should lead to {link.target}")
-        )
-    return None
+        if not os.path.lexists(place):
+            return f"{link.at} is missing; it should lead to {link.target}"
+        if error.errno == errno.EINVAL:
+            return f"{link.at} is not a link; it should lead to {link.target}"
+        return f"{link.at} leads nowhere ({error.strerror})"
+    return None if same else f"{link.at} does not lead to {link.target}"
 
 
 def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
@@ -57,10 +51,9 @@ def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
             return existing
     place = volume.make_parent(at)
     if os.path.isdir(place) and not os.path.islink(place):
-        raise IsADirectoryError(f"{at} is a directory on the volume; move it away or choose another place for the link")
-    temporary = f"{os.path.dirname(place)}/.{os.path.basename(place)}.modelcache-tmp"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+        raise IsADirectoryError(errno.EISDIR, "a directory is where this link belongs", place)
+    os.makedirs(volume.tmp, exist_ok=True)
+    temporary = volume.temporary(place)
     link = _create(volume, ReceiptLink(at, target, SYMLINK), temporary)
     _keep_original(place)
     replace_durably(temporary, place)
@@ -69,11 +62,13 @@ def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
 
 def _create(volume: Volume, link: ReceiptLink, temporary: str) -> ReceiptLink:
     with contextlib.suppress(OSError):
-        os.symlink(_relative(link), temporary)
+        os.symlink(_relative(volume, link), temporary)
         return link
     with contextlib.suppress(OSError):
         os.link(volume.at(link.target), temporary)
         return ReceiptLink(link.at, link.target, HARDLINK)
+    import shutil  # only where a file system knows no links at all
+
     shutil.copyfile(volume.at(link.target), temporary)
     descriptor = os.open(temporary, os.O_RDWR)
     try:
@@ -91,5 +86,7 @@ def _keep_original(place: str) -> None:
         sync_directory(os.path.dirname(place))
 
 
-def _relative(link: ReceiptLink) -> str:
-    return os.path.relpath(link.target, os.path.dirname(link.at) or ".")
+def _relative(volume: Volume, link: ReceiptLink) -> str:
+    """As the file system will follow it: a model's directory may itself be a link to elsewhere on the volume."""
+    directory = os.path.realpath(os.path.dirname(volume.at(link.at)))
+    return os.path.relpath(os.path.realpath(volume.at(link.target)), directory)

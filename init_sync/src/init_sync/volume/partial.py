@@ -5,12 +5,14 @@
     H 1 sha256:9f86... 9847223624          format, content id and size; any other first line voids the journal
     P 4194304 5d8f0c31a2b4e6f7             bytes [0, 4194304) hash to this (first 16 digits)
     C 67108864 71303168 9ae0daaf           bytes [67108864, 71303168) have this CRC-32; received ahead of the hash
-    E "3f2a-61c"                           the server's ETag, for If-Range
 
 Lines are appended after the bytes were written, so a killed process loses at most what it received since its last line.
-Nothing is synced to disk in between, which would cost more than it saves: after a power failure the checks in each
-line show which bytes did not make it, and just these are fetched again. The content itself is proved by its hash at
-the end, always; the journal only decides how much work is left.
+Nothing is synced to disk in between, which would cost more than it saves: after a power failure the checks show where
+the first byte in front went missing, and which stretches ahead did; what lies before that and the good stretches are
+kept. The content itself is proved by its hash at the end, always; the journal only decides how much work is left.
+
+A process that was frozen and has lost the lease may still hold these files open. So a file that another process may
+have renamed into place is never cut: starting over means a new file.
 """
 
 from __future__ import annotations
@@ -19,14 +21,17 @@ import contextlib
 import os
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from init_sync.core.errors import TryAgain
+from init_sync.core.reasons import Reason
 from init_sync.volume.contents import READ_BYTES, Hash, hash_range, new_hash
 from init_sync.volume.layout import Volume, replace_durably
 from init_sync.volume.spans import Span, merged
 
 CHECK_DIGITS = 16
+CRC_DIGITS = 8
 
 
 @dataclass(slots=True)
@@ -38,7 +43,6 @@ class Recovered:
     hashed: int = 0
     spans: list[Span] = field(default_factory=list)
     """All bytes that can be kept, those below ``hashed`` included."""
-    etag: str | None = None
 
 
 class Partial:
@@ -55,14 +59,13 @@ class Partial:
     def open(self, on_bytes: Callable[[int], None] | None = None, stop: threading.Event | None = None) -> Recovered:
         """Open for writing, and check what is there already. ``on_bytes`` hears of every byte that is re-read."""
         os.makedirs(os.path.dirname(self._part), exist_ok=True)
-        self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         records = _read_journal(self._journal, self._header)
-        recovered = self._check(records, on_bytes, stop) if records else self._nothing()
-        if not records:
-            self._restart_journal()
-        else:
-            self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND)
-            self._append("")  # a line that was cut off by a crash ends here
+        if records is None or not os.path.isfile(self._part) or os.path.islink(self._part):
+            return Recovered(self.restart())
+        self._descriptor = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW)
+        recovered = self._check(records, on_bytes, stop)
+        self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND)
+        self._append("")  # a line that was cut off by a crash ends here
         return recovered
 
     def write(self, data: memoryview, position: int) -> None:
@@ -80,26 +83,56 @@ class Partial:
     def record_ahead(self, start: int, end: int, crc: int) -> None:
         self._append(f"C {start} {end} {crc:08x}")
 
-    def record_etag(self, etag: str) -> None:
-        if "\n" not in etag:
-            self._append(f"E {etag}")
+    def copy_to(self, destination: str, temporary: str) -> None:
+        """Put a copy of the whole file at ``destination``."""
+        with open(temporary, "xb") as copy:
+            position = 0
+            while position < self._size:
+                position += os.sendfile(copy.fileno(), self._descriptor, position, self._size - position)
+            os.fsync(copy.fileno())
+        replace_durably(temporary, destination)
 
-    def publish(self, destination: str) -> os.stat_result:
-        """Put the file under its final name, whole and on disk. The one before stays until that moment."""
+    def publish(self, destination: str) -> None:
+        """Put the file under its final name, whole and on disk. The one before stays until that moment.
+
+        Raises:
+            TryAgain: what lies under the partial name is not the file that was written and verified here. That takes
+                a process that was frozen while it held the lease, and starts over after it was succeeded.
+        """
         os.ftruncate(self._descriptor, self._size)
         os.fsync(self._descriptor)
+        self._check_is_ours(self._part)
         replace_durably(self._part, destination)
-        result = os.fstat(self._descriptor)
+        try:
+            self._check_is_ours(destination)
+        except TryAgain:
+            os.unlink(destination)
+            raise
         self.close()
         with contextlib.suppress(OSError):
             os.unlink(self._journal)
-        return result
+
+    def _check_is_ours(self, path: str) -> None:
+        try:
+            ours = os.path.samestat(os.fstat(self._descriptor), os.stat(path))
+        except FileNotFoundError:
+            ours = False
+        if not ours:
+            raise TryAgain(
+                Reason.WAITING_FOR_LOCK,
+                f"publishing {os.path.basename(path)}: another process replaced the file meanwhile",
+            )
 
     def restart(self) -> Hash:
         """Forget every byte; returns the hash to start over with."""
-        os.ftruncate(self._descriptor, 0)
-        os.close(self._journal_descriptor)
-        self._restart_journal()
+        self.close()
+        for path in (self._part, self._journal):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        flags = os.O_CREAT | os.O_EXCL
+        self._descriptor = os.open(self._part, os.O_RDWR | flags, 0o666)
+        self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND | flags, 0o666)
+        self._append(self._header)
         return new_hash(self._content_id, self._size)
 
     def close(self) -> None:
@@ -115,27 +148,16 @@ class Partial:
     def _append(self, line: str) -> None:
         os.write(self._journal_descriptor, f"{line}\n".encode())
 
-    def _restart_journal(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
-        self._journal_descriptor = os.open(self._journal, flags, 0o666)
-        self._append(self._header)
-
-    def _nothing(self) -> Recovered:
-        os.ftruncate(self._descriptor, 0)
-        return Recovered(new_hash(self._content_id, self._size))
-
     def _check(
         self, records: Records, on_bytes: Callable[[int], None] | None, stop: threading.Event | None
     ) -> Recovered:
         """Keep what still has the hash or CRC that its line says."""
-        recovered = Recovered(new_hash(self._content_id, self._size), etag=records.etag)
-        for end, check in sorted(records.hashed):
-            if end <= recovered.hashed:
-                continue
+        recovered = Recovered(new_hash(self._content_id, self._size))
+        for end, checks in sorted(records.hashed.items()):
             attempt = recovered.digest.copy()
             if hash_range(self._descriptor, attempt, recovered.hashed, end, on_bytes, stop) != end:
                 break
-            if attempt.hexdigest()[:CHECK_DIGITS] != check:
+            if attempt.hexdigest()[:CHECK_DIGITS] not in checks:
                 break
             recovered.digest, recovered.hashed = attempt, end
         spans = [(0, recovered.hashed)]
@@ -161,19 +183,22 @@ class Partial:
 class Records:
     """The lines of a journal that could be read."""
 
-    hashed: list[tuple[int, str]] = field(default_factory=list)
+    hashed: dict[int, set[str]] = field(default_factory=dict)
+    """Checks by end; more than one when bytes were fetched anew after a crash."""
     ahead: list[tuple[int, int, int]] = field(default_factory=list)
-    etag: str | None = None
 
     def add(self, line: str, size: int) -> None:
-        kind, _, rest = line.partition(" ")
-        fields = rest.split(" ")
-        if kind == "P" and len(fields) == 2 and 0 < int(fields[0]) <= size:
-            self.hashed.append((int(fields[0]), fields[1]))
-        elif kind == "C" and len(fields) == 3 and 0 <= int(fields[0]) < int(fields[1]) <= size:
-            self.ahead.append((int(fields[0]), int(fields[1]), int(fields[2], 16)))
-        elif kind == "E" and rest:
-            self.etag = rest
+        kind, *fields = line.split(" ")
+        if kind == "P" and len(fields) == 2 and len(fields[1]) == CHECK_DIGITS and 0 < int(fields[0]) <= size:
+            self.hashed.setdefault(int(fields[0]), set()).add(fields[1])
+        elif kind == "C" and len(fields) == 3 and len(fields[2]) == CRC_DIGITS:
+            start, end, crc = int(fields[0]), int(fields[1]), int(fields[2], 16)
+            if 0 <= start < end <= size:
+                self.ahead.append((start, end, crc))
+
+    def spans(self) -> list[Span]:
+        front = max(self.hashed, default=0)
+        return merged([(0, front), *((start, end) for start, end, _ in self.ahead)])
 
 
 def _read_journal(path: str, header: str) -> Records | None:
@@ -194,9 +219,38 @@ def _read_journal(path: str, header: str) -> Records | None:
 
 def kept_bytes(volume: Volume, content_id: str, size: int) -> int:
     """Bytes that a journal says are there, without checking them: for plans and progress figures."""
-    records = _read_journal(volume.partial(content_id) + ".journal", f"H 1 {content_id} {size}")
-    if records is None:
+    base = volume.partial(content_id)
+    records = _read_journal(f"{base}.journal", f"H 1 {content_id} {size}")
+    try:
+        there = os.stat(f"{base}.part").st_size
+    except OSError:
         return 0
-    hashed = max((end for end, _ in records.hashed), default=0)
-    spans = merged([(0, hashed), *((start, end) for start, end, _ in records.ahead)])
-    return sum(end - start for start, end in spans)
+    return sum(max(0, min(end, there) - start) for start, end in records.spans()) if records else 0
+
+
+def sweep(volume: Volume) -> None:
+    """Remove journals whose file is in place already: their run was killed between the two."""
+    for name in _names(volume):
+        if name.endswith(".journal") and not os.path.lexists(volume.partials + "/" + name.replace(".journal", ".part")):
+            _remove(volume, name)
+
+
+def remove_others(volume: Volume, wanted: Collection[str]) -> int:
+    """Remove what was fetched of contents that nobody wants any more; returns how many files went."""
+    kept = {os.path.basename(volume.partial(content_id)) for content_id in wanted}
+    others = [name for name in _names(volume) if name.rpartition(".")[0] not in kept]
+    for name in others:
+        _remove(volume, name)
+    return len(others)
+
+
+def _names(volume: Volume) -> list[str]:
+    try:
+        return os.listdir(volume.partials)
+    except FileNotFoundError:
+        return []
+
+
+def _remove(volume: Volume, name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(f"{volume.partials}/{name}")

@@ -14,6 +14,13 @@ import os
 import zipfile
 from typing import Any
 
+from init_sync.core.volumepath import path_problem
+
+
+class Damaged(ValueError):
+    """The file cannot be what its name says; the message tells why."""
+
+
 MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 LOCAL_FILE_MAGIC = b"PK\x03\x04"
 
@@ -27,34 +34,37 @@ def structure_problem(path: str) -> str | None:
             return _index_problem(path)
         if path.endswith((".pth", ".pt", ".bin")):
             return _torch_zip_problem(path)
+    except Damaged as error:
+        return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
+        return f"its structure is damaged ({type(error).__name__})"  # what lies on a volume may be anything
     return None
 
 
 def safetensors_header(path: str) -> dict[str, Any]:
-    """The header of a safetensors file. Raises ValueError when there is none."""
+    """The header of a safetensors file. Raises ValueError (Damaged when it can say why) or RecursionError."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= MAX_HEADER_BYTES:
-            raise ValueError("it does not begin with a safetensors header")
+            raise Damaged("it does not begin with a safetensors header")
         text = file.read(length)
     if len(text) < length:
-        raise ValueError(f"its header is cut off after {len(text)} of {length} bytes")
+        raise Damaged(f"its header is cut off after {len(text)} of {length} bytes")
     header = json.loads(text)
     if not isinstance(header, dict):
-        raise ValueError("its header is not a mapping")
+        raise Damaged("its header is not a mapping")
     return header
 
 
 def _safetensors_problem(path: str) -> str | None:
-    try:
-        header = safetensors_header(path)
-        with open(path, "rb") as file:
-            header_end = 8 + int.from_bytes(file.read(8), "little")
-        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        return str(error) if isinstance(error, ValueError) and "header" in str(error) else "its header is damaged"
+    header = safetensors_header(path)
+    with open(path, "rb") as file:
+        header_end = 8 + int.from_bytes(file.read(8), "little")
+    ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    if any(end < 0 for end in ends):
+        raise Damaged("its header has a negative offset")
     promised = header_end + max(ends, default=0)
     size = os.path.getsize(path)
     if size < promised:
@@ -79,24 +89,30 @@ def _torch_zip_problem(path: str) -> str | None:
 
 
 def _index_problem(path: str) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            weight_map = json.loads(file.read())["weight_map"]
-        wanted: dict[str, set[str]] = {}
-        for tensor, shard in weight_map.items():
-            wanted.setdefault(shard, set()).add(tensor)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "it is not an index with a weight_map"
+    with open(path, "rb") as file:
+        index = json.loads(file.read())
+    if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
+        raise Damaged("it is not an index with a weight_map")
+    wanted: dict[str, set[str]] = {}
+    for tensor, shard in index["weight_map"].items():
+        if not isinstance(shard, str) or path_problem(shard):
+            raise Damaged(f"it names {str(shard)[:60]!r}, which cannot be a file beside it")
+        wanted.setdefault(shard, set()).add(tensor)
     for shard, tensors in sorted(wanted.items()):
-        place = os.path.join(os.path.dirname(path), shard)
-        if not os.path.exists(place):
-            return f"it names {shard}, which is not there"
-        if not shard.endswith(".safetensors"):
-            continue
-        try:
-            absent = tensors - safetensors_header(place).keys()
-        except ValueError as error:
-            return f"{shard}, which it names: {error}"
-        if absent:
-            return f"it expects {len(absent)} tensors in {shard} that are not there, such as {min(absent)}"
+        if problem := _shard_problem(os.path.join(os.path.dirname(path), shard), shard, tensors):
+            return problem
+    return None
+
+
+def _shard_problem(place: str, shard: str, tensors: set[str]) -> str | None:
+    if not os.path.exists(place):
+        return f"it names {shard}, which is not there"
+    if not shard.endswith(".safetensors"):
+        return None
+    try:
+        absent = tensors - safetensors_header(place).keys()
+    except Damaged as error:
+        return f"{shard}, which it names: {error}"
+    if absent:
+        return f"it expects {len(absent)} tensors in {shard} that are not there, such as {min(absent)}"
     return None

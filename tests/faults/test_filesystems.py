@@ -1,0 +1,377 @@
+"""Volumes that are full, read-only, somebody else's, or not there. What needs root says so when there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from init_sync.volume.layout import Volume, read_json, write_json
+from support.hub import Fault, LocalHub, RepoBuilder
+from support.sync import Result, command, environment, manifest, model, run_command, run_sync, tree
+
+MIB = 1 << 20
+FILES = {
+    "config.json": b"{}\n",
+    "shard-1.safetensors": random.Random(1).randbytes(5 * MIB),
+    "shard-2.safetensors": random.Random(2).randbytes(3 * MIB),
+}
+SIZE = sum(map(len, FILES.values()))
+SPEC = manifest(model("m", "owner/stored"))
+WHOLE = {f"m/{path}": content for path, content in FILES.items()}
+Mount = Callable[..., None]
+GROUP = 4242
+USERS = (1234, 1235)
+ROOT = os.geteuid() == 0
+needs_root = pytest.mark.skipif(not ROOT, reason="needs root to become other users")
+
+
+@pytest.fixture(autouse=True)
+def _stored(hub: LocalHub, tmp_path: Path) -> None:
+    RepoBuilder(tmp_path / "hub", "owner/stored").commit(FILES)
+
+
+@pytest.fixture
+def mount(volume: Path) -> Iterator[Mount]:
+    """Mount or remount a memory file system at the volume, with these options."""
+    mounted = False
+
+    def mount_it(options: str) -> None:
+        nonlocal mounted
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(volume)], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"needs root that may mount: {done.stderr.strip()}")
+        mounted = True
+
+    if not shutil.which("mount"):
+        pytest.skip("needs mount(8)")
+    yield mount_it
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(volume)], check=True)
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """One clear line, and the exit code."""
+    assert result.returncode == code, result.stdout + result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("init-sync: error: ")
+    for word in words:
+        assert word in line
+
+
+class TestTooSmall:
+    def test_a_volume_that_is_too_small_is_refused_before_the_first_byte(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        mount(f"size={SIZE // 2}")
+        result = run_sync(SPEC, volume, hub)
+        refused(result, 2, "DiskFull", "are needed", "Enlarge the volume by")
+        assert hub.bytes_sent == 0
+        assert result.reasons() == {"m": "DiskFull"}
+
+    def test_what_is_there_already_needs_no_space(self, hub: LocalHub, volume: Path, mount: Mount) -> None:
+        mount(f"size={SIZE + 2 * MIB}")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        (volume / "m/config.json").unlink()
+        (volume / "filler").write_bytes(bytes(MIB // 2))
+        shutil.rmtree(volume / ".modelcache/receipts")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+
+    def test_bytes_that_a_lost_partial_file_had_are_counted_as_needed(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        """A journal outlived its part file; believing it would mean to find out in mid-transfer."""
+        mount(f"size={SIZE // 2}")
+        content_id = f"sha256-{hashlib.sha256(FILES['shard-1.safetensors']).hexdigest()}"
+        journal = volume / ".modelcache/partial" / f"{content_id}.journal"
+        journal.parent.mkdir(parents=True)
+        size = len(FILES["shard-1.safetensors"])
+        digest = hashlib.sha256(FILES["shard-1.safetensors"]).hexdigest()[:16]
+        journal.write_text(f"H 1 {content_id.replace('-', ':')} {size}\nP {size} {digest}\nC 0 {size} 00000000\n")
+        refused(run_sync(SPEC, volume, hub), 2, "DiskFull")
+        assert hub.bytes_sent == 0
+
+    def test_a_volume_that_fills_up_in_mid_transfer_ends_the_run_and_a_larger_one_continues(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        """Somebody else's file takes the space that was there when it was looked at."""
+        mount(f"size={SIZE + 2 * MIB}")
+        holes = volume / "holes"
+        with pretending_free_space(SIZE * 10) as env:
+            holes.write_bytes(bytes(4 * MIB))
+            result = run_sync(SPEC, volume, hub, env=env)
+        refused(result, 2, "DiskFull", "what is there is kept")
+        assert result.reasons() == {"m": "DiskFull"}
+        assert run_command("verify", SPEC, volume).returncode == 1
+        assert {path: content for path, content in tree(volume).items() if WHOLE.get(path) != content}.keys() <= {
+            "holes"
+        }
+        sent = hub.bytes_sent
+        assert sent > 0
+        holes.unlink()
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        assert tree(volume) == WHOLE
+        assert hub.bytes_sent - SIZE <= 8 * MIB
+
+    def test_a_volume_without_a_single_free_byte_is_refused_at_once_each_time(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        """Not even the lock can be written; the next run must not wait for what the first could not write."""
+        mount("size=64k")
+        with contextlib.suppress(OSError), (volume / "full").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        for _ in range(2):
+            result = run_sync(SPEC, volume, hub, timeout=15)
+            refused(result, 2, "DiskFull")
+            assert "Waiting" not in result.stdout
+
+    def test_a_short_write_never_leaves_half_a_receipt(self, volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a disk that is nearly full, write(2) writes less than asked and reports no error."""
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, bytes(data)[: max(1, len(data) // 2)]))
+        place = volume / ".modelcache/receipts/x.json"
+        with contextlib.suppress(OSError):
+            write_json(Volume(str(volume)), str(place), {"files": ["a"] * 100})
+        monkeypatch.undo()
+        assert not place.exists() or read_json(str(place)) == {"files": ["a"] * 100}
+
+
+@contextlib.contextmanager
+def pretending_free_space(size: int) -> Iterator[dict[str, str]]:
+    """An environment in which ``statvfs`` promises more than the volume has."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(
+            "import os\n"
+            "_statvfs = os.statvfs\n"
+            "class Roomy:\n"
+            "    def __init__(self, real): self._real = real\n"
+            "    def __getattr__(self, name):\n"
+            f"        return {size} // self._real.f_frsize if name == 'f_bavail' else getattr(self._real, name)\n"
+            "os.statvfs = lambda path: Roomy(_statvfs(path))\n"
+        )
+        yield {"PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+
+
+class TestReadOnly:
+    def test_a_complete_volume_that_is_read_only_is_fine(self, hub: LocalHub, volume: Path, mount: Mount) -> None:
+        mount("size=32m")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        mount("remount,ro")
+        hub.reset_log()
+        done = run_sync(SPEC, volume, hub)
+        assert done.returncode == 0, done.stderr
+        assert "All models already complete!" in done.lines
+        assert hub.count() == 0
+        assert run_command("verify", SPEC, volume, "--deep").returncode == 0
+
+    def test_a_complete_read_only_volume_with_touched_files_is_fine(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        """The new times cannot be written down; the content is right all the same."""
+        mount("size=32m")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        os.utime(volume / "m/shard-1.safetensors")
+        mount("remount,ro")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        assert run_sync(SPEC, volume, hub, "--verify", "deep").returncode == 0
+
+    def test_an_incomplete_one_is_refused_in_one_line(self, hub: LocalHub, volume: Path, mount: Mount) -> None:
+        mount("size=32m")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        (volume / "m/config.json").unlink()
+        mount("remount,ro")
+        hub.reset_log()
+        result = run_sync(SPEC, volume, hub)
+        refused(result, 2, "Read-only file system", "Mount the volume writable")
+        assert hub.bytes_sent == 0
+        assert result.reasons()["m"] is not None
+
+    def test_an_empty_one_is_refused_in_one_line(self, hub: LocalHub, volume: Path, mount: Mount) -> None:
+        mount("size=1m,ro")
+        refused(run_sync(SPEC, volume, hub), 2, "Read-only file system")
+        assert hub.bytes_sent == 0
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A volume as Kubernetes' fsGroup leaves it: root's, of a group that may write, which new files inherit.
+
+    It lies outside the test's own folder, which others may not even pass through.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        volume = Path(folder) / "volume"
+        volume.mkdir()
+        os.chown(volume, 0, GROUP)
+        volume.chmod(0o2775)
+        yield volume
+
+
+@pytest.fixture(scope="session")
+def powers() -> tuple[str, ...]:
+    """What another user needs in order to run this Python at all: nothing, or to read below root's home.
+
+    Reading everything is not writing anything, so what these tests are about stays true; what the group may read is
+    asserted on the files' modes.
+    """
+    reading = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for powers in ((), reading):
+        with contextlib.suppress(OSError):
+            probe = subprocess.run(
+                [*become(USERS[0], GROUP, powers), sys.executable, "-c", "import init_sync"], capture_output=True
+            )
+            if probe.returncode == 0:
+                return powers
+    pytest.skip("needs setpriv, and a Python that other users may run")
+
+
+def become(user: int, group: int, powers: tuple[str, ...]) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *powers]
+
+
+@dataclass(frozen=True)
+class Users:
+    """Runs syncs of one volume as different users, with nothing writable but the volume."""
+
+    hub: LocalHub
+    volume: Path
+    powers: tuple[str, ...]
+
+    def sync(self, user: int, group: int = GROUP, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
+        arguments = [*become(user, group, self.powers), *command("sync", SPEC, self.volume)]
+        Path(arguments[arguments.index("--spec") + 1]).chmod(0o644)
+        return subprocess.run(
+            arguments, env=nowhere(self.hub), cwd="/", capture_output=True, text=True, timeout=60, umask=umask
+        )
+
+
+@pytest.fixture
+def users(hub: LocalHub, shared: Path, powers: tuple[str, ...]) -> Users:
+    return Users(hub, shared, powers)
+
+
+@needs_root
+class TestOtherUsers:
+    def test_a_user_of_the_volumes_group_syncs(self, users: Users, shared: Path) -> None:
+        done = users.sync(USERS[0])
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        assert tree(shared) == WHOLE
+        assert {path.stat().st_uid for path in (shared / "m").iterdir()} == {USERS[0]}
+
+    @pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
+    def test_the_group_may_read_and_write_whatever_the_umask_is(self, users: Users, shared: Path, umask: int) -> None:
+        assert users.sync(USERS[0], umask=umask).returncode == 0
+        for path in shared.rglob("*"):
+            wanted = 0o070 if path.is_dir() else 0o060
+            assert path.stat().st_mode & wanted == wanted, path
+            assert path.stat().st_gid == GROUP, path
+
+    @pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
+    def test_another_user_of_the_group_repairs(self, users: Users, shared: Path, umask: int) -> None:
+        assert users.sync(USERS[0], umask=umask).returncode == 0
+        with (shared / "m/shard-1.safetensors").open("r+b") as file:
+            file.write(b"spoiled")
+        users.hub.reset_log()
+        done = users.sync(USERS[1], umask=umask)
+        assert done.returncode == 0, done.stderr
+        assert tree(shared) == WHOLE
+        assert users.hub.bytes_sent == len(FILES["shard-1.safetensors"])
+
+    def test_another_user_continues_a_file_that_the_first_has_begun(self, users: Users, shared: Path) -> None:
+        users.hub.add_fault(Fault("stall", match=("blob",), file="shard-1.safetensors", after_bytes=2 * MIB, times=1))
+        users.hub.add_fault(Fault("status", status=403, match=("blob", "resolve"), file="shard-2.safetensors"))
+        assert users.sync(USERS[0]).returncode == 2
+        users.hub.clear_faults()
+        done = users.sync(USERS[1])
+        assert done.returncode == 0, done.stderr
+        assert tree(shared) == WHOLE
+        assert users.hub.bytes_sent - SIZE < 2 * MIB
+
+    def test_a_user_who_may_only_read_starts_on_a_complete_volume(self, users: Users) -> None:
+        assert users.sync(USERS[0]).returncode == 0
+        done = users.sync(999, 999)
+        assert done.returncode == 0, done.stderr
+
+    def test_a_user_who_may_not_write_is_refused_in_one_line(self, users: Users) -> None:
+        done = users.sync(999, 999)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "Permission denied" in line
+        assert "Mount the volume writable for this user or its group" in line
+        assert users.hub.bytes_sent == 0
+
+
+class TestReadOnlyRoot:
+    def test_nothing_but_the_volume_needs_to_be_writable(self, hub: LocalHub, volume: Path, tmp_path: Path) -> None:
+        """The container's own file system is read-only: every mount is, in a namespace of the process' own."""
+        inner = (
+            "mount --make-rprivate / && mount --bind {v} {v} && "
+            "mount -o remount,bind,ro / && (mount -o remount,bind,ro /tmp 2>/dev/null || true) && "
+            "mount -o remount,bind,rw {v} && ! touch {probe} 2>/dev/null && exec {command}"
+        )
+        probe = tmp_path / "must-not-appear"
+        text = inner.format(v=volume, probe=probe, command=" ".join(command("sync", SPEC, volume)))
+        if (
+            not shutil.which("unshare")
+            or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
+        ):
+            pytest.skip("needs root and unshare to make a mount namespace")
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", text], env=nowhere(hub), capture_output=True, text=True, timeout=60
+        )
+        if probe.exists():
+            pytest.skip("the test's folder is on a mount of its own that stayed writable")
+        assert done.returncode == 0, done.stderr
+        assert tree(volume) == WHOLE
+
+
+def nowhere(hub: LocalHub) -> Mapping[str, str]:
+    places = ("HOME", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
+    return {**environment(hub), **dict.fromkeys(places, "/nonexistent/place")}
+
+
+class TestNoVolume:
+    @pytest.mark.parametrize("verb", ["sync", "verify", "status"])
+    def test_a_volume_that_does_not_exist_is_refused_and_not_made(
+        self, hub: LocalHub, tmp_path: Path, verb: str
+    ) -> None:
+        missing = tmp_path / "missing"
+        result = run_sync(SPEC, missing, hub) if verb == "sync" else run_command(verb, SPEC, missing)
+        refused(result, 2, str(missing), "does not exist")
+        assert not missing.exists()
+        assert hub.count() == 0
+
+    @pytest.mark.parametrize("verb", ["sync", "verify", "status"])
+    def test_a_volume_that_is_a_file_is_refused(self, hub: LocalHub, tmp_path: Path, verb: str) -> None:
+        file = tmp_path / "file"
+        file.write_bytes(b"precious")
+        result = run_sync(SPEC, file, hub) if verb == "sync" else run_command(verb, SPEC, file)
+        refused(result, 2, str(file), "is not a directory")
+        assert file.read_bytes() == b"precious"
+        assert hub.count() == 0
+
+    def test_a_volume_that_is_reached_through_a_link_is_fine(self, hub: LocalHub, volume: Path, tmp_path: Path) -> None:
+        link = tmp_path / "link"
+        link.symlink_to(volume)
+        assert run_sync(SPEC, link, hub).returncode == 0
+        assert tree(volume) == WHOLE
+
+    def test_a_volume_whose_name_has_spaces_and_other_letters_is_fine(self, hub: LocalHub, tmp_path: Path) -> None:
+        volume = tmp_path / "my größte volume"
+        volume.mkdir()
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        assert tree(volume) == WHOLE

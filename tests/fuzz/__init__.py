@@ -1,0 +1,1 @@
+"""Tests that throw arbitrary input at the parsers."""

@@ -1,0 +1,1 @@
+"""Tests of pure parts: values in, values out."""

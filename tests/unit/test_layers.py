@@ -1,0 +1,136 @@
+"""The shape of the code: which part may know which, what a module may weigh, where libraries are allowed.
+
+Read from the syntax tree, so an import inside a function counts as well.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    "init_sync": ROOT / "init_sync/src/init_sync",
+    "modelcache_operator": ROOT / "operator/src/modelcache_operator",
+    "inference": ROOT / "inference/src/inference",
+}
+MODULES = sorted(path for folder in SOURCES.values() for path in folder.rglob("*.py"))
+LAYERS = {
+    "core": {"core"},
+    "volume": {"core", "volume"},
+    "hub": {"core", "volume", "hub"},
+    "app": {"core", "volume", "hub", "app"},
+}
+PURE = {
+    *("__future__", "collections", "dataclasses", "difflib", "enum", "fnmatch", "functools", "hashlib", "itertools"),
+    *("json", "re", "reprlib", "typing", "yaml"),
+}
+AT_HOME = {
+    "huggingface_hub": ("init_sync/hub",),
+    "httpx2": ("init_sync/hub",),
+    "http": ("init_sync/hub", "init_sync/app/metrics.py"),
+    "ssl": ("init_sync/hub",),
+    "prometheus_client": ("init_sync/app/metrics.py",),
+    "tqdm": ("init_sync/app/progress.py",),
+    "yaml": ("init_sync/core/yamltext.py",),
+    "argparse": ("init_sync/app/cli.py", "init_sync/app/arguments.py"),
+}
+MODULE_LINES = 400
+FUNCTION_LINES = 50
+
+
+def name_of(path: Path) -> str:
+    return str(path).partition("/src/")[2]
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of everything that the module imports, those for type checking alone left out."""
+    for node in runtime_nodes(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from runtime_nodes(other)
+        else:
+            yield child
+            yield from runtime_nodes(child)
+
+
+def each(folder: str = "") -> pytest.MarkDecorator:
+    """Parametrizes ``module`` with every module below a folder such as ``init_sync/core``."""
+    chosen = [path for path in MODULES if name_of(path).startswith(folder)]
+    return pytest.mark.parametrize("module", chosen, ids=name_of)
+
+
+def test_there_are_modules_of_every_layer() -> None:
+    parts = {path.parent.name for path in MODULES}
+    assert parts >= set(LAYERS)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_knows_only_itself_and_those_below(layer: str) -> None:
+    modules = [path for path in MODULES if name_of(path).startswith(f"init_sync/{layer}/")]
+    assert modules
+    used = {name.split(".")[1] for module in modules for name in imports(module) if name.startswith("init_sync.")}
+    assert used - {"__version__"} <= LAYERS[layer]
+
+
+@each("init_sync/core")
+def test_the_core_is_pure(module: Path) -> None:
+    outside = {name.partition(".")[0] for name in imports(module)} - {"init_sync"}
+    assert outside <= PURE, "core touches neither network nor volume nor clock"
+
+
+@each()
+def test_distributions_know_nothing_of_each_other_but_init_sync(module: Path) -> None:
+    own = name_of(module).partition("/")[0]
+    others = set(SOURCES) - {own, "init_sync"}
+    assert not {name.partition(".")[0] for name in imports(module)} & others
+
+
+@each("init_sync")
+def test_init_sync_needs_neither_torch_nor_kubernetes(module: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(module)} & {"torch", "kubernetes", "kopf"}
+
+
+@each("init_sync")
+def test_a_library_is_used_only_where_it_is_at_home(module: Path) -> None:
+    for used in {name.partition(".")[0] for name in imports(module)} & set(AT_HOME):
+        assert name_of(module).startswith(AT_HOME[used]), f"{used} belongs in {AT_HOME[used]}"
+
+
+@each()
+def test_a_module_says_what_it_owns_and_stays_small(module: Path) -> None:
+    assert ast.get_docstring(tree_of(module))
+    assert len(module.read_text().splitlines()) <= MODULE_LINES
+
+
+@each()
+def test_functions_stay_small(module: Path) -> None:
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, f"{node.name} is too long"
+
+
+@each("init_sync/core")
+def test_dataclasses_of_the_core_are_frozen(module: Path) -> None:
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.ClassDef):
+            for decorator in node.decorator_list:
+                if "dataclass" in ast.unparse(decorator):
+                    assert "frozen=True" in ast.unparse(decorator), node.name
+                    assert "slots=True" in ast.unparse(decorator), node.name

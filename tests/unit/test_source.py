@@ -1,0 +1,297 @@
+"""Where the bytes of one file come from: one signed address, renewed when it must be, asked for the right ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from init_sync.core.errors import NeedsChange
+from init_sync.core.reasons import Reason
+from init_sync.hub.retry import Transient
+from init_sync.hub.source import MAX_RENEWALS, PATIENCE_WITH_RANGES, Source, WholeFileOnly
+from init_sync.hub.transport import Answer, Connections, Interrupted, origin
+from init_sync.hub.watchdog import Watchdog
+from support.hub import Fault, LocalHub, RepoBuilder
+from support.proxy import Proxy
+from support.scripted_server import ScriptedServer, answer
+
+DATA = bytes(range(256)) * 4096
+SIZE = len(DATA)
+TOKEN = {"authorization": "Bearer hf_x", "user-agent": "init-sync"}
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    watchdog = Watchdog()
+    opened = Connections(2.0, watchdog)
+    yield opened
+    opened.close()
+    watchdog.close()
+
+
+@pytest.fixture
+def commit(hub: LocalHub, tmp_path: Path) -> str:
+    return RepoBuilder(tmp_path / "hub", "owner/small").commit({"model.safetensors": DATA})
+
+
+@pytest.fixture
+def source(hub: LocalHub, commit: str) -> Source:
+    return Source(f"{hub.endpoint}/owner/small/resolve/{commit}/model.safetensors", TOKEN, SIZE, "it")
+
+
+def read(found: Answer, count: int) -> bytes:
+    buffer = bytearray(count)
+    assert found.read_into(memoryview(buffer)) == count
+    found.done()
+    return bytes(buffer)
+
+
+def fetch(source: Source, connections: Connections, start: int, end: int) -> bytes:
+    return read(source.open(connections, start, end), end - start)
+
+
+def test_the_hub_is_asked_once_for_an_address_that_then_serves_every_piece(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    pieces = [fetch(source, connections, start, start + SIZE // 4) for start in range(0, SIZE, SIZE // 4)]
+
+    assert b"".join(pieces) == DATA
+    assert (hub.count("resolve"), hub.count("blob")) == (1, 4)
+
+
+def test_a_whole_file_is_asked_for_without_a_range(source: Source, connections: Connections, hub: LocalHub) -> None:
+    assert fetch(source, connections, 0, SIZE) == DATA
+    assert [request.range for request in hub.requests] == [None, None]
+
+
+def test_nobody_may_compress_what_is_counted_in_bytes(source: Source, connections: Connections, hub: LocalHub) -> None:
+    fetch(source, connections, 0, 1000)
+
+    assert {request.headers["accept-encoding"] for request in hub.requests} == {"identity"}
+
+
+def test_the_second_origin_gets_neither_the_token_nor_any_other_header_of_the_hub(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    fetch(source, connections, 0, 1000)
+    fetch(source, connections, 1000, 2000)
+
+    by_origin = {request.origin: request.headers for request in hub.requests}
+    assert by_origin["api"]["authorization"] == "Bearer hf_x"
+    assert by_origin["api"]["user-agent"] == "init-sync"
+    assert "authorization" not in by_origin["cdn"]
+    assert not hub.leaked_authorization
+
+
+def test_the_token_follows_a_redirect_within_the_hub_and_not_one_that_leaves_it(connections: Connections) -> None:
+    with ScriptedServer([answer("200 OK", b"data", ETag='"x"')]) as elsewhere:
+        moved = [answer("307 Temporary Redirect", Location="/renamed/file")]
+        with ScriptedServer([*moved, answer("302 Found", Location=f"{elsewhere.url}/blob")]) as hub:
+            source = Source(f"{hub.url}/old/file", {"Authorization": "Bearer hf_x"}, 4, "it")
+
+            assert fetch(source, connections, 0, 4) == b"data"
+
+    assert [head.splitlines()[0] for head in hub.heads] == ["GET /old/file HTTP/1.1", "GET /renamed/file HTTP/1.1"]
+    assert all("Bearer hf_x" in head for head in hub.heads)
+    assert not any("Bearer" in head for head in elsewhere.heads)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://hub.test/a", "http://hub.test/a"),
+        ("http://hub.test/a", "http://hub.test:8080/a"),
+        ("https://hub.test/a", "https://cdn.hub.test/a"),
+    ],
+)
+def test_scheme_host_and_port_each_make_another_origin(one: str, other: str) -> None:
+    assert origin(one) != origin(other)
+
+
+def test_the_default_port_and_the_case_of_the_host_do_not() -> None:
+    assert origin("https://Hub.test/a") == origin("https://hub.test:443/b")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_an_address_that_is_no_longer_good_is_renewed_at_once(
+    status: int, source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    fetch(source, connections, 0, 1000)
+    hub.add_fault(Fault("status", match=("blob",), status=status, times=1))
+
+    with pytest.raises(Transient, match="expired") as caught:
+        source.open(connections, 1000, 2000)
+
+    assert caught.value.retry_after_s == 0.0
+    assert fetch(source, connections, 1000, 2000) == DATA[1000:2000]
+    assert hub.count("resolve") == 2
+
+
+def test_after_many_renewals_without_a_byte_the_backoff_applies(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    hub.add_fault(Fault("status", match=("blob",), status=403))
+    delays = []
+    for _ in range(MAX_RENEWALS + 2):
+        with pytest.raises(Transient) as caught:
+            source.open(connections, 0, 1000)
+        delays.append(caught.value.retry_after_s)
+
+    assert delays == [0.0] * MAX_RENEWALS + [None] * 2
+
+
+def test_a_refusal_by_the_hub_itself_is_final(source: Source, connections: Connections, hub: LocalHub) -> None:
+    hub.add_fault(Fault("status", match=("resolve",), status=403, error_code="GatedRepo"))
+
+    with pytest.raises(NeedsChange) as caught:
+        source.open(connections, 0, 1000)
+
+    assert caught.value.reason is Reason.GATED_REPO
+
+
+def test_the_etag_is_a_condition_from_the_second_range_on(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    fetch(source, connections, 0, 1000)
+    fetch(source, connections, 1000, 2000)
+
+    conditions = [request.headers.get("if-range") for request in hub.requests if request.kind == "blob"]
+    assert conditions == [None, source.etag]
+    assert source.etag
+
+
+def test_a_weak_etag_is_no_condition(connections: Connections) -> None:
+    part = answer("206 Partial Content", b"ab", ETag='W/"x"', Content_Range="bytes 0-1/4")
+    with ScriptedServer([part]) as server:
+        source = Source(f"{server.url}/file", {}, 4, "it")
+        fetch(source, connections, 0, 2)
+
+    assert source.etag is None
+
+
+def test_a_changed_etag_is_asked_again_without_a_condition(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    fetch(source, connections, 0, 1000)
+    source.etag = '"another"'
+
+    with pytest.raises(Transient, match="whole file") as caught:
+        source.open(connections, 1000, 2000)
+
+    assert caught.value.retry_after_s == 0.0
+    assert fetch(source, connections, 1000, 2000) == DATA[1000:2000]
+
+
+def test_a_server_that_never_sends_ranges_is_read_whole_after_a_few_tries(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    hub.add_fault(Fault("ignore_range"))
+    for _ in range(PATIENCE_WITH_RANGES):
+        with pytest.raises(Transient):
+            source.open(connections, 1000, 2000)
+    with pytest.raises(WholeFileOnly):
+        source.open(connections, 1000, 2000)
+
+    asked = hub.count("blob")
+    with pytest.raises(WholeFileOnly):
+        source.open(connections, 5000, 6000)
+    assert hub.count("blob") == asked, "it is known now and not tried again"
+    assert fetch(source, connections, 0, SIZE) == DATA
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"Content_Range": "bytes 100-101/4"}, "asked from byte 0 of 4, got bytes 100-101/4"),
+        ({"Content_Range": "bytes 0-1/5"}, "asked from byte 0 of 4, got bytes 0-1/5"),
+        ({"Content_Range": "octets 0-1/4"}, "asked from byte 0 of 4"),
+        ({}, "asked from byte 0 of 4, got None"),
+    ],
+    ids=["other offset", "other size", "other unit", "none"],
+)
+def test_a_range_that_was_not_asked_for_is_refused(
+    headers: dict[str, str], words: str, connections: Connections
+) -> None:
+    with ScriptedServer([answer("206 Partial Content", b"ab", **headers)]) as server:
+        source = Source(f"{server.url}/file", {}, 4, "it")
+        with pytest.raises(Transient, match=words) as caught:
+            source.open(connections, 0, 2)
+
+    assert caught.value.reason is Reason.SIZE_MISMATCH
+
+
+def test_a_file_that_grew_is_refused_before_it_is_read(connections: Connections) -> None:
+    with ScriptedServer([answer("200 OK", b"abcde")]) as server, pytest.raises(Transient) as caught:
+        Source(f"{server.url}/file", {}, 4, "it").open(connections, 0, 4)
+
+    assert caught.value.reason is Reason.SIZE_MISMATCH
+    assert caught.value.message == "it: 5 bytes offered, 4 were listed"
+
+
+def test_a_loop_of_redirects_ends(connections: Connections) -> None:
+    with ScriptedServer([answer("302 Found", Location="/file")]) as server:
+        with pytest.raises(Transient, match="more than 5 redirects"):
+            Source(f"{server.url}/file", {}, 4, "it").open(connections, 0, 4)
+
+        assert len(server.heads) == 5
+
+
+def test_a_body_that_ends_early_tells_how_many_bytes_are_good(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    hub.add_fault(Fault("drop_rst", match=("blob",), after_bytes=SIZE // 2, times=1))
+    buffer = bytearray(SIZE)
+    found = source.open(connections, 0, SIZE)
+
+    with pytest.raises(Interrupted) as caught:
+        found.read_into(memoryview(buffer))
+
+    # The client's buffer may hold a few KiB that a reset makes unreadable.
+    good = caught.value.filled
+    assert SIZE // 2 - 16_384 <= good <= SIZE // 2
+    assert buffer[:good] == DATA[:good]
+
+
+def test_an_idle_connection_that_the_server_closed_is_made_anew_without_a_word(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    fetch(source, connections, 0, 1000)
+    hub.stop()
+    hub.start()
+
+    assert fetch(source, connections, 1000, 2000) == DATA[1000:2000]
+
+
+def test_forgetting_an_address_asks_the_hub_for_another(
+    source: Source, connections: Connections, hub: LocalHub
+) -> None:
+    fetch(source, connections, 0, 1000)
+    source.forget()
+    fetch(source, connections, 0, 1000)
+
+    assert hub.count("resolve") == 2
+
+
+def test_https_goes_through_a_proxy_as_a_tunnel(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@{proxy.address}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(Transient, match="502"):
+            connections.get("https://hub.invalid/file", {})
+
+    assert [line.rpartition(" ")[0] for line in proxy.requests] == ["CONNECT hub.invalid:443"]
+    assert "Proxy-Authorization: Basic bWU6c2VjcmV0" in proxy.heads[0]
+
+
+def test_a_kind_of_proxy_that_is_not_supported_is_named(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    with pytest.raises(Transient, match="'socks5' are not supported; use an http:// proxy"):
+        connections.get("http://hub.invalid/file", {})

@@ -1,0 +1,74 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from init_sync.app.text import duration, listed, percent, size
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (8 << 20, "8.0 MiB"),
+        (92_600_000_000, "86.2 GiB"),
+        (5 << 40, "5.0 TiB"),
+        (5000 << 40, "5000.0 TiB"),
+    ],
+)
+def test_sizes_are_in_binary_units(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@given(st.integers(min_value=0, max_value=1 << 50))
+def test_a_size_never_shows_more_than_four_digits_before_the_point(count: int) -> None:
+    assert re.fullmatch(r"\d{1,4}(\.\d)? ([KMGT]i)?B", size(count))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0s"),
+        (0.34, "0.3s"),
+        (9.94, "9.9s"),
+        (42, "42s"),
+        (59.4, "59s"),
+        (59.6, "1m00s"),
+        (303, "5m03s"),
+        (3599.7, "1h00m"),
+        (7805, "2h10m"),
+        (90_000, "25h00m"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@given(st.floats(min_value=0, max_value=1e7))
+def test_a_duration_never_shows_sixty_of_anything(seconds: float) -> None:
+    assert re.fullmatch(r"\d\.\ds|10\.0s|[1-5]?\ds|[1-5]?\dm[0-5]\ds|\d+h[0-5]\dm", duration(seconds))
+
+
+@given(st.integers(0, 1 << 50), st.integers(0, 1 << 50))
+def test_a_hundred_percent_means_all_of_it(one: int, other: int) -> None:
+    part, total = sorted((one, other))
+    assert 0 <= percent(part, total) <= 100
+    assert (percent(part, total) == 100) == (part == total > 0)
+
+
+def test_nothing_of_nothing_is_no_percent() -> None:
+    assert percent(0, 0) == 0
+
+
+def test_a_list_shows_the_first_names_and_counts_the_rest() -> None:
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"], most=3) == "a, b, c"
+    assert listed(["a", "b", "c", "d", "e"], most=3) == "a, b, c and 2 more"
