@@ -132,30 +132,33 @@ class TestAVolumeThatIsNoDirectory:
 
 
 BAD_OPTIONS = {
-    "an option that does not exist": ("--bogus", "--bogus"),
-    "an argument too many": ("more", "more"),
-    "a port that is a word": ("--metrics-port=http", "--metrics-port"),
-    "a port beyond all ports": ("--metrics-port=65536", "--metrics-port"),
-    "no connection at all": ("--connections=0", "--connections"),
-    "too many connections": ("--connections=1000", "--connections"),
-    "half a connection": ("--connections=1.5", "--connections"),
-    "a negative time": ("--stall-timeout=-1", "--stall-timeout"),
-    "a time that is no number": ("--give-up-after=nan", "--give-up-after"),
-    "a time with a unit": ("--lock-expiry=5m", "--lock-expiry"),
-    "a time without end": ("--stall-timeout=inf", "--stall-timeout"),
-    "another log format": ("--log-format=xml", "--log-format"),
-    "another way to verify": ("--verify=sometimes", "--verify"),
+    "an option that does not exist": ("--bogus", "--bogus", ""),
+    "an argument too many": ("more", "more", ""),
+    "a port that is a word": ("--metrics-port=http", "--metrics-port", "0 to 65535"),
+    "a port beyond all ports": ("--metrics-port=65536", "--metrics-port", "0 to 65535"),
+    "no connection at all": ("--connections=0", "--connections", "1 to 64"),
+    "too many connections": ("--connections=1000", "--connections", "1 to 64"),
+    "half a connection": ("--connections=1.5", "--connections", "whole number"),
+    "a negative time": ("--stall-timeout=-1", "--stall-timeout", "from 0.1"),
+    "a time that is no number": ("--give-up-after=nan", "--give-up-after", "seconds"),
+    "a time with a unit": ("--lock-expiry=5m", "--lock-expiry", "seconds"),
+    "a time without end": ("--stall-timeout=inf", "--stall-timeout", "86400"),
+    "another log format": ("--log-format=xml", "--log-format", "json"),
+    "another way to verify": ("--verify=sometimes", "--verify", "deep"),
 }
 
 
-@pytest.mark.parametrize(("option", "named"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
-def test_a_bad_option_is_named_in_the_last_line_and_stops_everything(option: str, named: str, used: Path) -> None:
+@pytest.mark.parametrize(("option", "named", "allowed"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+def test_a_bad_option_stops_everything_and_the_last_line_says_which_and_what_is_allowed(
+    option: str, named: str, allowed: str, used: Path
+) -> None:
     before = footprint(used)
     done = run_sync(manifest(model("base", "owner/small")), used, None, option)
     assert (done.returncode, done.stdout, done.report) == (2, "", {})
     last = done.stderr.splitlines()[-1]
     assert last.startswith("init-sync")
     assert named in last
+    assert allowed in last
     assert " _" not in last, "names of functions are nobody's business"
     assert footprint(used) == before
 

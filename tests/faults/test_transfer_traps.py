@@ -197,9 +197,11 @@ def test_one_file_that_fails_for_ever_does_not_stop_the_others(hub: LocalHub, vo
     RepoBuilder(tmp_path / "hub", "owner/one").commit(files)
     RepoBuilder(tmp_path / "hub", "owner/two").commit({"e.bin": content(2 * MIB, 9)})
     hub.add_fault(Fault("status", match=("resolve",), file="a.safetensors", status=500))
+    # The others are still on their way when the patience with that file is over.
+    hub.add_fault(Fault("slow", match=("blob",), bytes_per_second=MIB // 2))
     spec = manifest(model("one", "owner/one"), model("two", "owner/two"))
 
-    result = run_sync(spec, volume, hub, *HURRY, "--connections", "1")
+    result = run_sync(spec, volume, hub, *HURRY)
 
     assert result.returncode == 1
     assert result.reasons() == {"one": "HubUnreachable", "two": None}

@@ -79,10 +79,12 @@ def test_nothing_wrong_is_kept_for_the_next_run(large_spec: dict[str, Any], volu
 
 
 def test_one_file_with_wrong_bytes_does_not_stop_the_others(volume: Path, hub: LocalHub, tmp_path: Path) -> None:
-    files = {name: content(2 * MIB, seed) for seed, name in enumerate(["a.bin", "b.bin", "c.safetensors"])}
+    files = {"a.bin": content(4 * MIB, 1), "b.bin": content(1000, 2), "c.safetensors": content(4 * MIB, 3)}
     RepoBuilder(tmp_path / "hub", "owner/one").commit(files)
-    RepoBuilder(tmp_path / "hub", "owner/two").commit({"d.bin": content(2 * MIB, 9)})
-    hub.add_fault(Fault("wrong_bytes", match=("blob",), file="b.bin", offset=MIB))
+    RepoBuilder(tmp_path / "hub", "owner/two").commit({"d.bin": content(4 * MIB, 9)})
+    hub.add_fault(Fault("wrong_bytes", file="b.bin"))
+    # The others are still on their way when the third attempt has failed.
+    hub.add_fault(Fault("slow", match=("blob",), file="[acd].*", bytes_per_second=MIB))
     spec = manifest(model("one", "owner/one"), model("two", "owner/two"))
 
     result = run_sync(spec, volume, hub, *HURRY)
@@ -90,7 +92,7 @@ def test_one_file_with_wrong_bytes_does_not_stop_the_others(volume: Path, hub: L
     assert result.returncode == 1
     assert result.reasons() == {"one": "ChecksumMismatch", "two": None}
     assert tree(volume).keys() == {"one/a.bin", "one/c.safetensors", "two/d.bin"}
-    assert sum(request.file == "b.bin" for request in hub.requests if request.kind == "blob") == 3
+    assert sum(request.file == "b.bin" for request in hub.requests if request.bytes_sent == 1000) == 3
     assert result.report["models"][0]["filesPresent"] == 2
 
 

@@ -64,6 +64,13 @@ def test_a_hundred_percent_means_all_of_it(one: int, other: int) -> None:
     assert (percent(part, total) == 100) == (part == total > 0)
 
 
+@pytest.mark.parametrize(
+    ("part", "total", "shown"), [(999, 1000, 99), (10**11 - 1, 10**11, 99), (1, 3, 33), (2, 2, 100)]
+)
+def test_percent_is_rounded_down(part: int, total: int, shown: int) -> None:
+    assert percent(part, total) == shown
+
+
 def test_nothing_of_nothing_is_no_percent() -> None:
     assert percent(0, 0) == 0
 

@@ -157,7 +157,8 @@ class Completion:
 
     def _fetch(self, wanted: list[Wanted]) -> None:
         total = sum(each.size - kept_bytes(self._volume, each.content_id, each.size) for each in wanted)
-        log.info("Fetching %s in %d files from %s", size(total), len(wanted), self._hub.endpoint)
+        count = f"{len(wanted)} files" if len(wanted) != 1 else "1 file"
+        log.info("Fetching %s in %s from %s", size(total), count, self._hub.endpoint)
         sources = {file.path: file for requirement in self._requirements for file in requirement.files}
         transfers = [self._transfer(each, sources[each.places[0]]) for each in _small_first(wanted, sources)]
         watch = Watch(self._on_fetched, self._on_present, self._tracker.hub_error, self._may_write, self._stop)
@@ -227,15 +228,16 @@ class Completion:
         )
 
     def _record_failures(self, outcome: Outcome, wanted: list[Wanted]) -> None:
+        """Tell every model what concerns it: what ended the run first, then what went wrong with its own files."""
         places = {each.content_id: each.places for each in wanted}
+        if outcome.fatal and outcome.fatal_content:
+            self._tracker.fail_for(places[outcome.fatal_content], outcome.fatal)
+        elif outcome.fatal:
+            self._tracker.fail(outcome.fatal)
         for content_id, error in outcome.failed.items():
             self._tracker.fail_for(places[content_id], error)
             self._failures.append(error)
-        if outcome.fatal and outcome.fatal_content:
-            self._tracker.fail_for(places[outcome.fatal_content], outcome.fatal)
-            raise outcome.fatal
         if outcome.fatal:
-            self._tracker.fail(outcome.fatal)
             raise outcome.fatal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,16 @@ class Progress:
         from tqdm import tqdm
 
         layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}"
-        width = (
-            None if shutil.get_terminal_size((0, 0)).columns else FALLBACK_COLUMNS
-        )  # a fresh pseudo-terminal has none
-        bar_options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "bar_format": layout, "leave": False}
-        with tqdm(file=sys.stderr, ncols=width, **bar_options) as bar:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns  # 0 on a terminal that was just made
+        with tqdm(
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            bar_format=layout,
+            file=sys.stderr,
+            leave=False,
+            ncols=None if known else FALLBACK_COLUMNS,
+        ) as bar:
             while not self._stop.wait(BAR_EVERY_S):
                 self._refresh(bar)
 

@@ -16,6 +16,7 @@ operator reads. Reading the YAML itself is done by ``yamltext``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -63,9 +64,22 @@ def parse_manifest(text: str, source: str) -> Manifest:
     problems = Problems()
     document = _the_model_cache(documents, problems)
     manifest = _read(document, problems) if document is not None else None
+    if not problems.found and not _is_unicode(text, document):
+        problems.add("", "holds half of an escaped character; write the whole character")
     if problems.found or manifest is None:
         raise ManifestError(source, tuple(problems.found))
     return manifest
+
+
+def _is_unicode(text: str, document: Any) -> bool:
+    """JSON can smuggle half of a surrogate pair into parts that have no rule of their own, such as labels."""
+    if "\\ud" not in text.lower():
+        return True
+    try:
+        json.dumps(document, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _the_model_cache(documents: list[Any], problems: Problems) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ One JSON file for each model, ``.modelcache/receipts/<directory>-<digest>.json``
      "chosen": {"model.safetensors": "refs/pr/1"}, "verifiedAt": "2026-11-23T01:02:03Z",
      "files": [{"path": "chinese-wav2vec2-base/config.json", "size": 1951, "mtimeNs": 1763..., "id": "git-sha1:...",
                 "blocks": 8}],
-     "links": [{"at": "...", "target": "...", "kind": "symlink", "mtimeNs": 0}], "check": "<hash of all this>"}
+     "links": [{"at": "...", "target": "...", "kind": "symlink", "mtimeNs": 0, "text": "..."}],
+     "check": "<hash of everything above>"}
 
 It is written last, so its presence says that every file was whole at that time; size and mtime of each file say
 whether that still holds. It does not prove anything about a file whose size and mtime were kept by who changed it:
@@ -46,6 +47,8 @@ class ReceiptLink:
     """``symlink``, ``hardlink`` or ``copy``: what the file system could do."""
     mtime_ns: int = 0
     """Of a copy only."""
+    text: str = ""
+    """What a symbolic link says, relative to where it really lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,13 @@ class Receipt:
                 for file in self.files
             ],
             "links": [
-                {"at": link.at, "target": link.target, "kind": link.kind, "mtimeNs": link.mtime_ns}
+                {
+                    "at": link.at,
+                    "target": link.target,
+                    "kind": link.kind,
+                    "mtimeNs": link.mtime_ns,
+                    "text": link.text,
+                }
                 for link in self.links
             ],
         }
@@ -113,10 +122,7 @@ class Receipt:
             chosen=dict(data["chosen"]),
             verified_at=str(data["verifiedAt"]),
             files=tuple(_file(each) for each in data["files"]),
-            links=tuple(
-                ReceiptLink(str(link["at"]), str(link["target"]), str(link["kind"]), int(link["mtimeNs"]))
-                for link in data["links"]
-            ),
+            links=tuple(_link(each) for each in data["links"]),
         )
 
 
@@ -127,4 +133,14 @@ def _file(data: Mapping[str, Any]) -> ReceiptFile:
         mtime_ns=int(data["mtimeNs"]),
         content_id=str(data["id"]),
         blocks=int(data["blocks"]),
+    )
+
+
+def _link(data: Mapping[str, Any]) -> ReceiptLink:
+    return ReceiptLink(
+        at=str(data["at"]),
+        target=str(data["target"]),
+        kind=str(data["kind"]),
+        mtime_ns=int(data["mtimeNs"]),
+        text=str(data["text"]),
     )

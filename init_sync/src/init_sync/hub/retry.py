@@ -67,7 +67,7 @@ class Patience:
         if left > 0 and delay <= left:
             return delay
         if failure.retry_after_s is not None and left > 0:
-            why = f"the hub asks to wait {failure.retry_after_s:g} s"
+            why = f"the hub asks to wait {failure.retry_after_s:.0f} s"
         else:
             why = f"no progress for {self._give_up_s:g} s"
         raise TryAgain(failure.reason, f"{failure.message}; {why}. Another run continues from here") from failure

@@ -67,7 +67,7 @@ class Answer:
                 if waited > self._stall_timeout_s and filled < MIN_BYTES_PER_SECOND * waited:
                     raise TimeoutError
         except TimeoutError as error:
-            self._abandon()
+            self.abandon()
             cause = Transient(Reason.STALLED, f"stalled for {self._stall_timeout_s:g} s")
             raise Interrupted(filled, cause) from error
         except (OSError, http.client.HTTPException) as error:
@@ -95,7 +95,9 @@ class Answer:
             self._response.read()
 
     def abandon(self) -> None:
+        """Leave the rest of the body unread; the connection is of no further use."""
         self._abandon()
+        self._response.close()
 
 
 class Interrupted(Exception):

@@ -20,23 +20,24 @@ COPY = "copy"
 
 
 def link_problem(volume: Volume, link: ReceiptLink) -> str | None:
-    """What is wrong with a link that was made before, in words; None when it is in place."""
+    """What is wrong with a link that was made before, in words; None when it is in place.
+
+    Whether the target is there is not asked again: it is a file of its own, with a stat of its own.
+    """
     place, target = volume.at(link.at), volume.at(link.target)
     try:
-        if link.kind == SYMLINK and os.readlink(place).startswith("/"):
-            return f"{link.at} is an absolute link, which breaks where the volume is mounted elsewhere"
-        if link.kind == COPY:
-            state = os.lstat(place)
-            same = (state.st_size, state.st_mtime_ns) == (os.stat(target).st_size, link.mtime_ns)
-        else:
-            same = os.path.samefile(place, target)
-    except OSError as error:
-        if not os.path.lexists(place):
-            return f"{link.at} is missing; it should lead to {link.target}"
-        if error.errno == errno.EINVAL:
-            return f"{link.at} is not a link; it should lead to {link.target}"
-        return f"{link.at} leads nowhere ({error.strerror})"
-    return None if same else f"{link.at} does not lead to {link.target}"
+        if link.kind == SYMLINK:
+            found = os.readlink(place)
+            return None if found == link.text else f"{link.at} leads to {found} instead of {link.target}"
+        here, there = os.lstat(place), os.stat(target)
+        if link.kind == HARDLINK and not os.path.samestat(here, there):
+            return f"{link.at} is no longer the same file as {link.target}"
+        if link.kind == COPY and (here.st_size, here.st_mtime_ns) != (there.st_size, link.mtime_ns):
+            return f"{link.at} is no longer the copy of {link.target}"
+    except OSError:
+        what = "is not a link" if os.path.lexists(place) else "is missing"
+        return f"{link.at} {what}; it should lead to {link.target}"
+    return None
 
 
 def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
@@ -45,10 +46,9 @@ def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
     Raises:
         OSError: when nothing works, or when a directory is in the way.
     """
-    for kind in (SYMLINK, HARDLINK):
-        existing = ReceiptLink(at, target, kind)
-        if os.path.lexists(volume.at(at)) and link_problem(volume, existing) is None:
-            return existing
+    existing = _existing(volume, target, at)
+    if existing:
+        return existing
     place = volume.make_parent(at)
     if os.path.isdir(place) and not os.path.islink(place):
         raise IsADirectoryError(errno.EISDIR, "a directory is where this link belongs", place)
@@ -60,10 +60,25 @@ def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
     return link
 
 
+def _existing(volume: Volume, target: str, at: str) -> ReceiptLink | None:
+    """A link that is in place already. An absolute one is not: it breaks where the volume is mounted elsewhere."""
+    place = volume.at(at)
+    try:
+        if not os.path.samefile(place, volume.at(target)):
+            return None
+        if not os.path.islink(place):
+            return ReceiptLink(at, target, HARDLINK)
+        text = os.readlink(place)
+        return None if text.startswith("/") else ReceiptLink(at, target, SYMLINK, text=text)
+    except OSError:
+        return None
+
+
 def _create(volume: Volume, link: ReceiptLink, temporary: str) -> ReceiptLink:
     with contextlib.suppress(OSError):
-        os.symlink(_relative(volume, link), temporary)
-        return link
+        text = _relative(volume, link)
+        os.symlink(text, temporary)
+        return ReceiptLink(link.at, link.target, SYMLINK, text=text)
     with contextlib.suppress(OSError):
         os.link(volume.at(link.target), temporary)
         return ReceiptLink(link.at, link.target, HARDLINK)
