@@ -293,7 +293,8 @@ class TestOtherUsers:
 
     def test_another_user_continues_a_file_that_the_first_has_begun(self, users: Users, shared: Path) -> None:
         users.hub.add_fault(Fault("stall", match=("blob",), file="shard-1.safetensors", after_bytes=2 * MIB, times=1))
-        users.hub.add_fault(Fault("status", status=403, match=("blob", "resolve"), file="shard-2.safetensors"))
+        users.hub.add_fault(Fault("extra_delay", seconds=1.5, match=("resolve",), file="shard-2.safetensors"))
+        users.hub.add_fault(Fault("status", status=403, match=("resolve",), file="shard-2.safetensors"))
         assert users.sync(USERS[0]).returncode == 2
         users.hub.clear_faults()
         done = users.sync(USERS[1])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -262,6 +265,19 @@ def test_an_idle_connection_that_the_server_closed_is_made_anew_without_a_word(
     hub.start()
 
     assert fetch(source, connections, 1000, 2000) == DATA[1000:2000]
+
+
+@pytest.mark.parametrize(
+    "said", [answer("200 OK", b"abcde"), answer("206 Partial Content", b"ab"), answer("204 No Content")]
+)
+def test_an_answer_that_is_left_leaves_no_socket_behind(said: bytes, connections: Connections) -> None:
+    with ScriptedServer([said]) as server, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        with suppress(Transient):
+            Source(f"{server.url}/file", {}, 4, "it").open(connections, 0, 4)
+        gc.collect()
+
+    assert [str(each.message) for each in warned] == []
 
 
 def test_forgetting_an_address_asks_the_hub_for_another(

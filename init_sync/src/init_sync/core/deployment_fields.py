@@ -31,11 +31,11 @@ def check_deployment_fields(spec: Section) -> None:
 
 
 def _check_volume(volume: Section) -> None:
-    volume.text("claimName", default="-", pattern=OBJECT_NAME + "|-", allowed=OBJECT_NAME_ALLOWED)
+    volume.optional_text("claimName", pattern=OBJECT_NAME, allowed=OBJECT_NAME_ALLOWED)
     _one_of(volume, "deletionPolicy", DELETION_POLICIES)
     if create := volume.section("create"):
         create.text("size", pattern=QUANTITY, allowed="use a Kubernetes quantity such as '110Gi'", max_length=32)
-        create.text("storageClassName", default="-", pattern=OBJECT_NAME + "|-", allowed=OBJECT_NAME_ALLOWED)
+        create.optional_text("storageClassName", pattern=OBJECT_NAME, allowed=OBJECT_NAME_ALLOWED)
         for path, mode in create.texts("accessModes", minimum=1, maximum=3) or []:
             if mode not in ACCESS_MODES:
                 create.problems.add(path, f"{shown(mode)} is not valid; use one of {', '.join(ACCESS_MODES)}")
@@ -45,16 +45,18 @@ def _check_volume(volume: Section) -> None:
 
 def _check_job(job: Section) -> None:
     job.flag("enabled", default=True)
-    job.text("image", default="-", max_length=512)
+    job.optional_text("image", max_length=512)
     _one_of(job, "imagePullPolicy", PULL_POLICIES)
-    job.text("priorityClassName", default="-", pattern=OBJECT_NAME + "|-", allowed=OBJECT_NAME_ALLOWED)
-    job.text("serviceAccountName", default="-", pattern=OBJECT_NAME + "|-", allowed=OBJECT_NAME_ALLOWED)
+    job.optional_text("priorityClassName", pattern=OBJECT_NAME, allowed=OBJECT_NAME_ALLOWED)
+    job.optional_text("serviceAccountName", pattern=OBJECT_NAME, allowed=OBJECT_NAME_ALLOWED)
     for key in ("nodeSelector", "labels", "annotations"):
         job.mapping(key, of_strings=True)
     for key in ("affinity", "resources", "podSecurityContext"):
         job.mapping(key)
-    for key in ("tolerations", "imagePullSecrets", "env", "topologySpreadConstraints"):
+    for key in ("tolerations", "topologySpreadConstraints"):
         job.mappings(key)
+    for key in ("imagePullSecrets", "env"):
+        job.named_mappings(key)
     job.number("backoffLimit", minimum=0)
     job.number("activeDeadlineSeconds", minimum=1)
     job.number("ttlSecondsAfterFinished", minimum=0)

@@ -8,7 +8,7 @@ document finds them all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from init_sync.core.errors import Problem
@@ -55,10 +55,10 @@ class Section:
         self.path = path
         self.problems = problems
         self._known: set[str] = set()
-        if not isinstance(value, dict):
+        if not isinstance(value, Mapping):
             problems.add(path, f"must be a mapping, not {type_name(value)}")
             value = {}
-        self._values: dict[Any, Any] = value
+        self._values: Mapping[Any, Any] = value
 
     def child(self, key: str) -> str:
         name = key if key.replace("-", "").replace("_", "").isalnum() else shown(key)
@@ -96,6 +96,11 @@ class Section:
             return default or ""
         self._check_text(self.child(key), value, pattern, allowed, max_length)
         return value
+
+    def optional_text(self, key: str, *, pattern: str | None = None, allowed: str = "", max_length: int = 253) -> None:
+        """Checks a string that may be absent; its value is the operator's to read."""
+        if self.has(key):
+            self.text(key, pattern=pattern, allowed=allowed, max_length=max_length)
 
     def _check_text(self, path: str, value: str, pattern: str | None, allowed: str, max_length: int) -> None:
         if not value:
@@ -178,6 +183,19 @@ class Section:
         for index, value in enumerate(self.items(key, maximum=maximum) or []):
             if not isinstance(value, dict):
                 self.problems.add(f"{self.child(key)}[{index}]", f"must be a mapping, not {type_name(value)}")
+
+    def named_mappings(self, key: str, *, maximum: int = 100) -> None:
+        """Checks an optional list of such mappings that are told apart by their ``name``."""
+        self.mappings(key, maximum=maximum)
+        names: set[str] = set()
+        for index, value in enumerate(self.items(key, maximum=maximum) or []):
+            name = value.get("name") if isinstance(value, dict) else None
+            if isinstance(value, dict) and (not isinstance(name, str) or not name):
+                self.problems.add(f"{self.child(key)}[{index}].name", "is required")
+            elif isinstance(name, str) and name in names:
+                self.problems.add(f"{self.child(key)}[{index}].name", f"{shown(name)} stands twice")
+            elif isinstance(name, str):
+                names.add(name)
 
     def close(self) -> None:
         """Reports every key that nobody asked for."""

@@ -17,6 +17,7 @@ operator reads. Reading the YAML itself is done by ``yamltext``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,8 @@ KIND = "ModelCache"
 MAX_MODELS = 100
 MAX_PATTERNS = 500
 MAX_ALTERNATIVES = 16
-MAX_LINKS = 100
+MAX_LINKS = 32
+"""What lets the rules about links fit into an API server's budget for one custom resource definition."""
 MAX_TEXT = 1 << 20
 """For values whose own rule limits them more tightly, with a better message."""
 
@@ -63,10 +65,23 @@ def parse_manifest(text: str, source: str) -> Manifest:
         raise ManifestError(source, (Problem("", str(error)),)) from error
     problems = Problems()
     document = _the_model_cache(documents, problems)
-    manifest = _read(document, problems) if document is not None else None
-    if not problems.found and not _is_unicode(text, document):
-        problems.add("", "holds half of an escaped character; write the whole character")
-    if problems.found or manifest is None:
+    if document is None:
+        raise ManifestError(source, tuple(problems.found))
+    manifest = manifest_from(document, source)
+    if not _is_unicode(text, document):
+        raise ManifestError(source, (Problem("", "holds half of an escaped character; write the whole character"),))
+    return manifest
+
+
+def manifest_from(document: Mapping[str, Any], source: str) -> Manifest:
+    """The manifest in a document that was parsed already, such as an object from the Kubernetes API.
+
+    Raises:
+        ManifestError: with all problems found, each with the path of its field.
+    """
+    problems = Problems()
+    manifest = _read(document, problems)
+    if problems.found:
         raise ManifestError(source, tuple(problems.found))
     return manifest
 
@@ -97,7 +112,7 @@ def _the_model_cache(documents: list[Any], problems: Problems) -> dict[str, Any]
     return None
 
 
-def _read(document: dict[str, Any], problems: Problems) -> Manifest:
+def _read(document: Mapping[str, Any], problems: Problems) -> Manifest:
     root = Section(document, "", problems)
     if root.text("apiVersion") not in ("", API_VERSION):
         root.problem("apiVersion", f"is {shown(document['apiVersion'])}; must be {API_VERSION!r}")

@@ -71,7 +71,7 @@ class Answer:
             cause = Transient(Reason.STALLED, f"stalled for {self._stall_timeout_s:g} s")
             raise Interrupted(filled, cause) from error
         except (OSError, http.client.HTTPException) as error:
-            self._abandon()
+            self.abandon()
             raise Interrupted(
                 filled, Transient(Reason.HUB_UNREACHABLE, f"connection lost ({describe(error)})")
             ) from error
