@@ -169,7 +169,7 @@ class TestProblem:
         link = make_link(filled, TARGET, AT)
         (volume / AT).unlink()
         (volume / AT).symlink_to("nowhere")
-        assert "base/index.json leads nowhere" in str(link_problem(filled, link))
+        assert str(link_problem(filled, link)).startswith("base/index.json leads ")
 
     def test_a_file_in_place_of_the_link_is_a_problem(self, filled: Volume, volume: Path, kind: str) -> None:
         link = make_link(filled, TARGET, AT)

@@ -16,9 +16,10 @@ from init_sync.core.reasons import Reason
 
 if TYPE_CHECKING:
     from init_sync.app.progress import Progress
-    from init_sync.app.sync import Run, SyncOptions
+    from init_sync.app.sync import Run
     from init_sync.app.tracker import Tracker
     from init_sync.core.report import Report
+    from init_sync.core.settings import SyncOptions
 
 
 def run(arguments: list[str]) -> int:
@@ -144,8 +145,7 @@ class _Work:
 
 
 def _sync_options(options: argparse.Namespace) -> SyncOptions:
-    from init_sync.app.sync import SyncOptions
-    from init_sync.core.settings import Settings
+    from init_sync.core.settings import Settings, SyncOptions
 
     return SyncOptions(
         deep=options.verify == "deep",

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 
 from init_sync.app.adoption import Adoption
 from init_sync.app.planning import Planner
-from init_sync.app.sync import SyncOptions
 from init_sync.app.text import size
 from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import RequiredFile, Requirement
+from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.hub.api import Hub
 from init_sync.hub.engine import Engine, Outcome

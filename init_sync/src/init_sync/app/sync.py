@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from init_sync.app.examination import examine_all, volume_problem
@@ -19,7 +18,7 @@ from init_sync.app.text import duration, listed, size
 from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange, SyncError
 from init_sync.core.reasons import Reason
-from init_sync.core.settings import Settings
+from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.volume.inspection import Inspection, is_intact, load_receipt
 from init_sync.volume.layout import Volume
@@ -31,19 +30,6 @@ log = logging.getLogger(__name__)
 
 WAITING_LINE_EVERY_S = 15.0
 LISTED_FINDINGS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """What a person asks of one run."""
-
-    deep: bool = False
-    """Re-hash every file that is there."""
-    refresh: bool = False
-    """Look up branches and tags again instead of staying on the commits pinned on the volume."""
-    settings: Settings = field(default_factory=Settings)
-    lock_expiry_s: float = 20.0
-    """Take the lease over from a process on another node that has been silent for this long."""
 
 
 class Run:

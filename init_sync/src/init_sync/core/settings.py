@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MIB = 1 << 20
 
@@ -21,11 +21,24 @@ class Settings:
     """Threads that re-hash files; one already hashes faster than most volumes read."""
 
 
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """What a person asks of one run."""
+
+    deep: bool = False
+    """Re-hash every file that is there."""
+    refresh: bool = False
+    """Look up branches and tags again instead of staying on the commits pinned on the volume."""
+    settings: Settings = field(default_factory=Settings)
+    lock_expiry_s: float = 20.0
+    """Take the lease over from a process on another node that has been silent for this long."""
+
+
 MIN_BYTES_PER_SECOND = 1024
 BUFFER_BYTES = 256 * 1024
 """Unit of reading and writing. 1 MiB writes were measured at a quarter of the speed of 256 KiB ones on ext4."""
-RECORD_BYTES = 4 * MIB
-"""A killed process loses at most this much for each connection."""
+RECORD_BYTES = 1 * MIB
+"""A killed process loses at most this much for each connection, and what the kernel still held in socket buffers."""
 MIN_PIECE_BYTES = 8 * MIB
 MAX_PIECE_BYTES = 64 * MIB
 WRONG_CONTENT_ATTEMPTS = 3

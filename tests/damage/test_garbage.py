@@ -1,0 +1,154 @@
+"""Whatever bytes lie in .modelcache: no traceback, never "complete", and a sync still ends right."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support.site import (
+    SHARD,
+    SPEC,
+    WHOLE,
+    Site,
+)
+
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.sampled_from(["a\0b", "\ud800", "../../etc/passwd", "/etc/passwd", "sha256:", "md5:00", "x" * 5000, 1e999]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FUZZ = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+)
+
+
+@pytest.mark.slow
+class TestGarbage:
+    """Whatever bytes lie in .modelcache: no traceback, never "complete", and a sync still ends right."""
+
+    @FUZZ
+    @given(data=st.data())
+    def test_any_value_anywhere_in_our_own_files(self, site: Site, data: st.DataObject) -> None:
+        (site.volume / SHARD).unlink(missing_ok=True)
+        saved = own_files(site.volume)
+        try:
+            path = data.draw(st.sampled_from(sorted(path for path in saved if path.suffix == ".json")))
+            path.write_text(json.dumps(mutated(json.loads(saved[path]), data)))
+            survive(site, cured=False)
+        finally:
+            restore(site.volume, saved)
+
+    @FUZZ
+    @given(data=st.data())
+    def test_any_bytes_in_place_of_our_own_files(self, site: Site, data: st.DataObject) -> None:
+        (site.volume / SHARD).unlink(missing_ok=True)
+        saved = own_files(site.volume)
+        garbage = st.one_of(
+            st.binary(max_size=64),
+            st.just(b"[" * 100_000),
+            st.just(b'{"a":' * 5000),
+            st.just(b"9" * 5000),
+            st.integers(0, 3000).map(lambda cut: saved[path][:cut]),
+            st.integers(0, 3000).map(lambda cut: saved[path][:cut] + bytes(max(0, len(saved[path]) - cut))),
+        )
+        try:
+            path = data.draw(st.sampled_from(sorted(saved)))
+            path.write_bytes(data.draw(garbage))
+            survive(site, cured=True)
+        finally:
+            restore(site.volume, saved)
+
+    @pytest.mark.parametrize(
+        "line",
+        ['E "\x01"', 'E "\xff"', "E \u20ac", "E x\ry: z", "E " + "x" * 70_000, "P 1 zz", "C 0 1 -1", "P 99999999999 0"],
+    )
+    def test_any_line_in_a_journal(self, site: Site, line: str) -> None:
+        (site.volume / SHARD).unlink()
+        remote = next(
+            each
+            for pin in (site.volume / ".modelcache/pins").iterdir()
+            for each in json.loads(pin.read_bytes())["files"]
+            if each["path"] == Path(SHARD).name
+        )
+        stem = site.volume / ".modelcache/partial" / remote["id"].replace(":", "-")
+        stem.parent.mkdir(exist_ok=True)
+        stem.with_suffix(".part").write_bytes(WHOLE[SHARD][:1000])
+        header = f"H 1 {remote['id']} {remote['size']}"
+        stem.with_suffix(".journal").write_text(f"{header}\n{line}\n", encoding="utf-8", newline="")
+        site.verify(code=1)
+        site.sync(SPEC, "--give-up-after", "2")
+        assert site.whole()
+
+    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock"])
+    def test_a_file_in_place_of_one_of_our_directories_is_named(self, site: Site, name: str) -> None:
+        (site.volume / SHARD).unlink()
+        place = site.volume / ".modelcache" / name
+        shutil.rmtree(place, ignore_errors=True)
+        place.write_bytes(b"foreign")
+        site.verify(code=1)
+        said = site.sync(code=2).splitlines()[-1]
+        assert str(place) in said
+        assert place.read_bytes() == b"foreign"
+
+    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp"])
+    def test_foreign_names_in_our_directories_are_no_obstacle(self, site: Site, name: str) -> None:
+        (site.volume / SHARD).unlink()
+        folder = site.volume / ".modelcache" / name
+        folder.mkdir(exist_ok=True)
+        (folder / "lost+found").mkdir()
+        (folder / "notes.json").write_bytes(b"\xff\x00")
+        site.verify(code=1)
+        site.sync()
+        assert site.whole()
+
+
+def own_files(volume: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (volume / ".modelcache").rglob("*") if path.is_file()}
+
+
+def restore(volume: Path, saved: dict[Path, bytes]) -> None:
+    shutil.rmtree(volume / ".modelcache")
+    for path, content in saved.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def mutated(value: Any, data: st.DataObject) -> Any:
+    """The value with one part of it, chosen anywhere, replaced or left out."""
+    holder: dict[str, Any] = {"root": copy.deepcopy(value)}
+    at: Any = holder
+    key: Any = "root"
+    while isinstance(at[key], dict | list) and at[key] and data.draw(st.integers(0, 5)):
+        at = at[key]
+        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+    if at is not holder and isinstance(at, dict) and data.draw(st.booleans()):
+        del at[key]
+    else:
+        at[key] = data.draw(JSON)
+    return holder["root"]
+
+
+def survive(site: Site, *, cured: bool) -> None:
+    """SHARD is missing: nothing may call the volume complete; with ``cured`` a sync must get over it by itself."""
+    site.verify(code=1)
+    run = site.nursery.run("sync", SPEC, site.volume, "--lock-expiry", "0.5", "--give-up-after", "1")
+    code = run.wait()
+    assert "Traceback" not in run.output
+    assert "unexpected" not in run.output
+    assert code == 0 or not cured, run.output
+    if code == 0:
+        assert (site.volume / SHARD).read_bytes() == WHOLE[SHARD]
