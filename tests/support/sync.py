@@ -133,5 +133,3 @@ def tree(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and ".modelcache" not in path.relative_to(root).parts
     }
-
-
