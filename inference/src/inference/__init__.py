@@ -1,0 +1,1 @@
+"""MultiTalk inference: the engine, its media layer and the HTTP server around them."""
