@@ -6,6 +6,7 @@ long video never lies in memory whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Pipeline:
         geometry: Geometry,
         device: torch.device,
         *,
-        batch_passes: bool = True,
+        batch_passes: Callable[[int, int], bool] = lambda tokens, passes: True,
         lend: Lend = lambda _: nullcontext(),
     ) -> None:
         self._parts = parts
@@ -131,10 +132,10 @@ class Pipeline:
         time = self._parts.dit.time_conditioning(times[:-1].to(self._device))
         threshold = recipe.teacache_threshold
         plan = plan_steps(time.blocks, recipe.resolution, threshold) if threshold > 0 else None
-        predictor = WindowPredictor(
-            self._parts.dit, inputs, prompts, recipe.scales.passes, time, plan, batch_passes=self._batch_passes
-        )
         latents = inputs.condition[4:]
+        passes = recipe.scales.passes
+        batched = self._batch_passes(math.prod(self._parts.dit.grid(latents.shape)), len(passes))
+        predictor = WindowPredictor(self._parts.dit, inputs, prompts, passes, time, plan, batch_passes=batched)
         latent = sample(
             latents.shape,
             times,

@@ -34,7 +34,7 @@ class Recipe:
     """Frames cut off at the end of the audio; the original cuts 3."""
 
     @classmethod
-    def from_request(cls, request: GenerationRequest, max_frames: int | None) -> Recipe:
+    def from_request(cls, request: GenerationRequest) -> Recipe:
         """Fill in what a request leaves open."""
         return cls(
             prompt=request.prompt,
@@ -44,5 +44,4 @@ class Recipe:
             shift=SHIFTS[request.resolution] if request.shift is None else request.shift,
             resolution=request.resolution,
             teacache_threshold=request.teacache_threshold,
-            max_frames=max_frames,
         )

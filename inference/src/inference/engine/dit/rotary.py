@@ -43,13 +43,14 @@ def grid_rotary(grid: tuple[int, int, int], head_dim: int, device: torch.device 
 
 def line_rotary(positions: Tensor, head_dim: int) -> Rotary:
     """Make the table of tokens at any real `positions` `[..., tokens]` along one line."""
-    frequencies = _frequencies(head_dim).to(device=positions.device, dtype=torch.float32)
-    angles = positions.float().unsqueeze(-1) * frequencies
+    # Made on the device: copying a table there would hold up the host in every block.
+    angles = positions.float().unsqueeze(-1) * _frequencies(head_dim, positions.device).float()
     return Rotary(angles.cos().unsqueeze(-2), angles.sin().unsqueeze(-2))
 
 
-def _frequencies(width: int) -> Tensor:
-    return BASE ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+def _frequencies(width: int, device: torch.device | str = "cpu") -> Tensor:
+    exponents = torch.arange(0, width, 2, dtype=torch.float64, device=device) / width
+    return torch.pow(BASE, -exponents)
 
 
 def _table(angles: Tensor, device: torch.device | str) -> Rotary:

@@ -75,5 +75,5 @@ class LabelRotary(nn.Module):
 def key_positions(tokens_per_person: int, device: torch.device) -> Tensor:
     """Positions of the audio tokens of one latent frame: the middle of each person's range."""
     middle = CLASS_INTERVAL / 2
-    places = torch.tensor([middle, CLASS_RANGE - middle], device=device)
-    return places.repeat_interleave(tokens_per_person)
+    places = (middle, CLASS_RANGE - middle)
+    return torch.cat([torch.full((tokens_per_person,), place, device=device) for place in places])

@@ -2,7 +2,8 @@
 
 Plain Euler on the velocity. In windows after the first, the latents of the frames that are already known are
 overwritten before the first step and after each one, by themselves noised to the time in question; their noise is
-fresh each time. Nothing in the loop waits for the device.
+fresh each time. All noise of a window is drawn and moved before its first step, so that nothing in the loop waits for
+the device.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def sample(
     moments = times.tolist()
     guidance = make_guidance(scales)
     latent = noise.normal(shape).to(device)
-    latent = _hold(latent, known, noise, moments[0])
+    held = _held_frames(known, moments, noise)
+    latent = _hold(latent, held, 0)
     for step, (now, then) in enumerate(zip(moments[:-1], moments[1:], strict=True)):
         before_step(step)
         velocities = predictor.velocities(latent, step)
@@ -63,14 +65,20 @@ def sample(
             observer.latent(step, latent)
             observer.predicted(step, velocities)
         latent = latent - guidance.join(velocities) * ((now - then) / FULL_NOISE)
-        latent = _hold(latent, known, noise, then)
+        latent = _hold(latent, held, step + 1)
     if observer:
         observer.latent(len(moments) - 1, latent)
     return latent
 
 
-def _hold(latent: Tensor, known: Tensor | None, noise: NoiseSource, time: float) -> Tensor:
+def _held_frames(known: Tensor | None, moments: Sequence[float], noise: NoiseSource) -> list[Tensor]:
     if known is None:
+        return []
+    draws = torch.stack([noise.normal(known.shape) for _ in moments]).to(known.device)
+    return [noised(known, draw, moment) for draw, moment in zip(draws, moments, strict=True)]
+
+
+def _hold(latent: Tensor, held: Sequence[Tensor], step: int) -> Tensor:
+    if not held:
         return latent
-    held = noised(known, noise.normal(known.shape).to(latent.device), time)
-    return torch.cat((held, latent[:, known.shape[1] :]), dim=1)
+    return torch.cat((held[step], latent[:, held[step].shape[1] :]), dim=1)

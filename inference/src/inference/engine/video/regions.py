@@ -28,19 +28,22 @@ def default_boxes(height: int, width: int) -> tuple[Box, Box]:
 
 
 def check_boxes(boxes: Sequence[Box | None], height: int, width: int) -> tuple[Box, Box] | None:
-    """Refuse boxes that do not lie in the picture; None if the default halves are meant."""
-    given = [box for box in boxes if box is not None]
-    if not given:
-        return None
-    if len(given) != 2 or len(boxes) != 2:
-        raise InvalidInput("boxes", "give a box for both of two speakers, or for none")
-    for number, box in enumerate(given, start=1):
-        if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
+    """Refuse boxes that do not lie in the picture; None if the default halves are meant.
+
+    One person alone owns the whole picture: a box is checked then, and makes no difference.
+    """
+    for number, box in enumerate(boxes):
+        if box is not None and not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
             raise InvalidInput(
-                f"boxes[{number - 1}]",
+                f"boxes[{number}]",
                 f"(top {box.top:g}, left {box.left:g}, bottom {box.bottom:g}, right {box.right:g}) does not lie in the "
                 f"picture, which is {height} high and {width} wide",
             )
+    given = [box for box in boxes if box is not None]
+    if len(boxes) < 2 or not given:
+        return None
+    if len(given) == 1:
+        raise InvalidInput("boxes", "give a box for both speakers, or for none")
     return given[0], given[1]
 
 
