@@ -144,5 +144,5 @@ def test_a_picture_is_measured_before_it_is_decoded(tmp_path: Path) -> None:
 def test_what_is_not_a_video_is_not_taken_for_a_result(tmp_path: Path) -> None:
     broken = tmp_path / "video.mp4"
     broken.write_bytes(b"\0" * 100)
-    with pytest.raises(OSError, match="Invalid data"):
+    with pytest.raises(ValueError, match="Invalid data"):
         clip(broken)

@@ -107,9 +107,9 @@ class ServerConfig:
 def _rules(config: ServerConfig) -> list[tuple[bool, str]]:
     positive = ("max_upload_mib", "max_seconds", "max_megapixels", "upload_timeout_s", "scratch_gib", "result_ttl_s")
     not_negative = ("queue", "grace_s", "linger_s")
-    return [
-        *((getattr(config, name) <= 0, f"{_flag(name)} must be greater than 0") for name in positive),
-        *((getattr(config, name) < 0, f"{_flag(name)} must not be negative") for name in not_negative),
+    return [  # "not greater" rather than "less or equal": nan is neither
+        *((not getattr(config, name) > 0, f"{_flag(name)} must be greater than 0") for name in positive),
+        *((not getattr(config, name) >= 0, f"{_flag(name)} must not be negative") for name in not_negative),
         (config.max_results < 1, "--max-results must be at least 1, or no video could be downloaded"),
         (not 0 <= config.port <= 65535, f"--port {config.port} is not between 0 and 65535"),
         (

@@ -58,7 +58,7 @@ def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
     except (VolumeIncomplete, ScratchError) as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"listening on {config.host}:{config.port}: {error.strerror or error}")
+        return _refuse(f"listening on {config.host}:{config.port}: {_reason(error)}")
     code = asyncio.run(_with_signals(service, listener))
     if not service.engine_left(timeout_s=0):
         _leave_at_once(code)
@@ -177,6 +177,10 @@ class _Uvicorn(uvicorn.Server):
 def _refuse(reason: str) -> int:
     print(f"multitalk-server: {reason}", file=sys.stderr, flush=True)
     return 1
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _leave_at_once(code: int) -> None:
