@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
@@ -147,10 +148,15 @@ def _text_shapes(vocabulary: int) -> Shapes:
 
 def _clip_shapes() -> Shapes:
     config = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=HEADS, image_size=224, patch_size=14
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=HEADS,
+        image_size=224,
+        patch_size=14,
     )
     with torch.device("meta"):
-        model = CLIPVisionModel(config)
+        model: nn.Module = CLIPVisionModel(config)
         model.post_layernorm = nn.Identity()
         shapes = _shapes(model, clip_source)
     # What the real file has besides, and an engine must step over: the text tower, the last block, the head.
@@ -168,7 +174,7 @@ def _clip_shapes() -> Shapes:
 
 def _vae_shapes() -> Shapes:
     with torch.device("meta"):
-        model = AutoencoderKLWan(
+        model: Any = AutoencoderKLWan(  # type: ignore[no-untyped-call]
             base_dim=8, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1, attn_scales=[],
             temperal_downsample=[False, True, True],
         )  # fmt: skip

@@ -18,7 +18,9 @@ def tiny_tokenizer() -> Tokenizer:
     """Make the tokenizer."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0)]
     words = [(SPACE + word, -2.0 - 0.05 * number) for number, word in enumerate(WORDS)]
-    letters = [(letter, -6.0 - 0.01 * n) for n, letter in enumerate(SPACE + string.ascii_letters + string.digits + ".,!?'")]
+    letters = [
+        (letter, -6.0 - 0.01 * n) for n, letter in enumerate(SPACE + string.ascii_letters + string.digits + ".,!?'")
+    ]
     tokenizer = Tokenizer(Unigram([*special, *words, *letters], unk_id=2, byte_fallback=False))
     tokenizer.normalizer = NFKC()
     tokenizer.pre_tokenizer = Metaspace()

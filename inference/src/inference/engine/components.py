@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -73,7 +74,8 @@ def load_text(
     with torch.device("meta"):
         model = build_text_encoder(store.shapes)
     report = fill("text encoder", model, store, name_map=text_source, home=lambda _: home, on_bytes=on_bytes)
-    model.encoder.embed_tokens = model.shared  # one table, as in the checkpoint
+    encoder: Any = model.encoder
+    encoder.embed_tokens = model.shared  # one table, as in the checkpoint
     return TextEncoder(model, tokenizer, text_len), report
 
 
@@ -87,14 +89,13 @@ def load_clip(
     report = fill(
         "picture encoder", model, store, name_map=clip_source, ignored=unused, home=lambda _: home, on_bytes=on_bytes
     )
-    count = model.embeddings.position_ids.shape[-1]
-    model.embeddings.position_ids = torch.arange(count, device=home.device)[None]  # a buffer, in no checkpoint
+    embeddings: Any = model.embeddings
+    count = embeddings.position_ids.shape[-1]
+    embeddings.position_ids = torch.arange(count, device=home.device)[None]  # a buffer, in no checkpoint
     return ClipEncoder(model), report
 
 
-def load_vae(
-    store: TensorStore, *, home: Home, on_bytes: OnBytes | None = None
-) -> tuple[VideoAutoencoder, LoadReport]:
+def load_vae(store: TensorStore, *, home: Home, on_bytes: OnBytes | None = None) -> tuple[VideoAutoencoder, LoadReport]:
     """Load the video autoencoder."""
     with torch.device("meta"):
         model = build_vae(store.shapes)
@@ -121,12 +122,12 @@ def load_voice(
 def check_fit(parts: Components) -> None:
     """Refuse networks that were not made for each other, all mismatches in one sentence."""
     dit, voice = parts.dit.config, parts.voice.config
-    text_dim = int(parts.text.model.config.d_model)
+    text: Any = parts.text.model
     picture_dim = int(parts.clip.model.config.hidden_size)
     channels = int(parts.vae.model.config.z_dim)
     pairs = (
         ("voice features (layers x width)", voice.layers * voice.dim, dit.audio.features),
-        ("prompt width", text_dim, dit.text_dim),
+        ("prompt width", int(text.config.d_model), dit.text_dim),
         ("picture features", picture_dim, dit.image_dim),
         ("latent channels", channels, dit.out_channels),
         ("transformer input channels", 2 * channels + 4, dit.in_channels),

@@ -75,15 +75,19 @@ class MultiTalkEngine:
         try:
             scene, size = self._scene(request, tracks)
             frames = self._pipeline.run(
-                scene, Recipe.from_request(request), SeededNoise(request.seed), on_progress=on_progress, cancelled=cancelled
+                scene,
+                Recipe.from_request(request),
+                SeededNoise(request.seed),
+                on_progress=on_progress,
+                cancelled=cancelled,
             )
             with Mp4Writer(output, *size, tracks.mix) as video:
                 for chunk in frames:
                     video.add(to_uint8(chunk))
         except torch.OutOfMemoryError as e:
             raise EngineError(
-                "generating: the device's memory does not suffice. Set a memory limit, so that weights wait on the host, "
-                "or choose a smaller resolution"
+                "generating: the device's memory does not suffice. Set a memory limit, so that weights wait on the "
+                "host, or choose a smaller resolution"
             ) from e
 
     def _scene(self, request: GenerationRequest, tracks: VoiceTracks) -> tuple[Scene, tuple[int, int]]:
@@ -112,13 +116,13 @@ def load_engine(
     memory_limit_bytes: int | None = None,
     loras: Sequence[Path] = (),
     lora_scale: float | None = None,
-    compile: bool = False,  # noqa: A002 - named as users know it from torch
+    compile: bool = False,
     on_progress: OnProgress | None = None,
 ) -> MultiTalkEngine:
     """Load MultiTalk from three model directories below `volume`.
 
-    `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory; weights
-    that do not fit wait on the host. `compile` makes the first step of every new size slow and the others faster.
+    `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory;
+    weights that do not fit wait on the host. `compile` makes the first step of every new size slow, the others faster.
     """
     loader = open_loader(
         volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, lora_scale, on_progress

@@ -46,7 +46,9 @@ class Geometry:
         """Read the optional entry of config.json."""
         given = settings.get(KEY, {})
         if not isinstance(given, dict) or given.keys() - {"frame_num", "motion_frames", "scale"}:
-            raise CheckpointError(f"reading config.json: {KEY} may hold frame_num, motion_frames and scale, found {given}")
+            raise CheckpointError(
+                f"reading config.json: {KEY} may hold frame_num, motion_frames and scale, found {given}"
+            )
         try:
             return cls(
                 frame_num=int(given.get("frame_num", DEFAULT_FRAMES)),

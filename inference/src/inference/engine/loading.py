@@ -72,8 +72,12 @@ class Loader:
         seconds = time.monotonic() - started
         logger.info(
             "loaded all components=%d bytes=%d seconds=%.2f encoders_on_host=%s host_blocks=%d",
-            len(self.reports), sum(r.bytes_read for r in self.reports), seconds, plan.encoders_on_host, plan.host_blocks,
-        )  # fmt: skip
+            len(self.reports),
+            sum(report.bytes_read for report in self.reports),
+            seconds,
+            plan.encoders_on_host,
+            plan.host_blocks,
+        )
         return parts, plan
 
     def _load_parts(
@@ -184,7 +188,9 @@ def _device(name: str) -> torch.device:
     except RuntimeError as e:
         raise EngineError(f"choosing the device: {name!r} is no device. Use cuda, cuda:N or cpu") from e
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise EngineError("choosing the device: CUDA is not available here. Use cpu, or check the driver and the pod's GPU")
+        raise EngineError(
+            "choosing the device: CUDA is not available here. Use cpu, or check the driver and the pod's GPU"
+        )
     return device
 
 

@@ -79,7 +79,7 @@ def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device)
     """Wrap the last `host_blocks` of the list, which are on the host already."""
     if not host_blocks:
         return blocks
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     resident: Sequence[nn.Module] = list(blocks)[: len(blocks) - host_blocks]
     streamed = [HostBlock(block, device, stream) for block in list(blocks)[len(blocks) - host_blocks :]]
     for block, successor in zip(streamed, [*streamed[1:], None], strict=True):

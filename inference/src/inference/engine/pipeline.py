@@ -66,7 +66,7 @@ class Pipeline:
         geometry: Geometry,
         device: torch.device,
         *,
-        batch_passes: Callable[[int, int], bool] = lambda tokens, passes: True,
+        batch_passes: Callable[[int, int], bool] = lambda _tokens, _passes: True,
         lend: Lend = lambda _: nullcontext(),
     ) -> None:
         self._parts = parts
@@ -192,7 +192,7 @@ def encode_known(parts: Components, known: Tensor, frame_num: int) -> Tensor:
 def known_mask(count: int, frame_num: int, latents: Tensor) -> Tensor:
     """Mark known frames, `[4, T, h, w]`."""
     per_frame = (torch.arange(frame_num, device=latents.device) < count).float()
-    slots = torch.cat((per_frame[:1].repeat(TIME_STRIDE), per_frame[1:])).unflatten(0, (-1, TIME_STRIDE))
+    slots = torch.cat((per_frame[:1].repeat(TIME_STRIDE), per_frame[1:])).reshape(-1, TIME_STRIDE)
     return slots.T[:, :, None, None].expand(-1, -1, *latents.shape[-2:])
 
 

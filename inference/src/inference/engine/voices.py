@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
+import pyloudnorm  # type: ignore[import-untyped]
 
 from inference.engine.encoders.wav2vec import SAMPLE_RATE
 from inference.generation import AudioMode
@@ -67,6 +67,7 @@ def arrange(waves: Sequence[Wave | None], mode: AudioMode) -> VoiceTracks:
     voices = [silence if wave is None else wave for wave in waves]
     if len(voices) == 1:
         return VoiceTracks((voices[0],), voices[0])
+    people: tuple[Wave, ...]
     if mode == "add":
         first, second = voices
         people = (np.pad(first, (0, len(second))), np.pad(second, (len(first), 0)))

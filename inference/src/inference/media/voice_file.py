@@ -42,7 +42,7 @@ def _resampled(frames: Iterator[AudioFrame], field: str) -> Iterator[npt.NDArray
     count = 0
     for frame in _with_end(frames):
         for out in resampler.resample(frame):
-            samples = out.to_ndarray().reshape(-1)
+            samples = out.to_ndarray().reshape(-1).astype(np.float32)
             count += len(samples)
             if count > LONGEST_S * SAMPLE_RATE:
                 raise InvalidInput(field, f"the audio is longer than {LONGEST_S:g} seconds")

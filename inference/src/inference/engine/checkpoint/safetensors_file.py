@@ -69,7 +69,7 @@ class SafetensorsFile:
         entry = self.entries[name]
         tensor = torch.empty(entry.shape, dtype=entry.dtype)
         if entry.size_bytes:
-            _read_into(self.path, entry.start, memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+            _read_into(self.path, entry.start, memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data))
         return tensor
 
 
@@ -79,7 +79,9 @@ def _read_into(path: Path, start: int, buffer: memoryview) -> None:
         while done < len(buffer):
             count = os.preadv(file.fileno(), [buffer[done:]], start + done)
             if count == 0:
-                raise CheckpointError(f"reading {path.name}: the file ends at byte {start + done}, it was cut meanwhile")
+                raise CheckpointError(
+                    f"reading {path.name}: the file ends at byte {start + done}, it was cut meanwhile"
+                )
             done += count
 
 
@@ -98,7 +100,9 @@ def _read_header(path: Path) -> dict[str, Entry]:
     entries = {name: _entry(path, name, raw, 8 + length) for name, raw in header.items() if name != "__metadata__"}
     expected = max((entry.end for entry in entries.values()), default=8 + length)
     if size != expected:
-        raise CheckpointError(f"reading {path.name}: {size} bytes, the header promises {expected}. Fetch the file again")
+        raise CheckpointError(
+            f"reading {path.name}: {size} bytes, the header promises {expected}. Fetch the file again"
+        )
     return entries
 
 

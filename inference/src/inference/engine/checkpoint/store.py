@@ -91,7 +91,7 @@ class TorchStore:
         """Bytes of one tensor as stored."""
         return self._tensors[name].nbytes
 
-    def origin(self, name: str) -> str:
+    def origin(self, name: str) -> str:  # noqa: ARG002 - one file holds all
         """File name, for messages."""
         return self._path.name
 

@@ -56,14 +56,14 @@ class AudioProjector(nn.Module):
         """Project the windows of the first latent frame and of the later ones."""
         hidden = torch.cat((self.proj1(first.flatten(2)).relu(), self.proj1_vf(later.flatten(2)).relu()), dim=1)
         tokens: Tensor = self.proj3(self.proj2(hidden).relu())
-        normed: Tensor = self.norm(tokens.unflatten(-1, (self.config.tokens, self.config.dim)))
+        normed: Tensor = self.norm(torch.unflatten(tokens, -1, (self.config.tokens, self.config.dim)))
         return normed
 
 
 def gather_windows(features: Tensor) -> tuple[Tensor, Tensor]:
     """Split `[people, 1 + 4n, window, layers, channels]` into the first frame's window and n joined windows."""
     middle = features.shape[2] // 2
-    groups = features[:, 1:].unflatten(1, (-1, FRAMES_PER_LATENT))
+    groups = torch.unflatten(features[:, 1:], 1, (-1, FRAMES_PER_LATENT))
     opening = groups[:, :, 0, : middle + 1]
     inner = groups[:, :, 1:-1, middle]
     closing = groups[:, :, -1, middle:]
@@ -95,13 +95,13 @@ class AudioCrossAttention(nn.Module):
 
     def _hear(self, x: Tensor, audio: Tensor, positions: Tensor | None) -> Tensor:
         batch, frames = audio.shape[:2]
-        query = self.q_linear(x).unflatten(-1, (self.num_heads, -1))
-        key, value = self.kv_linear(audio).unflatten(-1, (2, self.num_heads, -1)).unbind(3)
+        query = torch.unflatten(self.q_linear(x), -1, (self.num_heads, -1))
+        key, value = torch.unflatten(self.kv_linear(audio), -1, (2, self.num_heads, -1)).unbind(3)
         if positions is not None:
             query = self.query_rotary(query, positions)
             places = key_positions(audio.shape[2] // 2, x.device).repeat(frames)
-            key = self.key_rotary(key.flatten(1, 2), places).unflatten(1, (frames, -1))
-        per_frame = query.unflatten(1, (frames, -1)).flatten(0, 1)
+            key = torch.unflatten(self.key_rotary(key.flatten(1, 2), places), 1, (frames, -1))
+        per_frame = torch.unflatten(query, 1, (frames, -1)).flatten(0, 1)
         heard = attend(per_frame, key.flatten(0, 1), value.flatten(0, 1))
-        out: Tensor = self.proj(heard.unflatten(0, (batch, frames)).flatten(1, 2))
+        out: Tensor = self.proj(torch.unflatten(heard, 0, (batch, frames)).flatten(1, 2))
         return out

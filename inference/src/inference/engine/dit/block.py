@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
         return out, self.speaker_map(query[:pairs], key[:pairs, :per_frame], guides.masks)
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1))
+        return torch.unflatten(x, -1, (self.num_heads, -1))
 
 
 class TextImageAttention(nn.Module):
@@ -79,7 +79,7 @@ class TextImageAttention(nn.Module):
         return out
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1))
+        return torch.unflatten(x, -1, (self.num_heads, -1))
 
 
 class Block(nn.Module):

@@ -107,7 +107,9 @@ def _shape(shapes: Mapping[str, Shape], name: str, rank: int) -> Shape:
     if shape is None:
         raise CheckpointError(f"reading the transformer's sizes: tensor {name} is missing")
     if len(shape) != rank:
-        raise CheckpointError(f"reading the transformer's sizes: tensor {name} has shape {list(shape)}, not rank {rank}")
+        raise CheckpointError(
+            f"reading the transformer's sizes: tensor {name} has shape {list(shape)}, not rank {rank}"
+        )
     return shape
 
 

@@ -106,7 +106,7 @@ class MultiTalkDiT(nn.Module):
         waves = torch.cat((angles.cos(), angles.sin()), dim=1).float()
         embedded = wide_linear(self.time_embedding[2], F.silu(wide_linear(self.time_embedding[0], waves)))
         projected = wide_linear(self.time_projection[1], F.silu(embedded))
-        return TimeConditioning(embedded, projected.unflatten(1, (6, self.config.dim)))
+        return TimeConditioning(embedded, torch.unflatten(projected, 1, (6, self.config.dim)))
 
     def project_text(self, contexts: Sequence[Tensor]) -> Tensor:
         """Pad prompts `[length, text_dim]` with zeros to `text_len` and project; `[batch, text_len, dim]`."""
@@ -133,7 +133,7 @@ class MultiTalkDiT(nn.Module):
     def unembed(self, tokens: Tensor, time: TimeConditioning, grid: tuple[int, int, int]) -> Tensor:
         """Join tokens back into a velocity `[batch, out_channels, T, h, w]`, float32."""
         patches = self.head(tokens, time.head)
-        shaped = patches.unflatten(1, grid).unflatten(-1, (*self.config.patch, self.config.out_channels))
+        shaped = torch.unflatten(torch.unflatten(patches, 1, grid), -1, (*self.config.patch, self.config.out_channels))
         # batch, frames, rows, columns, patch time, patch row, patch column, channel
         ordered = shaped.permute(0, 7, 1, 4, 2, 5, 3, 6)
         return _join(ordered)

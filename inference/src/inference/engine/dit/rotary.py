@@ -23,7 +23,7 @@ class Rotary:
 
     def rotate(self, x: Tensor) -> Tensor:
         """Turn `[..., tokens, heads, head_dim]` by the angles of each token."""
-        even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+        even, odd = torch.unflatten(x.float(), -1, (-1, 2)).unbind(-1)
         turned = torch.stack((even * self.cos - odd * self.sin, even * self.sin + odd * self.cos), dim=-1)
         return turned.flatten(-2).to(x.dtype)
 

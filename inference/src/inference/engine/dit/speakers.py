@@ -26,7 +26,7 @@ class SpeakerMap(nn.Module):
     """Mean attention of every token to each region of the first frame."""
 
     def forward(self, query: Tensor, first_frame_key: Tensor, masks: Tensor) -> Tensor:
-        """Map `[B, tokens, H, D]`, `[B, tokens per frame, H, D]`, `[regions, tokens per frame]` to `[B, regions, tokens]`.
+        """Map queries, the first frame's keys and masks `[regions, tokens per frame]` to `[B, regions, tokens]`.
 
         The regions ride through attention as values, so the tokens x tokens matrix never exists.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -34,7 +35,7 @@ RENAMES = {
 PROJECTIONS = {"q_proj": 0, "k_proj": 1, "v_proj": 2}
 
 
-def build_clip(shapes: Mapping[str, Shape], heads: int = HEADS) -> CLIPVisionModel:
+def build_clip(shapes: Mapping[str, Shape], heads: int = HEADS) -> nn.Module:
     """Make the tower of a checkpoint's sizes, on whatever device is the default now."""
     for name in ("patch_embedding.weight", "pos_embedding", "transformer.0.mlp.0.weight"):
         if PREFIX + name not in shapes:
@@ -51,9 +52,9 @@ def build_clip(shapes: Mapping[str, Shape], heads: int = HEADS) -> CLIPVisionMod
         hidden_act="gelu",
         layer_norm_eps=1e-5,
     )
-    model = CLIPVisionModel(config).eval()
+    model: nn.Module = CLIPVisionModel(config)
     model.post_layernorm = nn.Identity()  # follows the last block, which is left out
-    return model
+    return model.eval()
 
 
 def clip_source(target: str) -> Source:
@@ -85,9 +86,10 @@ def is_unused(shapes: Mapping[str, Shape], name: str) -> bool:
 class ClipEncoder:
     """One frame to the features of its patches."""
 
-    def __init__(self, model: CLIPVisionModel) -> None:
-        self.model = model
-        self.size = int(model.config.image_size)
+    def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
+        config: Any = model.config
+        self.size = int(config.image_size)
 
     def prepare(self, image: Tensor) -> Tensor:
         """Resize `[batch, 3, h, w]` in -1..1 to the tower's input, normalised."""

@@ -39,7 +39,7 @@ def clean(prompt: str) -> str:
     return re.sub(r"\s+", " ", resolved).strip()
 
 
-def build_text_encoder(shapes: Mapping[str, Shape]) -> UMT5EncoderModel:
+def build_text_encoder(shapes: Mapping[str, Shape]) -> nn.Module:
     """Make the encoder of a checkpoint's sizes, on whatever device is the default now."""
     for name in ("token_embedding.weight", "blocks.0.attn.q.weight", "blocks.0.pos_embedding.embedding.weight"):
         if name not in shapes:
@@ -59,7 +59,8 @@ def build_text_encoder(shapes: Mapping[str, Shape]) -> UMT5EncoderModel:
         layer_norm_epsilon=1e-6,
         dropout_rate=0.0,
     )
-    return UMT5EncoderModel(config).eval()
+    model: nn.Module = UMT5EncoderModel(config)
+    return model.eval()
 
 
 def text_source(target: str) -> Source:

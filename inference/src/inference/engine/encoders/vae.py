@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKLWan
-from torch import Tensor
+from torch import Tensor, nn
 
 from inference.engine.checkpoint.store import Shape
 from inference.engine.checkpoint.streaming import Source
@@ -63,17 +64,18 @@ class VaeSizes:
         return cls(dim, shapes["conv2.weight"][0], tuple(multipliers), blocks // len(multipliers), tuple(strides))
 
 
-def build_vae(shapes: Mapping[str, Shape]) -> AutoencoderKLWan:
+def build_vae(shapes: Mapping[str, Shape]) -> nn.Module:
     """Make the autoencoder of a checkpoint's sizes, on whatever device is the default now."""
     sizes = VaeSizes.from_shapes(shapes)
-    return AutoencoderKLWan(
+    model: Any = AutoencoderKLWan(  # type: ignore[no-untyped-call]
         base_dim=sizes.dim,
         z_dim=sizes.channels,
         dim_mult=list(sizes.multipliers),
         num_res_blocks=sizes.blocks_per_stage,
         attn_scales=[],
         temperal_downsample=list(sizes.time_strides),
-    ).eval()
+    )
+    return cast(nn.Module, model.eval())
 
 
 def vae_source(blocks_per_stage: int, target: str) -> Source:
@@ -106,11 +108,11 @@ class VideoAutoencoder:
 
     def __init__(
         self,
-        model: AutoencoderKLWan,
+        model: nn.Module,
         mean: tuple[float, ...] = LATENT_MEAN,
         std: tuple[float, ...] = LATENT_STD,
     ) -> None:
-        self.model = model
+        self.model: Any = model
         device = next(model.parameters()).device
         self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, -1, 1, 1, 1)
@@ -120,7 +122,8 @@ class VideoAutoencoder:
         """Encode `[3, 1 + 4n, H, W]` to `[channels, 1 + n, H/8, W/8]`."""
         weight = next(self.model.parameters())
         posterior = self.model.encode(frames[None].to(weight.device, weight.dtype)).latent_dist
-        return ((posterior.mode() - self._mean) / self._std)[0].float()
+        latent: Tensor = (posterior.mode() - self._mean) / self._std
+        return latent[0].float()
 
     @torch.inference_mode()
     def decode(self, latent: Tensor) -> Tensor:

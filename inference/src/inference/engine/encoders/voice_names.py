@@ -51,7 +51,9 @@ class Wav2VecConfig:
             raise CheckpointError("reading the voice encoder's sizes: encoder.layers.0 is missing")
         heads = settings.get("num_attention_heads", 12)
         if not isinstance(heads, int) or intermediate[1] % heads:
-            raise CheckpointError(f"reading the voice encoder's config.json: num_attention_heads {heads!r} does not fit")
+            raise CheckpointError(
+                f"reading the voice encoder's config.json: num_attention_heads {heads!r} does not fit"
+            )
         return cls(
             dim=intermediate[1],
             ffn_dim=intermediate[0],

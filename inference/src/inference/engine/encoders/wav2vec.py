@@ -106,7 +106,8 @@ class VoiceAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend over `[batch, time, dim]`."""
         query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj)
+            torch.unflatten(layer(x), -1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
         out: Tensor = self.out_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
         return out

@@ -112,11 +112,12 @@ class ProjectedGuidance:
         return joined
 
     def _sideways(self, difference: Tensor, cond: Tensor) -> Tensor:
-        length = difference.norm()
+        length = torch.linalg.vector_norm(difference)
         limited = difference * (self._scales.apg_norm_limit / length).clamp(max=1.0)
-        direction = cond.double() / cond.double().norm().clamp(min=1e-12)
+        direction = cond.double() / torch.linalg.vector_norm(cond.double()).clamp(min=1e-12)
         wide = limited.double()
-        return (wide - (wide * direction).sum() * direction).to(difference.dtype)
+        sideways: Tensor = wide - (wide * direction).sum() * direction
+        return sideways.to(difference.dtype)
 
 
 def stack_passes(values: Sequence[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -58,7 +59,7 @@ def sample(
     latent = noise.normal(shape).to(device)
     held = _held_frames(known, moments, noise)
     latent = _hold(latent, held, 0)
-    for step, (now, then) in enumerate(zip(moments[:-1], moments[1:], strict=True)):
+    for step, (now, then) in enumerate(pairwise(moments)):
         before_step(step)
         velocities = predictor.velocities(latent, step)
         if observer:

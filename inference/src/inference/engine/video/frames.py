@@ -34,9 +34,7 @@ def plan_crop(source_height: int, source_width: int, height: int, width: int) ->
     scale = max(height / source_height, width / source_width)
     covering = math.ceil(scale * source_height), math.ceil(scale * source_width)
     # round() goes to the even neighbour at .5, which decides by one pixel where the original cuts.
-    return CropPlan(
-        *covering, round((covering[0] - height) / 2), round((covering[1] - width) / 2), height, width
-    )
+    return CropPlan(*covering, round((covering[0] - height) / 2), round((covering[1] - width) / 2), height, width)
 
 
 def resize_crop(image: Image.Image, height: int, width: int) -> U8:

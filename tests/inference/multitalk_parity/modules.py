@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from inference.engine.components import Components
 from inference.engine.dit.audio import AudioProjector, Voices
 from inference.engine.dit.block import Block, Guides
 from inference.engine.dit.config import AudioProjectorConfig
@@ -18,8 +19,8 @@ from inference.engine.pipeline import encode_known
 from inference.engine.predictor import join_people
 from inference.engine.video.frames import to_pixels
 from inference.engine.video.regions import token_masks
-from tests.inference.parity import models
-from tests.inference.parity.golden import Case
+from multitalk_parity import models
+from multitalk_parity.golden import Case
 
 Outputs = dict[str, Tensor]
 
@@ -37,7 +38,8 @@ class Tap:
         module.register_forward_pre_hook(lambda _m, args: self.seen.__setitem__(name, args[number]))
 
 
-def tap_block(tap: Tap, block: Block, prefix: str = "") -> None:
+def tap_block(tap: Tap, block: nn.Module, prefix: str = "") -> None:
+    assert isinstance(block, Block)
     heads_first = lambda x: x.transpose(1, 2)  # noqa: E731
     audio = block.audio_cross_attn
     tap.output(block, f"{prefix}out")
@@ -47,9 +49,10 @@ def tap_block(tap: Tap, block: Block, prefix: str = "") -> None:
         tap.input(module, f"{prefix}rope_{side}_before")
         tap.input(module, f"{prefix}rope_{side}_pos", 1)
         tap.output(module, f"{prefix}rope_{side}", heads_first)
-    for name, module in (("self_attn", block.self_attn), ("cross_attn", block.cross_attn), ("ffn", block.ffn)):
-        tap.input(module, f"{prefix}{name}_in")
-        tap.output(module, f"{prefix}{name}_out", lambda out: out[0] if isinstance(out, tuple) else out)
+    for name in ("self_attn", "cross_attn", "ffn"):
+        part = block.get_submodule(name)
+        tap.input(part, f"{prefix}{name}_in")
+        tap.output(part, f"{prefix}{name}_out", lambda out: out[0] if isinstance(out, tuple) else out)
     tap.input(audio, f"{prefix}audio_attn_in")
     tap.output(audio, f"{prefix}audio_attn_out")
 
@@ -139,7 +142,7 @@ def vae(case: Case) -> Outputs:
 
 
 def vae_condition(case: Case) -> Outputs:
-    parts = models.Components(None, None, None, models.vae(case), None)  # type: ignore[arg-type]
+    parts = Components(None, None, None, models.vae(case), None)  # type: ignore[arg-type]
     first = to_pixels(case.stored("image").to(torch.uint8).numpy())
     later = case.input("frames")[:, -case.args["known_later"] :]
     outputs = {}

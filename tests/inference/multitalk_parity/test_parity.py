@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tests.inference.parity import golden, media, modules, sampling
-from tests.inference.parity.golden import Case
-from tests.inference.parity.modules import Outputs
+from multitalk_parity import golden, media, modules, sampling
+from multitalk_parity.golden import Case
+from multitalk_parity.modules import Outputs
 
 RUNS: dict[str, Callable[[Case], Outputs]] = {
     "audio_mix": media.audio_mix,

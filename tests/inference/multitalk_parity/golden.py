@@ -101,7 +101,8 @@ class Case:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return self.record["model_config"]
+        config: Mapping[str, Any] = self.record["model_config"]
+        return config
 
     @cached_property
     def file(self) -> dict[str, Tensor]:

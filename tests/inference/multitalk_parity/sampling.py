@@ -19,9 +19,9 @@ from inference.engine.sampling.teacache import plan_steps
 from inference.engine.video.frames import resize_crop, to_pixels
 from inference.engine.video.regions import latent_masks, token_masks, whole_picture
 from inference.engine.video.windows import gather, plan_windows
-from tests.inference.parity import models
-from tests.inference.parity.golden import Case
-from tests.inference.parity.modules import Outputs
+from multitalk_parity import models
+from multitalk_parity.golden import Case
+from multitalk_parity.modules import Outputs
 
 CPU = torch.device("cpu")
 
@@ -135,7 +135,7 @@ def teacache_run(case: Case) -> Outputs:
     condition = torch.cat((known_mask(1, args["frame_num"], latents), latents))
     features = torch.stack([case.given(spec) for spec in case.record["inputs"]["audio_embeddings"]])
     window = plan_windows(features.shape[1], args["frame_num"], 1, args["frame_num"]).windows[0]
-    masks = token_masks(whole_picture(latents.shape[-2:]), model.grid(latents.shape)[1:])
+    masks = token_masks(whole_picture((latents.shape[-2], latents.shape[-1])), model.grid(latents.shape)[1:])
     inputs = WindowInputs(condition, case.input("clip_fea"), gather(features, window), masks)
     times = timesteps(args["steps"], args["shift"])
     scales = GuidanceScales(args["text_scale"], args["audio_scale"])

@@ -18,8 +18,8 @@ from inference.engine.video.frames import resize_crop, to_uint8
 from inference.engine.video.regions import latent_masks, whole_picture
 from inference.engine.voices import arrange, measure_lufs, normalize_loudness
 from inference.generation import Box
-from tests.inference.parity.golden import Case
-from tests.inference.parity.modules import Outputs
+from multitalk_parity.golden import Case
+from multitalk_parity.modules import Outputs
 
 
 def buckets(case: Case) -> Outputs:
