@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import RunningServer, config_for, running
 

@@ -91,11 +91,12 @@ class DrawingEngine:
     ) -> None:
         self.requests.append(request)
         for step in range(request.steps):
+            on_progress(Progress("sampling", 0, 1, step, request.steps))
             if self._gate is not None:
                 self._gate.wait(cancelled)
             if cancelled():
                 raise Cancelled
-            on_progress(Progress("sampling", 0, 1, step + 1, request.steps))
+        on_progress(Progress("decoding", 0, 1, request.steps, request.steps))
         sound = mix([samples_of(speaker) for speaker in request.speakers], request.audio_mode)
         if request.seconds is not None:
             sound = sound[: round(request.seconds * RATE)]

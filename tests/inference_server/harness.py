@@ -97,7 +97,9 @@ class RunningServer:
     def wait_ready(self) -> None:
         until(lambda: self.http.get("/readyz").status_code, lambda code: code == 200)
 
-    def post(self, *, image: bytes | None = None, voices: tuple[bytes, ...] | None = None, **fields: Any) -> httpx.Response:
+    def post(
+        self, *, image: bytes | None = None, voices: tuple[bytes, ...] | None = None, **fields: Any
+    ) -> httpx.Response:
         """POST /v1/videos as curl -F would send it: one picture, one short voice and a prompt unless told otherwise."""
         files = [("input_reference", ("face.png", png() if image is None else image))]
         files += [("audio", ("voice.wav", voice)) for voice in ((wav(),) if voices is None else voices)]

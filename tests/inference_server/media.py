@@ -9,6 +9,7 @@ import wave
 from dataclasses import dataclass
 
 import av
+import numpy as np
 from PIL import Image
 
 
@@ -44,9 +45,9 @@ class Decoded:
 
 
 def decode(mp4: bytes) -> Decoded:
-    with av.open(io.BytesIO(mp4)) as container:
+    with av.open(io.BytesIO(mp4), "r") as container:
         frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    with av.open(io.BytesIO(mp4)) as container:
+    with av.open(io.BytesIO(mp4), "r") as container:
         sound = list(container.decode(audio=0))
     height, width = frames[0].shape
     return Decoded(
@@ -54,5 +55,5 @@ def decode(mp4: bytes) -> Decoded:
         height=height,
         frames=len(frames),
         audio_seconds=sum(frame.samples / frame.sample_rate for frame in sound),
-        loudness=max(float(abs(frame.to_ndarray()).max()) for frame in sound),
+        loudness=max(float(np.abs(frame.to_ndarray()).max()) for frame in sound),
     )

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-from inference_server.drawing_engine import DrawingEngine, PipeGate
-from inference_server.harness import TIMEOUT_S, until
 
 from inference.generation import LoadProgress, VideoEngine
 from inference.server.cli import read_config
 from inference.server.config import ServerConfig
 from inference.server.lifecycle import run
 from inference.server.volume import VolumeIncomplete
+from inference_server.drawing_engine import DrawingEngine, PipeGate
+from inference_server.harness import TIMEOUT_S, until
 
 TESTS = Path(__file__).parents[1]
 

@@ -6,14 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from inference_server.drawing_engine import DrawingEngine
-from inference_server.harness import RunningServer, config_for, error_of, running
 
 from inference.generation import GenerationRequest, InvalidInput, Progress
+from inference_server.drawing_engine import DrawingEngine
+from inference_server.harness import RunningServer, config_for, error_of, running
 
 
 class OutOfMemoryError(RuntimeError):
     """Named as torch names its own."""
+
+
+def wrapped(cause: Exception) -> Exception:
+    """As an engine raises it that has more to say."""
+    error = RuntimeError("generating: choose a smaller resolution")
+    error.__cause__ = cause
+    return error
 
 
 class FailingEngine(DrawingEngine):
@@ -40,8 +47,11 @@ class FailingEngine(DrawingEngine):
 @pytest.mark.parametrize(
     ("failure", "code", "param"),
     [
-        (InvalidInput("box", "no face in it"), "invalid_input", "box"),
+        (InvalidInput("boxes[1]", "it is too small"), "invalid_input", "box"),
+        (InvalidInput("speakers[0].audio", "no words"), "invalid_input", "audio"),
+        (InvalidInput("image", "no face"), "invalid_input", "input_reference"),
         (OutOfMemoryError("CUDA out of memory"), "out_of_memory", None),
+        (wrapped(OutOfMemoryError("CUDA out of memory")), "out_of_memory", None),
         (MemoryError(), "out_of_memory", None),
         (RuntimeError("secret detail"), "generation_failed", None),
     ],

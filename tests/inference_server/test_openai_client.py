@@ -10,6 +10,7 @@ from pathlib import Path
 
 import openai
 import pytest
+
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import TIMEOUT_S, RunningServer, config_for, running
 from inference_server.media import decode, png, wav
@@ -18,8 +19,8 @@ from inference_server.media import decode, png, wav
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 
 
-def client_of(server: RunningServer, **options: int) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", timeout=TIMEOUT_S, max_retries=0, **options)
+def client_of(server: RunningServer) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", timeout=TIMEOUT_S, max_retries=0)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from inference_server.harness import until
 from inference_server.media import decode, png, wav
 from inference_server.process import ServerProcess

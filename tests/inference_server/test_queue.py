@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import TIMEOUT_S, RunningServer, config_for, error_of, running
 from inference_server.media import png, wav
@@ -71,9 +72,7 @@ def test_a_refused_request_gives_its_place_back(tmp_path: Path, gate: ThreadGate
         assert server.post().status_code == 200
 
 
-def test_a_client_without_a_place_is_answered_though_its_upload_is_large(
-    held: RunningServer, gate: ThreadGate
-) -> None:
+def test_a_client_without_a_place_is_answered_though_its_upload_is_large(held: RunningServer, gate: ThreadGate) -> None:
     for _ in range(held.service.config.places):
         held.create()
     answer = held.post(voices=(b"v" * 900_000,))

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from inference_server.drawing_engine import DrawingEngine
-from inference_server.harness import config_for, error_of, loading, until
-
 from inference.generation import LoadProgress, VideoEngine
 from inference.server.config import ServerConfig
+from inference_server.drawing_engine import DrawingEngine
+from inference_server.harness import config_for, error_of, loading, until
 
 
 class SlowLoad:

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pytest
+
 from inference_server.drawing_engine import DrawingEngine
 from inference_server.harness import RunningServer, error_of
 from inference_server.media import png, wav
@@ -28,6 +29,8 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "picture that is text": ({"image": b"not a picture"}, 400, "invalid_image", "input_reference"),
     "picture cut short": ({"image": png()[:-30]}, 400, "invalid_image", "input_reference"),
     "picture too large": ({"image": png(1200, 1000)}, 400, "invalid_image", "input_reference"),
+    "picture too small": ({"image": png(16, 16)}, 400, "invalid_image", "input_reference"),
+    "picture too narrow": ({"image": png(900, 40)}, 400, "invalid_image", "input_reference"),
     "voice that is text": ({"voices": (b"not a voice",)}, 400, "invalid_audio", "audio"),
     "voice without a sample": ({"voices": (wav(0),)}, 400, "invalid_audio", "audio"),
     "voice that is a picture": ({"voices": (png(),)}, 400, "invalid_audio", "audio"),
@@ -97,7 +100,9 @@ def test_another_content_type_is_415(server: RunningServer, content_type: str) -
 def test_a_body_beyond_the_limit_is_413(server: RunningServer, announced: bool) -> None:
     body = b"x" * (2 * 2**20)
     content = body if announced else iter([body[:1000], body[1000:]])
-    answer = server.http.post("/v1/videos", content=content, headers={"content-type": "multipart/form-data; boundary=b"})
+    answer = server.http.post(
+        "/v1/videos", content=content, headers={"content-type": "multipart/form-data; boundary=b"}
+    )
     assert answer.status_code in (400, 413)
     if announced:
         assert (answer.status_code, error_of(answer)["code"]) == (413, "upload_too_large")

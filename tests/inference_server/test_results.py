@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inference_server.drawing_engine import DrawingEngine, ThreadGate
-from inference_server.harness import RunningServer, config_for, running, until
 
 from inference.server.scratch import Scratch, ScratchError
+from inference_server.drawing_engine import DrawingEngine, ThreadGate
+from inference_server.harness import RunningServer, config_for, running, until
 
 
 class ManualClock:
@@ -93,7 +93,7 @@ def test_a_restart_clears_what_a_former_server_left_and_nothing_else(tmp_path: P
 def test_two_servers_cannot_share_a_scratch_directory(tmp_path: Path) -> None:
     first, second = Scratch(tmp_path), Scratch(tmp_path)
     first.open()
-    with pytest.raises(ScratchError, match="another server uses .* --scratch"):
+    with pytest.raises(ScratchError, match=r"another server uses .* --scratch"):
         second.open()
     first.close()
     second.open()
@@ -102,5 +102,5 @@ def test_two_servers_cannot_share_a_scratch_directory(tmp_path: Path) -> None:
 
 def test_a_scratch_directory_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ScratchError, match="preparing --scratch .*file/scratch"):
+    with pytest.raises(ScratchError, match=r"preparing --scratch .*file/scratch"):
         Scratch(tmp_path / "file" / "scratch").open()

@@ -80,8 +80,14 @@ def test_wrong_settings_are_exit_code_2_and_a_line_each(capsys: pytest.CaptureFi
 
 
 def test_the_module_can_be_run_and_its_help_costs_no_torch() -> None:
-    code = "import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module('inference.server', run_name='__main__')\nfinally: "
-    code += "print('torch' in sys.modules, file=sys.stderr)"
+    code = """
+import runpy, sys
+sys.argv = ["x", "--help"]
+try:
+    runpy.run_module("inference.server", run_name="__main__")
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30, env=environment

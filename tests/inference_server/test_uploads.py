@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from inference_server.harness import RunningServer
-from inference_server.media import png, wav
+from PIL import ExifTags, Image
 
 from inference.server.errors import ApiError
 from inference.server.multipart import MAX_PARTS, Form, UploadLimits, discard, receive_form
-from inference.server.probe import Unusable, clip, picture, voice_seconds
+from inference.server.probe import Picture, Unusable, clip, picture, voice_seconds
+from inference_server.harness import RunningServer
+from inference_server.media import png, wav
 
 LIMITS = UploadLimits(body_bytes=100_000, time_s=5.0)
 KIND = "multipart/form-data; boundary=XyZ"
@@ -101,7 +103,7 @@ def test_what_a_refused_client_still_sends_is_read_within_bounds() -> None:
 
 
 def test_a_client_that_goes_away_in_its_upload_leaves_nothing_behind(server: RunningServer) -> None:
-    def breaking() -> AsyncIterator[bytes]:
+    def breaking() -> Iterator[bytes]:
         yield part("audio", b"x" * 1000)
         raise ConnectionAbortedError
 
@@ -135,10 +137,18 @@ def test_a_picture_is_measured_before_it_is_decoded(tmp_path: Path) -> None:
     bomb = tmp_path / "image"
     head = bytearray(png(64, 48))
     head[16:24] = (20_000).to_bytes(4, "big") * 2  # width and height in the header; the pixels are not there
-    head[29:33] = __import__("zlib").crc32(head[12:29]).to_bytes(4, "big")
+    head[29:33] = zlib.crc32(head[12:29]).to_bytes(4, "big")
     bomb.write_bytes(bytes(head))
     with pytest.raises(Unusable, match="megapixels"):
         picture(bomb, 1e6)
+
+
+def test_a_picture_is_measured_as_it_is_shown(tmp_path: Path) -> None:
+    turned = tmp_path / "image"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (60, 40)).save(turned, "JPEG", exif=exif)
+    assert picture(turned, 1e6) == Picture(width=40, height=60)
 
 
 def test_what_is_not_a_video_is_not_taken_for_a_result(tmp_path: Path) -> None:

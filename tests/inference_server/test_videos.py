@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from inference.generation import Box
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import RunningServer, config_for, error_of, running
 from inference_server.media import decode, png, wav
-
-from inference.generation import Box
 
 
 def test_a_picture_and_a_voice_become_an_mp4_as_long_as_the_voice(server: RunningServer) -> None:

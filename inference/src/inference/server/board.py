@@ -22,11 +22,11 @@ from inference.server.jobs import SHUTTING_DOWN, Clip, Draft, Job, JobError, Sta
 from inference.server.retention import Retention, expired, surplus
 
 
-class NoPlace(Exception):  # noqa: N818 - an answer, not a fault
+class NoPlace(Exception):
     """All places are taken."""
 
 
-class Closed(Exception):  # noqa: N818 - an answer, not a fault
+class Closed(Exception):
     """The server is stopping and takes on nothing new."""
 
 

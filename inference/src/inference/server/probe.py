@@ -5,7 +5,8 @@ playlists to other files and hosts, and Pillow would start external programs for
 their header before a pixel is decoded. Everything is decoded to its end once, so that a damaged file is refused when
 it is sent and not minutes later on the device.
 
-It keeps no samples and no pixels; the engine decodes again for itself.
+It keeps no samples and no pixels; the engine decodes again for itself. A voice is only counted here, in constant
+memory, while the engine's own decoder would hold all of it for every client that is being looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from inference.generation import InvalidInput
+from inference.media.image_file import decode_image
 from inference.server.jobs import Clip
 
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -27,33 +30,34 @@ LONGEST_VOICE_S = 600.0
 _ALLOWED = {"format_whitelist": VOICE_FORMATS, "protocol_whitelist": "file"}
 
 
-class Unusable(ValueError):  # noqa: N818 - a finding about a file
+class Unusable(ValueError):
     """The file cannot be used; the message says why, without its place on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A still that decodes, in pixels as it is shown (its EXIF rotation is the engine's to apply or ignore)."""
+    """A still that decodes, in pixels as it is shown: upright, whatever its EXIF orientation says."""
 
     width: int
     height: int
 
 
 def picture(path: Path, max_pixels: float) -> Picture:
-    """Decode a picture; raises `Unusable`."""
+    """Decode a picture as the engine will; raises `Unusable`."""
     try:
-        with Image.open(path, formats=PICTURE_FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise Unusable(f"has {width} x {height} pixels, more than {max_pixels / 1e6:g} megapixels.")
-            image.load()
-    except Unusable:
-        raise
+        with Image.open(path, formats=PICTURE_FORMATS) as header:
+            width, height = header.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable(f"has more than {max_pixels / 1e6:g} megapixels.") from error
-    except Exception as error:  # Pillow's decoders raise whatever the damage leads to
+    except (OSError, SyntaxError, ValueError) as error:
         raise Unusable(f"is not a picture that can be decoded; send one of {', '.join(PICTURE_FORMATS)}.") from error
-    return Picture(width, height)
+    if width * height > max_pixels:
+        raise Unusable(f"has {width} x {height} pixels, more than {max_pixels / 1e6:g} megapixels.")
+    try:
+        upright = decode_image(path)
+    except InvalidInput as error:
+        raise Unusable(f"cannot be used: {error.message}.") from error
+    return Picture(upright.width, upright.height)
 
 
 def voice_seconds(path: Path) -> float:

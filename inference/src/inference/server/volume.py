@@ -35,7 +35,7 @@ class VolumeReport(Protocol):
     def models(self) -> Sequence[ModelReport]: ...
 
 
-class VolumeIncomplete(Exception):  # noqa: N818 - a finding about the volume, not a fault of this program
+class VolumeIncomplete(Exception):
     """The volume cannot be served; the message is one line that names the file and the cure."""
 
 
@@ -46,10 +46,11 @@ Verify = Callable[[ServerConfig], None]
 def verify_receipts(config: ServerConfig) -> None:
     """Check the receipts through `init_sync`; raise `VolumeIncomplete` unless every model is whole."""
     from init_sync import verify_volume
+    from init_sync.core.errors import SyncError
 
     try:
-        report: VolumeReport = verify_volume(config.spec, config.volume)
-    except (OSError, ValueError) as error:
+        report: VolumeReport = verify_volume(str(config.spec), str(config.volume))
+    except (OSError, SyncError) as error:
         raise VolumeIncomplete(f"checking volume {config.volume}: {_one_line(str(error))}") from error
     require_complete(report, config.volume)
 

@@ -22,6 +22,7 @@ from inference.server.scratch import Scratch
 log = logging.getLogger(__name__)
 
 FAILURES_BEFORE_FAILING = 3
+SAMPLING = "sampling"
 OUT_OF_MEMORY = "out_of_memory"
 GENERATION_FAILED = "generation_failed"
 
@@ -29,14 +30,26 @@ GENERATION_FAILED = "generation_failed"
 def failure_of(error: Exception) -> JobError:
     """What the client is told. Only `InvalidInput` speaks to users; other texts stay in the log."""
     if isinstance(error, InvalidInput):
-        return JobError("invalid_input", f"{error.field}: {error.message}", error.field)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        param = api_field(error.field)
+        return JobError("invalid_input", f"{param}: {error.message}", param)
+    if _out_of_memory(error) or _out_of_memory(error.__cause__):
         return JobError(OUT_OF_MEMORY, "The device ran out of memory; ask for a smaller size or a shorter video.")
     return JobError(GENERATION_FAILED, "The engine failed to generate the video; the server's log says why.")
 
 
+def api_field(field: str) -> str:
+    """The engine says `speakers[1].audio`, after `GenerationRequest`; clients know the names of the form."""
+    name = field.partition("[")[0].partition(".")[0]
+    return {"image": "input_reference", "speakers": "audio", "boxes": "box", "resolution": "size"}.get(name, name)
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Torch's own class is told by its name: torch is not this module's to import."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 class StepClock:
-    """Turns the engine's progress into step times: the time between two neighbouring steps of one window."""
+    """Turns the engine's progress into step times: from one step's report to the next, or to what follows."""
 
     def __init__(self, observe: Callable[[float], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._observe = observe
@@ -47,8 +60,7 @@ class StepClock:
         now = self._clock()
         if self._last is not None:
             before, then = self._last
-            same = (before.stage, before.window) == (progress.stage, progress.window)
-            if same and progress.step == before.step + 1:
+            if before.stage == SAMPLING and progress.window == before.window and progress.step == before.step + 1:
                 self._observe(now - then)
         self._last = (progress, now)
 
