@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,25 @@ def test_an_error_in_the_server_is_a_500_in_the_error_format(
     assert (error_of(answer)["type"], error_of(answer)["code"]) == ("server_error", "internal_error")
     assert "secret" not in answer.text
     assert answer.headers["x-request-id"]
+
+
+def test_an_error_in_the_server_gives_the_place_back_and_is_counted(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> Path:
+        raise PermissionError("secret detail")
+
+    monkeypatch.setattr(server.service.scratch, "create", broken)
+    assert server.post().status_code == 500
+    assert server.service.board.counts().taken == 0
+    assert server.metric("multitalk_requests_total", status="failed") == 1
+
+
+def test_a_full_disk_is_503_and_says_when_to_try_again(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: str) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(server.service.scratch, "create", full)
+    answer = server.post()
+    assert (answer.status_code, error_of(answer)["code"]) == (503, "scratch_full")
+    assert int(answer.headers["retry-after"]) > 0

@@ -17,10 +17,22 @@ REQUIRED = ["--spec", "m.yaml", "--volume", "/models"]
 
 
 def test_a_flag_beats_the_environment_and_that_the_default() -> None:
-    environment = {"MULTITALK_PORT": "9000", "MULTITALK_QUEUE": "2", "MULTITALK_COMPILE": "yes"}
+    environment = {"MULTITALK_LISTEN_PORT": "9000", "MULTITALK_QUEUE": "2", "MULTITALK_COMPILE": "yes"}
     config = read_config([*REQUIRED, "--port", "9001"], environment)
     assert (config.port, config.queue, config.compile, config.model) == (9001, 2, True, "multitalk")
     assert read_config([*REQUIRED, "--no-compile"], environment).compile is False
+
+
+def test_what_kubernetes_sets_for_a_service_named_multitalk_is_not_taken_for_a_setting() -> None:
+    links = {
+        "MULTITALK_PORT": "tcp://10.0.0.1:80",
+        "MULTITALK_SERVICE_HOST": "10.0.0.1",
+        "MULTITALK_SERVICE_PORT": "80",
+        "MULTITALK_SERVICE_PORT_HTTP": "80",
+        "MULTITALK_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert read_config(REQUIRED, links) == read_config(REQUIRED, {})
+    assert read_config(REQUIRED, links | {"MULTITALK_LISTEN_PORT": "9000"}).port == 9000
 
 
 def test_the_required_settings_may_come_from_the_environment() -> None:

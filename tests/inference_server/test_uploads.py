@@ -113,17 +113,12 @@ def test_a_client_that_goes_away_in_its_upload_leaves_nothing_behind(server: Run
     assert server.post().status_code == 200
 
 
-def test_a_playlist_that_points_to_other_files_is_not_followed(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.wav"
-    secret.write_bytes(wav())
-    for name, text in {
-        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
-        "concat": f"ffconcat version 1.0\nfile '{secret}'\n",
-    }.items():
-        playlist = tmp_path / name
-        playlist.write_text(text)
-        with pytest.raises(Unusable, match="not audio"):
-            voice_seconds(playlist)
+def test_a_playlist_that_points_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.wav").write_bytes(wav())
+    playlist = tmp_path / "part-1"
+    playlist.write_text("ffconcat version 1.0\nfile 'secret.wav'\n")  # FFmpeg by itself would play it
+    with pytest.raises(Unusable, match="not audio"):
+        voice_seconds(playlist)
 
 
 def test_a_picture_format_that_needs_another_program_is_not_opened(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class _Option:
 
     @property
     def variable(self) -> str:
-        return "MULTITALK_" + self.name.upper()
+        return self.setting.variable or "MULTITALK_" + self.name.upper()
 
     @property
     def required(self) -> bool:

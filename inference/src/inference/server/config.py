@@ -1,7 +1,7 @@
 """Everything that can be set, in one frozen record that is filled once (by `cli`) and validated once (here).
 
 Each field carries the text of its flag; the flag is the field's name with dashes, the environment variable the same
-name in capitals behind `MULTITALK_`. Units are in the names.
+name in capitals behind `MULTITALK_`, but for the port. Units are in the names.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Setting:
 
     help: str
     parse: Callable[[str], object] = str
+    variable: str | None = None
+    """Name of the environment variable where the usual one will not do."""
 
 
 def parse_bool(text: str) -> bool:
@@ -63,7 +65,15 @@ class ServerConfig:
 
     model: Annotated[str, Setting("model name in the API")] = "multitalk"
     host: Annotated[str, Setting("address to listen on")] = "0.0.0.0"  # noqa: S104 - a pod is reached from outside
-    port: Annotated[int, Setting("port to listen on; 0 takes a free one and logs it", int)] = 8000
+    # Kubernetes sets MULTITALK_PORT=tcp://... in every pod beside a Service that is named multitalk.
+    port: Annotated[
+        int,
+        Setting(
+            "port to listen on; 0 takes a free one and logs it; in the environment MULTITALK_LISTEN_PORT",
+            int,
+            variable="MULTITALK_LISTEN_PORT",
+        ),
+    ] = 8000
 
     queue: Annotated[int, Setting("videos that may wait while one is generated; more are answered 429", int)] = 8
     max_upload_mib: Annotated[float, Setting("largest request body", float)] = 64.0

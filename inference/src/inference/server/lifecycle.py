@@ -60,7 +60,7 @@ def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
     except OSError as error:
         return _refuse(f"listening on {config.host}:{config.port}: {_reason(error)}")
     code = asyncio.run(_with_signals(service, listener))
-    if not service.engine_left(timeout_s=0):
+    if not service.engine_left(ENGINE_STOPS_S):
         _leave_at_once(code)
     return code
 

@@ -99,6 +99,9 @@ class VideoRoutes:
             if "expect" not in request.headers:  # who waits for "100 Continue" has not sent the body yet
                 await discard(body, self._service.limits.body_bytes, DISCARD_S)
             raise
+        except Exception:
+            self._service.metrics.requests.labels("failed").inc()
+            raise
         log.info("event=accepted id=%s people=%d", job.id, len(job.draft.request.speakers))
         return _polled(job)
 
