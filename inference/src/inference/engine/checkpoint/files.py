@@ -97,8 +97,8 @@ def check_index(index: Path | None, where: Mapping[str, str]) -> str | None:
     if not (absent or surplus or moved):
         return None
     return (
-        f"{index.name} does not describe the files beside it: {absent} tensors not listed, {surplus} listed but absent, "
-        f"{moved} listed in another file; it is not needed, the file headers are used"
+        f"{index.name} does not describe the files beside it: {absent} tensors not listed, {surplus} listed but "
+        f"absent, {moved} listed in another file; it is not needed, the file headers are used"
     )
 
 

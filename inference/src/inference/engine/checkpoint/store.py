@@ -107,8 +107,12 @@ class TorchStore:
 def _load_pickle(path: Path) -> dict[str, Tensor]:
     try:
         loaded = _load_mapped(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
-        raise CheckpointError(f"reading {path.name}: {str(e)[:300]}. Fetch the file again") from e
+    except pickle.UnpicklingError as e:
+        raise CheckpointError(
+            f"reading {path.name}: it is damaged, or holds more than tensors, which is refused. Fetch the file again"
+        ) from e
+    except (RuntimeError, EOFError, OSError) as e:
+        raise CheckpointError(f"reading {path.name}: {str(e)[:200]}. Fetch the file again") from e
     if not isinstance(loaded, dict) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
         raise CheckpointError(f"reading {path.name}: it does not hold a flat dictionary of tensors")
     return loaded
