@@ -19,6 +19,7 @@ def test_openapi_describes_every_field_of_the_form_and_every_error(server: Runni
     assert set(form["properties"]) == {*VideoFields.model_fields, "input_reference", "audio"}
     assert all(field["description"] for field in form["properties"].values())
     assert form["required"] == ["prompt", "input_reference"]
+    assert "422" not in server.http.get("/openapi.json").text
     assert {"200", "400", "404", "408", "413", "415", "429", "503"} <= set(post["responses"])
     assert set(api["paths"]) == {
         "/v1/videos", "/v1/videos/{video_id}", "/v1/videos/{video_id}/content",

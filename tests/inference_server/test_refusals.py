@@ -25,6 +25,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "guidance that is no number": ({"text_guidance": "nan"}, 400, "invalid_value", "text_guidance"),
     "unknown size": ({"size": "10x10"}, 400, "invalid_value", "size"),
     "unknown audio mode": ({"audio_mode": "both"}, 400, "invalid_value", "audio_mode"),
+    "less than a frame": ({"seconds": "5e-324", "voices": ()}, 400, "invalid_value", "seconds"),
     "seconds of zero": ({"seconds": "0"}, 400, "invalid_value", "seconds"),
     "picture that is text": ({"image": b"not a picture"}, 400, "invalid_image", "input_reference"),
     "picture cut short": ({"image": png()[:-30]}, 400, "invalid_image", "input_reference"),
@@ -135,6 +136,14 @@ def test_wrong_paths_and_methods_are_answered_in_the_error_format(
     answer = server.http.request(method, path)
     assert answer.status_code == status
     assert error_of(answer)["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/v1/videos", "GET, POST"), ("/v1/videos/video_0", "DELETE, GET"), ("/v1/videos/video_0/content", "GET")],
+)
+def test_a_wrong_method_is_told_all_the_right_ones(server: RunningServer, path: str, methods: str) -> None:
+    assert server.http.request("PATCH", path).headers["allow"] == methods
 
 
 @pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "x"}, {"order": "up"}, {"after": "../etc"}])

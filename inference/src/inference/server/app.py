@@ -12,6 +12,7 @@ import uuid
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,20 +21,28 @@ from inference.server.metrics import ServerMetrics
 from inference.server.operations import OperationRoutes
 from inference.server.service import Service
 from inference.server.videos import VideoRoutes
+from inference.server.wire import ErrorAnswer
 
 log = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 Pictures that talk: a picture, one or two voices and a prompt become a video. The API is OpenAI's Videos API; its
-clients work with `base_url` set to this server. MultiTalk's own settings are further form fields.
+clients work with base_url set to this server and /v1. MultiTalk's own settings are further form fields.
 """
 
 
 def create_app(service: Service) -> FastAPI:
     """The application of one service."""
-    app = FastAPI(title="MultiTalk", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None)
-    app.include_router(VideoRoutes(service).router())
-    app.include_router(OperationRoutes(service).router())
+    app = FastAPI(
+        title="MultiTalk",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"model": ErrorAnswer, "description": "Refused"}},  # keeps FastAPI's own 422 out of it
+    )
+    VideoRoutes(service).add_to(app.router)
+    OperationRoutes(service).add_to(app.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -62,7 +71,15 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "path_not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     message = f"{request.method} {request.url.path}: {error.detail}."
-    return _answer(ApiError(error.status_code, code, message, headers=error.headers))
+    headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return _answer(ApiError(error.status_code, code, message, headers=headers))
+
+
+def _allowed(request: Request) -> str:
+    """All methods of a path; Starlette names those of the first route alone."""
+    routes = (route for route in request.app.routes if isinstance(route, APIRoute))
+    methods = {m for route in routes if route.path_regex.match(request.url.path) for m in route.methods or ()}
+    return ", ".join(sorted(methods))
 
 
 class Observed:

@@ -39,7 +39,11 @@ class VideoFields(BaseModel):
     model: Annotated[str | None, Field(description="A name from /v1/models; the served model when left out.")] = None
     seconds: Annotated[
         float | None,
-        Field(gt=0, allow_inf_nan=False, description="Longest length. Left out: as long as the voices; 4 without any."),
+        Field(
+            ge=0.04,
+            allow_inf_nan=False,
+            description="Longest length, at least one frame. Left out: as long as the voices; 4 without any.",
+        ),
     ] = None
     size: Annotated[
         Size | None,
@@ -61,7 +65,7 @@ class VideoFields(BaseModel):
     text_guidance: Annotated[_Guidance, Field(description="How strictly the prompt is followed.")] = 5.0
     audio_guidance: Annotated[_Guidance, Field(description="How strictly the lips follow the voice.")] = 4.0
     shift: Annotated[
-        float | None, Field(gt=0, le=30, allow_inf_nan=False, description="Schedule shift; default suits the size.")
+        float | None, Field(ge=0.1, le=30, allow_inf_nan=False, description="Schedule shift; default suits the size.")
     ] = None
     use_apg: Annotated[bool, Field(description="Adaptive projected guidance: fewer burnt colours.")] = False
     teacache_threshold: Annotated[

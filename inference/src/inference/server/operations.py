@@ -37,8 +37,7 @@ class OperationRoutes:
         self._service = service
         self._model = wire.Model(id=service.config.model, created=service.started_at)
 
-    def router(self) -> APIRouter:
-        router = APIRouter()
+    def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route
         add("/v1/models", self.models, response_model=wire.ModelList, tags=["models"], summary="What can be asked for")
         add(
@@ -54,7 +53,6 @@ class OperationRoutes:
         add("/metrics", self.metrics, tags=["operations"], summary="Prometheus metrics", response_class=Response)
         for path, (name, media_type) in PAGES.items():
             add(path, _page(name, media_type), include_in_schema=False)
-        return router
 
     async def models(self) -> wire.ModelList:
         return wire.ModelList(data=[self._model])

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -50,10 +51,10 @@ class VideoRoutes:
         self._service = service
         self._board = service.board
 
-    def router(self) -> APIRouter:
-        router = APIRouter(tags=["videos"])
+    def add_to(self, router: APIRouter) -> None:
+        add = partial(router.add_api_route, tags=["videos"])
         body = {"required": True, "content": {"multipart/form-data": {"schema": request_body_schema()}}}
-        router.add_api_route(
+        add(
             "/v1/videos",
             self.create,
             methods=["POST"],
@@ -62,7 +63,6 @@ class VideoRoutes:
             summary="Ask for a video",
             responses=_errors(400, 404, 408, 413, 415, 429, 503),
         )
-        add = router.add_api_route
         add("/v1/videos", self.list, response_model=wire.VideoList, summary="List videos", responses=_errors(400))
         add(
             "/v1/videos/{video_id}",
@@ -86,7 +86,6 @@ class VideoRoutes:
             summary="Delete a finished video, or cancel one that is not finished",
             responses=_errors(404),
         )
-        return router
 
     async def create(self, request: Request) -> JSONResponse:
         """Ask for a video; the answer comes at once, the video when its status is completed."""
