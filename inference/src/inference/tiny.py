@@ -157,6 +157,7 @@ def _clip_shapes() -> Shapes:
     )
     with torch.device("meta"):
         model: nn.Module = CLIPVisionModel(config)
+        model = getattr(model, "vision_model", model)
         model.post_layernorm = nn.Identity()
         shapes = _shapes(model, clip_source)
     # What the real file has besides, and an engine must step over: the text tower, the last block, the head.

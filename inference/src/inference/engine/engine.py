@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from inference.engine.errors import EngineError
 from inference.engine.geometry import Geometry
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
-from inference.engine.offload import lent
+from inference.engine.offload import compile_blocks, lent
 from inference.engine.pipeline import Pipeline, Scene, latent_size
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
@@ -55,7 +56,7 @@ class MultiTalkEngine:
         self._device = device
         lend: Callable[[nn.Module], AbstractContextManager[None]] = lambda _: nullcontext()  # noqa: E731
         if plan.encoders_on_host:
-            lend = lambda module: lent(module, device)  # noqa: E731
+            lend = partial(lent, move=lambda tensor: tensor.to(device, non_blocking=True))
         self._pipeline = Pipeline(parts, geometry, device, batch_passes=plan.batches, lend=lend)
 
     def generate(
@@ -129,10 +130,8 @@ def load_engine(
     )
     parts, plan = loader.load()
     if compile:
-        for block in parts.dit.blocks:
-            block.compile()
-    geometry = Geometry.from_settings(loader.settings)
-    return MultiTalkEngine(parts, geometry, torch.device(device), plan, loader.reports)
+        compile_blocks(parts.dit.blocks)
+    return MultiTalkEngine(parts, loader.geometry, torch.device(device), plan, loader.reports)
 
 
 def check_request(request: GenerationRequest) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inference.engine.errors import CheckpointError
-from inference.engine.video.buckets import Size, nearest_size
+from inference.engine.video.buckets import SIZES, Size, nearest_size
 
 KEY = "multitalk_geometry"
 DEFAULT_FRAMES = 81
@@ -58,9 +58,17 @@ class Geometry:
         except (TypeError, ValueError) as e:
             raise CheckpointError(f"reading config.json: {KEY}: {e}") from e
 
+    def most_tokens(self, resolution: str) -> int:
+        """Tokens of a window at the largest size of a resolution."""
+        latent_frames = 1 + (self.frame_num - 1) // 4
+        sizes = (self._scaled(size) for size in SIZES[resolution])
+        return latent_frames * max(height * width for height, width in sizes) // self.granularity**2
+
     def output_size(self, height: int, width: int, resolution: str) -> Size:
         """Pick the output size (height, width) for a picture."""
-        size = nearest_size(height, width, resolution)
+        return self._scaled(nearest_size(height, width, resolution))
+
+    def _scaled(self, size: Size) -> Size:
         if self.scale == 1:
             return size
         rows, columns = (max(2, round(side * self.scale / self.granularity)) * self.granularity for side in size)

@@ -20,6 +20,7 @@ from inference.engine.components import Components
 from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.text import read_tokenizer
 from inference.engine.errors import EngineError
+from inference.engine.geometry import Geometry
 from inference.engine.memory import MemoryPlan, ModelBytes, activation_bytes_per_token, plan_memory
 from inference.engine.offload import stream_blocks
 from inference.generation import LoadProgress
@@ -50,6 +51,7 @@ class Loader:
         self._loras = loras
         self._on_progress = on_progress
         self.settings = read_settings(files.config)
+        self.geometry = Geometry.from_settings(self.settings)
         self.reports: list[LoadReport] = []
 
     def load(self) -> tuple[Components, MemoryPlan]:
@@ -144,7 +146,9 @@ class Loader:
             encoders=(_elements(stores["text"], "") + _elements(stores["clip"], "visual.")) * size,
             always=(_elements(stores["vae"], "") + _elements(stores["voice"], "")) * 4,
         )
-        return plan_memory(self._limit, sizes, activation_bytes_per_token(config, size))
+        # Room for one pass at the smaller resolution is the least that makes sense.
+        tokens = self.geometry.most_tokens("multitalk-480")
+        return plan_memory(self._limit, sizes, activation_bytes_per_token(config, size), tokens)
 
 
 def open_loader(

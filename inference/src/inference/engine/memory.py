@@ -16,8 +16,6 @@ from inference.engine.errors import EngineError
 
 RESERVE_SHARE = 0.05
 """Of the limit, for the allocator's fragmentation and the library's own workspaces."""
-TOKENS_480 = 34_272
-"""Tokens of the largest 480p size; a plan must leave room for one pass at least."""
 STREAMED_BLOCKS = 2
 """Blocks from the host that are on the device at one time: one computes, one arrives."""
 
@@ -61,9 +59,7 @@ def activation_bytes_per_token(config: DitConfig, element_bytes: int) -> int:
     return stream + widest
 
 
-def plan_memory(
-    limit_bytes: int | None, sizes: ModelBytes, bytes_per_token: int, tokens: int = TOKENS_480
-) -> MemoryPlan:
+def plan_memory(limit_bytes: int | None, sizes: ModelBytes, bytes_per_token: int, tokens: int) -> MemoryPlan:
     """Fit the networks and one pass of `tokens` into the limit; None means that everything stays."""
     everything = sizes.dit + sizes.encoders + sizes.always
     if limit_bytes is None:

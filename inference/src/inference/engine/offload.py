@@ -7,22 +7,24 @@ never written, so nothing is copied back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+Move = Callable[[Tensor], Tensor]
+
 
 @contextmanager
-def lent(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Bring a module to the device, and give the device's copy up afterwards."""
+def lent(module: nn.Module, move: Move) -> Iterator[None]:
+    """Let a module work on moved copies of its tensors, and give the copies up afterwards."""
     tensors = [*module.parameters(), *module.buffers()]
     home = [tensor.data for tensor in tensors]
     try:
         for tensor in tensors:
-            tensor.data = tensor.data.to(device, non_blocking=True)
+            tensor.data = move(tensor.data)
         yield
     finally:
         for tensor, data in zip(tensors, home, strict=True):
@@ -88,6 +90,13 @@ def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device)
         if stream is not None:
             _pin(block.block)
     return nn.ModuleList([*resident, *streamed])
+
+
+def compile_blocks(blocks: nn.ModuleList) -> None:
+    """Compile the resident blocks; one that gets new weights at every call would be compiled at every call."""
+    for block in blocks:
+        if not isinstance(block, HostBlock):
+            block.compile()
 
 
 def _pin(block: nn.Module) -> None:

@@ -28,7 +28,9 @@ def decode_image(path: Path) -> Image.Image:
         raise
     except UnidentifiedImageError as e:
         raise InvalidInput(FIELD, "the file is no picture in a known format (PNG, JPEG, WebP ...)") from e
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+        raise InvalidInput(FIELD, f"the picture has more than {MOST_PIXELS // 1_000_000} million pixels") from e
+    except (OSError, ValueError, SyntaxError) as e:
         raise InvalidInput(FIELD, f"the picture cannot be decoded ({type(e).__name__})") from e
 
 

@@ -53,8 +53,9 @@ def build_clip(shapes: Mapping[str, Shape], heads: int = HEADS) -> nn.Module:
         layer_norm_eps=1e-5,
     )
     model: nn.Module = CLIPVisionModel(config)
-    model.post_layernorm = nn.Identity()  # follows the last block, which is left out
-    return model.eval()
+    tower: nn.Module = getattr(model, "vision_model", model)  # the first releases of transformers 5 wrap it
+    tower.post_layernorm = nn.Identity()  # follows the last block, which is left out
+    return tower.eval()
 
 
 def clip_source(target: str) -> Source:

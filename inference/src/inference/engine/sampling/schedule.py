@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,14 @@ FULL_NOISE = 1000.0
 
 
 def timesteps(steps: int, shift: float) -> Tensor:
-    """Make `steps + 1` times, the last one 0."""
-    even = torch.linspace(FULL_NOISE, 1.0, steps, dtype=torch.float32)
+    """Make `steps + 1` times, the last one 0.
+
+    Numpy's grid and this order of operations round as the original does: the transformer turns a time's last bits into
+    phases of up to a thousand radians, where they can be seen.
+    """
+    even = torch.from_numpy(np.linspace(FULL_NOISE, 1.0, steps, dtype=np.float32))
     share = even / FULL_NOISE
-    shifted = FULL_NOISE * shift * share / (1 + (shift - 1) * share)
+    shifted = shift * share / (1 + (shift - 1) * share) * FULL_NOISE
     return torch.cat((shifted, torch.zeros(1)))
 
 
