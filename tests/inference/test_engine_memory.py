@@ -104,6 +104,8 @@ def test_a_block_on_the_host_fetches_only_itself_and_the_next() -> None:
     hosts = [block for block in streamed if isinstance(block, HostBlock)]
     hosts[1](torch.zeros(1, 4), 1.0)
     assert [block._fetched is not None for block in hosts] == [False, False, True, False]
+    hosts[3](torch.zeros(1, 4), 1.0)
+    assert [block._fetched is not None for block in hosts] == [True, False, True, False]
     assert sum(1 for _ in streamed.parameters()) == 8
 
 

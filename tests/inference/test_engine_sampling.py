@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from inference.engine import MultiTalkEngine, load_engine
+from inference.engine.offload import compile_blocks
 from inference.engine.pipeline import known_mask
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import (
@@ -24,7 +26,7 @@ from inference.engine.sampling.noise import SeededNoise
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import ALWAYS_COMPUTED, StepEstimate, plan_steps
-from inference.tiny import AUDIO, BASE, WAV2VEC
+from inference.tiny import AUDIO, BASE, WAV2VEC, TinySizes, write_tiny
 
 SHAPE = (16, 2, 4, 6)
 
@@ -160,6 +162,19 @@ def test_half_precision_stays_near_full(engine: MultiTalkEngine, tiny_volume: Pa
     ):
         assert narrow.dtype == torch.float32
         assert ((wide - narrow).norm() / wide.norm()).item() < 0.08
+
+
+def test_all_blocks_share_their_compiled_graphs(tmp_path: Path) -> None:
+    volume = write_tiny(tmp_path, TinySizes(layers=10))
+    case = Case(load_engine(volume, base=BASE, wav2vec=WAV2VEC, audio=AUDIO, device="cpu"), 2)
+    expected = case.predictor(THREE_PASSES, None, True).velocities(case.latent, 1)
+    counters.clear()
+    compile_blocks(case.dit.blocks, backend="eager")
+    found = case.predictor(THREE_PASSES, None, True).velocities(case.latent, 1)
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+    # One graph for the first block, whose input is one latent seen by all passes, and one for all others.
+    assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
 
 
 class Straight:

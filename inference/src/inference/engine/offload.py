@@ -84,7 +84,8 @@ def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device)
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     resident: Sequence[nn.Module] = list(blocks)[: len(blocks) - host_blocks]
     streamed = [HostBlock(block, device, stream) for block in list(blocks)[len(blocks) - host_blocks :]]
-    for block, successor in zip(streamed, [*streamed[1:], None], strict=True):
+    # In a circle: while the resident blocks of the next pass compute, the first from the host arrives.
+    for block, successor in zip(streamed, [*streamed[1:], *streamed[:1]], strict=True):
         # Not through setattr: a successor is no child, or every block would own all that follow.
         object.__setattr__(block, "successor", successor)
         if stream is not None:
@@ -92,11 +93,14 @@ def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device)
     return nn.ModuleList([*resident, *streamed])
 
 
-def compile_blocks(blocks: nn.ModuleList) -> None:
-    """Compile the resident blocks; one that gets new weights at every call would be compiled at every call."""
+def compile_blocks(blocks: nn.ModuleList, backend: str = "inductor") -> None:
+    """Compile the resident blocks one by one: all share their graphs, so the time does not grow with their number.
+
+    A block that gets new weights at every call would be compiled at every call, so those on the host are left out.
+    """
     for block in blocks:
         if not isinstance(block, HostBlock):
-            block.compile()
+            block.compile(backend=backend)
 
 
 def _pin(block: nn.Module) -> None:
