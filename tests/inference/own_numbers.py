@@ -50,7 +50,7 @@ def picture(engine: MultiTalkEngine) -> Tensor:
 
 
 def encoded(engine: MultiTalkEngine) -> Tensor:
-    return encode_known(engine._parts, given("known", 3, 5, HEIGHT, WIDTH).clamp(-1, 1), 9)
+    return encode_known(engine._parts.vae, given("known", 3, 5, HEIGHT, WIDTH).clamp(-1, 1), 9)
 
 
 def decoded(engine: MultiTalkEngine) -> Tensor:

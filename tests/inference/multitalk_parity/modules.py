@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inference.engine.components import Components
 from inference.engine.dit.audio import AudioProjector, Voices
 from inference.engine.dit.block import Block, Guides
 from inference.engine.dit.config import AudioProjectorConfig
@@ -142,13 +141,13 @@ def vae(case: Case) -> Outputs:
 
 
 def vae_condition(case: Case) -> Outputs:
-    parts = Components(None, None, None, models.vae(case), None)  # type: ignore[arg-type]
+    autoencoder = models.vae(case)
     first = to_pixels(case.stored("image").to(torch.uint8).numpy())
     later = case.input("frames")[:, -case.args["known_later"] :]
     outputs = {}
     with torch.inference_mode():
         for name, known in (("first", first), ("later", later)):
-            outputs[f"y.{name}"] = encode_known(parts, known, case.args["frame_num"])
+            outputs[f"y.{name}"] = encode_known(autoencoder, known, case.args["frame_num"])
             outputs[f"mask.{name}"] = outputs[f"y.{name}"][:4]
     return outputs
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from inference.engine.geometry import Geometry
-from inference.engine.pipeline import Pipeline, Scene, known_mask, latent_frames, latent_size
+from inference.engine.pipeline import Hooks, Pipeline, Scene, known_mask, latent_frames, latent_size
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.guidance import GuidanceScales
@@ -200,7 +200,7 @@ def generate(case: Case) -> Outputs:
     noise = RecordedNoise(case, case.record["inputs"]["noise (in order of use)"])
     recorder = Recorder()
     pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU)
-    video = torch.cat(list(pipeline.run(scene, recipe, noise, observer=recorder)), dim=1)
+    video = torch.cat(list(pipeline.run(scene, recipe, noise, Hooks(observer=recorder))), dim=1)
     noise.assert_used_up()
     contexts = parts.text.encode([args["prompt"], args["negative_prompt"]])
     return recorder.finish() | {

@@ -23,7 +23,7 @@ from inference.engine.geometry import Geometry
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
 from inference.engine.offload import compile_blocks, lent
-from inference.engine.pipeline import Pipeline, Scene, latent_size
+from inference.engine.pipeline import Hooks, Pipeline, Scene, latent_size
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
 from inference.engine.video.buckets import SIZES
@@ -75,13 +75,8 @@ class MultiTalkEngine:
             raise Cancelled
         try:
             scene, size = self._scene(request, tracks)
-            frames = self._pipeline.run(
-                scene,
-                Recipe.from_request(request),
-                SeededNoise(request.seed),
-                on_progress=on_progress,
-                cancelled=cancelled,
-            )
+            recipe, noise = Recipe.from_request(request), SeededNoise(request.seed)
+            frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
             with Mp4Writer(output, *size, tracks.mix) as video:
                 for chunk in frames:
                     video.add(to_uint8(chunk))

@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from inference.engine.components import Components
-from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE
+from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE, VideoAutoencoder
 from inference.engine.geometry import Geometry
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
@@ -28,6 +29,9 @@ from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import token_masks
 from inference.engine.video.windows import Window, gather, plan_windows
 from inference.generation import Cancelled, Progress
+
+MASK_CHANNELS = TIME_STRIDE
+"""One per video frame of a latent frame; they come before the latents in a window's condition."""
 
 Lend = Callable[[nn.Module], AbstractContextManager[None]]
 """Brings an encoder to the device for as long as it is used."""
@@ -57,6 +61,21 @@ class PipelineObserver(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How the outside takes part in a generation."""
+
+    on_progress: Callable[[Progress], None] = lambda _: None
+    cancelled: Callable[[], bool] = lambda: False
+    observer: PipelineObserver | None = None
+
+    def report(self, progress: Progress) -> None:
+        """Tell how far it is, unless it has been cancelled."""
+        if self.cancelled():
+            raise Cancelled
+        self.on_progress(progress)
+
+
 class Pipeline:
     """The networks, put to work."""
 
@@ -75,87 +94,80 @@ class Pipeline:
         self._batch_passes = batch_passes
         self._lend = lend
 
-    def run(
-        self,
-        scene: Scene,
-        recipe: Recipe,
-        noise: NoiseSource,
-        *,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-        cancelled: Callable[[], bool] = lambda: False,
-        observer: PipelineObserver | None = None,
-    ) -> Iterator[Tensor]:
+    def run(self, scene: Scene, recipe: Recipe, noise: NoiseSource, hooks: Hooks | None = None) -> Iterator[Tensor]:
         """Yield new frames `[3, n, H, W]` in -1..1 on the host, window by window."""
+        hooks = hooks or Hooks()
+        motion = self._geometry.motion_frames
         plan = plan_windows(
-            scene.voice_features.shape[1],
-            self._geometry.frame_num,
-            self._geometry.motion_frames,
-            recipe.max_frames,
-            recipe.drop_tail,
+            scene.voice_features.shape[1], self._geometry.frame_num, motion, recipe.max_frames, recipe.drop_tail
         )
-        windows = len(plan.windows)
-        on_progress(Progress("encoding", 0, windows, 0, recipe.steps))
+        hooks.report(Progress("encoding", 0, len(plan.windows), 0, recipe.steps))
         prompts = self._encode_prompts(recipe)
         known = scene.picture.to(self._device)
         made = 0
         for window in plan.windows:
 
-            def before_step(step: int, number: int = window.number) -> None:
-                if cancelled():
-                    raise Cancelled
-                on_progress(Progress("sampling", number, windows, step, recipe.steps))
+            def report(stage: str, step: int, number: int = window.number) -> None:
+                hooks.report(Progress(stage, number, len(plan.windows), step, recipe.steps))
 
-            frames = self._window(window, scene, recipe, prompts, known, noise, before_step, observer)
-            if cancelled():
-                raise Cancelled
-            on_progress(Progress("decoding", window.number, windows, recipe.steps, recipe.steps))
-            fresh = frames if window.number == 0 else frames[:, self._geometry.motion_frames :]
-            known = frames[:, -self._geometry.motion_frames :]
-            kept = fresh[:, : plan.output_frames - made]
-            made += kept.shape[1]
-            yield kept.cpu()
+            inputs = self._window_inputs(window, scene, known)
+            observer = hooks.observer.window(window.number, known, inputs) if hooks.observer else None
+            held = latent_frames(known.shape[1]) if window.number else 0
+            latent = self._sample(inputs, held, recipe, prompts, noise, partial(report, "sampling"), observer)
+            report("decoding", recipe.steps)
+            frames = self._decode(latent, scene, recipe, window.number, hooks)
+            fresh = frames[:, motion if window.number else 0 :][:, : plan.output_frames - made]
+            known = frames[:, -motion:]
+            made += fresh.shape[1]
+            yield fresh.cpu()
 
     @torch.inference_mode()
-    def _window(
+    def _sample(
         self,
-        window: Window,
-        scene: Scene,
+        inputs: WindowInputs,
+        held: int,
         recipe: Recipe,
         prompts: Prompts,
-        known: Tensor,
         noise: NoiseSource,
         before_step: Callable[[int], None],
-        observer: PipelineObserver | None,
+        observer: Observer | None,
     ) -> Tensor:
-        inputs = self._window_inputs(window, scene, known)
+        """Make one window's latent; its first `held` latent frames are known."""
         times = timesteps(recipe.steps, recipe.shift)
-        time = self._parts.dit.time_conditioning(times[:-1].to(self._device))
-        threshold = recipe.teacache_threshold
-        plan = plan_steps(time.blocks, recipe.resolution, threshold) if threshold > 0 else None
-        latents = inputs.condition[4:]
-        passes = recipe.scales.passes
-        batched = self._batch_passes(math.prod(self._parts.dit.grid(latents.shape)), len(passes))
-        predictor = WindowPredictor(self._parts.dit, inputs, prompts, passes, time, plan, batch_passes=batched)
-        latent = sample(
+        predictor = self._predictor(inputs, recipe, prompts, times)
+        latents = inputs.condition[MASK_CHANNELS:]
+        return sample(
             latents.shape,
             times,
             predictor,
             recipe.scales,
             noise,
-            known=latents[:, : latent_frames(known.shape[1])] if window.number else None,
+            known=latents[:, :held] if held else None,
             device=self._device,
             before_step=before_step,
-            observer=observer.window(window.number, known, inputs) if observer else None,
+            observer=observer,
         )
+
+    def _predictor(self, inputs: WindowInputs, recipe: Recipe, prompts: Prompts, times: Tensor) -> WindowPredictor:
+        dit, passes = self._parts.dit, recipe.scales.passes
+        time = dit.time_conditioning(times[:-1].to(self._device))
+        threshold = recipe.teacache_threshold
+        plan = plan_steps(time.blocks, recipe.resolution, threshold) if threshold > 0 else None
+        batched = self._batch_passes(math.prod(dit.grid(inputs.condition.shape)), len(passes))
+        return WindowPredictor(dit, inputs, prompts, passes, time, plan, batch_passes=batched)
+
+    @torch.inference_mode()
+    def _decode(self, latent: Tensor, scene: Scene, recipe: Recipe, number: int, hooks: Hooks) -> Tensor:
         frames = self._parts.vae.decode(latent)
-        if observer:
-            observer.decoded(window.number, frames)
+        if hooks.observer:
+            hooks.observer.decoded(number, frames)
         return match_colours(frames, scene.picture.to(frames.device), recipe.colour_strength)
 
+    @torch.inference_mode()
     def _window_inputs(self, window: Window, scene: Scene, known: Tensor) -> WindowInputs:
         with self._lend(self._parts.clip.model):
             image_features = self._parts.clip.encode(known[:, -1][None])
-        condition = encode_known(self._parts, known, self._geometry.frame_num)
+        condition = encode_known(self._parts.vae, known, self._geometry.frame_num)
         grid = self._parts.dit.grid(condition.shape)
         return WindowInputs(
             condition=condition,
@@ -177,7 +189,7 @@ def latent_frames(frames: int) -> int:
     return 1 + (frames - 1) // TIME_STRIDE
 
 
-def encode_known(parts: Components, known: Tensor, frame_num: int) -> Tensor:
+def encode_known(vae: VideoAutoencoder, known: Tensor, frame_num: int) -> Tensor:
     """Encode known frames, the rest of the window empty, and put the mask of what is known before it.
 
     The result is `[4 + channels, T, h, w]`; the four mask channels are the four video frames of a latent frame, the
@@ -185,7 +197,7 @@ def encode_known(parts: Components, known: Tensor, frame_num: int) -> Tensor:
     """
     channels, count, height, width = known.shape
     empty = known.new_zeros(channels, frame_num - count, height, width)
-    latents = parts.vae.encode(torch.cat((known, empty), dim=1))
+    latents = vae.encode(torch.cat((known, empty), dim=1))
     return torch.cat((known_mask(count, frame_num, latents), latents))
 
 
