@@ -16,12 +16,17 @@ from inference.generation import InvalidInput
 SAMPLE_RATE = 16_000
 LONGEST_S = 3600.0
 """Where decoding stops for good, so that a small file cannot fill the memory."""
+CONTAINER_OPTIONS = {
+    # Play lists and scripts name other files and addresses, which a demuxer would open; only real containers are read.
+    "format_whitelist": "wav,w64,mp3,flac,ogg,aac,aiff,caf,amr,mov,mp4,m4a,matroska,webm,avi,asf",
+    "protocol_whitelist": "file",
+}
 
 
 def decode_voice(path: Path, field: str) -> npt.NDArray[np.float32]:
     """Decode the first audio stream; `field` names the input in an error."""
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with av.open(str(path), options=CONTAINER_OPTIONS, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise InvalidInput(field, "the file has no audio stream")
             chunks = list(_resampled(container.decode(audio=0), field))

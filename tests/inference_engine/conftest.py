@@ -7,17 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile  # type: ignore[import-untyped]
 import torch
 from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
 from inference.generation import GenerationRequest, Speaker
 from inference.tiny import AUDIO, BASE, WAV2VEC, write_tiny
+from inference_engine.sounds import MakeVoice, write_sound
 
 torch.set_num_threads(1)  # tests run side by side; more threads than cores only wait for each other
-
-MakeVoice = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +42,7 @@ def make_voice(tmp_path: Path) -> MakeVoice:
     def make(seconds: float, pitch: float = 220.0, rate: int = 16_000) -> Path:
         time = np.arange(round(seconds * rate)) / rate
         wave = 0.3 * np.sin(2 * np.pi * pitch * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))
-        path = tmp_path / f"voice-{pitch:g}-{seconds:g}-{rate}.wav"
-        soundfile.write(path, wave.astype(np.float32), rate)
-        return path
+        return write_sound(tmp_path / f"voice-{pitch:g}-{seconds:g}-{rate}.wav", wave, rate)
 
     return make
 

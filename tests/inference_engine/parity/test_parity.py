@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from multitalk_parity import golden, media, modules, sampling
-from multitalk_parity.golden import Case
-from multitalk_parity.modules import Outputs
+from inference_engine.parity import golden, media, modules, sampling
+from inference_engine.parity.golden import Case
+from inference_engine.parity.modules import Outputs
 
 RUNS: dict[str, Callable[[Case], Outputs]] = {
     "audio_mix": media.audio_mix,
@@ -40,8 +41,11 @@ CASES = golden.read_cases(FOLDER) if FOLDER else []
 
 
 @pytest.mark.skipif(not FOLDER, reason="no reference folder: set MULTITALK_GOLDEN to compare with the official numbers")
-def test_the_reference_folder_holds_cases() -> None:
-    assert CASES
+def test_every_case_of_the_reference_folder_is_compared() -> None:
+    assert FOLDER is not None
+    listed = json.loads((FOLDER / "cases.json").read_bytes())
+    assert len(CASES) == listed["case_count"] > 0
+    assert len({case.id for case in CASES}) == len(CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -18,8 +18,8 @@ from inference.engine.pipeline import encode_known
 from inference.engine.predictor import join_people
 from inference.engine.video.frames import to_pixels
 from inference.engine.video.regions import token_masks
-from multitalk_parity import models
-from multitalk_parity.golden import Case
+from inference_engine.parity import models
+from inference_engine.parity.golden import Case
 
 Outputs = dict[str, Tensor]
 

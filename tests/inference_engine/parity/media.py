@@ -18,8 +18,8 @@ from inference.engine.video.frames import resize_crop, to_uint8
 from inference.engine.video.regions import latent_masks, whole_picture
 from inference.engine.voices import arrange, measure_lufs, normalize_loudness
 from inference.generation import Box
-from multitalk_parity.golden import Case
-from multitalk_parity.modules import Outputs
+from inference_engine.parity.golden import Case
+from inference_engine.parity.modules import Outputs
 
 
 def buckets(case: Case) -> Outputs:
@@ -55,9 +55,10 @@ def masks(case: Case) -> Outputs:
 def audio_mix(case: Case) -> Outputs:
     names = [key.removeprefix("in.") for key in case.file if key.startswith("in.")]
     raw = {name: case.stored(name).numpy() for name in names}
-    loud = {name: normalize_loudness(wave, case.args["sample_rate"]) for name, wave in raw.items()}
+    rate = case.args["sample_rate"]
+    loud = {name: normalize_loudness(wave, rate) for name, wave in raw.items()}
     outputs = {f"loud.{name}": torch.from_numpy(wave) for name, wave in loud.items()}
-    outputs |= {f"lufs.{name}": torch.tensor([measure_lufs(wave)]) for name, wave in raw.items()}
+    outputs |= {f"lufs.{name}": torch.tensor([measure_lufs(wave, rate)]) for name, wave in raw.items()}
     for c in case.args["cases"]:
         if "official" in c:
             continue

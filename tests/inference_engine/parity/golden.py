@@ -27,9 +27,14 @@ DEFAULT_FOLDER = REPOSITORY.parent / "shared" / "golden" / "multitalk"
 
 
 def folder() -> Path | None:
-    """The reference folder, if there is one."""
-    path = Path(os.environ.get("MULTITALK_GOLDEN", DEFAULT_FOLDER))
-    return path if (path / "cases.json").is_file() else None
+    """The reference folder, if there is one; one that is named must be there."""
+    named = os.environ.get("MULTITALK_GOLDEN")
+    path = Path(named or DEFAULT_FOLDER)
+    if (path / "cases.json").is_file():
+        return path
+    if named:
+        raise FileNotFoundError(f"MULTITALK_GOLDEN={named}: no cases.json there")
+    return None
 
 
 def draw(salt: str, group: str, name: str, shape: tuple[int, ...]) -> np.ndarray:

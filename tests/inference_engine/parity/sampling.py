@@ -19,9 +19,9 @@ from inference.engine.sampling.teacache import plan_steps
 from inference.engine.video.frames import resize_crop, to_pixels
 from inference.engine.video.regions import latent_masks, token_masks, whole_picture
 from inference.engine.video.windows import gather, plan_windows
-from multitalk_parity import models
-from multitalk_parity.golden import Case
-from multitalk_parity.modules import Outputs
+from inference_engine.parity import models
+from inference_engine.parity.golden import Case
+from inference_engine.parity.modules import Outputs
 
 CPU = torch.device("cpu")
 

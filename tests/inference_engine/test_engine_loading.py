@@ -21,8 +21,8 @@ from inference.engine.checkpoint.files import find_files
 from inference.engine.loading import Loader
 from inference.generation import LoadProgress
 from inference.tiny import AUDIO, BASE, INDEX, WAV2VEC
-from multitalk_parity.golden import folder as golden_folder
-from multitalk_parity.golden import weight as golden_weight
+from inference_engine.parity.golden import folder as golden_folder
+from inference_engine.parity.golden import weight as golden_weight
 
 SHARD = f"{BASE}/diffusion_pytorch_model-00002-of-00003.safetensors"
 Change = Callable[[dict[str, Tensor]], object]

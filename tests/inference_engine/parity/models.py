@@ -13,7 +13,7 @@ from inference.engine.encoders.clip import ClipEncoder
 from inference.engine.encoders.text import TextEncoder
 from inference.engine.encoders.vae import VideoAutoencoder
 from inference.engine.encoders.wav2vec import VoiceEncoder
-from multitalk_parity.golden import Case
+from inference_engine.parity.golden import Case
 
 HOME = Home(torch.device("cpu"), torch.float32)
 

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from conftest import MakeVoice
 from inference.engine import MultiTalkEngine
 from inference.generation import Box, Cancelled, GenerationRequest, InvalidInput, Progress, Speaker
+from inference_engine.sounds import MakeVoice
 
 MakeRequest = Callable[..., GenerationRequest]
 

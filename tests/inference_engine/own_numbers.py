@@ -2,7 +2,7 @@
 
 `data/engine.safetensors` was written by this file at a state that equalled the official code in every reference case:
 
-    python tests/inference/own_numbers.py write
+    python tests/inference_engine/own_numbers.py write
 
 Write it again only after the parity tests have passed.
 """

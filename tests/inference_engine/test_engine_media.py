@@ -8,11 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import soundfile  # type: ignore[import-untyped]
 import torch
 from PIL import Image
 
-from conftest import MakeVoice
 from inference.engine.geometry import Geometry
 from inference.engine.video.buckets import SIZES, nearest_size
 from inference.engine.video.colour import match_colours
@@ -23,6 +21,7 @@ from inference.generation import Box, InvalidInput
 from inference.media.image_file import decode_image
 from inference.media.mp4 import Mp4Writer
 from inference.media.voice_file import decode_voice
+from inference_engine.sounds import MakeVoice, write_sound
 
 
 def tone(seconds: float, level: float = 0.1) -> np.ndarray:
@@ -61,11 +60,11 @@ def test_tracks_end_with_a_frame(samples: int, frames: int) -> None:
     assert (tracks.frames, len(tracks.mix), int(tracks.mix.sum())) == (frames, frames * 640, samples)
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_any_sound_file_becomes_mono_at_16_khz(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"voice.{suffix}"
     stereo = np.stack((tone(1), tone(1)), axis=1).repeat(3, axis=0)
-    soundfile.write(path, stereo, 48_000)
+    write_sound(path, stereo, 48_000)
     wave = decode_voice(path, "voice")
     assert abs(len(wave) - 16_000) < 200
     assert wave.dtype == np.float32
@@ -91,9 +90,30 @@ def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
         decode_voice(path, "voice")
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile voice.wav\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nvoice.wav\n#EXT-X-ENDLIST\n",
+    ],
+    ids=["concat", "hls"],
+)
+def test_a_script_that_names_other_files_is_refused(tmp_path: Path, script: str) -> None:
+    write_sound(tmp_path / "voice.wav", tone(1), 16_000)
+    (tmp_path / "list.wav").write_text(script)
+    with pytest.raises(InvalidInput, match="cannot be decoded"):
+        decode_voice(tmp_path / "list.wav", "voice")
+
+
+def test_a_format_whose_decoder_starts_a_program_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "picture.eps")
+    with pytest.raises(InvalidInput, match="no picture in a known format"):
+        decode_image(tmp_path / "picture.eps")
+
+
 def test_an_empty_voice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.wav"
-    soundfile.write(path, np.zeros(0, np.float32), 16_000)
+    write_sound(path, np.zeros(0, np.float32), 16_000)
     with pytest.raises(InvalidInput, match="voice: "):
         decode_voice(path, "voice")
 

@@ -1,12 +1,12 @@
-"""The engine against its own recorded outputs; the comparison with the official code is in `multitalk_parity`."""
+"""The engine against its own recorded outputs; the comparison with the official code is in `parity`."""
 
 from __future__ import annotations
 
 import pytest
 from safetensors.torch import load_file
 
-import own_numbers
 from inference.engine import MultiTalkEngine
+from inference_engine import own_numbers
 
 
 def test_every_recorded_output_has_a_test() -> None:
