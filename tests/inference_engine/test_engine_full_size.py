@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.engine.dit.config import AudioProjectorConfig, DitConfig
+from inference.bench import FULL
+from inference.engine.dit.config import DitConfig
 from inference.engine.dit.model import MultiTalkDiT
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import GuidanceScales
@@ -22,21 +23,6 @@ from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import StepEstimate
 
 META = torch.device("meta")
-FULL = DitConfig(
-    in_channels=36,
-    out_channels=16,
-    dim=5120,
-    ffn_dim=13824,
-    freq_dim=256,
-    text_dim=4096,
-    text_len=512,
-    image_dim=1280,
-    num_heads=40,
-    num_layers=40,
-    patch=(1, 2, 2),
-    eps=1e-6,
-    audio=AudioProjectorConfig(window=5, features=12 * 768, hidden=512, tokens=32, dim=768),
-)
 SHORT = replace(FULL, num_layers=3)
 """The full width in fewer layers, which are all alike."""
 LATENT = (16, 21, 80, 80)
