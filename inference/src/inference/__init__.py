@@ -1,1 +1,1 @@
-"""MultiTalk inference from a model cache volume."""
+"""MultiTalk inference: the engine, its media layer and the HTTP server around them."""

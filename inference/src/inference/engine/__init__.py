@@ -1,0 +1,6 @@
+"""MultiTalk in native PyTorch: `load_engine` reads the official checkpoints and gives a `VideoEngine`."""
+
+from inference.engine.engine import MultiTalkEngine, load_engine
+from inference.engine.errors import CheckpointError, EngineError
+
+__all__ = ["CheckpointError", "EngineError", "MultiTalkEngine", "load_engine"]

@@ -1,0 +1,1 @@
+"""The diffusion transformer of MultiTalk; parameter names are those of the official checkpoint."""

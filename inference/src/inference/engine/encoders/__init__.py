@@ -1,0 +1,1 @@
+"""The four encoders around the transformer: prompt, picture, video latents, voice."""

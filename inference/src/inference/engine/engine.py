@@ -1,0 +1,163 @@
+"""The engine that a server holds: requests with files in, an MP4 out.
+
+Order of a generation: read and check all inputs (mistakes show before any work), voice features, then window by window
+frames that are encoded as they come. Everything random follows from the request's seed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from inference.engine.checkpoint.streaming import LoadReport
+from inference.engine.components import Components, check_fit
+from inference.engine.errors import EngineError
+from inference.engine.geometry import Geometry
+from inference.engine.loading import OnProgress, open_loader
+from inference.engine.memory import MemoryPlan
+from inference.engine.offload import compile_blocks, lent
+from inference.engine.pipeline import Hooks, Pipeline, Scene, latent_size
+from inference.engine.recipe import Recipe
+from inference.engine.sampling.noise import SeededNoise
+from inference.engine.video.buckets import SIZES
+from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
+from inference.engine.video.regions import check_boxes, check_regions, latent_masks, whole_picture
+from inference.engine.voices import FPS, VoiceTracks, arrange, fit_to_frames, normalize_loudness
+from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
+from inference.media.image_file import decode_image
+from inference.media.mp4 import Mp4Writer
+from inference.media.voice_file import decode_voice
+
+logger = logging.getLogger(__name__)
+
+
+class MultiTalkEngine:
+    """MultiTalk, loaded; implements `inference.generation.VideoEngine`."""
+
+    def __init__(
+        self,
+        parts: Components,
+        geometry: Geometry,
+        device: torch.device,
+        plan: MemoryPlan,
+        loads: Sequence[LoadReport] = (),
+    ) -> None:
+        check_fit(parts)
+        self.loads = tuple(loads)
+        self._parts = parts
+        self._geometry = geometry
+        self._device = device
+        lend: Callable[[nn.Module], AbstractContextManager[None]] = lambda _: nullcontext()  # noqa: E731
+        if plan.encoders_on_host:
+            lend = partial(lent, move=lambda tensor: tensor.to(device, non_blocking=True))
+        self._pipeline = Pipeline(parts, geometry, device, batch_passes=plan.batches, lend=lend)
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        output: Path,
+        *,
+        on_progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Write an MP4 at `output`, whole or not at all."""
+        check_request(request)
+        on_progress(Progress("reading", 0, 1, 0, request.steps))
+        tracks = read_tracks(request)
+        if cancelled():
+            raise Cancelled
+        try:
+            scene, size = self._scene(request, tracks)
+            recipe, noise = Recipe.from_request(request), SeededNoise(request.seed)
+            frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
+            with Mp4Writer(output, *size, tracks.mix) as video:
+                for chunk in frames:
+                    video.add(to_uint8(chunk))
+        except torch.OutOfMemoryError as e:
+            raise EngineError(
+                "generating: the device's memory does not suffice. Set a memory limit, so that weights wait on the "
+                "host, or choose a smaller resolution"
+            ) from e
+
+    def _scene(self, request: GenerationRequest, tracks: VoiceTracks) -> tuple[Scene, tuple[int, int]]:
+        image = decode_image(request.image)
+        source = (image.height, image.width)
+        size = self._geometry.output_size(*source, request.resolution)
+        latent = latent_size(*size)
+        boxes = check_boxes([speaker.box for speaker in request.speakers], *source)
+        masks = whole_picture(latent)
+        if len(request.speakers) > 1:
+            masks = latent_masks(source, size, latent, boxes)
+            check_regions(masks)
+        waves = [torch.from_numpy(wave).to(self._device) for wave in tracks.people]
+        features = torch.stack([self._parts.voice(wave, tracks.frames).float() for wave in waves])
+        return Scene(to_pixels(resize_crop(image, *size)), features, masks), size
+
+
+def load_engine(
+    volume: Path,
+    *,
+    base: str,
+    wav2vec: str,
+    audio: str,
+    device: str,
+    dtype: str | None = None,
+    memory_limit_bytes: int | None = None,
+    loras: Sequence[Path] = (),
+    lora_scale: float | None = None,
+    compile: bool = False,
+    on_progress: OnProgress | None = None,
+) -> MultiTalkEngine:
+    """Load MultiTalk from three model directories below `volume`.
+
+    `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory;
+    weights that do not fit wait on the host. `compile` makes the first step of every new size slow, the others faster.
+    """
+    loader = open_loader(
+        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, lora_scale, on_progress
+    )
+    parts, plan = loader.load()
+    if compile:
+        compile_blocks(parts.dit.blocks)
+    return MultiTalkEngine(parts, loader.geometry, torch.device(device), plan, loader.reports)
+
+
+def check_request(request: GenerationRequest) -> None:
+    """Refuse numbers that no video can be made from."""
+    if not 1 <= len(request.speakers) <= 2:
+        raise InvalidInput("speakers", f"one or two people can speak, not {len(request.speakers)}")
+    if not request.prompt.strip():
+        raise InvalidInput("prompt", "say what the video shows")
+    if request.resolution not in SIZES:
+        raise InvalidInput("resolution", f"{request.resolution!r} is not one of {', '.join(SIZES)}")
+    if request.audio_mode not in ("add", "para"):
+        raise InvalidInput("audio_mode", f"{request.audio_mode!r} is neither 'add' nor 'para'")
+    if request.steps < 1:
+        raise InvalidInput("steps", "at least one step is needed")
+    for field in ("text_guidance", "audio_guidance", "teacache_threshold"):
+        if not math.isfinite(getattr(request, field)):
+            raise InvalidInput(field, "it must be a finite number")
+    for field in ("seconds", "shift"):
+        value = getattr(request, field)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InvalidInput(field, "it must be above 0")
+
+
+def read_tracks(request: GenerationRequest) -> VoiceTracks:
+    """Decode the voices, bring them to one loudness, and put them on the time line, whole frames long."""
+    fields = [f"speakers[{number}].audio" for number in range(len(request.speakers))]
+    waves = [
+        normalize_loudness(decode_voice(speaker.audio, field))
+        for speaker, field in zip(request.speakers, fields, strict=True)
+    ]
+    tracks = fit_to_frames(arrange(waves, request.audio_mode))
+    if request.seconds is None:
+        return tracks
+    return fit_to_frames(tracks, min(tracks.frames, max(1, round(request.seconds * FPS))))

@@ -1,0 +1,213 @@
+"""From picture and voice features to frames: the windows of a video, one after the other.
+
+Everything here is tensors; files are the business of `engine` and `media`. Frames come out window by window, so that a
+long video never lies in memory whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from inference.engine.components import Components
+from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE, VideoAutoencoder
+from inference.engine.geometry import Geometry
+from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
+from inference.engine.recipe import Recipe
+from inference.engine.sampling.noise import NoiseSource
+from inference.engine.sampling.sampler import Observer, sample
+from inference.engine.sampling.schedule import timesteps
+from inference.engine.sampling.teacache import plan_steps
+from inference.engine.video.colour import match_colours
+from inference.engine.video.regions import token_masks
+from inference.engine.video.windows import Window, gather, plan_windows
+from inference.generation import Cancelled, Progress
+
+MASK_CHANNELS = TIME_STRIDE
+"""One per video frame of a latent frame; they come before the latents in a window's condition."""
+
+Lend = Callable[[nn.Module], AbstractContextManager[None]]
+"""Brings an encoder to the device for as long as it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The inputs of a video as tensors."""
+
+    picture: Tensor
+    """First frame at the output size, `[3, 1, H, W]` in -1..1."""
+    voice_features: Tensor
+    """`[people, video frames, layers, dim]`."""
+    masks: Tensor
+    """Person 1, person 2 and background, `[3, h, w]` on the latents' grid."""
+
+
+class PipelineObserver(Protocol):
+    """Sees the intermediate results of every window; for tests."""
+
+    def window(self, number: int, known: Tensor, inputs: WindowInputs) -> Observer:
+        """See what a window starts from, and give an observer of its steps."""
+        ...
+
+    def decoded(self, number: int, frames: Tensor) -> None:
+        """See the frames of a window before colour correction."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How the outside takes part in a generation."""
+
+    on_progress: Callable[[Progress], None] = lambda _: None
+    cancelled: Callable[[], bool] = lambda: False
+    observer: PipelineObserver | None = None
+
+    def report(self, progress: Progress) -> None:
+        """Tell how far it is, unless it has been cancelled."""
+        if self.cancelled():
+            raise Cancelled
+        self.on_progress(progress)
+
+
+class Pipeline:
+    """The networks, put to work."""
+
+    def __init__(
+        self,
+        parts: Components,
+        geometry: Geometry,
+        device: torch.device,
+        *,
+        batch_passes: Callable[[int, int], bool] = lambda _tokens, _passes: True,
+        lend: Lend = lambda _: nullcontext(),
+    ) -> None:
+        self._parts = parts
+        self._geometry = geometry
+        self._device = device
+        self._batch_passes = batch_passes
+        self._lend = lend
+
+    def run(self, scene: Scene, recipe: Recipe, noise: NoiseSource, hooks: Hooks | None = None) -> Iterator[Tensor]:
+        """Yield new frames `[3, n, H, W]` in -1..1 on the host, window by window."""
+        hooks = hooks or Hooks()
+        motion = self._geometry.motion_frames
+        plan = plan_windows(
+            scene.voice_features.shape[1], self._geometry.frame_num, motion, recipe.max_frames, recipe.drop_tail
+        )
+        hooks.report(Progress("encoding", 0, len(plan.windows), 0, recipe.steps))
+        prompts = self._encode_prompts(recipe)
+        known = scene.picture.to(self._device)
+        made = 0
+        for window in plan.windows:
+
+            def report(stage: str, step: int, number: int = window.number) -> None:
+                hooks.report(Progress(stage, number, len(plan.windows), step, recipe.steps))
+
+            inputs = self._window_inputs(window, scene, known)
+            observer = hooks.observer.window(window.number, known, inputs) if hooks.observer else None
+            held = latent_frames(known.shape[1]) if window.number else 0
+            latent = self._sample(inputs, held, recipe, prompts, noise, partial(report, "sampling"), observer)
+            report("decoding", recipe.steps)
+            frames = self._decode(latent, scene, recipe, window.number, hooks)
+            fresh = frames[:, motion if window.number else 0 :][:, : plan.output_frames - made]
+            known = frames[:, -motion:]
+            made += fresh.shape[1]
+            yield fresh.cpu()
+
+    @torch.inference_mode()
+    def _sample(
+        self,
+        inputs: WindowInputs,
+        held: int,
+        recipe: Recipe,
+        prompts: Prompts,
+        noise: NoiseSource,
+        before_step: Callable[[int], None],
+        observer: Observer | None,
+    ) -> Tensor:
+        """Make one window's latent; its first `held` latent frames are known."""
+        times = timesteps(recipe.steps, recipe.shift)
+        predictor = self._predictor(inputs, recipe, prompts, times)
+        latents = inputs.condition[MASK_CHANNELS:]
+        return sample(
+            latents.shape,
+            times,
+            predictor,
+            recipe.scales,
+            noise,
+            known=latents[:, :held] if held else None,
+            device=self._device,
+            before_step=before_step,
+            observer=observer,
+        )
+
+    def _predictor(self, inputs: WindowInputs, recipe: Recipe, prompts: Prompts, times: Tensor) -> WindowPredictor:
+        dit, passes = self._parts.dit, recipe.scales.passes
+        time = dit.time_conditioning(times[:-1].to(self._device))
+        threshold = recipe.teacache_threshold
+        plan = plan_steps(time.blocks, recipe.resolution, threshold) if threshold > 0 else None
+        batched = self._batch_passes(math.prod(dit.grid(inputs.condition.shape)), len(passes))
+        return WindowPredictor(dit, inputs, prompts, passes, time, plan, batch_passes=batched)
+
+    @torch.inference_mode()
+    def _decode(self, latent: Tensor, scene: Scene, recipe: Recipe, number: int, hooks: Hooks) -> Tensor:
+        frames = self._parts.vae.decode(latent)
+        if hooks.observer:
+            hooks.observer.decoded(number, frames)
+        return match_colours(frames, scene.picture.to(frames.device), recipe.colour_strength)
+
+    @torch.inference_mode()
+    def _window_inputs(self, window: Window, scene: Scene, known: Tensor) -> WindowInputs:
+        with self._lend(self._parts.clip.model):
+            image_features = self._parts.clip.encode(known[:, -1][None])
+        condition = encode_known(self._parts.vae, known, self._geometry.frame_num)
+        grid = self._parts.dit.grid(condition.shape)
+        return WindowInputs(
+            condition=condition,
+            image_features=image_features,
+            voice_features=gather(scene.voice_features, window).to(self._device),
+            masks=token_masks(scene.masks, grid[1:]).to(self._device),
+        )
+
+    def _encode_prompts(self, recipe: Recipe) -> Prompts:
+        needs_negative = any(not one.has_prompt for one in recipe.scales.passes)
+        texts = [recipe.prompt, recipe.negative_prompt] if needs_negative else [recipe.prompt]
+        with self._lend(self._parts.text.model):
+            contexts = self._parts.text.encode(texts)
+        return Prompts(contexts[0], contexts[1] if needs_negative else None)
+
+
+def latent_frames(frames: int) -> int:
+    """Latent frames that stand for `frames` video frames."""
+    return 1 + (frames - 1) // TIME_STRIDE
+
+
+def encode_known(vae: VideoAutoencoder, known: Tensor, frame_num: int) -> Tensor:
+    """Encode known frames, the rest of the window empty, and put the mask of what is known before it.
+
+    The result is `[4 + channels, T, h, w]`; the four mask channels are the four video frames of a latent frame, the
+    first of which stands for all four in the first.
+    """
+    channels, count, height, width = known.shape
+    empty = known.new_zeros(channels, frame_num - count, height, width)
+    latents = vae.encode(torch.cat((known, empty), dim=1))
+    return torch.cat((known_mask(count, frame_num, latents), latents))
+
+
+def known_mask(count: int, frame_num: int, latents: Tensor) -> Tensor:
+    """Mark known frames, `[4, T, h, w]`."""
+    per_frame = (torch.arange(frame_num, device=latents.device) < count).float()
+    slots = torch.cat((per_frame[:1].repeat(TIME_STRIDE), per_frame[1:])).reshape(-1, TIME_STRIDE)
+    return slots.T[:, :, None, None].expand(-1, -1, *latents.shape[-2:])
+
+
+def latent_size(height: int, width: int) -> tuple[int, int]:
+    """Latent rows and columns of a picture."""
+    return height // SPACE_STRIDE, width // SPACE_STRIDE

@@ -1,0 +1,1 @@
+"""Geometry and time of the video: sizes, crops, regions, windows, colours."""

@@ -1,0 +1,83 @@
+"""Writing of MP4: H.264 video at 25 frames a second and AAC sound of exactly the same length.
+
+Sound is written along with the frames, so that a player can start before the file has arrived whole. The file appears
+under its name only once it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+
+FPS = 25
+SAMPLE_RATE = 16_000
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+VIDEO_OPTIONS = {
+    "crf": "18",
+    "preset": "medium",
+    # Players guess the colour matrix from the size unless it is told.
+    "x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709",
+}
+AUDIO_BITRATE = 96_000
+
+
+class Mp4Writer:
+    """A video being written: `add` frames, leave the block to finish; on an exception nothing remains."""
+
+    def __init__(self, output: Path, height: int, width: int, sound: npt.NDArray[np.float32]) -> None:
+        self._output = output
+        self._partial = output.with_name(f".{output.name}.partial")
+        self._sound = np.clip(sound, -1, 1)
+        self._frames = 0
+        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        self._video = self._container.add_stream("libx264", rate=FPS, options=VIDEO_OPTIONS)
+        self._video.height, self._video.width, self._video.pix_fmt = height, width, "yuv420p"
+        self._video.codec_context.time_base = Fraction(1, FPS)
+        self._audio = self._container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", bit_rate=AUDIO_BITRATE)
+
+    def __enter__(self) -> Mp4Writer:
+        """Begin."""
+        return self
+
+    def add(self, frames: npt.NDArray[np.uint8]) -> None:
+        """Write frames `[n, H, W, 3]`, and the sound that belongs to them."""
+        for picture in frames:
+            frame = VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            frame.pts = self._frames
+            self._container.mux(self._video.encode(frame))
+            self._add_sound(self._frames)
+            self._frames += 1
+
+    def _add_sound(self, number: int) -> None:
+        samples = self._sound[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME]
+        padded = np.zeros(SAMPLES_PER_FRAME, np.float32)
+        padded[: len(samples)] = samples
+        frame = AudioFrame.from_ndarray(padded[None], format="fltp", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        frame.pts = number * SAMPLES_PER_FRAME
+        frame.time_base = Fraction(1, SAMPLE_RATE)
+        self._container.mux(self._audio.encode(frame))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish and rename, or remove what was begun."""
+        try:
+            if error is None:
+                self._container.mux(self._video.encode(None))
+                self._container.mux(self._audio.encode(None))
+            self._container.close()
+            if error is None:
+                os.replace(self._partial, self._output)
+        finally:
+            self._partial.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""The error that a client sees, in the shape that OpenAI's clients parse.
+
+On the wire:
+
+    HTTP/1.1 400 Bad Request
+    {"error": {"message": "box: ...", "type": "invalid_request_error", "param": "box", "code": "box_outside_image"}}
+
+`type` is one of invalid_request_error (change the request), rate_limit_error (send it again later) and server_error
+(not the caller's fault). `code` is stable and meant for programs; `message` names the field and the cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
+
+
+class ApiError(Exception):
+    """An answer other than success: status, body and headers."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        kind: ErrorType = "invalid_request_error",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.kind: ErrorType = kind
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def invalid(param: str | None, code: str, message: str) -> ApiError:
+    """400: the request itself has to change."""
+    return ApiError(400, code, f"{param}: {message}" if param else message, param=param)
+
+
+def not_found(video_id: str) -> ApiError:
+    return ApiError(
+        404,
+        "video_not_found",
+        f"No video has the id {video_id!r}: it was deleted, its lifetime is over, or it never existed.",
+        param="video_id",
+    )
+
+
+def not_ready_to_download(video_id: str, status: str) -> ApiError:
+    """409, and the clients are told not to repeat it at once: they would poll a multi-minute job every second."""
+    return ApiError(
+        409,
+        "video_not_ready",
+        f"The video {video_id!r} is {status}; its content can be downloaded once it is completed.",
+        param="video_id",
+        headers={"x-should-retry": "false"},
+    )
+
+
+def too_large(limit_bytes: int) -> ApiError:
+    return ApiError(
+        413,
+        "upload_too_large",
+        f"The request body is larger than {limit_bytes / 2**20:g} MiB. Send a smaller picture or compressed audio.",
+    )
+
+
+def upload_timed_out(limit_s: float) -> ApiError:
+    return ApiError(408, "upload_timeout", f"The request body did not arrive within {limit_s:g} s.")
+
+
+def queue_full(places: int, retry_after_s: int) -> ApiError:
+    return ApiError(
+        429,
+        "queue_full",
+        f"All {places} places are taken. Try again in {retry_after_s} s.",
+        kind="rate_limit_error",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
+def unavailable(code: str, message: str, retry_after_s: int) -> ApiError:
+    """503: right request, wrong moment."""
+    return ApiError(503, code, message, kind="server_error", headers={"retry-after": str(retry_after_s)})
+
+
+def internal() -> ApiError:
+    """500: the details are in the log and not for the caller."""
+    return ApiError(
+        500, "internal_error", "The server failed to handle the request; its log says why.", kind="server_error"
+    )

@@ -1,0 +1,191 @@
+"""The process: from the volume check to the exit code.
+
+    volume whole? --no--> one line on stderr, exit 1
+         | yes
+    listen, load in a thread (/readyz 503) --fails--> one line on stderr, exit 1
+         | loaded
+    serve until SIGTERM or SIGINT
+         |
+    drain: POST answers 503, waiting videos fail at once, the running one may finish within `grace_s` or fails cleanly;
+           its client may read the outcome for `linger_s`; GET keeps answering all the while. A second signal hurries.
+         |
+    exit 0
+
+Kubernetes' terminationGracePeriodSeconds must be at least grace_s + linger_s + 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+from functools import partial
+
+import uvicorn
+
+from inference.server.app import create_app
+from inference.server.board import JobBoard
+from inference.server.config import ServerConfig
+from inference.server.engines import LoadEngine
+from inference.server.jobs import SHUTTING_DOWN, Status
+from inference.server.scratch import ScratchError
+from inference.server.service import Service
+from inference.server.volume import Verify, VolumeIncomplete
+
+log = logging.getLogger(__name__)
+
+ENGINE_STOPS_S = 5.0
+CONNECTIONS_CLOSE_S = 3
+FAILURE_LINGER_S = 3.0
+SWEEP_S = 30.0
+
+
+def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
+    """Serve until told to stop; returns the exit code."""
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s level=%(levelname)s %(message)s", stream=sys.stderr
+    )
+    service = Service(config, load)
+    try:
+        verify(config)
+        service.scratch.open()
+        listener = listen(config)
+    except (VolumeIncomplete, ScratchError) as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"listening on {config.host}:{config.port}: {_reason(error)}")
+    code = asyncio.run(_with_signals(service, listener))
+    if not service.engine_left(ENGINE_STOPS_S):
+        _leave_at_once(code)
+    return code
+
+
+def listen(config: ServerConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    dual = family is socket.AF_INET6 and config.host == "::"
+    return socket.create_server((config.host, config.port), family=family, dualstack_ipv6=dual, backlog=512)
+
+
+class Stop:
+    """The wish to stop: `ask` once to stop with grace, twice to hurry. Call it on the event loop's thread."""
+
+    def __init__(self, board: JobBoard) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = False
+        self._board = board
+
+    def ask(self) -> None:
+        if self.asked.is_set():
+            self.hurried = True
+            self._board.wake()
+        self.asked.set()
+
+
+async def _with_signals(service: Service, listener: socket.socket) -> int:
+    stop = Stop(service.board)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.ask)
+    return await serve(service, listener, stop)
+
+
+async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
+    """Answer requests on `listener` until `stop` is asked for or loading fails; returns the exit code."""
+    loop = asyncio.get_running_loop()
+    server = _Uvicorn(_uvicorn_config(service))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    sweeping = asyncio.create_task(_sweep(service))
+    host, port = listener.getsockname()[:2]
+    log.info("event=listening url=http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    service.start(on_load_failed=partial(loop.call_soon_threadsafe, stop.ask))
+    await stop.asked.wait()
+    failure = service.gate.view().failure
+    if failure is None:
+        await drain(service, stop)
+    sweeping.cancel()
+    server.should_exit = True
+    await serving
+    service.scratch.close()
+    log.info("event=stopped")
+    return 0 if failure is None else _refuse(failure)
+
+
+async def drain(service: Service, stop: Stop) -> None:
+    """Let the running video finish, or fail it; then let its client read the outcome."""
+    board, config = service.board, service.config
+    video_id = board.running()
+    log.info("event=draining running=%s", video_id or "none")
+    service.refuse_new()
+    if video_id is None:
+        return
+    idle_or_hurried = await _until(board, lambda b: stop.hurried or b.running() is None, config.grace_s)
+    if not idle_or_hurried or stop.hurried:
+        board.abort_running(SHUTTING_DOWN)
+        await _until(board, lambda b: b.running() is None, ENGINE_STOPS_S)
+    await _until(board, lambda b: stop.hurried or _outcome_known(b, video_id), _linger_s(service, video_id))
+
+
+def _outcome_known(board: JobBoard, video_id: str) -> bool:
+    job = board.get(video_id)
+    return job is None or job.fetched
+
+
+def _linger_s(service: Service, video_id: str) -> float:
+    job = service.board.get(video_id)
+    completed = job is not None and job.status is Status.COMPLETED
+    return service.config.linger_s if completed else min(FAILURE_LINGER_S, service.config.linger_s)
+
+
+async def _until(board: JobBoard, condition: Callable[[JobBoard], bool], timeout_s: float) -> bool:
+    return await asyncio.to_thread(board.wait, condition, timeout_s)
+
+
+async def _sweep(service: Service) -> None:
+    pause_s = min(SWEEP_S, service.config.result_ttl_s / 2)
+    while True:
+        await asyncio.sleep(pause_s)
+        await asyncio.to_thread(service.sweep)
+
+
+def _uvicorn_config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(service),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=CONNECTIONS_CLOSE_S,
+    )
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers: it would stop listening at once, and end by the signal instead of exit 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _refuse(reason: str) -> int:
+    print(f"multitalk-server: {reason}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+
+
+def _leave_at_once(code: int) -> None:
+    """A thread is still inside torch: finalizing the interpreter under it can crash and would spoil the exit code."""
+    log.warning("event=engine_abandoned")
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,97 @@
+"""What is not the Videos API: /v1/models, /healthz, /readyz, /metrics and the pages for people (/, /docs).
+
+GET /readyz while loading: 503
+{"ready": false, "state": "loading", "waiting_for": "loading dit, 42 % read", "component": "dit", "percent": 42.0}
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from inference.server import wire
+from inference.server.errors import ApiError
+from inference.server.service import Service
+
+PAGES = {
+    "/": ("index.html", "text/html"),
+    "/docs": ("docs.html", "text/html"),
+    "/static/page.js": ("page.js", "text/javascript"),
+    "/static/docs.js": ("docs.js", "text/javascript"),
+    "/static/style.css": ("style.css", "text/css"),
+}
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+}
+
+
+class OperationRoutes:
+    """The handlers for operators, monitors and people."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._model = wire.Model(id=service.config.model, created=service.started_at)
+
+    def add_to(self, router: APIRouter) -> None:
+        add = router.add_api_route
+        add("/v1/models", self.models, response_model=wire.ModelList, tags=["models"], summary="What can be asked for")
+        add(
+            "/v1/models/{model_id}",
+            self.model,
+            response_model=wire.Model,
+            tags=["models"],
+            summary="One model",
+            responses={404: {"model": wire.ErrorAnswer}},
+        )
+        add("/healthz", self.healthz, response_model=wire.Health, tags=["operations"], summary="Would a restart help?")
+        add("/readyz", self.readyz, response_model=wire.Readiness, tags=["operations"], summary="May requests be sent?")
+        add("/metrics", self.metrics, tags=["operations"], summary="Prometheus metrics", response_class=Response)
+        for path, (name, media_type) in PAGES.items():
+            add(path, _page(name, media_type), include_in_schema=False)
+
+    async def models(self) -> wire.ModelList:
+        return wire.ModelList(data=[self._model])
+
+    async def model(self, model_id: str) -> wire.Model:
+        if model_id != self._model.id:
+            message = f"The model {model_id!r} is not served here; {self._model.id!r} is."
+            raise ApiError(404, "model_not_found", message, param="model")
+        return self._model
+
+    async def healthz(self) -> JSONResponse:
+        """503 once only a restart can help."""
+        if not self._service.failing:
+            return JSONResponse(wire.Health(status="ok").model_dump())
+        reason = self._service.gate.view().failure or "the engine failed several times in a row"
+        return JSONResponse(wire.Health(status="failing", reason=reason).model_dump(), status_code=503)
+
+    async def readyz(self) -> JSONResponse:
+        """503 while loading or stopping, and what it waits for."""
+        view = self._service.gate.view()
+        answer = wire.Readiness(
+            ready=view.state == "ready",
+            state=view.state,
+            waiting_for=view.waiting_for,
+            component=view.component,
+            percent=view.percent,
+        )
+        return JSONResponse(answer.model_dump(), status_code=200 if answer.ready else 503)
+
+    async def metrics(self) -> Response:
+        return Response(self._service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _page:  # noqa: N801 - stands where a function would
+    """A handler that answers with one file of the package."""
+
+    def __init__(self, name: str, media_type: str) -> None:
+        self._content = files("inference.server").joinpath("static", name).read_bytes()
+        self._media_type = media_type
+
+    async def __call__(self) -> Response:
+        return Response(self._content, media_type=self._media_type, headers=PAGE_HEADERS)

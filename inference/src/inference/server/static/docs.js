@@ -1,0 +1,48 @@
+// Reads /openapi.json and writes it out for people: one section an operation, its fields and its answers.
+"use strict";
+
+function element(tag, text, ...children) {
+  const made = document.createElement(tag);
+  made.append(...(text ? [text] : []), ...children);
+  return made;
+}
+
+function typeOf(schema) {
+  const one = schema.anyOf ? schema.anyOf.find((option) => option.type !== "null") : schema;
+  if (one.enum || one.const) return (one.enum || [one.const]).join(" | ");
+  if (one.type === "array") return `${typeOf(one.items)}, repeated`;
+  if (one.contentMediaType) return "file";
+  const low = one.minimum ?? one.exclusiveMinimum;
+  const high = one.maximum;
+  return low === undefined || high === undefined ? one.type : `${one.type}, ${low} to ${high}`;
+}
+
+function row(name, schema, required, text) {
+  const fallback = required ? "required" : schema.default === null || schema.default === undefined ? "" : `default ${schema.default}`;
+  return element("tr", "", element("td", "", element("code", name)), element("td", typeOf(schema)),
+    element("td", fallback), element("td", text || ""));
+}
+
+function fieldsOf(operation) {
+  const rows = (operation.parameters || []).map((p) => row(p.name, p.schema, p.required, p.description));
+  const form = operation.requestBody?.content["multipart/form-data"]?.schema;
+  for (const [name, schema] of Object.entries(form?.properties || {})) {
+    rows.push(row(name, schema, form.required.includes(name), schema.description));
+  }
+  return rows.length ? element("table", "", element("tbody", "", ...rows)) : "";
+}
+
+async function main() {
+  const api = await (await fetch("/openapi.json")).json();
+  document.getElementById("about").textContent = api.info.description;
+  document.getElementById("origin").textContent = location.origin;
+  const target = document.getElementById("operations");
+  for (const [path, methods] of Object.entries(api.paths)) {
+    for (const [method, operation] of Object.entries(methods)) {
+      const title = element("h2", "", element("code", `${method.toUpperCase()} ${path}`));
+      const answers = Object.keys(operation.responses).filter((code) => code !== "4XX").join(", ");
+      target.append(title, element("p", `${operation.summary}. Answers: ${answers}.`), fieldsOf(operation));
+    }
+  }
+}
+main();

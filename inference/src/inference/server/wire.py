@@ -1,0 +1,141 @@
+"""What the server says: the JSON objects of the API, as pydantic models, and how a job becomes one.
+
+    {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
+     "prompt": "...", "seconds": "4", "size": "832x480", "created_at": 1764000000, "completed_at": null,
+     "expires_at": null, "error": null, "remixed_from_video_id": null}
+
+Fields and spelling are OpenAI's (`seconds` is a string there). `cancelled` is a status of ours: their API knows no
+cancellation, and their client passes an unknown status through.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from inference.server.board import Page
+from inference.server.jobs import Job, Status
+
+
+class VideoError(BaseModel):
+    """Why a video failed."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class Video(BaseModel):
+    """One video job."""
+
+    id: str
+    object: Literal["video"] = "video"
+    model: str
+    status: Status
+    progress: int
+    prompt: str
+    seconds: str
+    size: str
+    created_at: int
+    completed_at: int | None = None
+    expires_at: int | None = None
+    error: VideoError | None = None
+    remixed_from_video_id: str | None = None
+
+
+class VideoList(BaseModel):
+    """One page of videos; `after=last_id` asks for the next."""
+
+    object: Literal["list"] = "list"
+    data: list[Video]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class VideoDeleted(BaseModel):
+    """The answer to DELETE."""
+
+    id: str
+    object: Literal["video.deleted"] = "video.deleted"
+    deleted: bool = True
+
+
+class Model(BaseModel):
+    """A model that can be asked for."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "MeiGen-AI"
+
+
+class ModelList(BaseModel):
+    """All models of this server: one."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class ErrorDetail(BaseModel):
+    """The inner object of an error."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+class Health(BaseModel):
+    """Is the process able to work at all?"""
+
+    status: Literal["ok", "failing"]
+    reason: str | None = None
+
+
+class Readiness(BaseModel):
+    """May requests be sent here, and if not, what is it waiting for?"""
+
+    ready: bool
+    state: Literal["loading", "ready", "draining", "failed"]
+    waiting_for: str | None = None
+    component: str | None = None
+    percent: float | None = None
+
+
+def video(job: Job) -> Video:
+    clip = job.clip
+    return Video(
+        id=job.id,
+        model=job.draft.model,
+        status=job.status,
+        progress=job.progress,
+        prompt=job.draft.request.prompt,
+        seconds=_seconds(clip.seconds if clip else job.draft.seconds),
+        size=f"{clip.width}x{clip.height}" if clip else job.draft.size,
+        created_at=int(job.created_at),
+        completed_at=None if job.finished_at is None else int(job.finished_at),
+        expires_at=int(job.expires_at) if clip and job.expires_at is not None else None,
+        error=VideoError(code=job.error.code, message=job.error.message, param=job.error.param) if job.error else None,
+    )
+
+
+def video_list(page: Page) -> VideoList:
+    data = [video(job) for job in page.jobs]
+    return VideoList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=page.has_more,
+    )
+
+
+def _seconds(value: float) -> str:
+    return f"{round(value, 3):g}"

@@ -1,0 +1,144 @@
+"""The one thread that uses the engine: takes a job, generates, tells the board how it ended, takes the next.
+
+It also decides what an exception of the engine means to the client (`failure_of`), and whether the device is still
+worth trusting: after three unexpected failures in a row the worker calls itself failing, /healthz says so, and the
+kubelet restarts the container (a CUDA context does not recover from some errors).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from inference.generation import Cancelled, InvalidInput, Progress, VideoEngine
+from inference.server import probe
+from inference.server.board import JobBoard
+from inference.server.jobs import Clip, Job, JobError, Status
+from inference.server.metrics import ServerMetrics
+from inference.server.scratch import Scratch
+
+log = logging.getLogger(__name__)
+
+FAILURES_BEFORE_FAILING = 3
+SAMPLING = "sampling"
+OUT_OF_MEMORY = "out_of_memory"
+GENERATION_FAILED = "generation_failed"
+
+
+def failure_of(error: Exception) -> JobError:
+    """What the client is told. Only `InvalidInput` speaks to users; other texts stay in the log."""
+    if isinstance(error, InvalidInput):
+        param = api_field(error.field)
+        return JobError("invalid_input", f"{param}: {error.message}", param)
+    if _out_of_memory(error) or _out_of_memory(error.__cause__):
+        return JobError(OUT_OF_MEMORY, "The device ran out of memory; ask for a smaller size or a shorter video.")
+    return JobError(GENERATION_FAILED, "The engine failed to generate the video; the server's log says why.")
+
+
+def api_field(field: str) -> str:
+    """The engine says `speakers[1].audio`, after `GenerationRequest`; clients know the names of the form."""
+    name = field.partition("[")[0].partition(".")[0]
+    return {"image": "input_reference", "speakers": "audio", "boxes": "box", "resolution": "size"}.get(name, name)
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Torch's own class is told by its name: torch is not this module's to import."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+class StepClock:
+    """Turns the engine's progress into step times: from one step's report to the next, or to what follows."""
+
+    def __init__(self, observe: Callable[[float], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._observe = observe
+        self._clock = clock
+        self._last: tuple[Progress, float] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        now = self._clock()
+        if self._last is not None:
+            before, then = self._last
+            if before.stage == SAMPLING and progress.window == before.window and progress.step == before.step + 1:
+                self._observe(now - then)
+        self._last = (progress, now)
+
+
+class GenerationWorker:
+    """Runs until the board is closed."""
+
+    def __init__(self, engine: VideoEngine, board: JobBoard, scratch: Scratch, metrics: ServerMetrics) -> None:
+        self._engine = engine
+        self._board = board
+        self._scratch = scratch
+        self._metrics = metrics
+        self._failures = 0
+        self.last_took_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
+
+    @property
+    def failing(self) -> bool:
+        """True once the device is not to be trusted any more."""
+        return self._failures >= FAILURES_BEFORE_FAILING or (self._thread.ident is not None and self._died())
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end of the thread, which comes when the board is closed and the engine has let go."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _died(self) -> bool:
+        return not self._thread.is_alive() and not self._board.closed
+
+    def _run(self) -> None:
+        while (job := self._board.take()) is not None:
+            self._metrics.queue_wait_seconds.observe((job.started_at or job.created_at) - job.created_at)
+            log.info("event=started id=%s seconds=%g", job.id, job.draft.seconds)
+            began = time.monotonic()
+            ended = self._board.finish(job.id, self._generate(job))
+            self._settle(job, ended, time.monotonic() - began)
+
+    def _generate(self, job: Job) -> Clip | JobError | None:
+        steps = StepClock(self._metrics.step_seconds.observe)
+
+        def on_progress(progress: Progress) -> None:
+            steps(progress)
+            self._board.advance(job.id, progress.fraction)
+
+        output = self._scratch.result(job.id)
+        try:
+            self._engine.generate(
+                job.draft.request, output, on_progress=on_progress, cancelled=lambda: not self._board.wanted(job.id)
+            )
+            clip = probe.clip(output)
+        except Cancelled:
+            return None
+        except Exception as error:
+            return self._failed(job, error)
+        self._failures = 0
+        return clip
+
+    def _failed(self, job: Job, error: Exception) -> JobError:
+        failure = failure_of(error)
+        if failure.code == GENERATION_FAILED:
+            self._failures += 1
+        log.error("event=generation_failed id=%s code=%s", job.id, failure.code, exc_info=error)
+        return failure
+
+    def _settle(self, job: Job, ended: Job | None, took_s: float) -> None:
+        """Files and figures, once the board knows how the job ended. None: it was deleted meanwhile."""
+        status = ended.status if ended is not None else Status.CANCELLED
+        log.info("event=%s id=%s took_s=%.1f", status, job.id, took_s)
+        self._metrics.requests.labels(status.value).inc()
+        if ended is None or ended.clip is None:
+            self._scratch.remove(job.id)
+            return
+        self.last_took_s = took_s
+        self._metrics.generation_seconds.observe(took_s)
+        self._metrics.video_seconds.inc(ended.clip.seconds)
+        self._scratch.keep_result_only(job.id)
+        for dropped in self._board.sweep():
+            self._scratch.remove(dropped.id)

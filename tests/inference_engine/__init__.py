@@ -1,0 +1,1 @@
+"""Tests of the MultiTalk engine; `parity` compares it with the official code."""

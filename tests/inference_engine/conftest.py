@@ -1,0 +1,70 @@
+"""A tiny checkpoint, an engine on it, and files to feed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference.engine import MultiTalkEngine, load_engine
+from inference.generation import GenerationRequest, Speaker
+from inference.tiny import AUDIO, BASE, WAV2VEC, write_tiny
+from inference_engine.sounds import MakeVoice, write_sound
+
+torch.set_num_threads(1)  # tests run side by side; more threads than cores only wait for each other
+
+
+@pytest.fixture(scope="session")
+def tiny_volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A volume with the three model directories; shared, so only to be read."""
+    return write_tiny(tmp_path_factory.mktemp("volume"))
+
+
+@pytest.fixture(scope="session")
+def engine(tiny_volume: Path) -> MultiTalkEngine:
+    return load_engine(tiny_volume, base=BASE, wav2vec=WAV2VEC, audio=AUDIO, device="cpu")
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A volume of one's own, to damage."""
+    return write_tiny(tmp_path / "volume")
+
+
+@pytest.fixture
+def make_voice(tmp_path: Path) -> MakeVoice:
+    """Write a WAV file with a tone that swells and fades."""
+
+    def make(seconds: float, pitch: float = 220.0, rate: int = 16_000) -> Path:
+        time = np.arange(round(seconds * rate)) / rate
+        wave = 0.3 * np.sin(2 * np.pi * pitch * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))
+        return write_sound(tmp_path / f"voice-{pitch:g}-{seconds:g}-{rate}.wav", wave, rate)
+
+    return make
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """Write a PNG of 160 x 90 pixels with soft colours."""
+    rows, columns = np.mgrid[0:90, 0:160] / 160
+    image = np.stack((rows, columns, 1 - columns), axis=-1)
+    path = tmp_path / "picture.png"
+    Image.fromarray((image * 255).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def make_request(make_voice: MakeVoice, picture: Path) -> Callable[..., GenerationRequest]:
+    """Make a request for a short video in few steps; any field may be replaced."""
+
+    def make(**fields: object) -> GenerationRequest:
+        defaults = {"prompt": "a person talks", "image": picture, "steps": 2}
+        if "speakers" not in fields:
+            defaults["speakers"] = (Speaker(make_voice(0.3)),)
+        return GenerationRequest(**(defaults | fields))  # type: ignore[arg-type]
+
+    return make

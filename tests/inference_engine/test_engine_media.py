@@ -1,0 +1,215 @@
+"""Sound, pictures and sizes on their way in and out."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference.engine.geometry import Geometry
+from inference.engine.video.buckets import SIZES, nearest_size
+from inference.engine.video.colour import match_colours
+from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
+from inference.engine.video.regions import default_boxes, latent_masks
+from inference.engine.voices import TARGET_LUFS, arrange, fit_to_frames, measure_lufs, normalize_loudness
+from inference.generation import Box, InvalidInput
+from inference.media.image_file import decode_image
+from inference.media.mp4 import Mp4Writer
+from inference.media.voice_file import decode_voice
+from inference_engine.sounds import MakeVoice, write_sound
+
+
+def tone(seconds: float, level: float = 0.1) -> np.ndarray:
+    wave: np.ndarray = level * np.sin(np.arange(round(seconds * 16_000)) * 0.2)
+    return wave.astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0.001, 0.1, 0.9])
+def test_voices_are_brought_to_one_loudness(level: float) -> None:
+    assert measure_lufs(normalize_loudness(tone(2, level))) == pytest.approx(TARGET_LUFS, abs=0.01)
+
+
+@pytest.mark.parametrize("wave", [np.zeros(16_000, np.float32), tone(0.1)], ids=["silence", "shorter than the meter"])
+def test_what_cannot_be_measured_stays_as_it_is(wave: np.ndarray) -> None:
+    assert np.array_equal(normalize_loudness(wave), wave)
+
+
+def test_voices_together_are_padded_to_the_longer() -> None:
+    tracks = arrange([tone(1), tone(0.5)], "para")
+    assert [len(wave) for wave in (*tracks.people, tracks.mix)] == [16_000] * 3
+    assert not tracks.people[1][8_000:].any()
+    assert np.allclose(tracks.mix, tracks.people[0] + tracks.people[1])
+
+
+def test_voices_in_turn_leave_each_other_silent() -> None:
+    tracks = arrange([tone(1), tone(0.5)], "add")
+    assert len(tracks.mix) == 24_000
+    assert not tracks.people[0][16_000:].any()
+    assert not tracks.people[1][:16_000].any()
+    assert np.array_equal(tracks.mix[16_000:], tone(0.5))
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (640, 1), (641, 2), (16_000, 25)])
+def test_tracks_end_with_a_frame(samples: int, frames: int) -> None:
+    tracks = fit_to_frames(arrange([np.ones(samples, np.float32)], "para"))
+    assert (tracks.frames, len(tracks.mix), int(tracks.mix.sum())) == (frames, frames * 640, samples)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_any_sound_file_becomes_mono_at_16_khz(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"voice.{suffix}"
+    stereo = np.stack((tone(1), tone(1)), axis=1).repeat(3, axis=0)
+    write_sound(path, stereo, 48_000)
+    wave = decode_voice(path, "voice")
+    assert abs(len(wave) - 16_000) < 200
+    assert wave.dtype == np.float32
+    assert 0.05 < np.abs(wave).max() < 0.2
+
+
+def test_the_sound_of_a_film_is_a_voice(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with Mp4Writer(path, 64, 64, tone(1)) as film:
+        film.add(np.zeros((25, 64, 64, 3), np.uint8))
+    assert abs(len(decode_voice(path, "voice")) - 16_000) <= 1024
+
+
+def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height = stream.width = 64
+        stream.pix_fmt = "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        container.mux(stream.encode(None))
+    with pytest.raises(InvalidInput, match="no audio stream"):
+        decode_voice(path, "voice")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile voice.wav\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nvoice.wav\n#EXT-X-ENDLIST\n",
+    ],
+    ids=["concat", "hls"],
+)
+def test_a_script_that_names_other_files_is_refused(tmp_path: Path, script: str) -> None:
+    write_sound(tmp_path / "voice.wav", tone(1), 16_000)
+    (tmp_path / "list.wav").write_text(script)
+    with pytest.raises(InvalidInput, match="cannot be decoded"):
+        decode_voice(tmp_path / "list.wav", "voice")
+
+
+def test_a_format_whose_decoder_starts_a_program_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "picture.eps")
+    with pytest.raises(InvalidInput, match="no picture in a known format"):
+        decode_image(tmp_path / "picture.eps")
+
+
+def test_an_empty_voice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "empty.wav"
+    write_sound(path, np.zeros(0, np.float32), 16_000)
+    with pytest.raises(InvalidInput, match="voice: "):
+        decode_voice(path, "voice")
+
+
+def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (80, 40))
+    exif = image.getexif()
+    exif[0x0112] = 6  # rotated by a quarter
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert decode_image(tmp_path / "turned.jpg").size == (40, 80)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("picture.tif" if mode in ("CMYK", "I;16") else "picture.png")
+    Image.new(mode, (64, 64)).save(path)
+    assert decode_image(path).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("size", "word"),
+    [((31, 64), "few"), ((900, 64), "narrow"), ((8_000, 7_000), "million"), ((14_000, 14_000), "million")],
+)
+def test_sizes_out_of_range_are_refused(tmp_path: Path, size: tuple[int, int], word: str) -> None:
+    path = tmp_path / "picture.png"
+    Image.new("1", size).save(path)
+    with pytest.raises(InvalidInput, match=word):
+        decode_image(path)
+
+
+def test_a_cut_picture_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((128, 128), 50).save(buffer, "PNG")
+    (tmp_path / "cut.png").write_bytes(buffer.getvalue()[:2000])
+    with pytest.raises(InvalidInput, match="cannot be decoded"):
+        decode_image(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("resolution", SIZES)
+def test_every_size_is_its_own_nearest(resolution: str) -> None:
+    for size in SIZES[resolution]:
+        assert nearest_size(*size, resolution) == size
+        assert size[0] % 16 == size[1] % 16 == 0
+
+
+@pytest.mark.parametrize("source", [(53, 77), (2000, 300), (64, 64), (33, 900)])
+def test_a_crop_has_exactly_the_wanted_size(source: tuple[int, int]) -> None:
+    image = Image.new("RGB", (source[1], source[0]), (10, 20, 30))
+    crop = resize_crop(image, 64, 96)
+    assert crop.shape == (64, 96, 3)
+    assert (crop == (10, 20, 30)).all()
+
+
+def test_pixels_survive_the_way_to_a_tensor_and_back() -> None:
+    image = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    assert np.abs(to_uint8(to_pixels(image))[0].astype(int) - image).max() <= 1
+
+
+def test_the_tiny_geometry_keeps_whole_tokens() -> None:
+    tiny = Geometry(9, 5, 0.1)
+    for resolution, sizes in SIZES.items():
+        for size in sizes:
+            rows, columns = tiny.output_size(*size, resolution)
+            assert rows % 16 == columns % 16 == 0
+            assert min(rows, columns) >= 32
+
+
+def test_matching_gives_a_frame_the_statistics_of_the_reference() -> None:
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.rand(3, 1, 32, 32, generator=generator) * 0.3
+    video = torch.rand(3, 2, 32, 32, generator=generator) * 0.5 - 0.4
+    matched = match_colours(video, reference, 1.0)
+    assert torch.allclose(matched.mean((2, 3)), reference.mean((2, 3)).expand(-1, 2), atol=0.02)
+    assert torch.equal(match_colours(video, reference, 0.0), video)
+    half = match_colours(video, reference, 0.5)
+    assert torch.allclose(half, (video + matched) / 2, atol=1e-6)
+
+
+def test_two_people_without_boxes_own_the_halves() -> None:
+    left, right = default_boxes(100, 200)
+    assert (left, right) == (Box(5, 5, 95, 95), Box(5, 105, 95, 195))
+    masks = latent_masks((100, 200), (64, 128), (8, 16), None)
+    assert bool(masks[0, 4, 2])
+    assert bool(masks[1, 4, 13])
+    assert torch.equal(masks.sum(0), torch.ones(8, 16))
+
+
+def test_a_film_that_fails_leaves_nothing(tmp_path: Path, make_voice: MakeVoice) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+
+    def fail() -> None:
+        with Mp4Writer(folder / "film.mp4", 64, 64, tone(1)) as film:
+            film.add(np.zeros((3, 64, 64, 3), np.uint8))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not list(folder.iterdir())

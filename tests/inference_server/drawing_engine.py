@@ -1,0 +1,143 @@
+"""A small, real engine: it decodes the picture and the voices and draws an MP4, step by step.
+
+Same request, same file. A `StepGate` holds it before each step, so that a test can look at a generation in the middle.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from PIL import Image
+
+from inference.generation import Cancelled, GenerationRequest, Progress, Speaker
+
+FPS = 25
+RATE = 16_000
+WIDTH = 64
+
+
+class StepGate(Protocol):
+    """Lets steps pass."""
+
+    def wait(self, cancelled: Callable[[], bool]) -> None:
+        """Return when the next step may be done, or once `cancelled` answers True."""
+
+
+class ThreadGate:
+    """For an engine in the same process: `allow(n)` lets n steps pass, `open()` all of them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._allowed = 0.0
+        self.arrived = 0
+
+    def allow(self, steps: float) -> None:
+        with self._changed:
+            self._allowed += steps
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        self.allow(float("inf"))
+
+    def wait(self, cancelled: Callable[[], bool]) -> None:
+        with self._changed:
+            self.arrived += 1
+            self._changed.notify_all()
+            while not self._allowed and not cancelled():
+                self._changed.wait(0.02)
+            self._allowed = max(0.0, self._allowed - 1)
+
+    def wait_for_arrival(self, count: int, timeout_s: float = 10.0) -> None:
+        """Block until the engine has asked `count` times."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.arrived >= count, timeout_s), f"only {self.arrived} steps begun"
+
+
+class PipeGate:
+    """For an engine in another process: each byte in the pipe lets one step pass, its closed end all of them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def wait(self, cancelled: Callable[[], bool]) -> None:
+        while not cancelled():
+            if select.select([self._descriptor], [], [], 0.02)[0]:
+                os.read(self._descriptor, 1)
+                return
+
+
+class DrawingEngine:
+    """Draws the picture, brighter where the voices are louder."""
+
+    def __init__(self, gate: StepGate | None = None) -> None:
+        self._gate = gate
+        self.requests: list[GenerationRequest] = []
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        output: Path,
+        *,
+        on_progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.requests.append(request)
+        for step in range(request.steps):
+            on_progress(Progress("sampling", 0, 1, step, request.steps))
+            if self._gate is not None:
+                self._gate.wait(cancelled)
+            if cancelled():
+                raise Cancelled
+        on_progress(Progress("decoding", 0, 1, request.steps, request.steps))
+        sound = mix([samples_of(speaker) for speaker in request.speakers], request.audio_mode)
+        if request.seconds is not None:
+            sound = sound[: round(request.seconds * RATE)]
+        partial = output.with_suffix(".partial")
+        draw(request.image, sound, partial)
+        partial.replace(output)
+
+
+def samples_of(speaker: Speaker) -> np.ndarray:
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+    with av.open(str(speaker.audio)) as container:
+        frames = [made for frame in container.decode(audio=0) for made in resampler.resample(frame)]
+    frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def mix(voices: list[np.ndarray], mode: str) -> np.ndarray:
+    if mode == "add":
+        return np.concatenate(voices)
+    together = np.zeros(max(map(len, voices)), dtype=np.float32)
+    for voice in voices:
+        together[: len(voice)] += voice
+    return together
+
+
+def draw(image: Path, sound: np.ndarray, output: Path) -> None:
+    with Image.open(image) as source:
+        height = max(2, round(WIDTH * source.height / source.width / 2) * 2)
+        still = np.asarray(source.convert("RGB").resize((WIDTH, height)), dtype=np.float32)
+    with av.open(str(output), "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = WIDTH, height, "yuv420p"
+        audio = container.add_stream("aac", rate=RATE, layout="mono")
+        for number in range(max(1, round(len(sound) / RATE * FPS))):
+            heard = sound[number * RATE // FPS : (number + 1) * RATE // FPS]
+            level = float(np.abs(heard).mean()) if len(heard) else 0.0
+            frame = av.VideoFrame.from_ndarray(np.clip(still * (0.5 + level), 0, 255).astype(np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(video.encode(frame))
+        heard_all = av.AudioFrame.from_ndarray(sound[np.newaxis].astype(np.float32), format="fltp", layout="mono")
+        heard_all.sample_rate, heard_all.pts, heard_all.time_base = RATE, 0, Fraction(1, RATE)
+        container.mux(audio.encode(heard_all))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))

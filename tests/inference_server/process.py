@@ -1,0 +1,120 @@
+"""A server in a process of its own, with the drawing engine, for tests of signals and exit codes.
+
+Run as a program it is `multitalk-server` with two parts changed: the engine draws, and the volume is whole when it
+holds the file `whole`. What the engine waits for comes through a pipe, one byte a step.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from inference.generation import LoadProgress, VideoEngine
+from inference.server.cli import read_config
+from inference.server.config import ServerConfig
+from inference.server.lifecycle import run
+from inference.server.volume import VolumeIncomplete
+from inference_server.drawing_engine import DrawingEngine, PipeGate
+from inference_server.harness import TIMEOUT_S, until
+
+TESTS = Path(__file__).parents[1]
+
+
+def verify(config: ServerConfig) -> None:
+    if not (config.volume / "whole").exists():
+        raise VolumeIncomplete(f"volume {config.volume} is incomplete: model 'base': FileMissing: whole")
+
+
+def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> VideoEngine:
+    on_progress(LoadProgress("dit", 1, 2))
+    if config.base_dir == "broken":
+        raise ValueError("base/weights.safetensors: tensor is missing")
+    gate = PipeGate(int(os.environ["TEST_GATE"]))
+    if config.base_dir == "slow":
+        gate.wait(lambda: False)
+    return DrawingEngine(gate)
+
+
+class ServerProcess:
+    """Starts the program, reads its log, sends it signals."""
+
+    def __init__(self, folder: Path, *flags: str, whole: bool = True) -> None:
+        volume = folder / "volume"
+        volume.mkdir(exist_ok=True)
+        if whole:
+            (volume / "whole").touch()
+        read_end, self._gate = os.pipe()
+        command = [sys.executable, "-m", "inference_server.process", "--spec", "none", "--volume", str(volume)]
+        command += ["--scratch", str(folder / "scratch"), "--host", "127.0.0.1", "--port", "0", *flags]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(TESTS)]),
+            "TEST_GATE": str(read_end),
+        }
+        self.process = subprocess.Popen(
+            command, env=environment, pass_fds=[read_end], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        os.close(read_end)
+        self.log: list[str] = []
+        self.url: str | None = None
+        self._listening = threading.Event()
+        assert self.process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
+        self._reader.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                self.log.append(line.rstrip("\n"))
+                if found := re.search(r"event=listening url=(\S+)", line):
+                    self.url = found[1]
+                    self._listening.set()
+        self._listening.set()
+
+    def client(self) -> httpx.Client:
+        assert self._listening.wait(TIMEOUT_S)
+        assert self.url is not None, "\n".join(self.log)
+        return httpx.Client(base_url=self.url, timeout=TIMEOUT_S)
+
+    @contextmanager
+    def ready_client(self) -> Iterator[httpx.Client]:
+        with self.client() as client:
+            until(lambda: client.get("/readyz").status_code, lambda code: code == 200)
+            yield client
+
+    def wait_ready(self) -> None:
+        with self.ready_client():
+            pass
+
+    def allow_steps(self, count: int) -> None:
+        os.write(self._gate, b"." * count)
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait_for_log(self, text: str) -> None:
+        until(lambda: self.log, lambda lines: any(text in line for line in lines))
+
+    def exit_code(self) -> int:
+        code = self.process.wait(TIMEOUT_S)
+        self._reader.join(TIMEOUT_S)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.exit_code()
+        os.close(self._gate)
+
+
+if __name__ == "__main__":
+    sys.exit(run(read_config(sys.argv[1:], os.environ), verify=verify, load=load))

@@ -1,0 +1,150 @@
+"""The rules of jobs, board and retention, without a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inference.generation import GenerationRequest, Speaker
+from inference.server.board import Closed, JobBoard, NoPlace
+from inference.server.jobs import SHUTTING_DOWN, Clip, Draft, Job, JobError, Status
+from inference.server.retention import Retention, surplus
+
+DRAFT = Draft(GenerationRequest("p", Path("image"), (Speaker(Path("voice")),)), "multitalk", "832x480", 1.0)
+RULE = Retention(ttl_s=10, max_jobs=3, max_bytes=100)
+ERROR = JobError("generation_failed", "no")
+
+
+def clip(size_bytes: int = 10) -> Clip:
+    return Clip(64, 48, 1.0, size_bytes)
+
+
+def job(status: Status = Status.QUEUED) -> Job:
+    queued = Job("video_1", DRAFT, created_at=0)
+    match status:
+        case Status.IN_PROGRESS:
+            return queued.started(1)
+        case Status.COMPLETED:
+            return queued.started(1).completed(clip(), 2, 10)
+        case Status.FAILED:
+            return queued.started(1).failed(ERROR, 2, 10)
+        case Status.CANCELLED:
+            return queued.cancelled(2, 10)
+    return queued
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.CANCELLED])
+def test_a_finished_job_never_changes_again(status: Status) -> None:
+    done = job(status)
+    assert done.started(5) == done.advanced(0.5) == done.completed(clip(), 5, 10) == done
+    assert done.failed(SHUTTING_DOWN, 5, 10) == done.cancelled(5, 10) == done
+
+
+def test_only_a_job_on_the_device_can_complete_or_advance() -> None:
+    assert job().completed(clip(), 5, 10) == job().advanced(0.5) == job()
+
+
+def test_progress_never_goes_back_nor_reaches_100_before_the_end() -> None:
+    running = job(Status.IN_PROGRESS)
+    assert running.advanced(0.5).advanced(0.2).progress == 50
+    assert running.advanced(1.0).progress == 99
+    assert running.advanced(1.0).completed(clip(), 5, 10).progress == 100
+
+
+def done(number: int, *, at: float, size: int = 10) -> Job:
+    return replace(job(Status.COMPLETED), id=f"video_{number}", finished_at=at, expires_at=at + 10, clip=clip(size))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "now", "dropped"),
+    [
+        ([], 0, []),
+        ([done(1, at=0), done(2, at=5)], 9, []),
+        ([done(1, at=0), done(2, at=5)], 10, ["video_1"]),
+        ([done(n, at=n) for n in range(5)], 5, ["video_1", "video_0"]),
+        ([done(1, at=0, size=60), done(2, at=1, size=60)], 5, ["video_1"]),
+        ([done(1, at=0, size=500)], 5, []),
+        ([done(1, at=0, size=10), done(2, at=1, size=500)], 5, ["video_1"]),
+    ],
+    ids=["nothing", "all fit", "lifetime over", "too many", "too much", "one larger than the budget", "newest stays"],
+)
+def test_retention_drops(jobs: list[Job], now: float, dropped: list[str]) -> None:
+    assert [job.id for job in surplus(jobs, RULE, now)] == dropped
+
+
+@pytest.fixture
+def board() -> JobBoard:
+    return JobBoard(places=2, retention=RULE, clock=lambda: 100.0)
+
+
+def submitted(board: JobBoard) -> str:
+    return board.submit(board.reserve(), DRAFT).id
+
+
+def test_a_reservation_takes_a_place_until_it_is_released(board: JobBoard) -> None:
+    first = board.reserve()
+    board.reserve()
+    with pytest.raises(NoPlace):
+        board.reserve()
+    board.release(first)
+    board.reserve()
+
+
+def test_a_cancelled_job_keeps_its_place_until_the_engine_lets_go(board: JobBoard) -> None:
+    running = submitted(board)
+    board.take()
+    assert board.discard(running) is not None
+    board.reserve()
+    with pytest.raises(NoPlace):
+        board.reserve()
+    board.finish(running, None)
+    board.reserve()
+
+
+def test_an_engine_that_completes_a_cancelled_job_does_not_bring_it_back(board: JobBoard) -> None:
+    running = submitted(board)
+    board.take()
+    board.discard(running)
+    ended = board.finish(running, clip())
+    assert ended is not None
+    assert (ended.status, ended.clip) == (Status.CANCELLED, None)
+
+
+def test_a_deleted_job_may_still_be_finished_by_the_engine(board: JobBoard) -> None:
+    running = submitted(board)
+    board.take()
+    first, second = board.discard(running), board.discard(running)
+    assert first is not None
+    assert second is not None
+    assert (first.files_free, second.files_free) == (False, False)
+    assert board.finish(running, clip()) is None
+
+
+def test_a_closed_board_fails_what_waits_and_takes_on_nothing(board: JobBoard) -> None:
+    running, waiting = submitted(board), submitted(board)
+    board.take()
+    assert [job.id for job in board.close()] == [waiting]
+    failed = board.get(waiting)
+    assert failed is not None
+    assert (failed.status, failed.error) == (Status.FAILED, SHUTTING_DOWN)
+    assert board.wanted(running)
+    with pytest.raises(Closed):
+        board.reserve()
+    assert board.take() is None
+
+
+def test_an_upload_that_ends_after_the_board_was_closed_is_not_taken_on(board: JobBoard) -> None:
+    reserved = board.reserve()
+    board.close()
+    with pytest.raises(Closed):
+        board.submit(reserved, DRAFT)
+    assert board.counts().taken == 0
+
+
+def test_ids_sort_by_age_however_fast_they_are_made() -> None:
+    board = JobBoard(places=500, retention=RULE)
+    ids = [board.reserve() for _ in range(500)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 500

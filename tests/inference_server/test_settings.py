@@ -1,0 +1,108 @@
+"""Flags, environment, defaults and help."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from inference.server.cli import build_parser, main, read_config
+from inference.server.config import ConfigError, ServerConfig
+
+REQUIRED = ["--spec", "m.yaml", "--volume", "/models"]
+
+
+def test_a_flag_beats_the_environment_and_that_the_default() -> None:
+    environment = {"MULTITALK_LISTEN_PORT": "9000", "MULTITALK_QUEUE": "2", "MULTITALK_COMPILE": "yes"}
+    config = read_config([*REQUIRED, "--port", "9001"], environment)
+    assert (config.port, config.queue, config.compile, config.model) == (9001, 2, True, "multitalk")
+    assert read_config([*REQUIRED, "--no-compile"], environment).compile is False
+
+
+def test_what_kubernetes_sets_for_a_service_named_multitalk_is_not_taken_for_a_setting() -> None:
+    links = {
+        "MULTITALK_PORT": "tcp://10.0.0.1:80",
+        "MULTITALK_SERVICE_HOST": "10.0.0.1",
+        "MULTITALK_SERVICE_PORT": "80",
+        "MULTITALK_SERVICE_PORT_HTTP": "80",
+        "MULTITALK_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert read_config(REQUIRED, links) == read_config(REQUIRED, {})
+    assert read_config(REQUIRED, links | {"MULTITALK_LISTEN_PORT": "9000"}).port == 9000
+
+
+def test_the_required_settings_may_come_from_the_environment() -> None:
+    config = read_config([], {"MULTITALK_SPEC": "m.yaml", "MULTITALK_VOLUME": "/models", "MULTITALK_LORA": "a,b"})
+    assert (config.volume, config.lora) == (Path("/models"), (Path("a"), Path("b")))
+
+
+def problems_of(argv: list[str], environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read_config(argv, environ or {})
+    return caught.value.problems
+
+
+def test_missing_and_unreadable_settings_are_named_all_at_once() -> None:
+    problems = problems_of(["--port", "x"], {"MULTITALK_QUEUE": "many"})
+    assert [problem.split()[0].rstrip(":") for problem in problems] == [
+        "--spec",
+        "--volume",
+        "--port",
+        "MULTITALK_QUEUE",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--port", "70000"], "--port 70000"),
+        (["--queue", "-1"], "--queue must not be negative"),
+        (["--max-seconds", "0"], "--max-seconds must be greater than 0"),
+        (["--max-results", "0"], "--max-results"),
+        (["--log-level", "loud"], "--log-level 'loud'"),
+        (["--scratch-gib", "0.5"], "no room for results: 9 uploads of up to 64 MiB"),
+        (["--result-ttl-s", "nan"], "--result-ttl-s"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_with_the_flag_and_the_cure(flags: list[str], words: str) -> None:
+    (problem,) = problems_of([*REQUIRED, *flags])
+    assert words in problem
+
+
+def test_all_settings_that_cannot_work_are_listed_together() -> None:
+    assert len(problems_of([*REQUIRED, "--port", "-5", "--grace-s", "-1", "--max-upload-mib", "0"])) == 3
+
+
+def test_the_help_teaches_every_setting_with_its_default_and_an_example() -> None:
+    text = build_parser().format_help()
+    for setting in fields(ServerConfig):
+        assert "--" + setting.name.replace("_", "-") in text
+    assert "MULTITALK_MAX_SECONDS" in text
+    assert "curl localhost:8000/v1/videos" in text
+    assert "exit codes" in text
+
+
+def test_wrong_settings_are_exit_code_2_and_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*REQUIRED, "--port", "70000", "--queue", "-1"]) == 2
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["multitalk-server"] * 2
+
+
+def test_the_module_can_be_run_and_its_help_costs_no_torch() -> None:
+    code = """
+import runpy, sys
+sys.argv = ["x", "--help"]
+try:
+    runpy.run_module("inference.server", run_name="__main__")
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30, env=environment
+    )
+    assert done.stdout.startswith("usage: multitalk-server")
+    assert done.stderr.strip() == "False"

@@ -1,0 +1,153 @@
+"""Multipart bodies as they arrive in pieces, and files that are not what they seem."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import ExifTags, Image
+
+from inference.server.errors import ApiError
+from inference.server.multipart import MAX_PARTS, Form, UploadLimits, discard, receive_form
+from inference.server.probe import Picture, Unusable, clip, picture, voice_seconds
+from inference_server.harness import RunningServer
+from inference_server.media import png, wav
+
+LIMITS = UploadLimits(body_bytes=100_000, time_s=5.0)
+KIND = "multipart/form-data; boundary=XyZ"
+
+
+def part(name: str, content: bytes, filename: str | None = None) -> bytes:
+    file = f'; filename="{filename}"' if filename is not None else ""
+    return f'--XyZ\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
+
+
+END = b"--XyZ--\r\n"
+
+
+async def pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+def receive(body: bytes, folder: Path, size: int = 65_536, limits: UploadLimits = LIMITS, kind: str = KIND) -> Form:
+    return asyncio.run(receive_form(pieces(body, size), kind, folder, limits))
+
+
+def code_of(body: bytes, folder: Path, limits: UploadLimits = LIMITS, kind: str = KIND) -> str:
+    with pytest.raises(ApiError) as caught:
+        receive(body, folder, limits=limits, kind=kind)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 4096])
+def test_a_body_is_read_alike_in_pieces_of_any_size(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * 4 + b"\r\n--Xy\r\n--XyZ-"  # nearly a boundary
+    body = part("prompt", "héllo".encode()) + part("audio", content, "a.wav") + part("audio[]", b"none") + END
+    form = receive(body, tmp_path, size)
+    assert form.texts == {"prompt": ["héllo"]}
+    assert [path.read_bytes() for path in form.files["audio"]] == [content, b"none"]
+
+
+def test_files_get_names_of_our_own_whatever_the_client_calls_them(tmp_path: Path) -> None:
+    form = receive(part("audio", b"x", "../../etc/passwd") + END, tmp_path)
+    assert [path.relative_to(tmp_path).name for path in form.files["audio"]] == ["part-1"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [part("prompt", b"p"), part("audio", b"half")[:-6], b"no multipart at all", b""],
+    ids=["no last boundary", "cut in a file", "other text", "empty"],
+)
+def test_a_body_that_is_not_whole_is_refused(tmp_path: Path, body: bytes) -> None:
+    assert code_of(body, tmp_path) == "malformed_multipart"
+
+
+def test_parts_without_a_name_and_endless_headers_are_refused(tmp_path: Path) -> None:
+    assert code_of(b"--XyZ\r\nContent-Type: text/plain\r\n\r\nx\r\n" + END, tmp_path) == "malformed_multipart"
+    assert code_of(b"--XyZ\r\nX: " + b"y" * 50_000 + b"\r\n\r\nx\r\n" + END, tmp_path) == "malformed_multipart"
+    assert code_of(END, tmp_path, kind=f"multipart/form-data; boundary={'b' * 5000}") == "malformed_multipart"
+
+
+def test_more_parts_than_any_request_needs_are_refused(tmp_path: Path) -> None:
+    assert code_of(part("audio", b"") * (MAX_PARTS + 1) + END, tmp_path) == "too_many_parts"
+
+
+def test_a_body_is_cut_off_at_its_limit(tmp_path: Path) -> None:
+    body = part("audio", b"x" * 5000) + END
+    assert code_of(body, tmp_path, UploadLimits(4096, 5.0)) == "upload_too_large"
+
+
+def test_an_upload_that_stalls_is_given_up(tmp_path: Path) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield part("prompt", b"p")
+        await asyncio.Event().wait()
+
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(receive_form(stalled(), KIND, tmp_path, UploadLimits(1000, 0.05)))
+    assert (caught.value.status, caught.value.code) == (408, "upload_timeout")
+
+
+def test_what_a_refused_client_still_sends_is_read_within_bounds() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            sent.append(1)
+            yield b"x" * 100
+
+    sent: list[int] = []
+    asyncio.run(discard(endless(), max_bytes=1000, time_s=5.0))
+    assert len(sent) == 11
+
+
+def test_a_client_that_goes_away_in_its_upload_leaves_nothing_behind(server: RunningServer) -> None:
+    def breaking() -> Iterator[bytes]:
+        yield part("audio", b"x" * 1000)
+        raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        server.http.post("/v1/videos", content=breaking(), headers={"content-type": KIND})
+    assert server.service.board.wait(lambda board: board.counts().taken == 0, 10)
+    assert server.post().status_code == 200
+
+
+def test_a_playlist_that_points_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.wav").write_bytes(wav())
+    playlist = tmp_path / "part-1"
+    playlist.write_text("ffconcat version 1.0\nfile 'secret.wav'\n")  # FFmpeg by itself would play it
+    with pytest.raises(Unusable, match="not audio"):
+        voice_seconds(playlist)
+
+
+def test_a_picture_format_that_needs_another_program_is_not_opened(tmp_path: Path) -> None:
+    postscript = tmp_path / "image"
+    postscript.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with pytest.raises(Unusable, match="not a picture"):
+        picture(postscript, 1e6)
+
+
+def test_a_picture_is_measured_before_it_is_decoded(tmp_path: Path) -> None:
+    bomb = tmp_path / "image"
+    head = bytearray(png(64, 48))
+    head[16:24] = (20_000).to_bytes(4, "big") * 2  # width and height in the header; the pixels are not there
+    head[29:33] = zlib.crc32(head[12:29]).to_bytes(4, "big")
+    bomb.write_bytes(bytes(head))
+    with pytest.raises(Unusable, match="megapixels"):
+        picture(bomb, 1e6)
+
+
+def test_a_picture_is_measured_as_it_is_shown(tmp_path: Path) -> None:
+    turned = tmp_path / "image"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (60, 40)).save(turned, "JPEG", exif=exif)
+    assert picture(turned, 1e6) == Picture(width=40, height=60)
+
+
+def test_what_is_not_a_video_is_not_taken_for_a_result(tmp_path: Path) -> None:
+    broken = tmp_path / "video.mp4"
+    broken.write_bytes(b"\0" * 100)
+    with pytest.raises(ValueError, match="Invalid data"):
+        clip(broken)
