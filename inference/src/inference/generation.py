@@ -85,11 +85,11 @@ class LoadProgress:
     bytes_total: int
 
 
-class Cancelled(Exception):  # noqa: N818 - an outcome that was asked for, not an error
+class Cancelled(Exception):
     """Raised by `generate` once its `cancelled` callback has answered True."""
 
 
-class InvalidInput(ValueError):  # noqa: N818 - named for what the caller tells its user
+class InvalidInput(ValueError):
     """An input that cannot be used: the field as it is named in the request, and a sentence for the user."""
 
     def __init__(self, field: str, message: str) -> None:
