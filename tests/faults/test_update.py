@@ -43,10 +43,11 @@ def watched(process: subprocess.Popen[str], file: Path) -> list[bytes]:
     seen = [file.read_bytes()]
 
     def ended_after_a_look() -> bool:
+        ended_before = process.poll() is not None  # the last look comes after the end
         found = file.read_bytes()  # raises when there is none
         if found != seen[-1]:
             seen.append(found)
-        return process.poll() is not None
+        return ended_before
 
     wait_until(ended_after_a_look, "the end of the sync", timeout_s=40)
     return seen

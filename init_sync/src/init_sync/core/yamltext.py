@@ -68,6 +68,8 @@ def _read_yaml(text: str) -> list[Any]:
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UnreadableText(f"is not valid YAML: {where}{what}") from error
+    except UnicodeEncodeError as error:
+        raise UnreadableText("holds half of an escaped character; write the whole character") from error
     except RecursionError as error:
         raise UnreadableText("is nested too deeply") from error
 

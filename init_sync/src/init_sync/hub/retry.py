@@ -83,12 +83,13 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
     """How long the server asks to wait: Retry-After in seconds or as a date, or the reset time of RateLimit."""
     value = headers.get("Retry-After") or headers.get("retry-after")
     if value:
-        if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
-            return float(value)
+        seconds = value.strip()
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", seconds):
+            return float(seconds)
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - now())
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             return None
     limit = headers.get("RateLimit") or headers.get("ratelimit") or ""
-    reset = re.search(r"\bt=(\d+)", limit)
+    reset = re.search(r"\bt=([0-9]{1,9})\b", limit)
     return float(reset.group(1)) if reset else None
