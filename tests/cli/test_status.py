@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from support.hub import Fault, LocalHub
 from support.scenes import complete, footprint
 from support.schemas import check_report
-from support.sync import command, environment, run_command, run_sync
+from support.sync import command, environment, manifest, model, run_command, run_sync
 
 
 def flip(path: Path, position: int) -> None:
@@ -166,3 +167,18 @@ def test_a_reader_that_has_seen_enough_is_no_error_worth_a_traceback(
         )
     assert done.stderr == ""
     assert done.returncode == 1
+
+
+def test_an_index_that_is_linked_to_its_shards_is_judged_there_and_not_where_it_lies_alone(volume: Path) -> None:
+    """MultiTalk's index names the base model's shards; in its own directory none of them is beside it."""
+    index = json.dumps({"weight_map": {"a": "shard.safetensors"}}).encode()
+    (volume / "addon").mkdir()
+    (volume / "addon" / "x.index.json").write_bytes(index)
+    addon = model("addon", "owner/addon")
+    link = {"file": "x.index.json", "at": "base/x.index.json"}
+
+    alone = run_command("verify", manifest(addon), volume)
+    linked = run_command("verify", manifest({**addon, "links": [link]}), volume)
+
+    assert "it names shard.safetensors, which is not there" in alone.stdout
+    assert "which is not there" not in linked.stdout

@@ -12,7 +12,7 @@ from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange
 from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
-from init_sync.core.spec import Manifest
+from init_sync.core.spec import Manifest, Model
 from init_sync.volume.inspection import Finding, Inspection
 from init_sync.volume.layout import Volume
 from init_sync.volume.structure import structure_problem
@@ -44,16 +44,16 @@ def verify(manifest: Manifest, volume: Volume, *, deep: bool = False) -> Verific
     tracker = Tracker(manifest)
     inspections = examine_all(volume, tracker, deep=deep)
     findings = {
-        name: _explained(volume, inspections.get(name), state.model.path)
+        name: _explained(volume, inspections.get(name), state.model)
         for name, state in tracker.states.items()
         if not state.complete
     }
     return Verification(tracker.report(), findings)
 
 
-def _explained(volume: Volume, inspection: Inspection | None, path: str) -> tuple[Finding, ...]:
+def _explained(volume: Volume, inspection: Inspection | None, model: Model) -> tuple[Finding, ...]:
     if inspection is None:
-        return tuple(_structural_findings(volume, path))
+        return tuple(_structural_findings(volume, model))
     explained = []
     for finding in inspection.findings:
         problem = None
@@ -63,15 +63,19 @@ def _explained(volume: Volume, inspection: Inspection | None, path: str) -> tupl
     return tuple(explained)
 
 
-def _structural_findings(volume: Volume, path: str) -> list[Finding]:
-    """Files of a model that nobody has verified, but that cannot be whole."""
+def _structural_findings(volume: Volume, model: Model) -> list[Finding]:
+    """Files of a model that nobody has verified, but that cannot be whole.
+
+    A file that is linked to another place is judged there: an index lies beside the shards it names only then.
+    """
     findings = []
-    for directory, _, names in sorted(os.walk(volume.at(path))):
+    linked = {f"{model.path}/{link.file}" for link in model.links}
+    for directory, _, names in sorted(os.walk(volume.at(model.path))):
         for name in sorted(names):
             if not name.endswith(STRUCTURED):
                 continue
-            place = os.path.join(directory, name)
-            problem = structure_problem(place)
+            path = os.path.relpath(os.path.join(directory, name), volume.root)
+            problem = None if path in linked else structure_problem(volume.at(path))
             if problem:
-                findings.append(Finding(os.path.relpath(place, volume.root), Reason.NOT_VERIFIED, problem))
+                findings.append(Finding(path, Reason.NOT_VERIFIED, problem))
     return findings
