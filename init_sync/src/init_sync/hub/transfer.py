@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +32,9 @@ from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
 
 PIECE_ALIGNMENT = 1 << 20
 TOLD_BYTES = 1 << 20
-"""Progress is told in steps of this much: telling costs as much as receiving a buffer."""
+TOLD_EVERY_S = 0.25
+"""Progress is told in steps of so much, or so often: telling costs nearly as much as receiving a buffer. The first
+bytes of a piece are told at once, for they show that a connection is alive."""
 
 
 class Stopped(Exception):
@@ -137,6 +140,7 @@ class Transfer:
             self._receiving += 1
         stretch = _Stretch(self, max(start, known), self._claim(max(start, known)))
         position = told = start
+        told_at = time.monotonic()
         try:
             while position < end:
                 if watch.stop.is_set():
@@ -145,8 +149,9 @@ class Transfer:
                 watch.may_write()  # after the read: that is where a process practically always is when it is frozen
                 stretch.add(buffer[min(count, max(0, stretch.position - position)) : count])
                 position += count
-                if position - told >= TOLD_BYTES:
-                    told = self._tell(watch, told, position, known)
+                now = time.monotonic()
+                if position - told >= TOLD_BYTES or now - told_at >= TOLD_EVERY_S or position - start < TOLD_BYTES:
+                    told, told_at = self._tell(watch, told, position, known), now
                 if broken:
                     raise broken
             answer.done()
