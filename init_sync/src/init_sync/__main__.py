@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # PID 1 of a container has no default handlers: without this one, a signal during the imports would be lost.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+    gc.disable()  # a warm start ends before a collection could free anything; a run with work to do switches it on
     from init_sync.app.cli import run
 
     sys.exit(run(sys.argv[1:]))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from init_sync import __version__
 
 Command = Callable[[argparse.Namespace], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Commands:
+class Commands(NamedTuple):
     """What carries out each command; takes the parsed arguments, returns the exit code."""
 
     sync: Command
@@ -51,7 +50,7 @@ def make_parser(run: Commands) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"init-sync {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="init-sync")
     sync = _add(commands, "sync", "fetch what is missing or damaged, verify it, and write receipts", run.sync)
     sync.epilog = SYNC_EXAMPLES
     _add_sync_options(sync)
@@ -97,7 +96,7 @@ def _add_sync_options(sync: argparse.ArgumentParser) -> None:
     )
     tuning = sync.add_argument_group("tuning")
     tuning.add_argument(
-        "--connections", type=_connections, metavar="N", default=8, help="to the hub, at most (default: 8)"
+        "--connections", type=_connections, metavar="N", default=16, help="to the hub, at most (default: 16)"
     )
     tuning.add_argument(
         "--stall-timeout",

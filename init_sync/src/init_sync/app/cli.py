@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -130,6 +131,7 @@ class _Work:
     def begin(self) -> None:
         if self._progress:
             return
+        gc.enable()
         from init_sync.app.progress import Progress
 
         self._progress = Progress(self._tracker, self._options.log_format == "text" and sys.stderr.isatty())

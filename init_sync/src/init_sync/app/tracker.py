@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from init_sync.core.errors import SyncError
@@ -24,22 +23,22 @@ RATE_WINDOW_S = 15.0
 SAMPLE_S = 0.5
 
 
-@dataclass(slots=True)
 class ModelState:
     """What is known about one model."""
 
-    model: Model
-    complete: bool = False
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Bytes by path of every file that it needs, as far as that is known."""
-    present: dict[str, int] = field(default_factory=dict)
-    """Bytes by path of what is on the volume: all of a verified file, some of a partial one."""
-    whole: set[str] = field(default_factory=set)
-    commit: str | None = None
-    chosen: Mapping[str, str] = field(default_factory=dict)
-    verified_at: str | None = None
-    reason: Reason | None = None
-    message: str = ""
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.complete = False
+        self.sizes: dict[str, int] = {}
+        """Bytes by path of every file that it needs, as far as that is known."""
+        self.present: dict[str, int] = {}
+        """Bytes by path of what is on the volume: all of a verified file, some of a partial one."""
+        self.whole: set[str] = set()
+        self.commit: str | None = None
+        self.chosen: Mapping[str, str] = {}
+        self.verified_at: str | None = None
+        self.reason: Reason | None = None
+        self.message = ""
 
     def take_receipt(self, receipt: Receipt, whole: Iterable[str]) -> None:
         self.sizes = {file.path: file.size for file in receipt.files}

@@ -7,7 +7,7 @@ Messages read "<gerund> <object>: <cause>. <what to do>" and fit on one line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
 
@@ -39,8 +39,7 @@ class NeedsChange(SyncError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a manifest."""
 
     field: str

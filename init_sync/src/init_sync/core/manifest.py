@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from init_sync.core.deployment_fields import check_deployment_fields
@@ -129,7 +128,7 @@ def _read(document: Mapping[str, Any], problems: Problems) -> Manifest:
     _check_together(models, problems)
     places = [link.at for model in models for link in model.links]
     models = tuple(
-        replace(model, taken_places=tuple(place for place in places if place.startswith(f"{model.path}/")))
+        model._replace(taken_places=tuple(place for place in places if place.startswith(f"{model.path}/")))
         for model in models
     )
     allow_pickles = spec.flag("allowPickles", default=True)

@@ -18,14 +18,12 @@ that is what a deep check is for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptFile:
+class ReceiptFile(NamedTuple):
     """A file as it was when its content was last verified."""
 
     path: str
@@ -36,8 +34,7 @@ class ReceiptFile:
     """512-byte blocks in use: a file that lost half of them was hollowed out, whatever its size says."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptLink:
+class ReceiptLink(NamedTuple):
     """A file that is to be found at a second place too."""
 
     at: str
@@ -51,8 +48,7 @@ class ReceiptLink:
     """What a symbolic link says, relative to where it really lies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof that a model was complete."""
 
     model: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Defaults suit a pod with one or two cores and a hub across the internet."""
 
-    connections: int = 8
-    """Connections to the hub at most, over all files together. Each costs 256 KiB of memory."""
+    connections: int = 16
+    """Connections to the hub at most, over all files together; fewer are used where more bring nothing. Each costs
+    256 KiB of memory."""
     stall_timeout_s: float = 10.0
     """A connection that delivers less than ``MIN_BYTES_PER_SECOND`` for this long is given up and made anew."""
     give_up_s: float = 30.0
@@ -21,15 +21,14 @@ class Settings:
     """Threads that re-hash files; one already hashes faster than most volumes read."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
+class SyncOptions(NamedTuple):
     """What a person asks of one run."""
 
     deep: bool = False
     """Re-hash every file that is there."""
     refresh: bool = False
     """Look up branches and tags again instead of staying on the commits pinned on the volume."""
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = Settings()
     lock_expiry_s: float = 20.0
     """Take the lease over from a process on another node that has been silent for this long."""
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from init_sync.core.errors import SyncError
+from init_sync.hub.pace import Pace
 from init_sync.hub.transfer import Transfer
 from init_sync.volume.spans import Span
 
@@ -22,11 +23,16 @@ class Board:
     """Thread-safe. ``failed`` holds what went wrong with single files, ``fatal`` what ends the whole run."""
 
     def __init__(
-        self, transfers: Sequence[Transfer], stop: threading.Event, clock: Callable[[], float] = time.monotonic
+        self,
+        transfers: Sequence[Transfer],
+        pace: Pace,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._unopened = list(transfers)
         self._open: list[Transfer] = []
         self._preparing = 0
+        self._pace = pace
         self._paused_until = 0.0
         self._stop = stop
         self._clock = clock
@@ -42,7 +48,7 @@ class Board:
         with self._changed:
             while not self._stop.is_set():
                 now = self._clock()
-                task = self._pick(stay_with, now) if now >= self._paused_until else None
+                task = self._pick(stay_with, now) if now >= self._paused_until and self._has_room() else None
                 if task:
                     return task
                 if not self._unopened and not self._open and not self._preparing:
@@ -93,6 +99,9 @@ class Board:
     def wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._preparing + sum(each.active for each in self._open) < self._pace.allowed
 
     def _pick(self, stay_with: Transfer | None, now: float) -> Task | None:
         if stay_with in self._open and (task := self._piece_of(stay_with, now)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import BUFFER_BYTES, Settings
 from init_sync.hub.board import Board, Task
+from init_sync.hub.pace import Pace
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import WholeFileOnly
 from init_sync.hub.transfer import Stopped, Transfer, Watch
@@ -49,7 +51,8 @@ class Engine:
         self._on_file = on_file
         self._patience = Patience(settings.give_up_s)
         self._watchdog = Watchdog()
-        self._board = Board(transfers, watch.stop)
+        self._pace = Pace(settings.connections)
+        self._board = Board(transfers, self._pace, watch.stop)
         self._transfers = transfers
 
     def run(self) -> Outcome:
@@ -129,6 +132,8 @@ class Engine:
         transfer.source.succeeded()
         transfer.patience.progress(count)
         self._patience.progress(count)
+        if self._pace.arrived(count, time.monotonic()):
+            self._board.wake()
 
     def _failed(self, transfer: Transfer, error: Transient) -> None:
         transfer.failures += 1

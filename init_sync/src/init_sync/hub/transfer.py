@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +31,10 @@ from init_sync.volume.partial import Partial
 from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
 
 PIECE_ALIGNMENT = 1 << 20
+TOLD_BYTES = 1 << 20
+TOLD_EVERY_S = 0.25
+"""Progress is told in steps of so much, or so often: telling costs nearly as much as receiving a buffer. The first
+bytes of a piece are told at once, for they show that a connection is alive."""
 
 
 class Stopped(Exception):
@@ -134,29 +139,38 @@ class Transfer:
         with self._guard:
             self._receiving += 1
         stretch = _Stretch(self, max(start, known), self._claim(max(start, known)))
-        position = start
+        position = told = start
+        told_at = time.monotonic()
         try:
             while position < end:
                 if watch.stop.is_set():
                     raise Stopped
                 count, broken = _read(answer, buffer[: min(len(buffer), end - position)])
                 watch.may_write()  # after the read: that is where a process practically always is when it is frozen
-                skipped = min(count, max(0, stretch.position - position))
-                stretch.add(buffer[skipped:count])
+                stretch.add(buffer[min(count, max(0, stretch.position - position)) : count])
                 position += count
-                watch.on_fetched(self, count)
-                watch.on_present(self, count - skipped)
+                now = time.monotonic()
+                if position - told >= TOLD_BYTES or now - told_at >= TOLD_EVERY_S or position - start < TOLD_BYTES:
+                    told, told_at = self._tell(watch, told, position, known), now
                 if broken:
                     raise broken
             answer.done()
         finally:
             stretch.close()
+            self._tell(watch, told, position, known)
             with self._guard:
                 self._receiving -= 1
                 if position < end and not self._whole:
                     self._pending.appendleft((position, end))
                 elif position < end and (start, end) == (0, self.wanted.size):
                     self._pending.appendleft((start, end))  # without ranges it takes another run from the beginning
+
+    def _tell(self, watch: Watch, told: int, position: int, known: int) -> int:
+        """Report the bytes of [told, position); those below ``known`` were on the volume before."""
+        if position > told:
+            watch.on_fetched(self, position - told)
+            watch.on_present(self, max(0, position - max(told, known)))
+        return position
 
     def catch_up(self, stop: threading.Event) -> None:
         """Let the hash follow over bytes that arrived ahead of it."""

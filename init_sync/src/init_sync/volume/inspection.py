@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile
@@ -16,8 +16,7 @@ from init_sync.volume.layout import Volume, read_json
 from init_sync.volume.links import link_problem
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is not as the receipt says."""
 
     path: str
@@ -25,8 +24,7 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(NamedTuple):
     """A receipt held against the volume."""
 
     receipt: Receipt
@@ -107,7 +105,7 @@ def inspect(
         else:
             files.append(found)
     findings += _inspect_links(volume, receipt)
-    current = replace(receipt, files=tuple(files))
+    current = receipt._replace(files=tuple(files))
     return Inspection(current, tuple(findings), touched=current.files != receipt.files)
 
 
