@@ -125,6 +125,8 @@ class Server:
         query = dict(request.query)
         body = await _body(request)
         status, warning = 200, ""
+        if request.method in ("POST", "PUT"):
+            _check_type(target, body)
         if request.method == "POST":
             found, warning = self.storage.create(target.kind, target.namespace, body, query)
             status = 201
@@ -197,6 +199,15 @@ def _split(parts: list[str]) -> tuple[str, str, list[str]]:
     if parts[:1] == ["apis"] and len(parts) >= 3:
         return parts[1], parts[2], parts[3:]
     raise no_such_path()
+
+
+def _check_type(target: Target, body: Any) -> None:
+    """Built-in kinds may go without apiVersion and kind, custom resources may not."""
+    kind = target.kind
+    if not isinstance(body, dict) or not isinstance(body.get("metadata") or {}, dict):
+        raise ApiError(400, "BadRequest", "the object provided is unrecognized")
+    if kind.schema and (body.get("apiVersion"), body.get("kind")) != (kind.api_version, kind.kind):
+        raise ApiError(400, "BadRequest", f"the object must be of apiVersion {kind.api_version} and kind {kind.kind}")
 
 
 async def _body(request: web.Request) -> Any:

@@ -64,7 +64,11 @@ class Storage:
     def create(self, kind: Kind, namespace: str, body: Json, query: dict[str, str]) -> tuple[Json, str]:
         """The object and a warning."""
         metadata = body.setdefault("metadata", {})
-        name = metadata.get("name") or (metadata.get("generateName", "x-") + uuid.uuid4().hex[:5])
+        name = metadata.get("name")
+        if not name:
+            if not metadata.get("generateName"):
+                raise ApiError(422, "Invalid", "metadata.name: Required value: name or generateName is required")
+            name = metadata["generateName"] + uuid.uuid4().hex[:5]
         if kind.namespaced and ("", namespace) not in self.objects["", "namespaces"]:
             raise not_found("namespaces", namespace)
         if (namespace, name) in self.objects.get(kind.key, {}):
