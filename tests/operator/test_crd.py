@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CRD, Cluster, Space
+
 from init_sync.core.errors import ManifestError
 from init_sync.core.manifest import parse_manifest
 from modelcache_operator.core.manifests import manifest_text, read_manifest
+from support.cluster import CRD, Cluster, Space
 from support.kubeapi import ApiError
 from unit.manifests import BAD, GOOD, Bad, Good
 

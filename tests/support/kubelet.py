@@ -1,8 +1,8 @@
 """What a cluster does with Jobs and pods, acted out on the API: the Job controller, the scheduler and the kubelet.
 
 No containers run. A test says what happens to a pod (``running``, ``finish``, ``waiting``), and the status that a
-kubelet would write is written. ``sync`` runs the real ``init-sync`` on the ConfigMap's manifest and hands on its exit code and
-its termination message.
+kubelet would write is written. ``sync`` runs the real ``init-sync`` on the ConfigMap's manifest and hands on its exit
+code and its termination message.
 """
 
 from __future__ import annotations

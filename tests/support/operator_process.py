@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,15 @@ class OperatorProcess:
     def __enter__(self) -> OperatorProcess:
         self.start()
         return self
+
+    @contextmanager
+    def running(self, ready: bool = True) -> Iterator[OperatorProcess]:
+        """Started, and stopped at the end; not waited for, if it need not get ready."""
+        self.start(ready)
+        try:
+            yield self
+        finally:
+            self.__exit__()
 
     def __exit__(self, *_: object) -> None:
         if self._process and self._process.poll() is None:
@@ -101,6 +112,7 @@ class OperatorProcess:
         finally:
             if self.process.poll() is None:
                 self.kill()
+            self._finish()
 
     def memory_mib(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()

@@ -7,6 +7,7 @@ stands still does not.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -46,7 +47,13 @@ async def serve(health: Health, port: int) -> tuple[web.AppRunner, int]:
     app.add_routes([web.get("/healthz", health.healthz), web.get("/readyz", health.readyz)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, None, port)
-    await site.start()
-    assert site._server is not None
-    return runner, site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    listener = _listen(port)
+    await web.SockSite(runner, listener).start()
+    return runner, int(listener.getsockname()[1])
+
+
+def _listen(port: int) -> socket.socket:
+    """On every address, of both families where there are both: one port, though it was picked."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))

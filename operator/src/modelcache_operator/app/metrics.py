@@ -23,6 +23,7 @@ _api_requests_total, _last_full_list_timestamp_seconds
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -176,7 +177,8 @@ def serve(collector: OperatorCollector, port: int) -> tuple[Callable[[], None], 
     """In a thread of its own: a scrape of thousands of caches must not hold up the gate. Returns how to stop it."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Undescribed(collector))
-    server, thread = start_http_server(port, registry=registry)
+    address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - Prometheus is elsewhere
+    server, thread = start_http_server(port, address, registry)
 
     def stop() -> None:
         server.shutdown()

@@ -15,7 +15,7 @@ from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.core.facts import CacheFacts, Snapshot
 from modelcache_operator.core.gates import waiting_pods
-from modelcache_operator.core.reconcile import Decision, reconcile, without_actions
+from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
@@ -107,7 +107,7 @@ class Worker:
         decision = reconcile(snapshot, self._clock())
         refusal = await self._prepare(snapshot, decision)
         if refusal:
-            decision = without_actions(reconcile(self._again(key, snapshot), self._clock()))
+            decision = reconcile(self._again(key, snapshot), self._clock(), act=False)
         cache = await self._write_status(key, snapshot.cache, decision)
         if decision.open_gates and not refusal:
             self.counters.gates_opened += await self._writer.open_gates(cache, decision.open_gates)

@@ -24,9 +24,10 @@ def waiting_pods(pods: Iterable[PodFacts]) -> tuple[PodFacts, ...]:
 
 def count_released(record: GateRecord, pods: Iterable[PodFacts]) -> GateRecord:
     opened = [(pod.opened_at, pod) for pod in pods if pod.opened_at is not None]
+    since = record.last_released_at
     for at, pod in sorted(opened, key=lambda each: each[0]):
         stamp = moments.micro_stamp(at)
-        if stamp <= record.last_released_at:
+        if stamp <= since:
             continue
         waited = max(0.0, at - pod.created_at)
         record = replace(

@@ -14,7 +14,7 @@ time, again and again, and after any outage, with the same result. The rules, by
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from modelcache_operator.core.attempts import JobOrder, plan_jobs
 from modelcache_operator.core.conditions import conditions
@@ -25,7 +25,7 @@ from modelcache_operator.core.gates import count_released, waiting_pods
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.core.totals import count_runs
 from modelcache_operator.core.verdict import Situation, Verdict, judge
-from modelcache_operator.core.volume import VolumeView, conflict, judge_volume, wants_owner
+from modelcache_operator.core.volume import conflict, judge_volume, wants_owner
 
 WARNINGS = (Phase.DEGRADED, Phase.FAILED)
 
@@ -55,19 +55,20 @@ class Decision:
     wake_at: float | None = None
 
 
-def reconcile(snapshot: Snapshot, now: float) -> Decision:
+def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
+    """``act=False``: only report, because the API refused to make what was asked for."""
     cache = snapshot.cache
     volume = judge_volume(cache.volume, snapshot.claim)
     problem = cache.problem or conflict(snapshot)
     parties = sort_parties(snapshot)
     record = update_record(snapshot, parties)
     creating = cache.volume.create and snapshot.claim is None
-    usable = not problem and (volume.usable or creating)
+    usable = act and not problem and (volume.usable or creating)
     plan = plan_jobs(cache, parties, record, usable, now)
     situation = Situation(snapshot, parties, volume, plan, problem)
     verdict = judge(situation)
     status = _status(situation, verdict, now)
-    return Decision(
+    decision = Decision(
         status=status,
         write_config=not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
         create_claim=creating and not problem and not cache.deleting,
@@ -78,6 +79,7 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         open_gates=waiting_pods(snapshot.pods) if verdict.phase is Phase.READY and not cache.deleting else (),
         wake_at=plan.wake_at,
     )
+    return decision if act else Decision(status, notices=decision.notices)
 
 
 def _status(situation: Situation, verdict: Verdict, now: float) -> Status:
@@ -111,11 +113,3 @@ def _notices(before: Status, verdict: Verdict) -> tuple[Notice, ...]:
         return ()
     kind = "Warning" if verdict.phase in WARNINGS else "Normal"
     return (Notice(kind, str(verdict.phase), f"{verdict.reason}: {verdict.message}"),)
-
-
-def without_actions(decision: Decision) -> Decision:
-    """Only what reports: for a cache whose objects the API refused to make."""
-    return replace(decision, write_config=False, create_claim=False, own_claim=None, delete_jobs=(), create_job=None)
-
-
-__all__ = ["Decision", "Notice", "Verdict", "VolumeView", "reconcile", "without_actions"]

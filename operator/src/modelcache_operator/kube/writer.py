@@ -83,7 +83,8 @@ class Writer:
 
     async def write_status(self, cache: CacheFacts, decision: Decision) -> CacheFacts:
         """Write what differs, if anything does; returns the cache as it is then."""
-        patch = difference(cache.status.to_json(), decision.status.to_json())
+        before = cache.status.to_json() if cache.status.phase else {}  # defaults are not written yet
+        patch = difference(before, decision.status.to_json())
         if not patch:
             return cache
         body = {"metadata": {"resourceVersion": cache.version}, "status": patch}
