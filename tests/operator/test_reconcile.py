@@ -101,7 +101,7 @@ def test_a_claim_of_the_user_is_never_tied_to_the_cache() -> None:
 def test_a_created_claim_is_untied_when_another_cache_uses_it_too() -> None:
     world = World(claim=None, volume={**CREATE, "deletionPolicy": "Delete"})
     world.settle()
-    world.neighbours = (Neighbour("other", START, {"elsewhere": "x"}),)
+    world.claim_shared = True
     assert world.claim is not None
     world.claim["metadata"]["ownerReferences"] = [{"uid": reading.read_cache(world.cache).uid}]
     assert world.decide().own_claim is False

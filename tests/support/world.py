@@ -49,6 +49,7 @@ class World:
         self.neighbours: tuple[Neighbour, ...] = ()
         self.progress: dict[str, Progress] = {}
         self.refused = ""
+        self.claim_shared = False
         self.phases: list[str] = []
         self.notices: list[str] = []
         self.opened: list[str] = []
@@ -191,6 +192,7 @@ class World:
             progress=self.progress,
             neighbours=self.neighbours,
             refused=self.refused,
+            claim_shared=self.claim_shared,
         )
 
     def decide(self, act: bool = True) -> Decision:

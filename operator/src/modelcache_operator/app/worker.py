@@ -138,7 +138,8 @@ class Worker:
         except Refused as error:
             self._store.refused[key] = f"the API refuses what the manifest asks for: {error}"
             return error
-        self._store.refused.pop(key, None)
+        if self._store.refused.pop(key, None):
+            self._queue.add(key)  # the status of this round still speaks of the refusal
         return None
 
     def _again(self, key: Key, snapshot: Snapshot) -> Snapshot:

@@ -168,7 +168,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another cache on the same claim."""
+    """Another cache on the same claim, with what it wants there."""
 
     name: str
     created_at: float
@@ -189,5 +189,8 @@ class Snapshot:
     progress: Mapping[str, Progress] = field(default_factory=dict)
     """By the pod's uid."""
     neighbours: tuple[Neighbour, ...] = ()
+    """Other caches on the same claim that want other content at a place of this one's."""
+    claim_shared: bool = False
+    """Whether any other cache uses the claim."""
     refused: str = ""
     """What the API answered when it would not let the operator make an object of this cache; empty when it did."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from sys import intern
 from typing import Any
 
@@ -16,13 +17,29 @@ from modelcache_operator.core import manifests, moments, names
 from modelcache_operator.core.facts import CacheFacts, ClaimFacts, JobFacts, PodFacts, Run, RunState
 from modelcache_operator.core.jobspec import read_job, read_volume
 from modelcache_operator.core.reports import line, parse_report
+from modelcache_operator.core.status import Status
 from modelcache_operator.core.stored import read_status
 
 Json = Mapping[str, Any]
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def read_cache(raw: Json) -> CacheFacts:
+def read_cache(raw: Json, known: CacheFacts | None = None) -> CacheFacts:
+    """``known``: an earlier version of it, whose manifest need not be read again if it is the same generation."""
+    meta = raw["metadata"]
+    if known is None or (known.uid, known.generation) != (meta["uid"], meta.get("generation") or 1):
+        known = _read_manifest(raw)
+    return replace(
+        known,
+        version=meta.get("resourceVersion") or "",
+        resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
+        deleting=bool(meta.get("deletionTimestamp")),
+        status=read_status(raw.get("status") or {}),
+    )
+
+
+def _read_manifest(raw: Json) -> CacheFacts:
+    """All that depends on the generation alone."""
     meta, spec = raw["metadata"], raw.get("spec") or {}
     name, uid, generation = meta["name"], meta["uid"], meta.get("generation") or 1
     text = manifests.manifest_text(name, uid, generation, spec)
@@ -31,19 +48,19 @@ def read_cache(raw: Json) -> CacheFacts:
         namespace=intern(meta["namespace"]),
         name=name,
         uid=uid,
-        version=meta.get("resourceVersion") or "",
+        version="",
         generation=generation,
         created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
-        resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
-        deleting=bool(meta.get("deletionTimestamp")),
+        resync="",
+        deleting=False,
         spec=spec,
         digest=manifests.text_digest(text),
         problem=problem,
         models=tuple(model.name for model in manifest.models) if manifest else (),
         places=manifests.places(manifest) if manifest else {},
-        volume=read_volume(name, spec) if manifest else read_volume(name, {}),
-        job=read_job(spec) if manifest else read_job({}),
-        status=read_status(raw.get("status") or {}),
+        volume=read_volume(name, spec if manifest else {}),
+        job=read_job(spec if manifest else {}),
+        status=Status(),
     )
 
 

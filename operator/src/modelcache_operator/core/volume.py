@@ -75,7 +75,7 @@ def wants_owner(snapshot: Snapshot) -> bool:
         and cache.volume.create
         and cache.volume.delete_with_cache
         and claim.created_for == cache.name
-        and not snapshot.neighbours
+        and not snapshot.claim_shared
     )
 
 

@@ -7,7 +7,7 @@ is a cache, never the truth: whatever must not be wrong (opening a gate) asks th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from modelcache_operator.core import reading
@@ -56,6 +56,50 @@ def is_newer(new: _Versioned, old: _Versioned | None) -> bool:
     return new.version != old.version
 
 
+class ClaimIndex:
+    """Which caches use a claim, and who wants what at which place of it: thousands may share one."""
+
+    def __init__(self) -> None:
+        self.users: dict[Key, set[Key]] = defaultdict(set)
+        self._places: dict[tuple[Key, str], dict[Key, str]] = defaultdict(dict)
+
+    def add(self, key: Key, cache: CacheFacts) -> set[Key]:
+        """Returns the caches for which that makes a difference."""
+        if not cache.volume.claim:
+            return set()
+        claim = Key(key.namespace, cache.volume.claim)
+        before = set(self.users[claim])
+        self.users[claim].add(key)
+        for place, digest in cache.places.items():
+            self._places[claim, place][key] = digest
+        return self.rivals(key, cache) | (before if len(before) == 1 else set())
+
+    def remove(self, key: Key, cache: CacheFacts) -> set[Key]:
+        if not cache.volume.claim:
+            return set()
+        claim = Key(key.namespace, cache.volume.claim)
+        rivals = self.rivals(key, cache)
+        self.users[claim].discard(key)
+        for place in cache.places:
+            self._places[claim, place].pop(key, None)
+            if not self._places[claim, place]:
+                del self._places[claim, place]
+        left = set(self.users[claim])
+        if not left:
+            del self.users[claim]
+        return rivals | (left if len(left) == 1 else set())
+
+    def rivals(self, key: Key, cache: CacheFacts) -> set[Key]:
+        """Caches that want other content at a place of this one's."""
+        claim = Key(key.namespace, cache.volume.claim)
+        return {
+            other
+            for place, digest in cache.places.items()
+            for other, wanted in self._places.get((claim, place), {}).items()
+            if other != key and wanted != digest
+        }
+
+
 class Store:
     """All of it, for one operator."""
 
@@ -70,7 +114,7 @@ class Store:
         """Of the manifest in each cache's ConfigMap."""
         self.progress: dict[str, Progress] = {}
         self.refused: dict[Key, str] = {}
-        self._on_claim: dict[Key, set[Key]] = defaultdict(set)
+        self._claims = ClaimIndex()
 
     def take_cache(self, raw: Json) -> Iterable[Key]:
         """Returns the caches to look at: this one, and those that share a claim with it."""
@@ -78,37 +122,38 @@ class Store:
         old = self.caches.get(key)
         if old and raw["metadata"]["uid"] == old.uid and raw["metadata"].get("resourceVersion") == old.version:
             return ()
-        new = reading.read_cache(raw)
+        new = reading.read_cache(raw, old)
         if not is_newer(new, old):
             return ()
         if old and old.uid != new.uid:
-            self._forget(key, old)
-        self._unlink(key, old)
+            self._forget(key)
+        touched = {key}
+        if old is None or (old.uid, old.generation) != (new.uid, new.generation):
+            touched |= self._claims.remove(key, old) if old else set()
+            touched |= self._claims.add(key, new)
+            if old:
+                self._forget_claim(key, old)
         self.caches[key] = new
-        if new.volume.claim:
-            self._on_claim[Key(key.namespace, new.volume.claim)].add(key)
-        moved = old is None or old.generation != new.generation
-        return (key, *(self._sharing(key, new) if moved else ()))
+        return touched
 
     def drop_cache(self, key: Key) -> Iterable[Key]:
         old = self.caches.pop(key, None)
         if old is None:
             return ()
-        self._unlink(key, old)
-        self._forget(key, old)
-        return (key, *self._sharing(key, old))
+        self._forget(key)
+        touched = {key} | self._claims.remove(key, old)
+        self._forget_claim(key, old)
+        return touched
 
-    def _forget(self, key: Key, _old: CacheFacts) -> None:
+    def _forget_claim(self, key: Key, cache: CacheFacts) -> None:
+        """What nobody uses is not looked at any more, so it would grow stale."""
+        claim = Key(key.namespace, cache.volume.claim)
+        if claim not in self._claims.users:
+            self.claims.pop(claim, None)
+
+    def _forget(self, key: Key) -> None:
         self.digests.pop(key, None)
         self.refused.pop(key, None)
-
-    def _unlink(self, key: Key, old: CacheFacts | None) -> None:
-        if old and (users := self._on_claim.get(Key(key.namespace, old.volume.claim))):
-            users.discard(key)
-
-    def _sharing(self, key: Key, cache: CacheFacts) -> Iterator[Key]:
-        if cache.volume.claim:
-            yield from (each for each in self._on_claim[Key(key.namespace, cache.volume.claim)] if each != key)
 
     def take_pod(self, raw: Json) -> Iterable[Key]:
         return _take(self.pods, reading.read_pod(raw))
@@ -130,10 +175,10 @@ class Store:
         self.progress[progress.pod_uid] = progress
 
     def claim_users(self, claim: Key) -> set[Key]:
-        return self._on_claim.get(claim, set())
+        return set(self._claims.users.get(claim, ()))
 
     def used_claims(self) -> set[Key]:
-        return {claim for claim, users in self._on_claim.items() if users}
+        return {claim for claim, users in self._claims.users.items() if users}
 
     def snapshot(self, key: Key) -> Snapshot | None:
         """None when there is no such cache."""
@@ -142,7 +187,7 @@ class Store:
             return None
         pods = tuple(self.pods.get(key, {}).values())
         progress = {pod.uid: self.progress[pod.uid] for pod in pods if pod.uid in self.progress}
-        neighbours = (self.caches[each] for each in self._sharing(key, cache) if each in self.caches)
+        rivals = (self.caches[each] for each in self._claims.rivals(key, cache) if each in self.caches)
         return Snapshot(
             cache=cache,
             pods=pods,
@@ -150,7 +195,8 @@ class Store:
             claim=self.claims.get(Key(key.namespace, cache.volume.claim)),
             config_digest=self.digests.get(key),
             progress=progress,
-            neighbours=tuple(Neighbour(each.name, each.created_at, each.places) for each in neighbours),
+            neighbours=tuple(Neighbour(each.name, each.created_at, each.places) for each in rivals),
+            claim_shared=len(self._claims.users.get(Key(key.namespace, cache.volume.claim), ())) > 1,
             refused=self.refused.get(key, ""),
         )
 
