@@ -1,8 +1,8 @@
 """Figures of the operator with many caches, as a markdown table: ``python tests/bench/bench_operator.py 1000 5000``.
 
-Runs on a real kube-apiserver if ``KUBEBUILDER_ASSETS`` names one, else on the in-memory API, and says which. Each cache
-has a claim, a Job that ended and a serving pod of its own. Latencies last from the answer to the write that should cause
-something to the watch event that shows its effect.
+Runs on a real kube-apiserver if ``KUBEBUILDER_ASSETS`` names one, else on the in-memory API, and says which. Each
+cache has a claim, a Job that ended and a serving pod of its own. Latencies last from the answer to the write that
+should cause something to the watch event that shows its effect.
 """
 
 from __future__ import annotations
@@ -95,15 +95,16 @@ def measure(count: int, kubeconfig: Path) -> Figures:
         eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches")
     client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
     kubelet = Kubelet(client, NAMESPACE)
-    operator = OperatorProcess(kubeconfig, "--full-list-seconds", "600", namespaces=(NAMESPACE,))
+    usual = ("--full-list-seconds", "600", "--lease-seconds", "45")
+    operator = OperatorProcess(kubeconfig, *usual, namespaces=(NAMESPACE,))
     with ThreadPoolExecutor(THREADS) as pool:
         names = [f"c{number}" for number in range(count)]
         pods = list(pool.map(lambda name: _populate(kubelet, name), names))
         with operator:
             _say("waiting for the Jobs")
-            eventually(lambda: len(client.list("jobs", NAMESPACE)) == count, "every cache has its Job", 600)
+            eventually(lambda: len(client.list("jobs", NAMESPACE)) == count, "every cache has its Job", 600, 1)
             list(pool.map(lambda job: kubelet.end_job(job, "Complete"), client.list("jobs", NAMESPACE)))
-            eventually(lambda: _all_ready(client), "every cache is Ready", 600)
+            eventually(lambda: _all_ready(client), "every cache is Ready", 600, 1)
     _say("starting anew")
     started = time.monotonic()
     with operator.running():

@@ -122,22 +122,24 @@ class Client:
         return found
 
     def watch(self, resource: str, namespace: str, stop: threading.Event) -> Iterator[Json]:
-        """Every event from now on, over a connection of its own, until ``stop`` is set or the stream ends."""
-        self._local.__dict__.pop("connection", None)
-        connection = self._connection(fresh=True)
-        connection.timeout = 1
-        connection.request("GET", f"{self.path(resource, namespace)}?watch=true")
-        answer = connection.getresponse()
-        buffer = b""
+        """What there is and every event from then on, until ``stop`` is set; raises OSError when the stream is cut.
+
+        In pieces of a few seconds, each from the version at which the last one ended.
+        """
+        version = ""
         while not stop.is_set():
-            try:
-                chunk = answer.read1(65536)
-            except TimeoutError:
-                continue
-            if not chunk:
-                return
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            yield from (json.loads(line) for line in lines if line)
+            query = {"watch": "true", "timeoutSeconds": "3"} | ({"resourceVersion": version} if version else {})
+            connection = self._connection(fresh=True)
+            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}")
+            answer = connection.getresponse()
+            while line := answer.readline():
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    version = ""
+                    break
+                version = event["object"]["metadata"]["resourceVersion"]
+                yield event
+            connection.close()
 
 
 def _tls(user: Json) -> ssl.SSLContext:
@@ -148,7 +150,7 @@ def _tls(user: Json) -> ssl.SSLContext:
     return context
 
 
-def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:
     """Poll until ``condition`` gives something true, and return that; errors of the API count as "not yet"."""
     deadline = time.monotonic() + timeout_s
     last: Exception | None = None
@@ -160,4 +162,4 @@ def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0)
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s:g} s in vain: {what}" + (f" (last error: {last})" if last else ""))
-        time.sleep(0.02)
+        time.sleep(interval_s)

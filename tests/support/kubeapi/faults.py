@@ -16,11 +16,13 @@ class Call:
     """With the subresource, such as ``modelcaches/status``."""
     namespace: str
     name: str
+    agent: str
+    """Who made it, by its User-Agent; empty for the tests' own client."""
 
 
 @dataclass(slots=True)
 class Rule:
-    """Spoils the next ``times`` calls of a verb and resource; an empty string matches all."""
+    """Spoils the next ``times`` calls of a verb and resource, those of the tests aside; an empty string matches all."""
 
     code: int
     """HTTP status; 0 cuts the connection without an answer; -1 carries the call out and then cuts it."""
@@ -30,7 +32,12 @@ class Rule:
     retry_after: str = ""
 
     def matches(self, call: Call) -> bool:
-        return self.times > 0 and self.verb in ("", call.verb) and self.resource in ("", call.resource)
+        return (
+            self.times > 0
+            and bool(call.agent)
+            and self.verb in ("", call.verb)
+            and self.resource in ("", call.resource)
+        )
 
 
 @dataclass(slots=True)

@@ -113,7 +113,8 @@ class Server:
         else:
             verb = METHODS[request.method]
         resource = target.kind.plural + (f"/{target.sub}" if target.sub else "")
-        call = Call(verb, target.kind.group, resource, target.namespace, target.name)
+        agent = request.headers.get("User-Agent", "").partition("/")[0]
+        call = Call(verb, target.kind.group, resource, target.namespace, target.name, agent)
         self.calls[call] += 1
         return call
 
