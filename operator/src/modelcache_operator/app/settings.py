@@ -73,7 +73,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         context=options.context,
         in_cluster=bool(environment.get("KUBERNETES_SERVICE_HOST")),
         identity=options.identity,
-        lease_namespace=options.lease_namespace or (namespaces[0] if namespaces else "default"),
+        lease_namespace=options.lease_namespace or environment.get("POD_NAMESPACE") or (*namespaces, "default")[0],
         lease_name=options.lease_name,
         lease_s=int(options.lease_seconds),
         health_port=int(options.health_port),
@@ -132,7 +132,9 @@ class _Flags:
     def cluster(self) -> None:
         self._add("--kubeconfig", None, "where the API is (default: as kubectl, or the pod's own)", "FILE")
         self._add("--context", None, "context in it", "NAME")
-        self._add("--lease-namespace", None, "where the lease lies (default: the first namespace served)", "NAME")
+        self._add(
+            "--lease-namespace", None, "where the lease lies (default: the pod's own, else the first served)", "NAME"
+        )
         self._add("--lease-name", "modelcache-operator", "operators with one lease never work at the same time", "NAME")
         self._add("--lease-seconds", "45", "how long an operator that died keeps others from taking over", "S")
         identity = self._environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"

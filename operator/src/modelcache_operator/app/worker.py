@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 WORKERS = 16
 CLAIM_CHECK_S = 10.0
 """How often a claim is looked at that is not bound; claims are not watched, for there may be very many."""
+OUTAGE_RETRY_S = 8.0
 ORPHAN_GRACE_S = 10.0
 """A chart may create the pod before the cache that it waits for."""
+MAX_WARNED = 10_000
 
 
 @dataclass(slots=True)
@@ -92,6 +94,8 @@ class Worker:
     def _failed(self, key: Key, error: Exception, at_least_s: float) -> None:
         self.counters.errors += 1
         delay = max(at_least_s, self._backoff.failed(key))
+        if isinstance(error, Unavailable):  # an outage ends for all at once, and gates wait for that
+            delay = max(at_least_s, min(delay, OUTAGE_RETRY_S))
         fields = {"namespace": key.namespace, "cache": key.name, "retry_s": round(delay, 1)}
         log.warning("%s", error, extra={"fields": fields})
         self._queue.add_later(key, delay)
@@ -170,6 +174,8 @@ class Worker:
             if age < ORPHAN_GRACE_S:
                 self._queue.add_later(key, ORPHAN_GRACE_S - age)
             elif pod.uid not in self._warned:
+                if len(self._warned) > MAX_WARNED:  # posting an Event twice is refused by its name anyway
+                    self._warned.clear()
                 self._warned.add(pod.uid)
                 await self._writer.warn_orphan(pod)
                 fields = {"namespace": key.namespace, "cache": key.name, "pod": pod.name, "age": duration(age)}

@@ -7,6 +7,7 @@ last, each after asking the API whether the cache is still what it was when it w
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -26,6 +27,8 @@ from modelcache_operator.kube.store import Key, Store
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
+
+GATES_AT_ONCE = 16
 
 
 class Writer:
@@ -106,25 +109,30 @@ class Writer:
         self._store.take_cache(live)
         if not _still_complete(live, cache):
             raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the cache changed meanwhile")
-        opened = 0
-        for pod in pods:
-            opened += await self._open_gate(cache, pod)
-        return opened
+        slots = asyncio.Semaphore(GATES_AT_ONCE)
+        results = await asyncio.gather(*(self._open_gate(cache, pod, slots) for pod in pods), return_exceptions=True)
+        opened = [(pod, at) for pod, at in zip(pods, results, strict=True) if isinstance(at, float)]
+        for pod, at in opened:  # after the last gate: nobody waits for an Event
+            waited = duration(at - pod.created_at)
+            message = f"ModelCache {cache.name} is complete; this pod waited {waited} without holding a GPU"
+            await self._post(render.pod_event(pod, "Normal", "GateOpened", message, at))
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return len(opened)
 
-    async def _open_gate(self, cache: CacheFacts, pod: PodFacts) -> bool:
-        now = self._clock()
-        try:
-            raw = await self._api.patch(kube.PODS, pod.namespace, pod.name, gate_patch(pod, now), kind=kube.JSON_PATCH)
-        except Missing:
-            return False
-        except Conflict:  # somebody else opened it, or it is another pod of that name: the watch will tell
-            return False
+    async def _open_gate(self, cache: CacheFacts, pod: PodFacts, slots: asyncio.Semaphore) -> float | None:
+        """When it was opened; None when there was nothing to open any more: the watch will tell why."""
+        async with slots:
+            now = self._clock()
+            try:
+                patch = gate_patch(pod, now)
+                raw = await self._api.patch(kube.PODS, pod.namespace, pod.name, patch, kind=kube.JSON_PATCH)
+            except (Missing, Conflict):
+                return None
         self._store.take_pod(raw)
-        waited = max(0.0, now - pod.created_at)
-        _say(cache, "gate opened", pod=pod.name, waited_s=round(waited, 3))
-        message = f"ModelCache {cache.name} is complete; this pod waited {duration(waited)} without holding a GPU"
-        await self._post(render.pod_event(pod, "Normal", "GateOpened", message, now))
-        return True
+        _say(cache, "gate opened", pod=pod.name, waited_s=round(max(0.0, now - pod.created_at), 3))
+        return now
 
     async def warn_orphan(self, pod: PodFacts) -> None:
         """Tell a gated pod that nobody will ever let it go; once, whoever restarts."""
