@@ -20,6 +20,8 @@ from support.kubeapi import ApiError, LocalApi, RealApi, assets
 from support.kubeapi.client import Client, eventually
 from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
+from support.reports import complete
+from support.world import World
 
 CHOICE = os.environ.get("MODELCACHE_TEST_API", "")
 GIVEN = os.environ.get("MODELCACHE_TEST_KUBECONFIG")
@@ -80,3 +82,16 @@ def operator(space: Space) -> Iterator[OperatorProcess]:
     """A running operator that serves the test's namespace."""
     with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)) as running:
         yield running
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    world.settle()
+    world.sync_well(complete())
+    world.now += 100
+    return world

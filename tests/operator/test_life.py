@@ -55,9 +55,12 @@ def test_a_hub_that_is_down_costs_a_retry_and_the_reason_is_shown(
     assert code == 0
     space.kubelet.end_job(job, "Complete")
     space.until("Ready")
-    reasons = [each["reason"] for each in space.events("cache")]
-    assert "Failed" not in reasons
+    reasons = eventually(
+        lambda: (found := [each["reason"] for each in space.events("cache")]).count("Ready") and found,
+        "an event says so",
+    )
     assert reasons.count("Ready") == 1
+    assert "Failed" not in reasons
 
 
 def test_exit_code_2_fails_the_job_at_once_and_a_later_job_succeeds(
