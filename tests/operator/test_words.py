@@ -10,7 +10,6 @@ from init_sync.core.reasons import Reason
 from support.reports import GIB, complete, incomplete
 from support.world import World
 
-
 TROUBLES: dict[str, tuple[dict[str, Any], str, str]] = {
     "image": (
         {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
