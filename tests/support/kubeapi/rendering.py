@@ -81,6 +81,7 @@ class Discovery:
                 **_resource(kind),
                 "name": f"{kind.plural}/status",
                 "singularName": "",
+                "shortNames": [],
                 "verbs": ["get", "patch", "update"],
             }
             for kind in kinds
