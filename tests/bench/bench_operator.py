@@ -135,7 +135,7 @@ def _steady(
     watcher = Watcher(client)
     watcher.follow("modelcaches", _totals)
     watcher.follow("pods", _opened)
-    time.sleep(1)  # the watches send what is there already
+    eventually(lambda: _idle(operator), "the operator and its watches have nothing left to do", 120)
     before = _metrics(operator)
     _say("pods end their sync")
     to_status = list(_paced(pods[:SAMPLES], lambda pod: _to_status(watcher, pod)))
@@ -194,6 +194,18 @@ def _all_ready(client: Client) -> bool:
 def _settled(operator: OperatorProcess, count: int) -> bool:
     found = _metrics(operator)
     return found["modelcache_operator_reconciles_total"] >= count and found["modelcache_operator_queue_length"] == 0
+
+
+def _idle(operator: OperatorProcess) -> bool:
+    """Less than a tenth of a core over a second: steady state begins."""
+
+    def used() -> int:
+        fields = Path(f"/proc/{operator.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = used()
+    time.sleep(1)
+    return used() - before < 0.1 * os.sysconf("SC_CLK_TCK")
 
 
 def _metrics(operator: OperatorProcess) -> dict[str, float]:
