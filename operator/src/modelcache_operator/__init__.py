@@ -1,1 +1,3 @@
-"""The ModelCache operator: watches caches and pods, records status, opens the gate."""
+"""The operator: records what is on a model volume in ModelCache resources, and opens the gate of pods that wait."""
+
+__version__ = "0.1.0"

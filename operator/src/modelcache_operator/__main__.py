@@ -1,0 +1,32 @@
+"""``python -m modelcache_operator``: see ``--help``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from modelcache_operator.app.settings import WrongSettings, read_settings
+
+
+def main() -> int:
+    """Exit codes: 0 stopped, 1 cannot go on, 2 wrong usage."""
+    try:
+        settings = read_settings(sys.argv[1:], os.environ)
+    except WrongSettings as error:
+        for line in str(error).splitlines():
+            print(f"modelcache-operator: error: {line}", file=sys.stderr)
+        return 2
+    from modelcache_operator.app import logs, process  # only now: --help need not load the clients
+    from modelcache_operator.kube.connection import NoCluster
+
+    logs.set_up(settings.log_format, settings.log_level)
+    try:
+        return asyncio.run(process.main(settings))
+    except NoCluster as error:
+        print(f"modelcache-operator: error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The process: settings, watching, the work queue, health and metrics."""

@@ -1,0 +1,54 @@
+"""Log lines on stdout: one JSON object a line for collectors, or text for people.
+
+    json   {"time": "2026-11-23T01:02:03.456789Z", "level": "info", "message": "gate opened", "cache": "multitalk", ...}
+    text   gate opened namespace=default cache=multitalk pod=serve-0 waited_s=123.4
+
+Fields come from ``log.info("...", extra={"fields": {...}})``. INFO tells changes of state only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from modelcache_operator.core import moments
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    found = getattr(record, "fields", None)
+    return found if isinstance(found, dict) else {}
+
+
+class JsonFormat(logging.Formatter):
+    """One JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        data = {
+            "time": moments.micro_stamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            data["exception"] = self.formatException(record.exc_info)
+        return json.dumps(data, ensure_ascii=False, default=str)
+
+
+class TextFormat(logging.Formatter):
+    """The message, then its fields; the level in front when it is more than information."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = " ".join([super().format(record), *(f"{key}={value}" for key, value in _fields(record).items())])
+        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+def set_up(log_format: str, level: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormat() if log_format == "json" else TextFormat("%(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("modelcache_operator").setLevel(level.upper())

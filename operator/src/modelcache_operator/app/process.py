@@ -1,0 +1,208 @@
+"""The operator as one process: what runs beside what, in which order it starts, and how it ends.
+
+1. health and metrics are served, so that waiting looks alive;
+2. the lease is acquired: nothing else happens before;
+3. everything is listed once: nothing is decided on half a view;
+4. workers, progress, regular lists, lease renewal and, last, kopf's watches run side by side.
+
+The first of them to end ends the process: with 0 after a signal, else with 1 and a restart by the kubelet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from kubernetes.aio import client
+
+from modelcache_operator.app import health as probes
+from modelcache_operator.app import metrics, watching
+from modelcache_operator.app.backoff import Backoff
+from modelcache_operator.app.queue import WorkQueue
+from modelcache_operator.app.settings import Settings
+from modelcache_operator.app.worker import WORKERS, Worker
+from modelcache_operator.kube.api import Api
+from modelcache_operator.kube.connection import load_configuration
+from modelcache_operator.kube.errors import ApiError, Missing
+from modelcache_operator.kube.lease import Lease, LeaseLost
+from modelcache_operator.kube.lists import list_everything
+from modelcache_operator.kube.progress import ProgressPoller
+from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.writer import Writer
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+"""For calls in flight when the process is told to end."""
+LIVENESS_PERIODS = 3
+
+
+class Operator:
+    """All parts of one process."""
+
+    def __init__(self, settings: Settings, api: Api) -> None:
+        self._settings = settings
+        self._api = api
+        self._store = Store()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._lease = Lease(
+            api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s
+        )
+        writer = Writer(api, self._store, settings.sync_image)
+        self._worker = Worker(api, self._store, self._queue, writer, self._lease.held)
+        self._health = probes.Health(max(60.0, LIVENESS_PERIODS * settings.full_list_s))
+        self._health.active = self._lease.held
+        self._listed_at = 0.0
+
+    async def run(self, configuration: client.Configuration, stop: asyncio.Event) -> int:
+        """Until ``stop`` or until a part fails; returns the exit code."""
+        registry = watching.make_registry(self._store, self._queue, configuration)
+        runner, health_port = await probes.serve(self._health, self._settings.health_port)
+        collector = metrics.OperatorCollector(self._store, self._vitals())
+        stop_metrics, metrics_port = metrics.serve(collector, self._settings.metrics_port)
+        fields = {
+            "namespaces": ",".join(self._settings.namespaces) or "all",
+            "metrics_port": metrics_port,
+            "health_port": health_port,
+        }
+        log.info("operator started", extra={"fields": fields})
+        try:
+            return await self._serve(registry, stop)
+        finally:
+            stop_metrics()
+            await runner.cleanup()
+
+    async def _serve(self, registry: Any, stop: asyncio.Event) -> int:
+        if not await _unless_stopped(self._begin(), stop):
+            return 0
+        parts: list[asyncio.Task[Any]] = []
+        parts += [asyncio.create_task(self._worker.run(), name=f"worker {number}") for number in range(WORKERS)]
+        parts += [
+            asyncio.create_task(self._lease.keep(), name="lease"),
+            asyncio.create_task(self._list_regularly(), name="full lists"),
+            asyncio.create_task(
+                ProgressPoller(self._store, self._queue.add, self._settings.progress_s).run(), name="progress"
+            ),
+            asyncio.create_task(stop.wait(), name="stop"),
+        ]
+        # kopf last: at its end it cancels tasks that are younger than itself.
+        parts.append(asyncio.create_task(watching.watch(registry, self._settings.namespaces), name="watches"))
+        done, running = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        code = max(_exit_code(task) for task in done)
+        await self._end(running)
+        return code
+
+    async def _begin(self) -> None:
+        """Acquire the lease and list everything, however long the API is away."""
+        waiting = asyncio.create_task(self._lease.acquire())
+        try:
+            while not waiting.done():
+                self._health.alive()
+                await asyncio.wait([waiting], timeout=5)
+            await waiting
+        finally:
+            waiting.cancel()
+        backoff = Backoff(longest_s=15)
+        keeping = asyncio.create_task(self._lease.keep())
+        try:
+            while not await self._list():
+                await asyncio.sleep(backoff.failed("list"))
+        finally:
+            keeping.cancel()
+        self._health.synced = True
+        log.info("everything listed", extra={"fields": {"caches": len(self._store.caches)}})
+
+    async def _list(self) -> bool:
+        self._health.alive()
+        try:
+            changed = await list_everything(self._api, self._store, self._settings.namespaces)
+        except Missing as error:
+            log.error("is the custom resource definition installed? %s", error)
+            return False
+        except ApiError as error:
+            log.warning("listing failed: %s", error)
+            return False
+        self._listed_at = time.time()
+        self._queue.add_all(changed | set(self._store.caches) | set(self._store.pods))
+        return True
+
+    async def _list_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.full_list_s)
+            await self._list()
+
+    async def _end(self, running: set[asyncio.Task[Any]]) -> None:
+        """Let calls in flight finish, then hand over the lease."""
+        deadline = time.monotonic() + DRAIN_S
+        for task in running:
+            if not task.get_name().startswith("worker"):
+                task.cancel()
+        while not self._queue.idle() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._lease.release(), DRAIN_S)
+        log.info("operator stopped")
+
+    def _vitals(self) -> metrics.Vitals:
+        counters = self._worker.counters
+        return metrics.Vitals(
+            gauges={
+                "active": ("1 while this operator holds the lease.", lambda: float(self._lease.held())),
+                "queue_length": ("Caches that wait to be looked at.", lambda: len(self._queue)),
+                "last_full_list_timestamp_seconds": ("When everything was listed last.", lambda: self._listed_at),
+            },
+            counters={
+                "reconciles": ("Looks at a cache.", lambda: counters.reconciles),
+                "errors": ("Looks that ended in an error.", lambda: counters.errors),
+                "status_writes": ("Statuses written.", lambda: counters.status_writes),
+                "gates_opened": ("Pods let go.", lambda: counters.gates_opened),
+                "api_requests": ("Calls to the API, watches aside.", lambda: self._api.calls),
+            },
+        )
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event) -> bool:
+    """Whether ``work`` was done before ``stop`` was set."""
+    doing: asyncio.Task[object] = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if doing.done():
+        doing.result()
+        return True
+    doing.cancel()
+    await asyncio.gather(doing, return_exceptions=True)
+    return False
+
+
+def _exit_code(task: asyncio.Task[Any]) -> int:
+    """0 for what ends on a signal: the event, or kopf, which handles signals too once it runs."""
+    error = task.exception() if not task.cancelled() else None
+    if error is None:
+        return 0
+    if isinstance(error, LeaseLost):
+        log.error("%s", error)
+    else:
+        log.error("%s ended", task.get_name(), exc_info=error)
+    return 1
+
+
+async def main(settings: Settings) -> int:
+    """Raises NoCluster when there is nothing to connect to."""
+    configuration = await load_configuration(settings.kubeconfig, settings.context, settings.in_cluster)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    api = Api(configuration)
+    try:
+        return await Operator(settings, api).run(configuration, stop)
+    finally:
+        await api.close()

@@ -1,0 +1,85 @@
+"""kopf, used for what it is best at: watches that stay alive. Handlers only tell the store and the queue.
+
+The settings were measured (docs/operator.md says how): no scanning of namespaces and CRDs, which a namespaced Role does
+not allow; pods and Jobs filtered by label on the server; no finalizers, annotations or timers on anybody's objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import kopf
+from kubernetes.aio import client
+
+from modelcache_operator.app.queue import WorkQueue
+from modelcache_operator.core import names
+from modelcache_operator.kube.connection import kopf_login
+from modelcache_operator.kube.store import Key, Store
+
+Json = dict[str, Any]
+Take = Callable[[Json], Iterable[Key]]
+
+
+def make_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # with a namespaced Role it would be refused and retried for 54 s
+    settings.watching.label_selectors["pods"] = names.CACHE_LABEL
+    settings.watching.label_selectors["jobs"] = names.CACHE_LABEL
+    settings.watching.server_timeout = 10 * 60  # a whole number: the API refuses 600.0
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.watching.chunk_size = 250  # a whole list of 5,000 pods at once would take 300 MB
+    # Handlers do no input or output, so workers need no limit; they keep an object's JSON as long as they idle.
+    settings.queueing.idle_timeout = 0.02
+    settings.posting.enabled = False  # Events are chosen and posted by the writer
+    settings.persistence.finalizer = f"{names.GROUP}/finalizer"  # unused, and never kopf's shared name
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP, key="last-handled")
+    settings.process.ultimate_exiting_timeout = 20
+    return settings
+
+
+def make_registry(store: Store, queue: WorkQueue[Key], configuration: client.Configuration) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await kopf_login(configuration)
+
+    kopf.on.login(registry=registry)(login)
+    _watch(registry, (names.GROUP, names.VERSION, names.PLURAL), queue, store.take_cache, _drop_cache(store))
+    _watch(registry, ("", "v1", "pods"), queue, store.take_pod, store.drop_pod)
+    _watch(registry, ("batch", "v1", "jobs"), queue, store.take_job, store.drop_job)
+    return registry
+
+
+def _watch(
+    registry: kopf.OperatorRegistry, resource: tuple[str, str, str], queue: WorkQueue[Key], take: Take, drop: Take
+) -> None:
+    async def on_event(event: Any, **_: Any) -> None:
+        raw = dict(event["object"])
+        queue.add_all(drop(raw) if event["type"] == "DELETED" else take(raw))
+
+    kopf.on.event(*resource, id=f"{resource[2]}-seen", registry=registry)(on_event)
+
+
+def _drop_cache(store: Store) -> Take:
+    return lambda raw: store.drop_cache(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+
+
+async def watch(
+    registry: kopf.OperatorRegistry, namespaces: tuple[str, ...], ready: Any = None, stop: Any = None
+) -> None:
+    """Until cancelled, or until ``stop`` is set."""
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else a line for every event
+    await kopf.operator(
+        registry=registry,
+        settings=make_settings(),
+        standalone=True,  # else somebody's peering object named "default" would pause us
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        ready_flag=ready,
+        stop_flag=stop,
+    )

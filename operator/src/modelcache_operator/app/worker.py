@@ -1,0 +1,182 @@
+"""From the queue to the API: look, decide, do, for one cache after the other, several caches at a time.
+
+An error of the API never ends the loop: what may work later is tried again with growing delays, what was refused is
+said in the status, and whatever is missed in between is found by the next full list.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelcache_operator.app.backoff import Backoff
+from modelcache_operator.app.queue import WorkQueue
+from modelcache_operator.core.facts import CacheFacts, Snapshot
+from modelcache_operator.core.gates import waiting_pods
+from modelcache_operator.core.reconcile import Decision, reconcile
+from modelcache_operator.core.words import duration
+from modelcache_operator.kube import api as kube
+from modelcache_operator.kube.api import Api
+from modelcache_operator.kube.errors import ApiError, Conflict, Missing, Refused, Unavailable
+from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.writer import Writer
+
+log = logging.getLogger(__name__)
+
+WORKERS = 16
+CLAIM_CHECK_S = 10.0
+"""How often a claim is looked at that is not bound; claims are not watched, for there may be very many."""
+OUTAGE_RETRY_S = 8.0
+ORPHAN_GRACE_S = 10.0
+"""A chart may create the pod before the cache that it waits for."""
+MAX_WARNED = 10_000
+
+
+@dataclass(slots=True)
+class Counters:
+    """For the operator's own metrics."""
+
+    reconciles: int = 0
+    errors: int = 0
+    status_writes: int = 0
+    gates_opened: int = 0
+
+
+class Worker:
+    """Handles one name at a time; ``run`` may be started several times over the same queue."""
+
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        queue: WorkQueue[Key],
+        writer: Writer,
+        may_write: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._queue = queue
+        self._writer = writer
+        self._may_write = may_write
+        self._clock = clock
+        self._backoff = Backoff()
+        self._warned: set[str] = set()
+        self.counters = Counters()
+
+    async def run(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                await self._guarded(key)
+            finally:
+                self._queue.done(key)
+
+    async def _guarded(self, key: Key) -> None:
+        if not self._may_write():
+            self._queue.add_later(key, 1.0)
+            return
+        try:
+            await self.handle(key)
+        except Conflict as error:
+            log.debug("deciding again: %s", error)
+            self._queue.add_later(key, min(5.0, self._backoff.failed(key) / 4))
+        except ApiError as error:
+            self._failed(key, error, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
+        except Exception as error:  # a bug must cost one cache a delay, not all of them the operator
+            log.exception("reconciling failed", extra={"fields": {"namespace": key.namespace, "cache": key.name}})
+            self._failed(key, error, 0.0)
+        else:
+            self._backoff.succeeded(key)
+
+    def _failed(self, key: Key, error: Exception, at_least_s: float) -> None:
+        self.counters.errors += 1
+        delay = max(at_least_s, self._backoff.failed(key))
+        if isinstance(error, Unavailable):  # an outage ends for all at once, and gates wait for that
+            delay = max(at_least_s, min(delay, OUTAGE_RETRY_S))
+        fields = {"namespace": key.namespace, "cache": key.name, "retry_s": round(delay, 1)}
+        log.warning("%s", error, extra={"fields": fields})
+        self._queue.add_later(key, delay)
+
+    async def handle(self, key: Key) -> None:
+        """One look at one cache."""
+        self.counters.reconciles += 1
+        await self._look_at_claim(key)
+        snapshot = self._store.snapshot(key)
+        if snapshot is None:
+            await self._orphans(key)
+            return
+        decision = reconcile(snapshot, self._clock())
+        refusal = await self._prepare(snapshot, decision)
+        if refusal:
+            decision = reconcile(self._again(key, snapshot), self._clock(), act=False)
+        cache = await self._write_status(key, snapshot.cache, decision)
+        if decision.open_gates and not refusal:
+            self.counters.gates_opened += await self._writer.open_gates(cache, decision.open_gates)
+            self._queue.add(key)  # to count how long they waited
+        self._plan_ahead(key, decision)
+        if refusal:
+            raise refusal
+
+    async def _look_at_claim(self, key: Key) -> None:
+        """Ask for the claim unless it is known to be bound; the regular lists keep an eye on those that are."""
+        cache = self._store.caches.get(key)
+        if cache is None or not cache.volume.claim:
+            return
+        known = self._store.claims.get(Key(key.namespace, cache.volume.claim))
+        if known and known.phase == "Bound" and not known.deleting:
+            return
+        try:
+            raw = await self._api.get(kube.CLAIMS, key.namespace, cache.volume.claim)
+        except Missing:
+            raw = None
+        self._store.take_claim(key.namespace, cache.volume.claim, raw)
+
+    async def _prepare(self, snapshot: Snapshot, decision: Decision) -> Refused | None:
+        """Make what the decision asks for; a refusal is remembered for the status, and tried again later."""
+        key = Key(snapshot.cache.namespace, snapshot.cache.name)
+        try:
+            await self._writer.prepare(snapshot.cache, decision)
+        except Refused as error:
+            self._store.refused[key] = f"the API refuses what the manifest asks for: {error}"
+            return error
+        if self._store.refused.pop(key, None):
+            self._queue.add(key)  # the status of this round still speaks of the refusal
+        return None
+
+    def _again(self, key: Key, snapshot: Snapshot) -> Snapshot:
+        return self._store.snapshot(key) or snapshot
+
+    async def _write_status(self, key: Key, cache: CacheFacts, decision: Decision) -> CacheFacts:
+        try:
+            written = await self._writer.write_status(cache, decision)
+        except Missing:  # deleted meanwhile
+            return cache
+        except Conflict:
+            self._store.take_cache(await self._api.get(kube.CACHES, key.namespace, key.name))
+            raise
+        self.counters.status_writes += written is not cache
+        return written
+
+    def _plan_ahead(self, key: Key, decision: Decision) -> None:
+        if decision.wake_at is not None:
+            self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
+        volume = decision.status.condition("VolumeReady")
+        if volume and volume.status != "True":
+            self._queue.add_later(key, CLAIM_CHECK_S)
+
+    async def _orphans(self, key: Key) -> None:
+        """Gated pods of a cache that does not exist."""
+        for pod in waiting_pods(self._store.pods.get(key, {}).values()):
+            age = self._clock() - pod.created_at
+            if age < ORPHAN_GRACE_S:
+                self._queue.add_later(key, ORPHAN_GRACE_S - age)
+            elif pod.uid not in self._warned:
+                if len(self._warned) > MAX_WARNED:  # posting an Event twice is refused by its name anyway
+                    self._warned.clear()
+                self._warned.add(pod.uid)
+                await self._writer.warn_orphan(pod)
+                fields = {"namespace": key.namespace, "cache": key.name, "pod": pod.name, "age": duration(age)}
+                log.warning("pod waits for a cache that does not exist", extra={"fields": fields})

@@ -1,0 +1,84 @@
+"""When the next sync Job is made.
+
+- There is one unfinished Job at most. Those of an older generation are deleted: their result would not count.
+- A Job is wanted when the generation was never proven complete, when something found it damaged since, or when the
+  resync annotation has a value that was not acted on yet.
+- After a Job that failed finally the next one waits 10 s, 20 s, 40 s, ... up to 10 minutes; a repair waits 60 s after
+  the Job before it at least, so that a pod that never stops complaining does not keep Jobs running all the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from modelcache_operator.core import moments
+from modelcache_operator.core.evidence import Parties, is_proven
+from modelcache_operator.core.facts import CacheFacts
+from modelcache_operator.core.names import job_name
+from modelcache_operator.core.status import SyncRecord
+
+FIRST_DELAY_S = 10.0
+LONGEST_DELAY_S = 600.0
+REPAIR_INTERVAL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """A Job to make."""
+
+    name: str
+    attempt: int
+    resync: str
+    """Value of the annotation that it acts on; empty for a plain sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What to do about Jobs."""
+
+    record: SyncRecord
+    create: JobOrder | None = None
+    delete: tuple[str, ...] = ()
+    wake_at: float | None = None
+    """When to decide again."""
+
+
+def retry_delay_s(failures: int) -> float:
+    return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))) if failures else 0.0
+
+
+def plan_jobs(cache: CacheFacts, parties: Parties, record: SyncRecord, usable: bool, now: float) -> JobPlan:
+    """``usable``: the manifest and the volume allow a sync now."""
+    delete = tuple(job.name for job in parties.superseded if not job.outcome and not job.deleting)
+    latest = parties.latest
+    if latest and not latest.outcome and latest.deleting:
+        return JobPlan(replace(record, next_attempt_at=""), None, delete)
+    if latest and not latest.outcome:
+        if not cache.job.enabled:  # switched off while it ran; a change of the spec, so the next generation's business
+            delete = (*delete, latest.name)
+        return JobPlan(replace(record, next_attempt_at=""), None, delete)
+    wanted, resync = _wanted(cache, record)
+    if not (wanted and usable and cache.job.enabled) or cache.deleting:
+        return JobPlan(replace(record, next_attempt_at=""), None, delete)
+    due = _due(record)
+    if due > now:
+        return JobPlan(replace(record, next_attempt_at=moments.stamp(due)), None, delete, wake_at=due)
+    attempt = record.attempt + 1
+    order = JobOrder(job_name(cache.name, cache.generation, attempt), attempt, resync)
+    record = replace(record, attempt=attempt, job=order.name, next_attempt_at="")
+    return JobPlan(record, order, delete)
+
+
+def _wanted(cache: CacheFacts, record: SyncRecord) -> tuple[bool, str]:
+    resync = cache.resync if cache.resync != record.resync else ""
+    return bool(resync) or not is_proven(record), resync
+
+
+def _due(record: SyncRecord) -> float:
+    """Not before this moment; a Job that vanished before its end was seen is made anew at once."""
+    finished = moments.parse(record.finished_at)
+    if finished is None or record.settled < record.attempt:
+        return 0.0
+    if record.failures:
+        return finished + retry_delay_s(record.failures)
+    return finished + REPAIR_INTERVAL_S if record.broken_at > record.proven_at else 0.0

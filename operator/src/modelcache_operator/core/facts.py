@@ -1,0 +1,196 @@
+"""What the operator knows about the objects of one cache, reduced to what a decision needs.
+
+Facts are made by ``reading`` from the API's JSON, kept in the store and handed to ``reconcile`` as one ``Snapshot``.
+Moments are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from init_sync.core.report import ModelReport
+from modelcache_operator.core.jobspec import JobSpec, VolumeSpec
+from modelcache_operator.core.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A report that came from a sync container, already validated and bounded (see ``reports``)."""
+
+    complete: bool
+    bytes_total: int
+    bytes_present: int
+    bytes_fetched: int
+    bytes_per_second: int
+    eta_seconds: int | None
+    models: tuple[ModelReport, ...]
+    """May lack models: a termination message is cut to 4096 bytes, complete models first."""
+    manifest: str = ""
+    """Digest of the manifest that the container read; empty when it does not say."""
+
+    def incomplete(self) -> tuple[ModelReport, ...]:
+        return tuple(model for model in self.models if not model.complete)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFacts:
+    """A ModelCache."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    generation: int
+    created_at: float
+    resync: str
+    """Value of the resync annotation; empty without one."""
+    deleting: bool
+    spec: Mapping[str, Any]
+    digest: str
+    """Of the manifest text that belongs into the ConfigMap: unique to this uid and generation."""
+    problem: str
+    """Why the manifest cannot be used; empty when it can."""
+    models: tuple[str, ...]
+    places: Mapping[str, str]
+    """Directory on the volume to digest of what belongs there: caches on one claim must agree."""
+    volume: VolumeSpec
+    job: JobSpec
+    status: Status
+
+
+class RunState(StrEnum):
+    """Of the sync container of a pod."""
+
+    ABSENT = "absent"
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a sync container that ended."""
+
+    key: str
+    """Unique: pod and number of the restart."""
+    started_at: float
+    finished_at: float
+    exit_code: int
+    reason: str
+    """The kubelet's word, such as OOMKilled."""
+    observation: Observation | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """A pod with the cache's label."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    cache: str
+    created_at: float
+    deleting: bool
+    owner_uid: str
+    """Of its controller: a Job of ours, a ReplicaSet, ..."""
+    gates: tuple[str, ...]
+    opened_at: float | None
+    """When the operator removed the gate."""
+    annotated: bool
+    """Whether it has any annotation: the map to add one to may be missing."""
+    claims: frozenset[str]
+    phase: str
+    reason: str
+    """Why the whole pod failed, such as Evicted."""
+    unschedulable: str
+    """The scheduler's message; empty unless it cannot place the pod."""
+    state: RunState
+    waiting_reason: str
+    waiting_message: str
+    started_at: float | None
+    runs: tuple[Run, ...]
+    """Those that can still be seen, oldest first: at most the last two."""
+    address: str
+    port: int | None
+    memory_limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """A sync Job."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    cache: str
+    owner_uid: str
+    generation: int
+    attempt: int
+    resync: str
+    created_at: float
+    deleting: bool
+    outcome: str
+    """Complete, Failed, or empty while it is not finished."""
+    outcome_reason: str
+    outcome_message: str
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """A PersistentVolumeClaim."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    phase: str
+    storage_class: str
+    deleting: bool
+    created_for: str
+    """The cache for which the operator created it; empty for a claim of the user's."""
+    owner_uids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running sync container last said over HTTP."""
+
+    pod_uid: str
+    at: float
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another cache on the same claim, with what it wants there."""
+
+    name: str
+    created_at: float
+    places: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a decision about one cache may look at."""
+
+    cache: CacheFacts
+    pods: tuple[PodFacts, ...] = ()
+    jobs: tuple[JobFacts, ...] = ()
+    claim: ClaimFacts | None = None
+    """None: there is no such claim."""
+    config_digest: str | None = None
+    """Of the manifest in the ConfigMap as it is; None when there is none."""
+    progress: Mapping[str, Progress] = field(default_factory=dict)
+    """By the pod's uid."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Other caches on the same claim that want other content at a place of this one's."""
+    claim_shared: bool = False
+    """Whether any other cache uses the claim."""
+    refused: str = ""
+    """What the API answered when it would not let the operator make an object of this cache; empty when it did."""

@@ -1,0 +1,105 @@
+"""The figures of the status: which report they come from, and one entry for every model of the spec.
+
+The newest word counts: a running sync's progress, else the last report of a sync that ended. A report that was cut to
+fit a termination message may lack models or their details; those keep what was known of them for this generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from init_sync.core.report import ModelReport
+from modelcache_operator.core import moments
+from modelcache_operator.core.evidence import Parties
+from modelcache_operator.core.facts import CacheFacts, Observation, RunState, Snapshot
+from modelcache_operator.core.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One report and its moment."""
+
+    at: float
+    observation: Observation
+    live: bool
+    """From a sync that still runs."""
+
+
+def take_figures(status: Status, snapshot: Snapshot, parties: Parties, complete: bool) -> Status:
+    """``status`` with the newest figures; ``complete``: the verdict, which no report of one model may contradict."""
+    cache = snapshot.cache
+    fresh = cache.status.observed_generation == cache.generation
+    known = {model.name: model for model in cache.status.models} if fresh else {}
+    newest = max(_reports(snapshot, parties), key=lambda said: said.at, default=None)
+    since = moments.parse(cache.status.reported_at) or 0.0
+    if newest is None or (fresh and newest.at < since and not newest.live):
+        base = cache.status if fresh else status
+        kept = tuple(known.get(name) or _unknown(name) for name in cache.models)
+        return replace(_with_bytes(status, base), models=_agree(kept, complete), bytes_per_second=0, eta_seconds=None)
+    said = {model.name: model for model in newest.observation.models}
+    models = tuple(_merge(name, said.get(name), known.get(name), newest.observation) for name in cache.models)
+    return replace(
+        _with_bytes(status, newest.observation),
+        models=_agree(models, complete),
+        reported_at=moments.stamp(newest.at),
+        bytes_per_second=newest.observation.bytes_per_second if newest.live else 0,
+        eta_seconds=newest.observation.eta_seconds if newest.live else None,
+    )
+
+
+def _reports(snapshot: Snapshot, parties: Parties) -> Iterator[Said]:
+    """Those that are about this generation, as far as they tell."""
+    cache = snapshot.cache
+    trusted = parties.job_pods if cache.job.enabled else ()
+    for pod in (*parties.job_pods, *parties.workloads):
+        progress = snapshot.progress.get(pod.uid) if pod.state is RunState.RUNNING else None
+        if progress and _about(progress.observation, cache, pod in trusted):
+            yield Said(progress.at, progress.observation, live=True)
+        for run in pod.runs:
+            if run.observation and _about(run.observation, cache, pod in trusted):
+                yield Said(run.finished_at, run.observation, live=False)
+
+
+def _about(observation: Observation, cache: CacheFacts, trusted: bool) -> bool:
+    if observation.manifest:
+        return observation.manifest == cache.digest
+    return trusted or not cache.job.enabled
+
+
+def _with_bytes(status: Status, source: Observation | Status) -> Status:
+    return replace(
+        status,
+        bytes_total=source.bytes_total,
+        bytes_present=source.bytes_present,
+        bytes_fetched=source.bytes_fetched,
+    )
+
+
+def _unknown(name: str) -> ModelReport:
+    return ModelReport(name=name, complete=False, revision="")
+
+
+def _merge(name: str, said: ModelReport | None, known: ModelReport | None, whole: Observation) -> ModelReport:
+    before = known or _unknown(name)
+    if said is None:  # cut off: complete models go first, so a report without it says that it is, or nothing
+        return replace(before, complete=True, reason=None, message="") if whole.complete else before
+    if said.complete and not said.files_total:
+        return replace(
+            before,
+            complete=True,
+            reason=None,
+            message="",
+            commit=said.commit or before.commit,
+            verified_at=said.verified_at or before.verified_at,
+        )
+    return said
+
+
+def _agree(models: tuple[ModelReport, ...], complete: bool) -> tuple[ModelReport, ...]:
+    """A complete cache has complete models, even if the report of its last sync was never seen."""
+    if not complete:
+        return models
+    return tuple(
+        model if model.complete else replace(model, complete=True, reason=None, message="") for model in models
+    )

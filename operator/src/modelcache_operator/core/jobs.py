@@ -1,0 +1,138 @@
+"""The sync Job: a pod that needs no GPU, no rights and no service account token.
+
+It meets the "restricted" pod security standard. A token for the hub comes by reference to the Secret, which only the
+kubelet reads. Exit code 2 means that no retry will help, so the Job fails at once; a node drain costs no retry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelcache_operator.core import names, render
+from modelcache_operator.core.attempts import JobOrder
+from modelcache_operator.core.facts import CacheFacts
+
+Json = dict[str, Any]
+
+USER_ID = 1000
+METRICS_PORT = 9464
+MODELS_PATH = "/models"
+MANIFEST_PATH = "/etc/modelcache"
+NEEDS_CHANGE = 2
+"""Exit code of init-sync when no retry will help."""
+RESOURCES: Json = {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+"""A sync needs far less memory; page cache of what it writes counts towards the limit too."""
+
+
+def sync_job(cache: CacheFacts, order: JobOrder, image: str) -> Json:
+    """``image`` is used unless the manifest names one."""
+    job = cache.job
+    labels = {
+        **job.labels,
+        **render.labels(cache),
+        names.GENERATION_LABEL: str(cache.generation),
+        names.ATTEMPT_LABEL: str(order.attempt),
+    }
+    spec: Json = {
+        "backoffLimit": job.backoff_limit,
+        "ttlSecondsAfterFinished": job.ttl_s,
+        "podFailurePolicy": _failure_policy(),
+        "template": {"metadata": _pod_metadata(cache, labels), "spec": _pod(cache, order, job.image or image)},
+    }
+    if job.deadline_s is not None:
+        spec["activeDeadlineSeconds"] = job.deadline_s
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": order.name,
+            "namespace": cache.namespace,
+            "labels": labels,
+            "annotations": {names.RESYNC_ANNOTATION: order.resync} if order.resync else {},
+            "ownerReferences": [render.owner(cache)],
+        },
+        "spec": spec,
+    }
+
+
+def _pod_metadata(cache: CacheFacts, labels: dict[str, str]) -> Json:
+    return {"labels": labels, **({"annotations": dict(cache.job.annotations)} if cache.job.annotations else {})}
+
+
+def _failure_policy() -> Json:
+    exit_codes = {"containerName": names.SYNC_CONTAINER, "operator": "In", "values": [NEEDS_CHANGE]}
+    return {
+        "rules": [
+            {"action": "FailJob", "onExitCodes": exit_codes},
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    }
+
+
+def _pod(cache: CacheFacts, order: JobOrder, image: str) -> Json:
+    job = cache.job
+    pod: Json = {
+        "restartPolicy": "Never",  # what podFailurePolicy asks for
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _pod_security(cache),
+        "containers": [_container(cache, order, image)],
+        "volumes": [
+            {"name": "models", "persistentVolumeClaim": {"claimName": cache.volume.claim}},
+            {"name": "manifest", "configMap": {"name": names.config_map_name(cache.name)}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+        **job.pod,
+    }
+    if job.service_account:
+        pod["serviceAccountName"] = job.service_account
+    return pod
+
+
+def _pod_security(cache: CacheFacts) -> Json:
+    """OnRootMismatch: changing the group of a hundred thousand files on every start would take minutes."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER_ID,
+        "runAsGroup": USER_ID,
+        "fsGroup": USER_ID,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+        **cache.job.security,
+    }
+
+
+def _container(cache: CacheFacts, order: JobOrder, image: str) -> Json:
+    arguments = ["sync", "--spec", f"{MANIFEST_PATH}/{names.MANIFEST_KEY}", "--volume", MODELS_PATH]
+    arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", "json"]
+    if order.resync:
+        arguments += ["--refresh", "--verify", "deep"]
+    container: Json = {
+        "name": names.SYNC_CONTAINER,
+        "image": image,
+        "args": arguments,
+        "env": [*_token(cache), *cache.job.env],
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        "resources": dict(cache.job.resources) or RESOURCES,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "models", "mountPath": MODELS_PATH},
+            {"name": "manifest", "mountPath": MANIFEST_PATH, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a mount point, not a file of ours
+        ],
+    }
+    if cache.job.pull_policy:
+        container["imagePullPolicy"] = cache.job.pull_policy
+    return container
+
+
+def _token(cache: CacheFacts) -> list[Json]:
+    auth = cache.spec.get("auth") or {}
+    if not auth.get("secretName"):
+        return []
+    reference = {"name": auth["secretName"], "key": auth.get("key") or "token"}
+    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}}]

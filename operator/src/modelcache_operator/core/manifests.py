@@ -1,0 +1,51 @@
+"""From a ModelCache object of the API to the manifest text that sync containers read, and its digest.
+
+The text is what ``init-sync sync --spec`` takes. Its metadata hold the object's uid and generation, so that a digest of
+the text names one generation of one object: a report that carries it proves exactly that generation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from init_sync.core.errors import ManifestError
+from init_sync.core.manifest import parse_manifest
+from init_sync.core.spec import Manifest
+from modelcache_operator.core.names import API_VERSION, KIND
+
+DIGEST_LENGTH = 16
+
+
+def manifest_text(name: str, uid: str, generation: int, spec: Mapping[str, Any]) -> str:
+    """JSON, which is YAML too: quick to write and to compare, and still readable with ``kubectl describe``."""
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "uid": uid, "generation": generation},
+        "spec": spec,
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def read_manifest(text: str) -> tuple[Manifest | None, str]:
+    """The manifest, or None and what is wrong with it."""
+    try:
+        return parse_manifest(text, "the manifest"), ""
+    except ManifestError as error:
+        return None, error.message
+
+
+def places(manifest: Manifest) -> dict[str, str]:
+    """Every directory and link place on the volume that the manifest fills, with a digest of what belongs there."""
+    found = {model.path: model.digest() for model in manifest.models}
+    for model in manifest.models:
+        for link in model.links:
+            found[link.at] = f"{model.repo}@{model.revision}/{link.file}"
+    return found

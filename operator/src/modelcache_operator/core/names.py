@@ -1,0 +1,51 @@
+"""Every label, annotation and object name that the operator reads or writes, in one place.
+
+labels        modelcache.dev/cache            on pods and Jobs: the cache they belong to
+              modelcache.dev/generation       on sync Jobs: the generation of the spec that they sync
+              modelcache.dev/attempt          on sync Jobs: 1, 2, ... within that generation
+gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache
+annotations   modelcache.dev/resync           on a ModelCache, by the user: any new value starts one more sync
+              modelcache.dev/gate-opened-at   on a pod: when its gate was removed
+              modelcache.dev/manifest         on a ConfigMap: digest of the text in it
+objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
+              NAME-sync-GENERATION-ATTEMPT    Job
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+GROUP = "modelcache.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "ModelCache"
+PLURAL = "modelcaches"
+
+CACHE_LABEL = f"{GROUP}/cache"
+GENERATION_LABEL = f"{GROUP}/generation"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+GATE = f"{GROUP}/complete"
+RESYNC_ANNOTATION = f"{GROUP}/resync"
+OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
+DIGEST_ANNOTATION = f"{GROUP}/manifest"
+
+MANAGER = "modelcache-operator"
+MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
+
+SYNC_CONTAINER = "init-sync"
+MANIFEST_KEY = "modelcache.yaml"
+NAME_LIMIT = 63
+"""Job names become label values of their pods."""
+
+
+def config_map_name(cache: str) -> str:
+    return f"{cache}-modelcache"
+
+
+def job_name(cache: str, generation: int, attempt: int) -> str:
+    """The same for the same attempt, so that a Job is never created twice; long cache names end in a digest."""
+    suffix = f"-sync-{generation}-{attempt}"
+    if len(cache) + len(suffix) > NAME_LIMIT:
+        digest = hashlib.sha256(cache.encode()).hexdigest()[:8]
+        cache = f"{cache[: NAME_LIMIT - len(suffix) - 9]}-{digest}"
+    return cache + suffix

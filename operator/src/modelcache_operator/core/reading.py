@@ -1,0 +1,219 @@
+"""Kubernetes objects, as the API's JSON, to facts.
+
+Objects come from the API server, so their shape is its business; what people can write into pods (ports, reports,
+annotations) is checked here or in ``reports``. A pod's sync container is the one named ``init-sync``, among the init
+containers or, in a Job, among the containers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from sys import intern
+from typing import Any
+
+from modelcache_operator.core import manifests, moments, names
+from modelcache_operator.core.facts import CacheFacts, ClaimFacts, JobFacts, PodFacts, Run, RunState
+from modelcache_operator.core.jobspec import read_job, read_volume
+from modelcache_operator.core.reports import line, parse_report
+from modelcache_operator.core.status import Status
+from modelcache_operator.core.stored import read_status
+
+Json = Mapping[str, Any]
+WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def read_cache(raw: Json, known: CacheFacts | None = None) -> CacheFacts:
+    """``known``: an earlier version of it, whose manifest need not be read again if it is the same generation."""
+    meta = raw["metadata"]
+    if known is None or (known.uid, known.generation) != (meta["uid"], meta.get("generation") or 1):
+        known = _read_manifest(raw)
+    return replace(
+        known,
+        version=meta.get("resourceVersion") or "",
+        resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
+        deleting=bool(meta.get("deletionTimestamp")),
+        status=read_status(raw.get("status") or {}),
+    )
+
+
+def _read_manifest(raw: Json) -> CacheFacts:
+    """All that depends on the generation alone."""
+    meta, spec = raw["metadata"], raw.get("spec") or {}
+    name, uid, generation = meta["name"], meta["uid"], meta.get("generation") or 1
+    text = manifests.manifest_text(name, uid, generation, spec)
+    manifest, problem = manifests.read_manifest(text)
+    return CacheFacts(
+        namespace=intern(meta["namespace"]),
+        name=name,
+        uid=uid,
+        version="",
+        generation=generation,
+        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
+        resync="",
+        deleting=False,
+        spec=spec,
+        digest=manifests.text_digest(text),
+        problem=problem,
+        models=tuple(model.name for model in manifest.models) if manifest else (),
+        places=manifests.places(manifest) if manifest else {},
+        volume=read_volume(name, spec if manifest else {}),
+        job=read_job(spec if manifest else {}),
+        status=Status(),
+    )
+
+
+def read_pod(raw: Json) -> PodFacts:
+    meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    container = _named(spec.get("initContainers"), spec.get("containers"))
+    state = _named(status.get("initContainerStatuses"), status.get("containerStatuses"))
+    now = state.get("state") or {}
+    return PodFacts(
+        namespace=intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        version=meta.get("resourceVersion") or "",
+        cache=intern((meta.get("labels") or {}).get(names.CACHE_LABEL) or ""),
+        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
+        deleting=bool(meta.get("deletionTimestamp")),
+        owner_uid=_controller(meta),
+        gates=tuple(gate.get("name") or "" for gate in spec.get("schedulingGates") or ()),
+        opened_at=moments.parse((meta.get("annotations") or {}).get(names.OPENED_ANNOTATION)),
+        annotated=bool(meta.get("annotations")),
+        claims=frozenset(_claims(spec)),
+        phase=intern(status.get("phase") or ""),
+        reason=line(status.get("reason"), 64),
+        unschedulable=_unschedulable(status),
+        state=_run_state(container, now),
+        waiting_reason=line((now.get("waiting") or {}).get("reason"), 64),
+        waiting_message=line((now.get("waiting") or {}).get("message")),
+        started_at=moments.parse((now.get("running") or {}).get("startedAt")),
+        runs=_runs(meta["uid"], state),
+        address=status.get("podIP") or "",
+        port=_port(container),
+        memory_limit=line(((container.get("resources") or {}).get("limits") or {}).get("memory"), 32),
+    )
+
+
+def read_job_object(raw: Json) -> JobFacts:
+    meta, status = raw["metadata"], raw.get("status") or {}
+    labels = meta.get("labels") or {}
+    outcome: Json = next(
+        (
+            each
+            for each in status.get("conditions") or ()
+            if each.get("type") in ("Complete", "Failed") and each.get("status") == "True"
+        ),
+        {},
+    )
+    return JobFacts(
+        namespace=intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        version=meta.get("resourceVersion") or "",
+        cache=intern(labels.get(names.CACHE_LABEL) or ""),
+        owner_uid=_controller(meta),
+        generation=_whole_number(labels.get(names.GENERATION_LABEL)),
+        attempt=_whole_number(labels.get(names.ATTEMPT_LABEL)),
+        resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
+        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
+        deleting=bool(meta.get("deletionTimestamp")),
+        outcome=outcome.get("type") or "",
+        outcome_reason=line(outcome.get("reason"), 64),
+        outcome_message=line(outcome.get("message")),
+        finished_at=moments.parse(outcome.get("lastTransitionTime")) if outcome else None,
+    )
+
+
+def read_claim(raw: Json) -> ClaimFacts:
+    meta, spec = raw["metadata"], raw.get("spec") or {}
+    ours = (meta.get("labels") or {}).get("app.kubernetes.io/managed-by") == names.MANAGER
+    return ClaimFacts(
+        namespace=intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        version=meta.get("resourceVersion") or "",
+        phase=(raw.get("status") or {}).get("phase") or "Pending",
+        storage_class=spec.get("storageClassName") or "",
+        deleting=bool(meta.get("deletionTimestamp")),
+        created_for=((meta.get("labels") or {}).get(names.CACHE_LABEL) or "") if ours else "",
+        owner_uids=frozenset(each.get("uid") or "" for each in meta.get("ownerReferences") or ()),
+    )
+
+
+def config_digest(raw: Json) -> str:
+    """Of the text that is really in the ConfigMap, whatever its annotation says."""
+    return manifests.text_digest((raw.get("data") or {}).get(names.MANIFEST_KEY) or "")
+
+
+def _named(*lists: Any) -> Json:
+    for each in (entry for entries in lists for entry in entries or ()):
+        if each.get("name") == names.SYNC_CONTAINER:
+            found: Json = each
+            return found
+    return {}
+
+
+def _controller(meta: Json) -> str:
+    owners: Iterable[Json] = meta.get("ownerReferences") or ()
+    return next((each.get("uid") or "" for each in owners if each.get("controller")), "")
+
+
+def _claims(spec: Json) -> Iterable[str]:
+    for volume in spec.get("volumes") or ():
+        if claim := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
+            yield intern(claim)
+
+
+def _unschedulable(status: Json) -> str:
+    for each in status.get("conditions") or ():
+        if each.get("type") == "PodScheduled" and each.get("reason") == "Unschedulable":
+            return line(each.get("message")) or "the scheduler gives no reason"
+    return ""
+
+
+def _run_state(container: Json, state: Json) -> RunState:
+    if not container:
+        return RunState.ABSENT
+    if "running" in state:
+        return RunState.RUNNING
+    return RunState.FINISHED if "terminated" in state else RunState.WAITING
+
+
+def _runs(uid: str, container: Json) -> tuple[Run, ...]:
+    """The run before the last restart, if any, and the present one, if it has ended."""
+    restarts = container.get("restartCount") or 0
+    before = (container.get("lastState") or {}).get("terminated")
+    ended = (container.get("state") or {}).get("terminated")
+    found = [(before, restarts - 1), (ended, restarts)]
+    return tuple(_run(f"{uid[:13]}/{number}", each) for each, number in found if each)
+
+
+def _run(key: str, ended: Json) -> Run:
+    finished = moments.parse(ended.get("finishedAt")) or 0.0
+    message = ended.get("message")
+    return Run(
+        key=key,
+        started_at=moments.parse(ended.get("startedAt")) or finished,
+        finished_at=finished,
+        exit_code=ended.get("exitCode") or 0,
+        reason=line(ended.get("reason"), 64),
+        observation=parse_report(message) if isinstance(message, str) else None,
+    )
+
+
+def _port(container: Json) -> int | None:
+    """The number after ``--metrics-port``; pods are asked for progress there and nowhere else."""
+    arguments = [*(container.get("command") or ()), *(container.get("args") or ())]
+    for index, each in enumerate(arguments):
+        value = each.partition("=")[2] if each.startswith("--metrics-port=") else ""
+        if each == "--metrics-port" and index + 1 < len(arguments):
+            value = arguments[index + 1]
+        if WHOLE_NUMBER.fullmatch(value) and 1 <= int(value) <= 65535:
+            return int(value)
+    return None
+
+
+def _whole_number(text: object) -> int:
+    return int(text) if isinstance(text, str) and WHOLE_NUMBER.fullmatch(text) else 0

@@ -1,0 +1,95 @@
+"""The objects that the operator makes: ConfigMap, claim and Events, as the API's JSON. The Job has ``jobs``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelcache_operator.core import manifests, moments, names
+from modelcache_operator.core.facts import CacheFacts, PodFacts
+
+Json = dict[str, Any]
+MAX_EVENT_MESSAGE = 1024
+
+
+def owner(cache: CacheFacts) -> Json:
+    """``blockOwnerDeletion`` is left out: it would need the right to update the cache's finalizers."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": cache.name,
+        "uid": cache.uid,
+        "controller": True,
+    }
+
+
+def labels(cache: CacheFacts) -> dict[str, str]:
+    return {**names.MANAGED_BY, names.CACHE_LABEL: cache.name}
+
+
+def config_map(cache: CacheFacts) -> Json:
+    text = manifests.manifest_text(cache.name, cache.uid, cache.generation, cache.spec)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.config_map_name(cache.name),
+            "namespace": cache.namespace,
+            "labels": labels(cache),
+            "annotations": {names.DIGEST_ANNOTATION: cache.digest},
+            "ownerReferences": [owner(cache)],
+        },
+        "data": {names.MANIFEST_KEY: text},
+    }
+
+
+def claim(cache: CacheFacts, owned: bool) -> Json:
+    volume = cache.volume
+    spec: Json = {
+        "accessModes": list(volume.access_modes),
+        "resources": {"requests": {"storage": volume.size}},
+    }
+    if volume.storage_class is not None:
+        spec["storageClassName"] = volume.storage_class
+    metadata: Json = {"name": volume.claim, "namespace": cache.namespace, "labels": labels(cache)}
+    if owned:
+        metadata["ownerReferences"] = [claim_owner(cache)]
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+
+
+def claim_owner(cache: CacheFacts) -> Json:
+    return {key: value for key, value in owner(cache).items() if key != "controller"}
+
+
+def cache_event(cache: CacheFacts, type_: str, reason: str, message: str, now: float) -> Json:
+    about = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "namespace": cache.namespace,
+        "name": cache.name,
+        "uid": cache.uid,
+    }
+    return _event(about, type_, reason, message, now, f"{int(now * 1e6):x}")
+
+
+def pod_event(pod: PodFacts, type_: str, reason: str, message: str, now: float) -> Json:
+    """One for each pod and reason: the name says which, so posting it again is refused as a duplicate."""
+    about = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
+    return _event(about, type_, reason, message, now, f"{reason.lower()}-{pod.uid[:8]}")
+
+
+def _event(about: Json, type_: str, reason: str, message: str, now: float, suffix: str) -> Json:
+    at = moments.stamp(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{about['name'][:200]}.{suffix}", "namespace": about["namespace"]},
+        "involvedObject": about,
+        "type": type_,
+        "reason": reason,
+        "message": message[:MAX_EVENT_MESSAGE],
+        "source": {"component": names.MANAGER},
+        "reportingComponent": names.MANAGER,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }

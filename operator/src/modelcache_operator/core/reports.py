@@ -1,0 +1,114 @@
+"""Reports of sync containers: untrusted text in, a bounded ``Observation`` or nothing out.
+
+The text is a pod's termination message or what its ``/status`` answered, so anybody who can create a pod chooses it.
+Nothing of it is believed to be of the right type, length or range; strings are cut and lose their control characters,
+unknown keys are dropped. Whether a well-formed report is believed is decided elsewhere (``evidence``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from init_sync.core.reasons import Reason
+from init_sync.core.report import ModelReport
+from modelcache_operator.core import moments
+from modelcache_operator.core.facts import Observation
+
+MAX_REPORT_BYTES = 256 * 1024
+MAX_MODELS = 100
+MAX_CHOSEN = 16
+MAX_MESSAGE = 512
+MAX_COUNT = 2**53 - 1
+"""The largest whole number that every JSON reader keeps."""
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+DIGEST = re.compile(r"[0-9a-f]{8,64}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+def parse_report(text: str | bytes) -> Observation | None:
+    """None when ``text`` is not a report at all; wrong values inside a report count as absent."""
+    if len(text) > MAX_REPORT_BYTES:
+        return None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("complete"), bool):
+        return None
+    listed = data.get("models")
+    models = tuple(_models(listed[:MAX_MODELS])) if isinstance(listed, list) else ()
+    return Observation(
+        complete=data["complete"] and bool(models) and all(model.complete for model in models),
+        bytes_total=_count(data.get("bytesTotal")),
+        bytes_present=_count(data.get("bytesPresent")),
+        bytes_fetched=_count(data.get("bytesFetched")),
+        bytes_per_second=_count(data.get("bytesPerSecond")),
+        eta_seconds=None if data.get("etaSeconds") is None else _count(data["etaSeconds"]),
+        models=models,
+        manifest=_matching(DIGEST, data.get("manifest")) or "",
+    )
+
+
+def line(value: object, limit: int = MAX_MESSAGE) -> str:
+    """One printable line of at most ``limit`` characters."""
+    if not isinstance(value, str):
+        return ""
+    text = CONTROL.sub(" ", value[: 4 * limit]).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _models(listed: list[Any]) -> list[ModelReport]:
+    found: dict[str, ModelReport] = {}
+    for each in listed:
+        name = each.get("name") if isinstance(each, dict) else None
+        # A manifest that could not be read reports under no name.
+        if isinstance(name, str) and name not in found and (NAME.fullmatch(name) or not name):
+            found[name] = _model(name, each)
+    return list(found.values())
+
+
+def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
+    verified = moments.parse(data.get("verifiedAt"))
+    return ModelReport(
+        name=name,
+        complete=data.get("complete") is True,
+        revision=line(data.get("revision"), 256),
+        files_total=_count(data.get("filesTotal")),
+        files_present=_count(data.get("filesPresent")),
+        bytes_total=_count(data.get("bytesTotal")),
+        bytes_present=_count(data.get("bytesPresent")),
+        commit=_matching(COMMIT, data.get("commit")),
+        chosen=_chosen(data.get("chosen")),
+        verified_at=None if verified is None else moments.stamp(verified),
+        reason=_reason(data.get("reason")),
+        message=line(data.get("message")),
+    )
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_COUNT:
+        return 0
+    return int(value)
+
+
+def _matching(pattern: re.Pattern[str], value: object) -> str | None:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None
+
+
+def _chosen(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    pairs = [(line(key, 256), line(each, 256)) for key, each in list(value.items())[:MAX_CHOSEN]]
+    return {key: each for key, each in pairs if key and each}
+
+
+def _reason(value: object) -> Reason | None:
+    try:
+        return Reason(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,211 @@
+"""Phase, reason and message of a cache, from everything that was gathered about it.
+
+Pending   nothing syncs yet: no volume, no pod, or a pod that cannot start
+Syncing   a sync was started for this generation and has not ended; stays through retries of its pods
+Ready     the generation was proven complete, and nothing speaks against it
+Degraded  it was, and something does: damage, or the volume is gone; stays until it is repaired
+Failed    the manifest is wrong, or a Job failed finally; stays until a later Job fetches something or succeeds
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelcache_operator.core import words
+from modelcache_operator.core.attempts import JobPlan
+from modelcache_operator.core.evidence import Parties, complaints_of, is_proven, running_pods
+from modelcache_operator.core.facts import JobFacts, PodFacts, Run, RunState, Snapshot
+from modelcache_operator.core.status import Phase, SyncRecord
+from modelcache_operator.core.volume import VolumeView
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome; ``reason`` is that of the condition Complete."""
+
+    phase: Phase
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a verdict looks at."""
+
+    snapshot: Snapshot
+    parties: Parties
+    volume: VolumeView
+    plan: JobPlan
+    problem: str
+    """Why the manifest cannot be acted on; empty when it can."""
+
+    @property
+    def record(self) -> SyncRecord:
+        return self.plan.record
+
+    @property
+    def resyncing(self) -> JobFacts | None:
+        latest = self.parties.latest
+        return latest if latest and not latest.outcome and latest.resync else None
+
+
+def judge(situation: Situation) -> Verdict:
+    volume, record = situation.volume, situation.record
+    if situation.problem:
+        return Verdict(Phase.FAILED, "InvalidSpec", situation.problem)
+    if volume.missing and record.proven_at:
+        return Verdict(Phase.DEGRADED, volume.reason, volume.message)
+    if situation.snapshot.refused:
+        return Verdict(Phase.FAILED, "Refused", situation.snapshot.refused)
+    if not volume.usable:
+        return Verdict(Phase.PENDING, volume.reason, volume.message)
+    if situation.resyncing or (situation.plan.create and situation.plan.create.resync):
+        return _resyncing(situation)
+    if is_proven(record):
+        return _ready(situation)
+    if record.proven_at:
+        return _degraded(situation)
+    return _first_sync(situation) if situation.snapshot.cache.job.enabled else _without_jobs(situation)
+
+
+def _ready(situation: Situation) -> Verdict:
+    count = len(situation.snapshot.cache.models)
+    message = "the model is complete" if count == 1 else f"all {count} models are complete"
+    if situation.record.failures and (failure := _last_failure(situation.parties.job_pods)):
+        message += f"; the last sync failed all the same: {words.run_failure(*failure)[1]}"
+    return Verdict(Phase.READY, "AllModelsVerified", message)
+
+
+def _resyncing(situation: Situation) -> Verdict:
+    doing = "every byte is verified again, as the resync annotation asks; pods that start now wait"
+    pod = _newest(situation.parties.job_pods)
+    if pod and (found := words.trouble(pod)):
+        return Verdict(Phase.SYNCING, found[0], f"{doing}. {found[1]}")
+    return Verdict(Phase.SYNCING, "Resyncing", doing)
+
+
+def _degraded(situation: Situation) -> Verdict:
+    snapshot = situation.snapshot
+    complaint = max(
+        (
+            (run.finished_at, pod.name, run)
+            for pod in situation.parties.workloads
+            for run in complaints_of(situation.parties, snapshot.cache.digest)
+            if run in pod.runs
+        ),
+        default=None,
+        key=lambda each: each[0],
+    )
+    if complaint and complaint[2].observation and (named := words.incompleteness(complaint[2].observation)):
+        reason, message = named[0], f"{named[1]} (found by pod {complaint[1]})"
+    elif failure := _last_failure(situation.parties.job_pods):
+        reason, message = words.run_failure(*failure)
+    else:
+        reason, message = _stored(situation, "NotVerified", "the volume was found incomplete")
+    return Verdict(Phase.DEGRADED, reason, message + _next(situation))
+
+
+def _first_sync(situation: Situation) -> Verdict:
+    parties, record = situation.parties, situation.record
+    pod = _newest(parties.job_pods)
+    stored = situation.snapshot.cache.status
+    same_job = bool(record.job) and stored.sync.job == record.job and stored.sync.generation == record.generation
+    was_syncing = stored.phase is Phase.SYNCING and same_job
+    if record.failures and not (_fetching(situation) or (was_syncing and _unfinished(parties))):
+        return _failed(situation)
+    started = pod is not None and (pod.state is RunState.RUNNING or _runs_of(parties.job_pods))
+    if started or (was_syncing and _unfinished(parties)):
+        return _syncing(situation, pod)
+    if pod and (found := words.trouble(pod)):
+        return Verdict(Phase.PENDING, found[0], found[1])
+    if not situation.volume.bound and not pod:
+        return Verdict(Phase.PENDING, situation.volume.reason, situation.volume.message)
+    waiting = words.waiting(pod) if pod else f"Job {record.job} has no pod yet"
+    return Verdict(Phase.PENDING, "WaitingForPod", waiting)
+
+
+def _syncing(situation: Situation, pod: PodFacts | None) -> Verdict:
+    """The message says what went wrong last, if anything did, and that it is being retried."""
+    if pod and (found := words.trouble(pod)):
+        return Verdict(Phase.SYNCING, found[0], found[1])
+    failure = _last_failure(situation.parties.job_pods or situation.parties.workloads)
+    if failure:
+        reason, message = words.run_failure(*failure)
+        return Verdict(Phase.SYNCING, reason, f"retrying: {message}")
+    name = pod.name if pod else situation.record.job
+    return Verdict(Phase.SYNCING, "Syncing", f"{name} syncs" if pod else f"{name} is starting another pod")
+
+
+def _failed(situation: Situation) -> Verdict:
+    parties = situation.parties
+    latest = parties.latest
+    if failure := _last_failure(parties.job_pods):
+        reason, message = words.run_failure(*failure)
+    elif situation.snapshot.cache.status.sync.settled == situation.record.settled:
+        reason, message = _stored(situation, "SyncFailed", "the last sync failed")
+    elif latest and latest.outcome == "Failed":
+        reason = latest.outcome_reason or "SyncFailed"
+        message = f"Job {latest.name} failed: {latest.outcome_message or reason}"
+    else:
+        reason, message = "ManifestChanged", f"Job {situation.record.job} synced an older manifest; it is done again"
+    return Verdict(Phase.FAILED, reason, message + _next(situation))
+
+
+def _without_jobs(situation: Situation) -> Verdict:
+    """Sync Jobs are switched off: the init containers of the user's pods do the work."""
+    pods = situation.parties.workloads
+    running = running_pods(situation.parties, jobs_enabled=False)
+    failure = _last_failure(pods)
+    if failure and failure[0].exit_code == 2 and not running:
+        return Verdict(Phase.FAILED, *words.run_failure(*failure))
+    if running or _runs_of(pods):
+        return _syncing(situation, running[0] if running else _newest(pods))
+    for pod in pods:
+        if found := words.trouble(pod):
+            return Verdict(Phase.PENDING, found[0], found[1])
+    return Verdict(
+        Phase.PENDING,
+        "WaitingForPod",
+        "sync Jobs are switched off (spec.sync.job.enabled: false) and no pod has synced this manifest yet",
+    )
+
+
+def _next(situation: Situation) -> str:
+    due = situation.record.next_attempt_at
+    return f". Next attempt at {due}" if due else ""
+
+
+def _stored(situation: Situation, reason: str, message: str) -> tuple[str, str]:
+    """What was said about it before, now that the pods that said it are gone."""
+    found = situation.snapshot.cache.status.condition("Complete")
+    if found and found.status != "True" and found.generation == situation.record.generation and found.message:
+        said = found.message.partition(". Next attempt at ")[0]
+        return found.reason, said
+    return reason, message
+
+
+def _unfinished(parties: Parties) -> bool:
+    return parties.latest is not None and not parties.latest.outcome
+
+
+def _fetching(situation: Situation) -> bool:
+    progress = situation.snapshot.progress
+    return any(
+        pod.uid in progress and progress[pod.uid].observation.bytes_fetched > 0
+        for pod in running_pods(situation.parties, jobs_enabled=True)
+    )
+
+
+def _newest(pods: tuple[PodFacts, ...]) -> PodFacts | None:
+    return max(pods, key=lambda pod: pod.created_at, default=None)
+
+
+def _runs_of(pods: tuple[PodFacts, ...]) -> bool:
+    return any(pod.runs for pod in pods)
+
+
+def _last_failure(pods: tuple[PodFacts, ...]) -> tuple[Run, PodFacts] | None:
+    """The newest run that failed, unless a later one succeeded."""
+    runs = [(run, pod) for pod in pods for run in pod.runs]
+    last = max(runs, key=lambda each: (each[0].finished_at, each[1].created_at), default=None)
+    return last if last and last[0].exit_code != 0 else None

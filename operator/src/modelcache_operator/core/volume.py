@@ -1,0 +1,101 @@
+"""What the claim of a cache allows: may a sync start, must the claim be made, and how to say what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelcache_operator.core.facts import ClaimFacts, Neighbour, Snapshot
+from modelcache_operator.core.jobspec import VolumeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeView:
+    """A judgement of the claim."""
+
+    usable: bool
+    """A pod that mounts it can be expected to start; a Pending claim may be waiting for just that."""
+    reason: str
+    message: str
+    missing: bool = False
+    """It is gone or lost: nothing can be complete on it."""
+    bound: bool = False
+
+
+def judge_volume(volume: VolumeSpec, claim: ClaimFacts | None) -> VolumeView:
+    if not volume.claim:
+        return VolumeView(
+            False, "NoClaim", "the manifest names no volume. Set spec.volume.claimName, or spec.volume.create"
+        )
+    if claim is None:
+        return _absent(volume)
+    if claim.deleting:
+        return VolumeView(
+            False,
+            "ClaimTerminating",
+            f"claim {claim.name} is being deleted. Make a new one of that name once it is gone",
+            missing=True,
+        )
+    if claim.phase == "Lost":
+        return VolumeView(
+            False,
+            "ClaimLost",
+            f"claim {claim.name} lost its volume and will not get it back. Delete it and make it anew, or restore it",
+            missing=True,
+        )
+    if claim.phase == "Bound":
+        return VolumeView(True, "ClaimBound", f"claim {claim.name} is bound", bound=True)
+    of_class = f" of storage class {claim.storage_class}" if claim.storage_class else ""
+    return VolumeView(
+        True,
+        "ClaimPending",
+        f"claim {claim.name} is {claim.phase}: no volume{of_class} is bound to it yet. If that lasts, see kubectl "
+        f"describe persistentvolumeclaim {claim.name}",
+    )
+
+
+def _absent(volume: VolumeSpec) -> VolumeView:
+    if volume.create:
+        return VolumeView(False, "ClaimCreating", f"claim {volume.claim} is being created", missing=True)
+    return VolumeView(
+        False,
+        "ClaimMissing",
+        f"there is no claim {volume.claim}. Create it, or let the operator do so with spec.volume.create",
+        missing=True,
+    )
+
+
+def wants_owner(snapshot: Snapshot) -> bool:
+    """Whether the claim is to be deleted with the cache.
+
+    Only if the manifest says so, the operator made the claim for this cache, and no other cache uses it.
+    """
+    claim, cache = snapshot.claim, snapshot.cache
+    return (
+        claim is not None
+        and cache.volume.create
+        and cache.volume.delete_with_cache
+        and claim.created_for == cache.name
+        and not snapshot.claim_shared
+    )
+
+
+def conflict(snapshot: Snapshot) -> str:
+    """Says which older cache on the same claim wants other content at the same place; empty when none does.
+
+    Two such caches would undo each other's work for ever; the older one keeps the place.
+    """
+    cache = snapshot.cache
+    for other in sorted(snapshot.neighbours, key=_age):
+        if _age(other) > (cache.created_at, cache.name):
+            continue
+        for place, digest in cache.places.items():
+            if other.places.get(place, digest) != digest:
+                return (
+                    f"{place!r} on claim {cache.volume.claim} is filled by ModelCache {other.name} with other content. "
+                    "Choose another path, or another claim"
+                )
+    return ""
+
+
+def _age(neighbour: Neighbour) -> tuple[float, str]:
+    return neighbour.created_at, neighbour.name

@@ -1,0 +1,85 @@
+"""Sentences for what keeps a sync from running or ended it: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+from init_sync.core.report import ModelReport
+from modelcache_operator.core.facts import Observation, PodFacts, Run, RunState
+
+IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+CONFIG_PROBLEMS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+
+def trouble(pod: PodFacts) -> tuple[str, str] | None:
+    """Reason and sentence for a pod that does not get to run its sync container; None when nothing is wrong."""
+    if pod.unschedulable:
+        return (
+            "Unschedulable",
+            f"pod {pod.name} cannot be scheduled: {pod.unschedulable}. Check spec.sync.job.nodeSelector, tolerations "
+            "and resources, and the zone of the volume",
+        )
+    if pod.state is not RunState.WAITING:
+        return None
+    said = f" ({pod.waiting_message})" if pod.waiting_message else ""
+    if pod.waiting_reason in IMAGE_PROBLEMS:
+        return (
+            "ImagePullFailed",
+            f"pod {pod.name} cannot pull its sync image: {pod.waiting_reason}{said}. Check spec.sync.job.image and "
+            "imagePullSecrets",
+        )
+    if pod.waiting_reason in CONFIG_PROBLEMS:
+        return (
+            "ContainerConfigError",
+            f"pod {pod.name} cannot start its sync container: {pod.waiting_reason}{said}. Check that the Secret in "
+            "spec.auth and what spec.sync.job.env refers to exist",
+        )
+    return None
+
+
+def waiting(pod: PodFacts) -> str:
+    """What a pod without trouble is waiting for."""
+    return f"pod {pod.name} is starting" + (f" ({pod.waiting_reason})" if pod.waiting_reason else "")
+
+
+def run_failure(run: Run, pod: PodFacts) -> tuple[str, str]:
+    """Reason and sentence for a run of a sync container that did not end well."""
+    if run.reason == "OOMKilled":
+        limit = f" of {pod.memory_limit}" if pod.memory_limit else ""
+        return (
+            "OOMKilled",
+            f"the sync in pod {pod.name} was killed at its memory limit{limit}. Raise "
+            "spec.sync.job.resources.limits.memory; what was fetched is kept",
+        )
+    if run.observation and (named := incompleteness(run.observation)):
+        return named
+    if pod.reason == "Evicted":
+        return "Evicted", f"pod {pod.name} was evicted; what was fetched is kept"
+    return (
+        "SyncFailed",
+        f"the sync in pod {pod.name} ended with exit code {run.exit_code} and left no report. See kubectl logs "
+        f"{pod.name} -c init-sync",
+    )
+
+
+def incompleteness(observation: Observation) -> tuple[str, str] | None:
+    """Reason and sentence for the first model that says why it is not complete."""
+    missing = observation.incomplete()
+    named = next((model for model in missing if model.reason), None)
+    if named is None:
+        return None
+    others = len(missing) - 1
+    more = f" (and {others} more {'model' if others == 1 else 'models'})" if others else ""
+    return str(named.reason), f"{_of(named)}{named.message or f'is not complete: {named.reason}'}{more}"
+
+
+def _of(model: ModelReport) -> str:
+    return f"{model.name}: " if model.name else ""
+
+
+def duration(seconds: float) -> str:
+    """``45s``, ``12m3s``, ``2h5m``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60}s"
+    return f"{whole // 3600}h{whole % 3600 // 60}m"

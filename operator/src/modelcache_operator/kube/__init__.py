@@ -1,0 +1,1 @@
+"""Effects: talking to the Kubernetes API and to the pods."""

@@ -1,0 +1,30 @@
+"""Failed API calls, by what the caller should do about them."""
+
+from __future__ import annotations
+
+MAX_BODY = 512
+"""Of a refusal's text: enough for the reason, and not for a whole object in a log."""
+
+
+class ApiError(Exception):
+    """A call that did not do what it was for."""
+
+
+class Missing(ApiError):
+    """404: the object, or the kind, is not there."""
+
+
+class Conflict(ApiError):
+    """409, or a JSON patch whose test failed: look again and decide anew."""
+
+
+class Refused(ApiError):
+    """400, 403, 413, 422: the same call will be refused again until somebody changes something."""
+
+
+class Unavailable(ApiError):
+    """No connection, 401, 429, 5xx: try again later."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,99 @@
+"""Full lists: how the store is filled at start, and how it finds what a watch never told.
+
+A watch that lost its place lists again and then knows nothing of what was deleted meanwhile; an event whose handling
+failed does not come again. A full list every few minutes heals both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from modelcache_operator.core import names
+from modelcache_operator.core.reading import config_digest
+from modelcache_operator.kube import api as kube
+from modelcache_operator.kube.api import Api, Resource
+from modelcache_operator.kube.store import Key, Store
+
+Json = dict[str, Any]
+MANAGED = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
+
+
+async def list_everything(api: Api, store: Store, namespaces: tuple[str, ...]) -> set[Key]:
+    """Bring the store up to date; returns the caches for which something changed. No namespaces: all of them."""
+    changed: set[Key] = set()
+    for namespace in namespaces or (None,):
+        scope = _Scope(api, store, namespace)
+        changed |= await scope.take(kube.PODS, names.CACHE_LABEL, store.take_pod, store.keep_pods)
+        changed |= await scope.take(kube.JOBS, names.CACHE_LABEL, store.take_job, store.keep_jobs)
+        await scope.take_configs()
+        changed |= await scope.take(kube.CACHES, "", store.take_cache, store.keep_caches)
+        changed |= await scope.take_claims()
+    return changed
+
+
+class _Scope:
+    """One namespace, or the whole cluster."""
+
+    def __init__(self, api: Api, store: Store, namespace: str | None) -> None:
+        self._api = api
+        self._store = store
+        self._namespace = namespace
+
+    async def take(
+        self,
+        resource: Resource,
+        labels: str,
+        take: Callable[[Json], Iterable[Key]],
+        keep: Callable[[Callable[[str, str], bool], int], Iterable[Key]],
+    ) -> set[Key]:
+        changed: set[Key] = set()
+        seen: set[str] = set()
+        version = None
+        async for page in self._api.pages(resource, self._namespace, labels):
+            version = version or page["metadata"]["resourceVersion"]
+            for raw in page["items"]:
+                seen.add(raw["metadata"]["uid"])
+                changed.update(take(raw))
+            await asyncio.sleep(0)  # let watches and writes have their turn
+        if version and version.isdigit():
+            changed.update(keep(lambda namespace, uid: uid in seen or not self._covers(namespace), int(version)))
+        return changed
+
+    def _covers(self, namespace: str) -> bool:
+        return self._namespace in (None, namespace)
+
+    async def take_configs(self) -> None:
+        """What is really in the ConfigMaps, so that one that was edited or deleted is made anew."""
+        found: dict[Key, str] = {}
+        async for page in self._api.pages(kube.CONFIG_MAPS, self._namespace, MANAGED):
+            for raw in page["items"]:
+                metadata = raw["metadata"]
+                cache = (metadata.get("labels") or {}).get(names.CACHE_LABEL) or ""
+                if metadata["name"] == names.config_map_name(cache):
+                    found[Key(metadata["namespace"], cache)] = config_digest(raw)
+        for key in [each for each in self._store.digests if self._covers(each.namespace) and each not in found]:
+            del self._store.digests[key]
+        self._store.digests.update(found)
+
+    async def take_claims(self) -> set[Key]:
+        """Only those that caches use are kept; returns the caches whose claim changed."""
+        wanted = {claim for claim in self._store.used_claims() if self._covers(claim.namespace)}
+        changed: set[Key] = set()
+        gone = set(wanted)
+        async for page in self._api.pages(kube.CLAIMS, self._namespace):
+            for raw in page["items"]:
+                claim = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+                if claim in wanted:
+                    gone.discard(claim)
+                    changed |= self._take_claim(claim, raw)
+        for claim in gone:
+            changed |= self._take_claim(claim, None)
+        return changed
+
+    def _take_claim(self, claim: Key, raw: Json | None) -> set[Key]:
+        before = self._store.claims.get(claim)
+        self._store.take_claim(claim.namespace, claim.name, raw)
+        after = self._store.claims[claim]
+        return set(self._store.claim_users(claim)) if before != after else set()

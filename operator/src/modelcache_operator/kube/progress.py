@@ -1,0 +1,94 @@
+"""Progress of running syncs, asked from the pods themselves: ``GET http://POD:PORT/status``.
+
+What answers may be anything: the address is the pod's own, the port the one in its arguments, redirects and proxies are
+not followed, an answer is limited in time and size and validated as untrusted. A pod that does not answer costs its
+figures, nothing else. All pods together are asked ``PER_SECOND`` times a second at most, each of them every
+``INTERVAL_S`` at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Iterable
+
+import aiohttp
+
+from modelcache_operator.core.facts import Observation, PodFacts, Progress, RunState
+from modelcache_operator.core.reports import MAX_REPORT_BYTES, parse_report
+from modelcache_operator.kube.store import Key, Store
+
+INTERVAL_S = 5.0
+PER_SECOND = 20.0
+AT_ONCE = 16
+TIMEOUT_S = 2.0
+
+
+class ProgressPoller:
+    """One task; ``changed`` is told about caches with news."""
+
+    def __init__(self, store: Store, changed: Callable[[Key], None], interval_s: float = INTERVAL_S) -> None:
+        self._store = store
+        self._changed = changed
+        self._interval = interval_s
+        self._asked: dict[str, float] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False, auto_decompress=False) as session:
+            while True:
+                started = time.monotonic()
+                due = list(self._due(started))
+                await asyncio.gather(*(self._ask(session, pod) for pod in due))
+                pause = max(len(due) / PER_SECOND, min(1.0, self._interval)) - (time.monotonic() - started)
+                await asyncio.sleep(max(0.05, pause))
+
+    def _due(self, now: float) -> Iterable[PodFacts]:
+        """Running syncs that were not asked for a while: those asked longest ago first, so that none is left out."""
+        running = [
+            pod
+            for key, pods in self._store.pods.items()
+            if key in self._store.caches
+            for pod in pods.values()
+            if pod.state is RunState.RUNNING and pod.port and is_pod_address(pod.address)
+        ]
+        self._asked = {pod.uid: self._asked.get(pod.uid, 0.0) for pod in running}
+        due = [pod for pod in running if now - self._asked[pod.uid] >= self._interval]
+        due.sort(key=lambda pod: self._asked[pod.uid])
+        return due[: int(PER_SECOND)]
+
+    async def _ask(self, session: aiohttp.ClientSession, pod: PodFacts) -> None:
+        self._asked[pod.uid] = time.monotonic()
+        async with self._slots:
+            observation = await _fetch(session, pod)
+        if observation is None:
+            return
+        before = self._store.progress.get(pod.uid)
+        if before is None or before.observation != observation:
+            self._store.take_progress(Progress(pod.uid, time.time(), observation))
+            self._changed(Key(pod.namespace, pod.cache))
+
+
+async def _fetch(session: aiohttp.ClientSession, pod: PodFacts) -> Observation | None:
+    host = f"[{pod.address}]" if ":" in pod.address else pod.address
+    try:
+        async with session.get(f"http://{host}:{pod.port}/status", allow_redirects=False) as answer:
+            if answer.status != 200:
+                return None
+            text = await answer.content.read(MAX_REPORT_BYTES + 1)
+            while len(text) <= MAX_REPORT_BYTES and (more := await answer.content.read(MAX_REPORT_BYTES)):
+                text += more
+            return parse_report(text)
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        return None
+
+
+def is_pod_address(text: str) -> bool:
+    """An IP address that a pod can have: not a link-local one (cloud metadata), not a multicast one."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_link_local or address.is_multicast or address.is_unspecified)

@@ -1,0 +1,180 @@
+"""Carrying out a decision, in an order that survives being killed between any two calls.
+
+Everything that a status speaks of is made before the status says so, under names that make doing it twice harmless;
+the status is written with the version that it was decided on, so that nobody's newer spec is overlooked; gates come
+last, each after asking the API whether the cache is still what it was when it was found complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from modelcache_operator.core import names, render
+from modelcache_operator.core.facts import CacheFacts, PodFacts
+from modelcache_operator.core.gates import gate_patch
+from modelcache_operator.core.jobs import sync_job
+from modelcache_operator.core.reconcile import Decision
+from modelcache_operator.core.words import duration
+from modelcache_operator.kube import api as kube
+from modelcache_operator.kube.api import Api
+from modelcache_operator.kube.errors import ApiError, Conflict, Missing
+from modelcache_operator.kube.store import Key, Store
+
+log = logging.getLogger(__name__)
+Json = dict[str, Any]
+
+GATES_AT_ONCE = 16
+
+
+class Writer:
+    """Makes the calls, and tells the store what came of them without waiting for the watch."""
+
+    def __init__(self, api: Api, store: Store, image: str, clock: Callable[[], float] = time.time) -> None:
+        self._api = api
+        self._store = store
+        self._image = image
+        self._clock = clock
+
+    async def prepare(self, cache: CacheFacts, decision: Decision) -> None:
+        """All but status and gates."""
+        key = Key(cache.namespace, cache.name)
+        if decision.write_config:
+            await self._api.apply(kube.CONFIG_MAPS, render.config_map(cache))
+            self._store.digests[key] = cache.digest
+        if decision.create_claim:
+            await self._create_claim(cache)
+        if decision.own_claim is not None:
+            await self._own_claim(cache, decision.own_claim)
+        for name in decision.delete_jobs:
+            await self._delete_job(cache, name)
+        if decision.create_job:
+            body = sync_job(cache, decision.create_job, self._image)
+            self._store.take_job(await self._create_or_get(kube.JOBS, body))
+            _say(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
+
+    async def _create_claim(self, cache: CacheFacts) -> None:
+        body = render.claim(cache, owned=cache.volume.delete_with_cache)
+        raw = await self._create_or_get(kube.CLAIMS, body)
+        self._store.take_claim(cache.namespace, cache.volume.claim, raw)
+        _say(cache, "claim created", claim=cache.volume.claim)
+
+    async def _own_claim(self, cache: CacheFacts, owned: bool) -> None:
+        """Ties the claim's life to the cache's, or unties it, provided that the claim is what it was."""
+        claim = await self._api.get(kube.CLAIMS, cache.namespace, cache.volume.claim)
+        owners = [each for each in claim["metadata"].get("ownerReferences") or [] if each.get("uid") != cache.uid]
+        if owned:
+            owners.append(render.claim_owner(cache))
+        metadata = {"resourceVersion": claim["metadata"]["resourceVersion"], "ownerReferences": owners}
+        raw = await self._api.patch(kube.CLAIMS, cache.namespace, cache.volume.claim, {"metadata": metadata})
+        self._store.take_claim(cache.namespace, cache.volume.claim, raw)
+
+    async def _delete_job(self, cache: CacheFacts, name: str) -> None:
+        with contextlib.suppress(Missing):
+            await self._api.delete(kube.JOBS, cache.namespace, name)
+        _say(cache, "superseded sync job deleted", job=name)
+
+    async def _create_or_get(self, resource: kube.Resource, body: Json) -> Json:
+        try:
+            return await self._api.create(resource, body)
+        except Conflict:  # it is there: we were killed after creating it, or the claim is a user's
+            return await self._api.get(resource, body["metadata"]["namespace"], body["metadata"]["name"])
+
+    async def write_status(self, cache: CacheFacts, decision: Decision) -> CacheFacts:
+        """Write what differs, if anything does; returns the cache as it is then."""
+        before = cache.status.to_json() if cache.status.phase else {}  # defaults are not written yet
+        patch = difference(before, decision.status.to_json())
+        if not patch:
+            return cache
+        body = {"metadata": {"resourceVersion": cache.version}, "status": patch}
+        raw = await self._api.patch(kube.CACHES, cache.namespace, cache.name, body, sub="status")
+        key = Key(cache.namespace, cache.name)
+        self._store.take_cache(raw)
+        for notice in decision.notices:
+            _say(cache, "phase", phase=decision.status.phase, reason=notice.message)
+            await self._post(render.cache_event(cache, notice.type, notice.reason, notice.message, self._clock()))
+        return self._store.caches.get(key, cache)
+
+    async def open_gates(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> int:
+        """Let pods go; none unless the API itself says that the cache is complete for its present spec.
+
+        Raises:
+            Conflict: when it is not, any more.
+        """
+        live = await self._api.get(kube.CACHES, cache.namespace, cache.name)
+        self._store.take_cache(live)
+        if not _still_complete(live, cache):
+            raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the cache changed meanwhile")
+        slots = asyncio.Semaphore(GATES_AT_ONCE)
+        results = await asyncio.gather(*(self._open_gate(cache, pod, slots) for pod in pods), return_exceptions=True)
+        opened = [(pod, at) for pod, at in zip(pods, results, strict=True) if isinstance(at, float)]
+        for pod, at in opened:  # after the last gate: nobody waits for an Event
+            waited = duration(at - pod.created_at)
+            message = f"ModelCache {cache.name} is complete; this pod waited {waited} without holding a GPU"
+            await self._post(render.pod_event(pod, "Normal", "GateOpened", message, at))
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return len(opened)
+
+    async def _open_gate(self, cache: CacheFacts, pod: PodFacts, slots: asyncio.Semaphore) -> float | None:
+        """When it was opened; None when there was nothing to open any more: the watch will tell why."""
+        async with slots:
+            now = self._clock()
+            try:
+                patch = gate_patch(pod, now)
+                raw = await self._api.patch(kube.PODS, pod.namespace, pod.name, patch, kind=kube.JSON_PATCH)
+            except (Missing, Conflict):
+                return None
+        self._store.take_pod(raw)
+        _say(cache, "gate opened", pod=pod.name, waited_s=round(max(0.0, now - pod.created_at), 3))
+        return now
+
+    async def warn_orphan(self, pod: PodFacts) -> None:
+        """Tell a gated pod that nobody will ever let it go; once, whoever restarts."""
+        message = (
+            f"waits for ModelCache {pod.cache}, and namespace {pod.namespace} has none of that name. Create it, or "
+            f"correct the label {names.CACHE_LABEL}"
+        )
+        await self._post(render.pod_event(pod, "Warning", "ModelCacheNotFound", message, self._clock()))
+
+    async def _post(self, event: Json) -> None:
+        """Events are for people; losing one changes nothing."""
+        try:
+            await self._api.create(kube.EVENTS, event)
+        except Conflict:
+            pass
+        except ApiError as error:
+            log.warning("event not posted: %s", error)
+
+
+def _still_complete(live: Json, cache: CacheFacts) -> bool:
+    metadata, status = live["metadata"], live.get("status") or {}
+    return (
+        metadata["uid"] == cache.uid
+        and not metadata.get("deletionTimestamp")
+        and metadata.get("generation") == cache.generation == status.get("observedGeneration")
+        and status.get("complete") is True
+    )
+
+
+def difference(old: Json, new: Json) -> Json:
+    """A merge patch from one to the other; null removes. Lists are replaced as a whole."""
+    patch: Json = {}
+    for key in {**old, **new}:
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            patch[key] = difference(before, after)
+        else:
+            patch[key] = after
+    return patch
+
+
+def _say(cache: CacheFacts, what: str, **fields: Any) -> None:
+    log.info(what, extra={"fields": {"namespace": cache.namespace, "cache": cache.name, **fields}})

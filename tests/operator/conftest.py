@@ -1,0 +1,97 @@
+"""Which Kubernetes API the integration tests run on: the in-memory one, and a real one where there is one.
+
+A real one is found by ``KUBEBUILDER_ASSETS`` (etcd and kube-apiserver, as envtest has them), or by
+``MODELCACHE_TEST_KUBECONFIG`` (any cluster that may be played with). ``MODELCACHE_TEST_API=local`` or ``real``
+narrows the choice. The header says what ran on which. Each test has a namespace of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.cluster import CRD, Cluster, Space
+from support.kubeapi import ApiError, LocalApi, RealApi, assets
+from support.kubeapi.client import Client, eventually
+from support.kubelet import Kubelet
+from support.operator_process import OperatorProcess
+from support.reports import complete
+from support.world import World
+
+CHOICE = os.environ.get("MODELCACHE_TEST_API", "")
+GIVEN = os.environ.get("MODELCACHE_TEST_KUBECONFIG")
+
+
+def _choices() -> list[str]:
+    real = ["real"] if GIVEN or assets() else []
+    return [each for each in ["local", *real] if CHOICE in ("", each)] or [CHOICE]
+
+
+def pytest_report_header() -> str:
+    return f"Kubernetes APIs: {', '.join(_choices())}" + ("" if "real" in _choices() else " (no KUBEBUILDER_ASSETS)")
+
+
+@pytest.fixture(scope="session", params=_choices())
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    if request.param == "local":
+        with LocalApi() as api:
+            yield from _prepared("local", api.kubeconfig(folder), api, None)
+    elif GIVEN:
+        yield from _prepared("real", Path(GIVEN), None, None)
+    else:
+        programs = assets()
+        if programs is None:
+            pytest.skip("no real API server: set KUBEBUILDER_ASSETS")
+        with RealApi(programs, folder) as real:
+            yield from _prepared("real", real.kubeconfig(), None, real)
+
+
+def _prepared(kind: str, kubeconfig: Path, local: LocalApi | None, real: RealApi | None) -> Iterator[Cluster]:
+    client = Client(kubeconfig)
+    crd = yaml.safe_load(CRD.read_text())
+    name = crd["metadata"]["name"]
+    if client.find("customresourcedefinitions", name, "") is None:
+        client.create("customresourcedefinitions", crd, "")
+    eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches", 30)
+    yield Cluster(kind, client, kubeconfig, local, real)
+    client.close()
+
+
+@pytest.fixture
+def space(cluster: Cluster) -> Iterator[Space]:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
+    yield Space(cluster, name, Kubelet(cluster.client, name))
+    for resource in ("modelcaches", "pods", "jobs"):
+        for each in cluster.client.list(resource, name):
+            try:
+                cluster.client.delete(resource, each["metadata"]["name"], name)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+
+
+@pytest.fixture
+def operator(space: Space) -> Iterator[OperatorProcess]:
+    """A running operator that serves the test's namespace."""
+    with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)) as running:
+        yield running
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    world.settle()
+    world.sync_well(complete())
+    world.now += 100
+    return world

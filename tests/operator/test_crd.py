@@ -1,0 +1,106 @@
+"""The custom resource definition and the command line's validation give the same verdict on one table of manifests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import yaml
+
+from init_sync.core.errors import ManifestError
+from init_sync.core.manifest import parse_manifest
+from modelcache_operator.core.manifests import manifest_text, read_manifest
+from support.cluster import CRD, Cluster, Space
+from support.kubeapi import ApiError
+from unit.manifests import BAD, GOOD, Bad, Good
+
+Json = dict[str, Any]
+
+BEYOND_CEL = frozenset({"a link below another link", "links of two models at one place"})
+"""Rules that compare links with each other cost a hundred times what the API server allows; the operator reports them:
+phase Failed, reason InvalidSpec."""
+
+
+def _in_cluster(entries: Iterable[Any]) -> list[Any]:
+    return [pytest.param(each, id=each.id) for each in entries if each.in_cluster]
+
+
+def _send(space: Space, text: str) -> Json:
+    """As ``kubectl apply`` does: strictly, whatever kind the document says it is."""
+    for document in [json.loads(text)] if text.startswith("{") else yaml.safe_load_all(text):
+        if isinstance(document, dict) and (document.get("kind") != "Secret" or "spec" in document):
+            path = f"/apis/{document.get('apiVersion', 'none')}/namespaces/{space.namespace}/modelcaches"
+            document = _for_this_namespace(document)
+            query = {"fieldValidation": "Strict", "dryRun": "All"}
+            return space.client.call("POST", path, json.dumps(document).encode(), query=query)
+    raise AssertionError("nothing to send")
+
+
+def _for_this_namespace(document: Json) -> Json:
+    metadata = document.get("metadata")
+    if isinstance(metadata, dict):
+        dropped = ("namespace", "resourceVersion", "uid")  # of another object: no fault of the manifest's
+        metadata = {key: value for key, value in metadata.items() if key not in dropped}
+        return {**document, "metadata": metadata}
+    return document
+
+
+@pytest.mark.parametrize("entry", _in_cluster(GOOD))
+def test_a_good_manifest_is_accepted_by_both(space: Space, entry: Good) -> None:
+    parse_manifest(entry.text, "test")
+    _send(space, entry.text)
+
+
+@pytest.mark.parametrize("entry", _in_cluster(GOOD))
+def test_what_the_api_makes_of_a_good_manifest_is_still_good(space: Space, entry: Good) -> None:
+    stored = _send(space, entry.text)
+    text = manifest_text(stored["metadata"]["name"], "u", 1, stored["spec"])
+    assert read_manifest(text) == (parse_manifest(text, "test"), "")
+
+
+@pytest.mark.parametrize("entry", _in_cluster(BAD))
+def test_a_bad_manifest_is_refused_by_both(space: Space, entry: Bad) -> None:
+    with pytest.raises(ManifestError):
+        parse_manifest(entry.text, "test")
+    if entry.id in BEYOND_CEL:
+        stored = _send(space, entry.text)
+        manifest, problem = read_manifest(manifest_text("a", "u", 1, stored["spec"]))
+        assert manifest is None
+        assert entry.word in problem
+        return
+    with pytest.raises(ApiError) as refused:
+        _send(space, entry.text)
+    assert refused.value.code in (400, 404, 422), refused.value
+
+
+def test_every_field_has_a_description() -> None:
+    schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert list(_undescribed(schema["properties"]["spec"], "spec")) == []
+    assert list(_undescribed(schema["properties"]["status"], "status")) == []
+
+
+def _undescribed(schema: Json, path: str) -> Iterable[str]:
+    if len(schema.get("description", "")) < 8:
+        yield path
+    for key, inner in schema.get("properties", {}).items():
+        yield from _undescribed(inner, f"{path}.{key}")
+    if "items" in schema:
+        yield from _undescribed(schema["items"], f"{path}[]")
+
+
+def test_server_side_apply_merges_models_by_name(cluster: Cluster, space: Space) -> None:
+    def apply(manager: str, name: str) -> Json:
+        body = {
+            "apiVersion": "modelcache.dev/v1alpha1",
+            "kind": "ModelCache",
+            "metadata": {"name": "shared"},
+            "spec": {"models": [{"name": name, "repo": "owner/model", "path": name}]},
+        }
+        path = space.client.path("modelcaches", space.namespace, "shared")
+        query = {"fieldManager": manager, "force": "true"}
+        return space.client.call("PATCH", path, body, "application/apply-patch+yaml", query)
+
+    apply("one", "a")
+    assert [model["name"] for model in apply("two", "b")["spec"]["models"]] == ["a", "b"]

@@ -1,0 +1,130 @@
+"""What counts as a proof, who is believed, and what is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from init_sync.core.reasons import Reason
+from modelcache_operator.core import names
+from support.reports import GIB, complete, incomplete
+from support.world import World
+
+
+def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
+    world.settle()
+    world.sync_well(complete(manifest="0" * 16))
+    assert world.status["complete"] is False
+    assert world.condition("Complete")["reason"] == "ManifestChanged"
+    world.now += 11
+    world.settle()
+    world.sync_well(complete(manifest=world.digest))
+    assert world.status["complete"] is True
+
+
+@pytest.mark.parametrize("manifest", ["", "own"])
+def test_a_pod_of_the_user_is_never_the_first_proof(world: World, manifest: str) -> None:
+    world.settle()
+    pod = world.add_pod("liar")
+    world.finish(pod, 0, complete(manifest=world.digest if manifest else ""))
+    world.settle()
+    assert world.status["complete"] is False
+
+
+def test_a_pod_with_forged_labels_and_owner_is_not_taken_for_the_job_s(world: World) -> None:
+    world.settle()
+    pod = world.add_pod("liar")
+    labels = {names.CACHE_LABEL: "cache", names.GENERATION_LABEL: "1", names.ATTEMPT_LABEL: "1"}
+    world.pods[pod]["metadata"] |= {"labels": labels, "ownerReferences": [{"uid": "made-up", "controller": True}]}
+    world.finish(pod, 0, complete())
+    world.settle()
+    assert world.status["complete"] is False
+
+
+def test_a_job_of_an_earlier_cache_of_the_same_name_proves_nothing(world: World) -> None:
+    world.settle()
+    world.jobs[world.latest]["metadata"]["ownerReferences"][0]["uid"] = "of-an-earlier-one"
+    world.end_job(world.latest, "Complete")
+    world.settle(act=False)
+    assert world.status["complete"] is False
+
+
+def test_damage_is_believed_only_from_pods_that_mount_the_claim(ready: World) -> None:
+    pod = ready.add_pod("serve", claim="another")
+    ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "gone"))
+    ready.settle()
+    assert ready.status["phase"] == "Ready"
+
+
+def test_a_pod_that_only_waited_for_the_lock_is_no_complaint(ready: World) -> None:
+    pod = ready.add_pod("serve")
+    ready.finish(pod, 1, incomplete(Reason.WAITING_FOR_LOCK, "another sync runs"))
+    ready.settle()
+    assert ready.status["phase"] == "Ready"
+
+
+def test_a_pod_that_is_deleted_while_it_syncs_is_no_complaint(ready: World) -> None:
+    pod = ready.add_pod("serve")
+    ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "interrupted by SIGTERM"))
+    ready.pods[pod]["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
+    ready.settle()
+    assert ready.status["phase"] == "Ready"
+
+
+def test_a_pod_that_repairs_the_damage_itself_takes_the_complaint_back(ready: World) -> None:
+    pod = ready.add_pod("serve")
+    ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "gone", manifest=ready.digest))
+    ready.settle(act=False)
+    assert ready.status["phase"] == "Degraded"
+    ready.now += 5
+    ready.start(pod)
+    ready.finish(pod, 0, complete(manifest=ready.digest))
+    ready.settle(act=False)
+    assert ready.status["phase"] == "Ready"
+
+
+def test_without_jobs_the_pods_themselves_are_the_proof() -> None:
+    world = World(sync={"job": {"enabled": False}})
+    world.settle()
+    pod = world.add_pod("serve")
+    world.start(pod)
+    world.settle()
+    assert world.status["phase"] == "Syncing"
+    world.finish(pod, 0, complete(manifest=world.digest))
+    world.settle()
+    assert world.status["phase"] == "Ready"
+
+
+def test_pods_opened_by_an_operator_that_was_killed_are_counted_once(ready: World) -> None:
+    ready.add_pod("one", gated=True)
+    ready.add_pod("two", gated=True)
+    ready.now += 50
+    decision = ready.decide()
+    ready._act(decision)  # killed before it wrote the status
+    ready.settle()
+    ready.settle()
+    assert ready.status["gate"]["released"] == 2
+    assert ready.status["gate"]["waitSeconds"] == pytest.approx(100, abs=0.1)
+
+
+def test_the_gate_of_another_owner_stays(ready: World) -> None:
+    ready.add_pod("one", gated=True)
+    ready.settle()
+    assert ready.pods["one"]["spec"]["schedulingGates"] == [{"name": "other.example/gate"}]
+
+
+def test_each_run_is_counted_once(ready: World) -> None:
+    pod = ready.add_pod("serve")
+    ready.finish(pod, 1, incomplete(Reason.HUB_UNREACHABLE, "down", manifest=ready.digest))
+    ready.settle(act=False)
+    ready.now += 5
+    ready.start(pod)
+    ready.settle(act=False)
+    ready.finish(pod, 0, complete(fetched=0, manifest=ready.digest))
+    ready.settle(act=False)
+    ready.settle(act=False)
+    totals = ready.status["totals"]
+    assert (totals["syncs"], totals["failedSyncs"]) == (3, 1)
+    assert totals["bytesFetched"] == GIB
+    assert totals["bytesFromCache"] == GIB
+    assert totals["hubErrors"] == {"HubUnreachable": 1}
+    assert sum(totals["durations"].values()) == 3

@@ -1,0 +1,231 @@
+"""The small parts of the process: queue, store, settings, metrics, progress."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from modelcache_operator.app.backoff import Backoff
+from modelcache_operator.app.metrics import OperatorCollector, Vitals
+from modelcache_operator.app.queue import WorkQueue
+from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
+from modelcache_operator.core.names import job_name
+from modelcache_operator.core.status import quantity
+from modelcache_operator.kube.progress import is_pod_address
+from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.writer import difference
+from support.reports import complete
+from support.world import World
+
+Json = dict[str, Any]
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 5))
+
+
+# The queue
+
+
+def test_a_name_is_queued_once_however_often_it_is_added() -> None:
+    async def work() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add_all(["a", "a", "b", "a"])
+        assert [await queue.take(), await queue.take()] == ["a", "b"]
+        assert len(queue) == 0
+
+    run(work())
+
+
+def test_a_name_added_while_it_is_handled_is_handled_once_more_and_never_twice_at_once() -> None:
+    async def work() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        assert await queue.take() == "a"
+        queue.add_all(["a", "a"])
+        assert len(queue) == 0
+        queue.done("a")
+        assert await queue.take() == "a"
+        queue.done("a")
+        assert queue.idle()
+
+    run(work())
+
+
+def test_of_two_later_moments_the_earlier_counts() -> None:
+    async def work() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add_later("a", 60)
+        queue.add_later("a", 0.01)
+        queue.add_later("a", 60)
+        assert await queue.take() == "a"
+
+    run(work())
+
+
+def test_delays_grow_for_each_thing_apart_and_start_anew_after_success() -> None:
+    backoff = Backoff(first_s=1, longest_s=8)
+    delays = [backoff.failed("a") for _ in range(6)]
+    assert all(0.75 * expected <= delay <= expected for delay, expected in zip(delays, [1, 2, 4, 8, 8, 8], strict=True))
+    assert backoff.failed("b") <= 1
+    backoff.succeeded("a")
+    assert backoff.failed("a") <= 1
+
+
+# The store
+
+
+def _object(name: str, version: int, uid: str = "u", **labels: str) -> Json:
+    metadata = {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": metadata, "spec": {}, "status": {}}
+
+
+def _pod(name: str, version: int, uid: str = "u") -> Json:
+    raw = _object(name, version, uid)
+    raw["metadata"]["labels"] = {"modelcache.dev/cache": "cache"}
+    return raw
+
+
+KEY = Key("ns", "cache")
+
+
+def test_an_older_version_does_not_replace_a_newer_one() -> None:
+    store = Store()
+    assert list(store.take_pod(_pod("p", 5))) == [KEY]
+    assert list(store.take_pod(_pod("p", 4))) == []
+    assert list(store.take_pod(_pod("p", 5))) == []
+    assert list(store.take_pod(_pod("p", 3, uid="another pod of that name"))) == [KEY]
+
+
+def test_a_full_list_drops_what_is_gone_and_keeps_what_is_newer_than_itself() -> None:
+    store = Store()
+    for name, version in (("gone", 5), ("there", 6), ("newer", 9)):
+        store.take_pod(_pod(name, version, uid=name))
+    assert list(store.keep_pods(lambda _namespace, uid: uid == "there", 7)) == [KEY]
+    assert sorted(store.pods[KEY]) == ["newer", "there"]
+
+
+def _cache(name: str, version: int = 1, claim: str = "models", repo: str = "o/r", path: str = "base") -> Json:
+    raw = _object(name, version, uid=name)
+    raw["metadata"] |= {"generation": version, "creationTimestamp": "2026-11-23T01:00:00Z"}
+    models = [{"name": "base", "repo": repo, "path": path}]
+    return {**raw, "spec": {"models": models, "volume": {"claimName": claim}}}
+
+
+def test_caches_on_one_claim_hear_of_each_other_only_when_it_matters() -> None:
+    store = Store()
+    assert set(store.take_cache(_cache("a"))) == {Key("ns", "a")}
+    assert set(store.take_cache(_cache("b", path="b"))) == {Key("ns", "b"), Key("ns", "a")}, "no longer alone"
+    assert set(store.take_cache(_cache("c", path="c"))) == {Key("ns", "c")}
+    assert set(store.take_cache(_cache("d", repo="o/other"))) == {Key("ns", "d"), Key("ns", "a")}, "the same place"
+    snapshot = store.snapshot(Key("ns", "a"))
+    assert snapshot is not None
+    assert [each.name for each in snapshot.neighbours] == ["d"]
+    assert snapshot.claim_shared
+    assert set(store.drop_cache(Key("ns", "d"))) == {Key("ns", "d"), Key("ns", "a")}
+    store.drop_cache(Key("ns", "c"))
+    assert set(store.drop_cache(Key("ns", "b"))) == {Key("ns", "b"), Key("ns", "a")}, "alone again"
+
+
+def test_a_claim_that_nobody_uses_any_more_is_forgotten() -> None:
+    store = Store()
+    store.take_cache(_cache("a"))
+    store.take_claim("ns", "models", None)
+    store.take_cache(_cache("a", version=2, claim="others"))
+    assert store.claims == {}
+    assert store.used_claims() == {Key("ns", "others")}
+
+
+# What is written
+
+
+def test_a_merge_patch_holds_only_what_changed() -> None:
+    old = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1]}
+    assert difference(old, old) == {}
+    assert difference(old, {"a": 1, "b": {"c": 1, "d": 3}, "f": 4}) == {"b": {"d": 3}, "e": None, "f": 4}
+
+
+@pytest.mark.parametrize("length", [1, 40, 63])
+def test_job_names_fit_into_a_label_and_differ(length: int) -> None:
+    found = {job_name("a" * length, generation, attempt) for generation in (1, 123456) for attempt in (1, 999)}
+    assert len(found) == 4
+    assert all(len(name) <= 63 for name in found)
+
+
+def test_long_names_that_begin_alike_have_different_jobs() -> None:
+    assert job_name("a" * 62 + "b", 1, 1) != job_name("a" * 62 + "c", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (999, "999"), (1024, "1.0Ki"), (92_600_000_000, "86.2Gi"), (325_058_560, "310Mi")]
+)
+def test_sizes_are_written_as_kubernetes_writes_them(count: int, text: str) -> None:
+    assert quantity(count) == text
+
+
+# Settings
+
+
+def _settings(*arguments: str, **environment: str) -> Settings:
+    return read_settings(arguments, environment)
+
+
+def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
+    found = _settings("--namespace", "a", "--sync-image", "x", MODELCACHE_SYNC_IMAGE="y", MODELCACHE_LEASE_NAME="z")
+    assert (found.sync_image, found.lease_name, found.health_port) == ("x", "z", 8081)
+    assert (found.namespaces, found.lease_namespace) == (("a",), "a")
+
+
+def test_several_namespaces_may_come_from_the_environment() -> None:
+    assert _settings(MODELCACHE_NAMESPACE="a, b").namespaces == ("a", "b")
+    assert _settings(MODELCACHE_ALL_NAMESPACES="true").namespaces == ()
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        _settings("--metrics-port", "x", "--log-format", "xml", "--lease-seconds", "1")
+    assert len(str(wrong.value).splitlines()) == 4
+
+
+def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
+    command = [sys.executable, "-m", "modelcache_operator", "--log-level", "loud"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 2
+
+
+# Progress and metrics
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        *(("10.1.2.3", True), ("fd00::1", True), ("169.254.169.254", False), ("fe80::1", False), ("", False)),
+        *(("224.0.0.1", False), ("0.0.0.0", False), ("localhost", False), ("10.0.0.1/x@y", False)),
+    ],
+)
+def test_only_addresses_that_a_pod_can_have_are_asked(address: str, asked: bool) -> None:
+    assert is_pod_address(address) is asked
+
+
+def test_metrics_are_made_of_the_status() -> None:
+    world = World()
+    world.settle()
+    world.sync_well(complete())
+    store = Store()
+    store.take_cache(world.cache)
+    registry = CollectorRegistry()
+    registry.register(OperatorCollector(store, Vitals({}, {}), lambda: world.now))
+    text = generate_latest(registry).decode()
+    labels = 'cache="cache",namespace="default"'
+    assert f"modelcache_complete{{{labels}}} 1.0" in text
+    assert 'phase="Ready"} 1.0' in text
+    assert f"modelcache_fetched_bytes_total{{{labels}}} 1.073741824e+09" in text
+    assert 'modelcache_sync_duration_seconds_bucket{cache="cache",le="1.0",namespace="default"} 1.0' in text
+    assert f"modelcache_sync_duration_seconds_count{{{labels}}} 1.0" in text

@@ -1,0 +1,92 @@
+"""Reports from pods are untrusted: whatever comes in, what comes out is bounded, typed and one line a string."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from init_sync.core.reasons import Reason
+from init_sync.core.report import Report
+from modelcache_operator.core.facts import Observation
+from modelcache_operator.core.reports import MAX_COUNT, MAX_MESSAGE, MAX_MODELS, MAX_REPORT_BYTES, line, parse_report
+from support.reports import complete, incomplete
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+NEARLY = st.fixed_dictionaries(
+    {"complete": st.booleans() | JSON},
+    optional={
+        **dict.fromkeys(("bytesTotal", "bytesPresent", "bytesFetched", "bytesPerSecond", "etaSeconds"), JSON),
+        "manifest": JSON,
+        "models": JSON
+        | st.lists(
+            st.fixed_dictionaries(
+                {"name": st.just("base") | JSON},
+                optional=dict.fromkeys(("complete", "reason", "message", "commit", "chosen", "verifiedAt"), JSON),
+            ),
+            max_size=4,
+        ),
+    },
+)
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_no_report_or_a_sound_one(data: bytes) -> None:
+    _check(parse_report(data))
+
+
+@given(NEARLY)
+def test_something_like_a_report_becomes_a_sound_one_or_none(data: dict[str, Any]) -> None:
+    _check(parse_report(json.dumps(data)))
+
+
+def _check(found: Observation | None) -> None:
+    if found is None:
+        return
+    assert len(found.models) <= MAX_MODELS
+    assert not found.complete or (found.models and all(model.complete for model in found.models))
+    for count in (found.bytes_total, found.bytes_present, found.bytes_fetched, found.bytes_per_second):
+        assert 0 <= count <= MAX_COUNT
+    for model in found.models:
+        assert len(model.message) <= MAX_MESSAGE
+        assert model.message.isprintable() or not model.message
+        assert model.reason is None or model.reason in list(Reason)
+        json.dumps(model.to_json())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "7", "[]", "[" * 100_000, '{"complete": "yes"}', '{"models": []}', "x" * (MAX_REPORT_BYTES + 1)],
+    ids=lambda text: text[:12] or "nothing",
+)
+def test_what_is_no_report_is_none(text: str) -> None:
+    assert parse_report(text) is None
+
+
+def test_a_report_of_init_sync_is_read_as_it_was_written() -> None:
+    data = incomplete(Reason.GATED_REPO, "accept the license", fetched=7)
+    found = parse_report(json.dumps(data))
+    assert found is not None
+    report = Report("cache", found.models, bytes_fetched=found.bytes_fetched)
+    assert report.to_json() == data
+
+
+def test_a_claim_to_be_complete_needs_models_that_are() -> None:
+    whole = complete()
+    for models in ([], [{**whole["models"][0], "complete": False}], None):
+        found = parse_report(json.dumps({**whole, "models": models}))
+        assert found is not None
+        assert not found.complete
+
+
+def test_control_characters_and_length_are_taken_away() -> None:
+    assert line("a\x1b[31mb\n\u2028c") == "a [31mb c"
+    assert len(line("x" * 5000)) == MAX_MESSAGE
+    assert line(7) == ""

@@ -1,0 +1,104 @@
+"""What an integration test of the operator works with: an API, and a namespace of its own in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.kubeapi import LocalApi, RealApi
+from support.kubeapi.client import Client, eventually
+from support.kubelet import Kubelet
+
+Json = dict[str, Any]
+CRD = Path(__file__).parents[2] / "charts/modelcache/crds/modelcaches.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """An API with the custom resource definition, and the admin's way in."""
+
+    kind: str
+    client: Client
+    kubeconfig: Path
+    local: LocalApi | None
+    """For faults: the in-memory one."""
+    real: RealApi | None
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One namespace of a cluster."""
+
+    cluster: Cluster
+    namespace: str
+    kubelet: Kubelet
+
+    @property
+    def client(self) -> Client:
+        return self.cluster.client
+
+    def cache(self, name: str = "cache", claim: str = "models", **spec: Any) -> Json:
+        """Create a ModelCache of one model; ``spec`` adds to it."""
+        body = {
+            "apiVersion": "modelcache.dev/v1alpha1",
+            "kind": "ModelCache",
+            "metadata": {"name": name},
+            "spec": {
+                "models": [{"name": "base", "repo": "owner/small", "path": f"{name}-base"}],
+                "volume": {"claimName": claim},
+                **spec,
+            },
+        }
+        return self.client.create("modelcaches", body, self.namespace)
+
+    def status(self, name: str = "cache") -> Json:
+        status: Json = self.client.get("modelcaches", name, self.namespace).get("status") or {}
+        return status
+
+    def condition(self, kind: str, name: str = "cache") -> Json:
+        conditions = self.status(name).get("conditions", ())
+        found: Json = next((each for each in conditions if each["type"] == kind), {})
+        return found
+
+    def until(self, phase: str, name: str = "cache", timeout_s: float = 20) -> Json:
+        """Wait for a phase; returns the status."""
+
+        def reached() -> Json | None:
+            status = self.status(name)
+            return status if status.get("phase") == phase else None
+
+        try:
+            found: Json = eventually(reached, f"{name} becomes {phase}", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.status(name)}") from None
+        return found
+
+    def jobs(self, name: str = "cache") -> list[Json]:
+        found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name}")
+        return sorted(found, key=lambda job: int(job["metadata"]["labels"]["modelcache.dev/attempt"]))
+
+    def job(self, attempt: int = 1, name: str = "cache", generation: int = 1, timeout_s: float = 20) -> Json:
+        """Wait for a Job."""
+        wanted = (str(generation), str(attempt))
+
+        def labels(job: Json) -> tuple[str, str]:
+            found = job["metadata"]["labels"]
+            return found["modelcache.dev/generation"], found["modelcache.dev/attempt"]
+
+        found: Json = eventually(
+            lambda: next((job for job in self.jobs(name) if labels(job) == wanted), None),
+            f"Job {attempt} of {name} for generation {generation}",
+            timeout_s,
+        )
+        return found
+
+    def complete(self, job: Json, report: Json) -> None:
+        """The Job's pod runs and succeeds."""
+        pod = self.kubelet.pod_of(job)
+        pod.running()
+        pod.finish(0, report)
+        self.kubelet.end_job(job, "Complete")
+
+    def events(self, name: str) -> list[Json]:
+        return [each for each in self.client.list("events", self.namespace) if each["involvedObject"]["name"] == name]

@@ -1,0 +1,165 @@
+"""A plain client for tests: blocking calls on JSON, against the in-memory API and a real one alike.
+
+It is not the operator's client on purpose: a mistake there must not hide itself here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import yaml
+
+from support.kubeapi.errors import ApiError
+
+Json = dict[str, Any]
+MERGE = "application/merge-patch+json"
+PATHS = {
+    "modelcaches": "/apis/modelcache.dev/v1alpha1",
+    "jobs": "/apis/batch/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
+    "roles": "/apis/rbac.authorization.k8s.io/v1",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
+    "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
+}
+
+
+class Client:
+    """Safe to use from several threads; each has a connection of its own."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        self._url = urlsplit(config["clusters"][0]["cluster"]["server"])
+        self._tls = _tls(config["users"][0]["user"]) if self._url.scheme == "https" else None
+        self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        for each in self._connections:
+            each.close()
+
+    def get(self, resource: str, name: str, namespace: str = "default") -> Json:
+        return self.call("GET", self.path(resource, namespace, name))
+
+    def find(self, resource: str, name: str, namespace: str = "default") -> Json | None:
+        """None when it is not there."""
+        try:
+            return self.get(resource, name, namespace)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self, resource: str, namespace: str = "default", labels: str = "") -> list[Json]:
+        query = {"labelSelector": labels} if labels else {}
+        found: list[Json] = self.call("GET", self.path(resource, namespace), query=query)["items"]
+        return found
+
+    def create(self, resource: str, body: Json, namespace: str = "default", **query: str) -> Json:
+        return self.call("POST", self.path(resource, namespace), body, query=query)
+
+    def patch(
+        self, resource: str, name: str, body: Any, namespace: str = "default", sub: str = "", kind: str = MERGE
+    ) -> Json:
+        return self.call("PATCH", self.path(resource, namespace, name, sub), body, kind)
+
+    def delete(self, resource: str, name: str, namespace: str = "default") -> None:
+        self.call("DELETE", self.path(resource, namespace, name), {"gracePeriodSeconds": 0})
+
+    def path(self, resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
+        parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
+        return "/".join(each for each in parts if each)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        kind: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> Json:
+        """Raises ApiError for anything but success, OSError when nobody answers."""
+        url = f"{path}?{urlencode(query)}" if query else path
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        status, text = self._exchange(method, url, data, kind)
+        answer: Json = json.loads(text) if text[:1] in (b"{", b"[") else {"message": text.decode(errors="replace")}
+        if status >= 300:
+            raise ApiError(status, answer.get("reason", ""), answer.get("message", ""))
+        return answer
+
+    def _exchange(self, method: str, url: str, data: bytes | None, kind: str) -> tuple[int, bytes]:
+        headers = {"Content-Type": kind, "Accept": "application/json"}
+        for fresh in (False, True):
+            connection = self._connection(fresh)
+            try:
+                connection.request(method, url, data, headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                if fresh:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _connection(self, fresh: bool) -> http.client.HTTPConnection:
+        if fresh or not hasattr(self._local, "connection"):
+            host, port = self._url.hostname or "", self._url.port
+            self._local.connection = (
+                http.client.HTTPSConnection(host, port, timeout=30, context=self._tls)
+                if self._tls
+                else http.client.HTTPConnection(host, port, timeout=30)
+            )
+        found: http.client.HTTPConnection = self._local.connection
+        if found not in self._connections:
+            self._connections.append(found)
+        return found
+
+    def watch(self, resource: str, namespace: str, stop: threading.Event) -> Iterator[Json]:
+        """What there is and every event from then on, until ``stop`` is set; raises OSError when the stream is cut.
+
+        In pieces of a few seconds, each from the version at which the last one ended.
+        """
+        version = ""
+        while not stop.is_set():
+            query = {"watch": "true", "timeoutSeconds": "3"} | ({"resourceVersion": version} if version else {})
+            connection = self._connection(fresh=True)
+            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}")
+            answer = connection.getresponse()
+            while line := answer.readline():
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    version = ""
+                    break
+                version = event["object"]["metadata"]["resourceVersion"]
+                yield event
+            connection.close()
+
+
+def _tls(user: Json) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if "client-certificate" in user:
+        context.load_cert_chain(user["client-certificate"], user["client-key"])
+    return context
+
+
+def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:
+    """Poll until ``condition`` gives something true, and return that; errors of the API count as "not yet"."""
+    deadline = time.monotonic() + timeout_s
+    last: Exception | None = None
+    while True:
+        try:
+            if found := condition():
+                return found
+        except (ApiError, OSError, http.client.HTTPException) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}" + (f" (last error: {last})" if last else ""))
+        time.sleep(interval_s)

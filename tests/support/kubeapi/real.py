@@ -1,0 +1,169 @@
+"""A real kube-apiserver with its etcd, on loopback, the way envtest runs them: no kubelet, no controllers.
+
+``KUBEBUILDER_ASSETS`` names the folder with the programs ``etcd`` and ``kube-apiserver`` (and, optionally,
+``kube-controller-manager``). What a controller would do (garbage collection, Job and pod status) is left to the tests.
+The admin logs in with a client certificate; ``service_account`` makes kubeconfigs with no more rights than RBAC gives.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+READY_S = 120
+
+
+def assets() -> Path | None:
+    """The folder with the programs, if there is one."""
+    folder = os.environ.get("KUBEBUILDER_ASSETS")
+    if folder and all((Path(folder) / name).is_file() for name in ("etcd", "kube-apiserver")):
+        return Path(folder)
+    return None
+
+
+class RealApi:
+    """One API server with an empty etcd; a context manager."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._ports = _free_ports(3)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.url = f"https://127.0.0.1:{self._ports[2]}"
+
+    def __enter__(self) -> RealApi:
+        _make_certificates(self._folder)
+        try:
+            self._start_etcd()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in ("kube-apiserver", "etcd"):
+            self._end(name)
+        shutil.rmtree(self._folder / "etcd", ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        return self._processes["kube-apiserver"].pid
+
+    def start(self) -> None:
+        """Start the API server and wait until it is ready; its port stays the same over restarts."""
+        folder = self._folder
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{self._ports[0]}",
+            *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={self._ports[2]}"),
+            *(f"--cert-dir={folder}/certs", f"--client-ca-file={folder}/ca.crt", "--authorization-mode=RBAC"),
+            *("--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"),
+            *(f"--service-account-key-file={folder}/sa.key", f"--service-account-signing-key-file={folder}/sa.key"),
+            *("--service-account-issuer=https://127.0.0.1", "--disable-admission-plugins=ServiceAccount"),
+            *("--max-requests-inflight=400", "--profiling=false"),
+        )
+        self._wait_ready()
+
+    def stop(self) -> None:
+        self._end("kube-apiserver", signal.SIGKILL)
+
+    def kubeconfig(self) -> Path:
+        """For the admin."""
+        user = {
+            "client-certificate": str(self._folder / "admin.crt"),
+            "client-key": str(self._folder / "admin.key"),
+        }
+        return self.write_kubeconfig("admin", user)
+
+    def write_kubeconfig(self, name: str, user: dict[str, Any]) -> Path:
+        path = self._folder / f"{name}.kubeconfig"
+        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "real", "cluster": cluster}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": "real", "context": {"cluster": "real", "user": name}}],
+            "current-context": "real",
+        }
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def _start_etcd(self) -> None:
+        client, peer = (f"http://127.0.0.1:{port}" for port in self._ports[:2])
+        self._run(
+            "etcd",
+            *(f"--data-dir={self._folder}/etcd", f"--listen-client-urls={client}", f"--advertise-client-urls={client}"),
+            *(f"--listen-peer-urls={peer}", "--unsafe-no-fsync", "--log-level=error"),
+        )
+
+    def _run(self, name: str, *arguments: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            command = [str(self._programs / name), *arguments]
+            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def _end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+        process = self._processes.pop(name, None)
+        if process:
+            process.send_signal(how)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _wait_ready(self) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(self._folder / "admin.crt", self._folder / "admin.key")
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            if any(process.poll() is not None for process in self._processes.values()):
+                raise RuntimeError(f"the API server ended; see the logs in {self._folder}")
+            try:
+                with opener.open(f"{self.url}/readyz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            time.sleep(0.2)
+        raise RuntimeError(f"the API server was not ready after {READY_S} s; see the logs in {self._folder}")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Taken together, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _make_certificates(folder: Path) -> None:
+    """A CA, an admin's certificate signed by it, and the key that signs service account tokens."""
+    (folder / "usage").write_text("keyUsage=digitalSignature\nextendedKeyUsage=clientAuth\n")
+    for command in (
+        "genrsa -out sa.key 2048",
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.crt",
+        "req -newkey rsa:2048 -nodes -subj /O=system:masters/CN=admin -keyout admin.key -out admin.csr",
+        "x509 -req -in admin.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile usage -out admin.crt",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)

@@ -1,0 +1,207 @@
+"""Objects, their versions and their history: what etcd and the API server's storage layer do."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import datetime
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from support.kubeapi.errors import ApiError, not_found
+from support.kubeapi.kinds import BUILT_IN, Kind, defined_kind, dig
+from support.kubeapi.schema import conform
+from support.kubeapi.selectors import selector
+
+Json = dict[str, Any]
+HISTORY = 20_000
+"""Changes that a watch may still ask for; older ones are answered with 410 Gone."""
+SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "deletionTimestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the history."""
+
+    version: int
+    key: tuple[str, str]
+    event: str
+    object: Json
+    before: Json | None
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Storage:
+    """For one event loop."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[tuple[str, str], Kind] = {kind.key: kind for kind in BUILT_IN}
+        self.objects: dict[tuple[str, str], dict[tuple[str, str], Json]] = {}
+        self.history: deque[Change] = deque(maxlen=HISTORY)
+        self.version = 100
+        self.changed = asyncio.Condition()
+        self._waking: asyncio.Task[None] | None = None
+        for name in ("default", "kube-system"):
+            body = {"metadata": {"name": name}, "status": {"phase": "Active"}}
+            self._put(self.kinds["", "namespaces"], body, "ADDED", "", name)
+
+    def find(self, kind: Kind, namespace: str, name: str) -> Json:
+        try:
+            return self.objects.get(kind.key, {})[namespace, name]
+        except KeyError:
+            raise not_found(kind.resource, name) from None
+
+    def matching(self, kind: Kind, namespace: str, name: str, query: dict[str, str]) -> list[Json]:
+        matches = matcher(namespace, name, query)
+        return [each for each in self.objects.get(kind.key, {}).values() if matches(each)]
+
+    def create(self, kind: Kind, namespace: str, body: Json, query: dict[str, str]) -> tuple[Json, str]:
+        """The object and a warning."""
+        metadata = body.setdefault("metadata", {})
+        name = metadata.get("name")
+        if not name:
+            if not metadata.get("generateName"):
+                raise ApiError(422, "Invalid", "metadata.name: Required value: name or generateName is required")
+            name = metadata["generateName"] + uuid.uuid4().hex[:5]
+        if kind.namespaced and ("", namespace) not in self.objects["", "namespaces"]:
+            raise not_found("namespaces", namespace)
+        if (namespace, name) in self.objects.get(kind.key, {}):
+            raise ApiError(409, "AlreadyExists", f'{kind.resource} "{name}" already exists')
+        if kind.status and kind.schema:
+            body.pop("status", None)
+        if kind.plural == "pods":
+            body.setdefault("status", {}).setdefault("phase", "Pending")
+        body, warning = self._conform(kind, body, query)
+        if not query.get("dryRun"):
+            body = self._put(kind, body, "ADDED", namespace, name)
+        return body, warning
+
+    def update(
+        self, kind: Kind, namespace: str, name: str, sub: str, change: Callable[[Json], Json], query: dict[str, str]
+    ) -> tuple[Json, str]:
+        old = self.find(kind, namespace, name)
+        new = change(copy.deepcopy(old))
+        sent = dig(new, "metadata.resourceVersion")
+        if sent and sent != old["metadata"]["resourceVersion"]:
+            what = f'Operation cannot be fulfilled on {kind.resource} "{name}": the object has been modified'
+            raise ApiError(409, "Conflict", f"{what}; please apply your changes to the latest version and try again")
+        for field in SERVER_FIELDS:
+            new["metadata"].pop(field, None)
+            if field in old["metadata"]:
+                new["metadata"][field] = old["metadata"][field]
+        new = _with_status(old, new, sub) if kind.status else new
+        new, warning = self._conform(kind, copy.deepcopy(new), query)
+        if _desired(new) != _desired(old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
+        if new == old or query.get("dryRun"):
+            return new, warning
+        gone = new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers")
+        return self._put(kind, new, "DELETED" if gone else "MODIFIED", namespace, name), warning
+
+    def delete(self, kind: Kind, namespace: str, name: str, orphan: bool = False) -> Json:
+        old = self.find(kind, namespace, name)
+        new = copy.deepcopy(old)
+        if new["metadata"].get("finalizers"):
+            if "deletionTimestamp" in new["metadata"]:
+                return new
+            new["metadata"]["deletionTimestamp"] = now()
+            return self._put(kind, new, "MODIFIED", namespace, name)
+        result = self._put(kind, new, "DELETED", namespace, name)
+        if not orphan:
+            self._collect(kind, name, old["metadata"]["uid"])
+        return result
+
+    def _collect(self, kind: Kind, name: str, uid: str) -> None:
+        """Garbage collection in the background: what the object owned, or what was in the namespace."""
+        for key, table in list(self.objects.items()):
+            for (namespace, each), value in list(table.items()):
+                owners = [owner.get("uid") for owner in value["metadata"].get("ownerReferences", ())]
+                inside = kind.plural == "namespaces" and namespace == name
+                if (uid in owners or inside) and (namespace, each) in table:
+                    self.delete(self.kinds[key], namespace, each)
+
+    def _conform(self, kind: Kind, body: Json, query: dict[str, str]) -> tuple[Json, str]:
+        if not kind.schema:
+            return body, ""
+        title = f'{kind.kind}.{kind.group} "{dig(body, "metadata.name")}"'
+        return conform(body, kind.schema, title, query.get("fieldValidation", "Warn"))
+
+    def _put(self, kind: Kind, body: Json, event: str, namespace: str, name: str) -> Json:
+        self.version += 1
+        metadata = body.setdefault("metadata", {})
+        if event == "ADDED":
+            metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
+        metadata |= {"name": name, "resourceVersion": str(self.version)}
+        if namespace:
+            metadata["namespace"] = namespace
+        body = {"apiVersion": kind.api_version, "kind": kind.kind} | body
+        table = self.objects.setdefault(kind.key, {})
+        before = table.pop((namespace, name), None) if event == "DELETED" else table.get((namespace, name))
+        if event != "DELETED":
+            table[namespace, name] = body
+        if kind.plural == "customresourcedefinitions":
+            self._define(body, event)
+        self.history.append(Change(self.version, kind.key, event, body, before))
+        self._wake()
+        return body
+
+    def _define(self, crd: Json, event: str) -> None:
+        kind = defined_kind(crd)
+        if event == "DELETED":
+            self.kinds.pop(kind.key, None)
+            self.objects.pop(kind.key, None)
+            return
+        self.kinds[kind.key] = kind
+        conditions = [
+            {"type": each, "status": "True", "reason": "NoConflicts", "message": "", "lastTransitionTime": now()}
+            for each in ("NamesAccepted", "Established")
+        ]
+        names, versions = crd["spec"]["names"], [kind.version]
+        crd["status"] = {"acceptedNames": names, "storedVersions": versions, "conditions": conditions}
+
+    def _wake(self) -> None:
+        """Tell the watches, once for all changes that are made before they run."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # while the API is being made
+            return
+        if self._waking is None or self._waking.done():
+            self._waking = loop.create_task(self._notify())
+
+    async def _notify(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+
+def matcher(namespace: str, name: str, query: dict[str, str]) -> Callable[[Json], bool]:
+    labels, fields = selector(query.get("labelSelector")), selector(query.get("fieldSelector"))
+
+    def matches(value: Json) -> bool:
+        metadata = value["metadata"]
+        return (
+            (not namespace or metadata.get("namespace") == namespace)
+            and (not name or metadata["name"] == name)
+            and labels((metadata.get("labels") or {}).get)
+            and fields(lambda path: dig(value, path) or "")
+        )
+
+    return matches
+
+
+def _with_status(old: Json, new: Json, sub: str) -> Json:
+    """A write to the status leaves the rest alone, and the other way round."""
+    if sub == "status":
+        return {**old, "status": new.get("status", {})}
+    return {key: value for key, value in new.items() if key != "status"} | (
+        {"status": old["status"]} if "status" in old else {}
+    )
+
+
+def _desired(value: Json) -> Json:
+    return {key: each for key, each in value.items() if key not in ("metadata", "status")}

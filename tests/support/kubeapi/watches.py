@@ -1,0 +1,133 @@
+"""Watches: a stream of changes from a version on, with bookmarks, time limits and 410 Gone."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import json
+from typing import Any
+
+from aiohttp import web
+
+from support.kubeapi import rendering
+from support.kubeapi.errors import ApiError
+from support.kubeapi.faults import Faults
+from support.kubeapi.kinds import Kind
+from support.kubeapi.storage import Change, Storage, matcher
+
+Json = dict[str, Any]
+BOOKMARK_S = 30.0
+LONGEST_S = 1800.0
+
+
+class Watches:
+    """All open streams of a server."""
+
+    def __init__(self, storage: Storage, faults: Faults) -> None:
+        self._storage = storage
+        self._faults = faults
+        self._open: dict[int, web.Request] = {}
+
+    def cut(self) -> int:
+        """Abort every open stream, as a load balancer does; returns how many there were."""
+        requests = [each for each in self._open.values() if each.transport]
+        for request in requests:
+            if request.transport:
+                request.transport.abort()
+        return len(requests)
+
+    async def serve(self, request: web.Request, kind: Kind, namespace: str, name: str) -> web.StreamResponse:
+        stream = _Stream(self._storage, request, kind, namespace, name)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        self._open[id(request)] = request
+        try:
+            if stream.expired() or (self._faults.forget_history and stream.resumed):
+                await response.write(stream.line("ERROR", _gone(stream.position)))
+            else:
+                await self._follow(stream, response)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.pop(id(request), None)
+        return response
+
+    async def _follow(self, stream: _Stream, response: web.StreamResponse) -> None:
+        for line in stream.initial():
+            await response.write(line)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + stream.limit_s
+        while (left := end - loop.time()) > 0:
+            if lines := list(stream.changes()):
+                await response.write(b"".join(lines))
+            try:
+                async with self._storage.changed:
+                    if stream.position >= self._storage.version:
+                        await asyncio.wait_for(self._storage.changed.wait(), min(left, BOOKMARK_S))
+            except TimeoutError:
+                if stream.bookmarks:
+                    await response.write(stream.line("BOOKMARK", stream.bookmark()))
+
+
+class _Stream:
+    """One watch."""
+
+    def __init__(self, storage: Storage, request: web.Request, kind: Kind, namespace: str, name: str) -> None:
+        query = dict(request.query)
+        self._storage = storage
+        self._kind = kind
+        self._matches = matcher(namespace, name, query)
+        self._as_table = "as=Table" in request.headers.get("Accept", "")
+        since = query.get("resourceVersion")
+        self._send_initial = query.get("sendInitialEvents") == "true"
+        self.resumed = since not in (None, "", "0") and not self._send_initial
+        self.position = int(since) if self.resumed and since else storage.version
+        self.bookmarks = query.get("allowWatchBookmarks") == "true"
+        self.limit_s = float(query.get("timeoutSeconds") or LONGEST_S)
+
+    def expired(self) -> bool:
+        history = self._storage.history
+        oldest = history[0].version - 1 if history else self._storage.version
+        return self.resumed and self.position < oldest
+
+    def initial(self) -> list[bytes]:
+        if self.resumed:
+            return []
+        objects = self._storage.objects.get(self._kind.key, {}).values()
+        lines = [self.line("ADDED", each) for each in objects if self._matches(each)]
+        if self._send_initial:
+            lines.append(self.line("BOOKMARK", self.bookmark({"k8s.io/initial-events-end": "true"})))
+        return lines
+
+    def changes(self) -> list[bytes]:
+        """What happened since the last call; an object that enters or leaves the selection is added or deleted."""
+        history = self._storage.history
+        start = bisect.bisect_right(history, self.position, key=lambda change: change.version)
+        found = []
+        for index in range(start, len(history)):
+            change = history[index]
+            if change.key == self._kind.key and (event := self._event(change)):
+                found.append(self.line(event, change.object))
+        self.position = self._storage.version
+        return found
+
+    def _event(self, change: Change) -> str:
+        was = change.before is not None and self._matches(change.before)
+        if change.event == "DELETED":
+            return "DELETED" if was else ""
+        if self._matches(change.object):
+            return "MODIFIED" if was else "ADDED"
+        return "DELETED" if was else ""
+
+    def bookmark(self, annotations: dict[str, str] | None = None) -> Json:
+        metadata = {"resourceVersion": str(self._storage.version), "annotations": annotations or {}}
+        return {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
+
+    def line(self, event: str, value: Json) -> bytes:
+        if self._as_table and event in ("ADDED", "MODIFIED", "DELETED"):
+            value = rendering.table(self._kind, [value], value["metadata"]["resourceVersion"])
+        return json.dumps({"type": event, "object": value}).encode() + b"\n"
+
+
+def _gone(version: int) -> Json:
+    return ApiError(410, "Expired", f"too old resource version: {version}").status()

@@ -1,0 +1,223 @@
+"""What a cluster does with Jobs and pods, acted out on the API: the Job controller, the scheduler and the kubelet.
+
+No containers run. A test says what happens to a pod (``running``, ``finish``, ``waiting``), and the status that a
+kubelet would write is written. ``sync`` runs the real ``init-sync`` on the ConfigMap's manifest and hands on its exit
+code and its termination message.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from support.kubeapi.client import Client
+
+Json = dict[str, Any]
+CONTAINER = "init-sync"
+TERMINATION_MESSAGE_BYTES = 4096
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Kubelet:
+    """For one namespace."""
+
+    def __init__(self, client: Client, namespace: str = "default") -> None:
+        self.client = client
+        self.namespace = namespace
+
+    def claim(self, name: str, phase: str = "Bound", **spec: Any) -> Json:
+        """A PersistentVolumeClaim in this phase."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec},
+        }
+        self.client.create("persistentvolumeclaims", body, self.namespace)
+        return self.set_claim(name, phase)
+
+    def set_claim(self, name: str, phase: str) -> Json:
+        status = {"status": {"phase": phase}}
+        return self.client.patch("persistentvolumeclaims", name, status, self.namespace, sub="status")
+
+    def pod_of(self, job: Json) -> Pod:
+        """The Job controller makes a pod."""
+        template = json.loads(json.dumps(job["spec"]["template"]))
+        metadata = {
+            **template["metadata"],
+            "name": f"{job['metadata']['name'][:57]}-{uuid.uuid4().hex[:5]}",
+            "ownerReferences": [
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "Job",
+                    "name": job["metadata"]["name"],
+                    "uid": job["metadata"]["uid"],
+                    "controller": True,
+                }
+            ],
+        }
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        return Pod(self, self.client.create("pods", body, self.namespace))
+
+    def workload(self, cache: str, claim: str, name: str = "", gated: bool = True, port: int | None = None) -> Pod:
+        """A serving pod, as the chart or a user writes it."""
+        name = name or f"serve-{uuid.uuid4().hex[:6]}"
+        arguments = ["sync", "--spec", "/etc/modelcache/modelcache.yaml", "--volume", "/models"]
+        spec: Json = {
+            "automountServiceAccountToken": False,
+            "initContainers": [
+                {
+                    "name": CONTAINER,
+                    "image": "modelcache/init-sync",
+                    "args": arguments + (["--metrics-port", str(port)] if port else []),
+                    "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+                }
+            ],
+            "containers": [{"name": "serve", "image": "serve"}],
+            "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}],
+        }
+        if gated:
+            spec["schedulingGates"] = [{"name": "modelcache.dev/complete"}]
+        metadata = {"name": name, "labels": {"modelcache.dev/cache": cache}}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        return Pod(self, self.client.create("pods", body, self.namespace))
+
+    def end_job(self, job: Json, outcome: str, reason: str = "", message: str = "") -> Json:
+        """The Job controller says that it is over: Complete or Failed."""
+        at = now()
+        # Since 1.31 the API server itself checks that a finished Job looks as the controller leaves it.
+        preceding = "SuccessCriteriaMet" if outcome == "Complete" else "FailureTarget"
+        conditions = [
+            {"type": each, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+            for each in (preceding, outcome)
+        ]
+        status: Json = {"conditions": conditions, "startTime": job["metadata"]["creationTimestamp"], "active": 0}
+        status |= {"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}}
+        status |= {"succeeded": 1, "completionTime": at} if outcome == "Complete" else {"failed": 1}
+        return self.client.patch("jobs", job["metadata"]["name"], {"status": status}, self.namespace, sub="status")
+
+    def sync(self, job: Json, volume: Path, endpoint: str) -> tuple[Pod, int]:
+        """Run the Job's pod to its end with the real init-sync; the Job's own end is left to the test."""
+        pod = self.pod_of(job)
+        pod.running()
+        code, message = self.run_init_sync(pod, volume, endpoint)
+        pod.finish(code, message)
+        return pod, code
+
+    def run_init_sync(self, pod: Pod, volume: Path, endpoint: str) -> tuple[int, str]:
+        """Exit code and termination message of the container's own arguments, with its paths mapped to ours."""
+        with tempfile.TemporaryDirectory() as folder:
+            spec, report = Path(folder) / "modelcache.yaml", Path(folder) / "report.json"
+            cache = pod.raw["metadata"]["labels"]["modelcache.dev/cache"]
+            config = self.client.get("configmaps", f"{cache}-modelcache", self.namespace)
+            spec.write_text(config["data"]["modelcache.yaml"])
+            mapped = {"/etc/modelcache/modelcache.yaml": str(spec), "/models": str(volume), "9464": "0"}
+            arguments = [mapped.get(each, each) for each in pod.container["args"]]
+            command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]
+            environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+            text = report.read_text() if report.exists() else done.stderr[-500:]
+            return done.returncode, _fitted(text)
+
+
+def _fitted(text: str) -> str:
+    """As the real one shortens it for the termination log; tests have small reports."""
+    assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES
+    return text.strip()
+
+
+class Pod:
+    """One pod, and what happens to it."""
+
+    def __init__(self, kubelet: Kubelet, raw: Json) -> None:
+        self._kubelet = kubelet
+        self.raw = raw
+        self._restarts = 0
+        self._last: Json = {}
+
+    @property
+    def name(self) -> str:
+        return str(self.raw["metadata"]["name"])
+
+    @property
+    def in_init(self) -> bool:
+        return any(each["name"] == CONTAINER for each in self.raw["spec"].get("initContainers", ()))
+
+    @property
+    def container(self) -> Json:
+        spec = self.raw["spec"]
+        everything = [*spec.get("initContainers", ()), *spec.get("containers", ())]
+        return next(each for each in everything if each["name"] == CONTAINER)
+
+    def fresh(self) -> Json:
+        return self._kubelet.client.get("pods", self.name, self._kubelet.namespace)
+
+    @property
+    def gated(self) -> bool:
+        return bool(self.fresh()["spec"].get("schedulingGates"))
+
+    def unschedulable(self, message: str) -> None:
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        self._write({"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]})
+
+    def waiting(self, reason: str, message: str = "") -> None:
+        self._status({"waiting": {"reason": reason, "message": message}}, "Pending")
+
+    def running(self, address: str = "127.0.0.1") -> None:
+        self._status({"running": {"startedAt": now()}}, "Pending" if self.in_init else "Running", address)
+
+    def finish(
+        self, exit_code: int, report: Mapping[str, Any] | str = "", reason: str = "", at: str = "", started: str = ""
+    ) -> None:
+        """The sync container ends; ``report`` is its termination message."""
+        message = report if isinstance(report, str) else json.dumps(report)
+        ended = {
+            "exitCode": exit_code,
+            "reason": reason or ("Completed" if exit_code == 0 else "Error"),
+            "startedAt": started or now(),
+            "finishedAt": at or now(),
+            "message": message,
+        }
+        over = "Succeeded" if exit_code == 0 else "Failed"
+        self._status({"terminated": ended}, "Pending" if self.in_init else over)
+        self._last = {"terminated": ended}
+
+    def restart(self) -> None:
+        """The kubelet starts the container once more, in the same pod."""
+        self._restarts += 1
+        self.running()
+
+    def evict(self) -> None:
+        self._write({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."})
+
+    def delete(self) -> None:
+        self._kubelet.client.delete("pods", self.name, self._kubelet.namespace)
+
+    def _status(self, state: Json, phase: str, address: str = "") -> None:
+        container = {
+            "name": CONTAINER,
+            "image": self.container["image"],
+            "imageID": "",
+            "ready": False,
+            "restartCount": self._restarts,
+            "state": state,
+            "lastState": self._last if "terminated" not in state else {},
+        }
+        key = "initContainerStatuses" if self.in_init else "containerStatuses"
+        self._write(
+            {"phase": phase, key: [container]} | ({"podIP": address, "podIPs": [{"ip": address}]} if address else {})
+        )
+
+    def _write(self, status: Json) -> None:
+        client, namespace = self._kubelet.client, self._kubelet.namespace
+        client.patch("pods", self.name, {"status": status}, namespace, sub="status")

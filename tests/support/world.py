@@ -1,0 +1,261 @@
+"""A cluster of one cache without any server: objects as JSON, a clock, and the pure ``reconcile`` acting on them.
+
+``settle`` decides and carries out until nothing changes, as the operator does; each phase that would have been written
+is kept in ``phases``. A new operator knows nothing but these objects, so every ``settle`` is also a restart.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from modelcache_operator.core import jobs, manifests, moments, names, reading, render
+from modelcache_operator.core.facts import Neighbour, Progress, Snapshot
+from modelcache_operator.core.gates import gate_patch
+from modelcache_operator.core.reconcile import Decision, reconcile
+from modelcache_operator.core.reports import parse_report
+from support.kubeapi.patches import json_patch, merge
+
+Json = dict[str, Any]
+START = 1_790_000_000.0
+UID = "c0ffee00-0000-4000-8000-000000000001"
+
+
+class World:
+    """Starts with one cache, and a bound claim."""
+
+    def __init__(self, claim: str | None = "Bound", **spec: Any) -> None:
+        self.now = START
+        self.cache: Json = {
+            "metadata": {
+                "name": "cache",
+                "namespace": "default",
+                "uid": UID,
+                "generation": 1,
+                "resourceVersion": "1",
+                "creationTimestamp": moments.stamp(START),
+            },
+            "spec": {
+                "models": [{"name": "base", "repo": "owner/small", "path": "base"}],
+                "volume": {"claimName": "models"},
+                **spec,
+            },
+        }
+        self.pods: dict[str, Json] = {}
+        self.jobs: dict[str, Json] = {}
+        self.claim: Json | None = None
+        self.config: Json | None = None
+        self.neighbours: tuple[Neighbour, ...] = ()
+        self.progress: dict[str, Progress] = {}
+        self.refused = ""
+        self.claim_shared = False
+        self.phases: list[str] = []
+        self.notices: list[str] = []
+        self.opened: list[str] = []
+        self._version = 1
+        if claim:
+            self.set_claim(claim)
+
+    # What happens
+
+    def set_claim(self, phase: str | None) -> None:
+        if phase is None:
+            self.claim = None
+        else:
+            self.claim = {**self._object("models"), "spec": {}, "status": {"phase": phase}}
+
+    def change_spec(self, **spec: Any) -> None:
+        self.cache["spec"] |= spec
+        self.cache["metadata"]["generation"] += 1
+
+    def annotate(self, value: str) -> None:
+        self.cache["metadata"]["annotations"] = {names.RESYNC_ANNOTATION: value}
+
+    def add_pod(self, name: str, job: str = "", gated: bool = False, claim: str = "models", **spec: Any) -> str:
+        """A pod of a Job, or of the user's."""
+        pod = self._object(name)
+        pod["metadata"]["labels"] = {names.CACHE_LABEL: "cache"}
+        if job:
+            uid = self.jobs[job]["metadata"]["uid"]
+            pod["metadata"]["ownerReferences"] = [{"uid": uid, "controller": True}]
+        container = {"name": names.SYNC_CONTAINER, "args": ["sync", "--metrics-port", "9464"], **spec}
+        pod["spec"] = {
+            "containers" if job else "initContainers": [container],
+            "volumes": [{"persistentVolumeClaim": {"claimName": claim}}],
+        }
+        if gated:
+            pod["spec"]["schedulingGates"] = [{"name": "other.example/gate"}, {"name": names.GATE}]
+        pod["status"] = {"phase": "Pending"}
+        self.pods[name] = pod
+        return name
+
+    def start(self, name: str) -> None:
+        self.set_state(name, {"running": {"startedAt": moments.stamp(self.now)}})
+
+    def wait(self, name: str, reason: str, message: str = "") -> None:
+        self.set_state(name, {"waiting": {"reason": reason, "message": message}})
+
+    def finish(self, name: str, code: int, report: Json | str = "", reason: str = "") -> None:
+        ended = {
+            "exitCode": code,
+            "reason": reason or ("Completed" if code == 0 else "Error"),
+            "startedAt": moments.stamp(self.now),
+            "finishedAt": moments.stamp(self.now),
+            "message": report if isinstance(report, str) else json.dumps(report),
+        }
+        self.set_state(name, {"terminated": ended})
+
+    def set_state(self, name: str, state: Json) -> None:
+        pod = self.pods[name]
+        key = "initContainerStatuses" if "initContainers" in pod["spec"] else "containerStatuses"
+        before = (pod["status"].get(key) or [{}])[0]
+        status = {"name": names.SYNC_CONTAINER, "state": state, "restartCount": before.get("restartCount", 0)}
+        if "terminated" in before.get("state", {}) and "terminated" not in state:
+            status |= {"lastState": before["state"], "restartCount": before["restartCount"] + 1}
+        pod["status"] |= {key: [status]}
+        pod["metadata"]["resourceVersion"] = self._next()
+
+    def tell_progress(self, name: str, report: Json) -> None:
+        observation = parse_report(json.dumps(report))
+        assert observation is not None
+        uid = self.pods[name]["metadata"]["uid"]
+        self.progress[uid] = Progress(uid, self.now, observation)
+
+    def end_job(self, name: str, outcome: str, reason: str = "", message: str = "") -> None:
+        condition = {"type": outcome, "status": "True", "reason": reason, "message": message}
+        condition["lastTransitionTime"] = moments.stamp(self.now)
+        self.jobs[name]["status"] = {"conditions": [condition]}
+
+    def forget_job(self, name: str) -> None:
+        """Its time to live is over, or somebody deleted it; its pods go too."""
+        uid = self.jobs.pop(name)["metadata"]["uid"]
+        for pod in [each for each in self.pods.values() if _owner(each) == uid]:
+            del self.pods[pod["metadata"]["name"]]
+
+    def sync_well(self, report: Json) -> str:
+        """The newest Job runs and succeeds; returns its name."""
+        job = self.latest
+        pod = self.add_pod(f"{job}-p{len(self.pods)}", job)
+        self.start(pod)
+        self.settle()
+        self.now += 5
+        self.finish(pod, 0, report)
+        self.settle()
+        self.end_job(job, "Complete")
+        self.settle()
+        return job
+
+    def sync_badly(self, code: int, report: Json | str = "", reason: str = "BackoffLimitExceeded") -> str:
+        """The newest Job runs and fails finally; returns its name."""
+        job = self.latest
+        pod = self.add_pod(f"{job}-p{len(self.pods)}", job)
+        self.start(pod)
+        self.settle()
+        self.now += 5
+        self.finish(pod, code, report)
+        self.settle()
+        self.end_job(job, "Failed", reason)
+        self.settle()
+        return job
+
+    # What the operator makes of it
+
+    @property
+    def latest(self) -> str:
+        def order(name: str) -> tuple[int, int]:
+            labels = self.jobs[name]["metadata"]["labels"]
+            return int(labels[names.GENERATION_LABEL]), int(labels[names.ATTEMPT_LABEL])
+
+        return max(self.jobs, key=order)
+
+    @property
+    def status(self) -> Json:
+        status: Json = self.cache.get("status") or {}
+        return status
+
+    def condition(self, kind: str) -> Json:
+        found: Json = next(each for each in self.status["conditions"] if each["type"] == kind)
+        return found
+
+    @property
+    def digest(self) -> str:
+        return reading.read_cache(self.cache).digest
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            cache=reading.read_cache(self.cache),
+            pods=tuple(reading.read_pod(each) for each in self.pods.values()),
+            jobs=tuple(reading.read_job_object(each) for each in self.jobs.values()),
+            claim=reading.read_claim(self.claim) if self.claim else None,
+            config_digest=reading.config_digest(self.config) if self.config else None,
+            progress=self.progress,
+            neighbours=self.neighbours,
+            refused=self.refused,
+            claim_shared=self.claim_shared,
+        )
+
+    def decide(self, act: bool = True) -> Decision:
+        return reconcile(self.snapshot(), self.now, act)
+
+    def settle(self, act: bool = True) -> Decision:
+        """Decide and act until there is nothing left to do."""
+        for _ in range(10):
+            before = copy.deepcopy((self.cache, self.jobs, self.pods, self.claim, self.config))
+            decision = self.decide(act)
+            self._write_status(decision)
+            if act:
+                self._act(decision)
+            if before == (self.cache, self.jobs, self.pods, self.claim, self.config):
+                return decision
+        raise AssertionError(f"the operator never comes to rest: {self.status}")
+
+    def _write_status(self, decision: Decision) -> None:
+        status = {key: value for key, value in decision.status.to_json().items() if value is not None}
+        status = merge({}, status)
+        if not self.phases or self.phases[-1] != status["phase"]:
+            self.phases.append(str(status["phase"]))
+        self.notices += [f"{each.type} {each.reason}" for each in decision.notices]
+        self.cache["status"] = json.loads(json.dumps(status))
+
+    def _act(self, decision: Decision) -> None:
+        cache = reading.read_cache(self.cache)
+        if decision.write_config:
+            self.config = render.config_map(cache)
+        if decision.create_claim:
+            self.claim = {**self._object(cache.volume.claim), **render.claim(cache, cache.volume.delete_with_cache)}
+            self.claim["metadata"] |= self._object(cache.volume.claim)["metadata"]
+        for name in decision.delete_jobs:
+            self.forget_job(name)
+        if decision.create_job:
+            body = jobs.sync_job(cache, decision.create_job, "init-sync")
+            body["metadata"] = {**self._object(decision.create_job.name)["metadata"], **body["metadata"]}
+            self.jobs[decision.create_job.name] = body
+        for pod in decision.open_gates:
+            self.opened.append(pod.name)
+            self.pods[pod.name] = json_patch(self.pods[pod.name], gate_patch(pod, self.now))
+
+    def _object(self, name: str) -> Json:
+        version = self._next()
+        metadata = {
+            "name": name,
+            "namespace": "default",
+            "uid": f"{int(version):08x}-0000-4000-8000-000000000000",
+            "resourceVersion": version,
+            "creationTimestamp": moments.stamp(self.now),
+        }
+        return {"metadata": metadata}
+
+    def _next(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+
+def _owner(pod: Json) -> str:
+    return next((str(each["uid"]) for each in pod["metadata"].get("ownerReferences", ())), "")
+
+
+def text_digest(world: World) -> str:
+    """Of the ConfigMap that the operator rendered."""
+    assert world.config is not None
+    return manifests.text_digest(world.config["data"][names.MANIFEST_KEY])
