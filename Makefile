@@ -12,7 +12,7 @@ TORCH ?= torch==2.13.0
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator lock clean
 
 ##@ Getting started
 
@@ -52,6 +52,9 @@ style: $(STAMP) ## Fix style and formatting
 
 bench-sync: $(STAMP) ## Measure the sync against other clients; rewrites its part of docs/benchmarks.md
 	$(BIN)/python tests/bench/bench_sync.py --write docs/benchmarks.md
+
+bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KUBEBUILDER_ASSETS=DIR: a real API server)
+	$(BIN)/python tests/bench/bench_operator.py 1000 5000
 
 ##@ Keeping up
 
