@@ -146,6 +146,7 @@ def test_watches_that_are_cut_and_a_history_that_is_gone_lose_nothing(space: Spa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)
 def test_an_api_that_is_away_for_30_seconds_is_waited_for(space: Space) -> None:
     space.kubelet.claim("models")
     pod = space.kubelet.workload("cache", "models")
