@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-JOBS ?= 2
+# More than there are cores: many tests wait for a timeout or another process most of the time.
+JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
 TORCH ?= torch==2.13.0
 # More threads than one for each test process only wait for each other.

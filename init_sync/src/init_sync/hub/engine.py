@@ -28,6 +28,9 @@ from init_sync.volume.lease import LeaseLost
 
 log = logging.getLogger(__name__)
 
+SAME_SILENCE = 0.9
+"""Share of a file's silence from which on the whole hub counts as silent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -145,16 +148,15 @@ class Engine:
         try:
             delay = transfer.patience.delay_s(named, transfer.failures)
         except TryAgain as final:
-            self._give_up_unless_others_progress(transfer, named, final)
+            self._give_up_unless_others_progress(transfer, final)
             return
         if delay > 0:
             log.warning("%s; trying again in %.1f s", message, delay)
         self._board.retry_later(transfer, delay, everybody=error.reason is Reason.RATE_LIMITED)
 
-    def _give_up_unless_others_progress(self, transfer: Transfer, error: Transient, final: TryAgain) -> None:
-        try:
-            self._patience.delay_s(error, transfer.failures)
-        except TryAgain:
+    def _give_up_unless_others_progress(self, transfer: Transfer, final: TryAgain) -> None:
+        """A hub that gives nothing to anybody ends the run; one that fails with this file only does not."""
+        if self._patience.idle_s() >= SAME_SILENCE * transfer.patience.idle_s():
             self._board.abort(final)
         else:
             self._give_up(transfer, final)

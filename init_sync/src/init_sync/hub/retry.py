@@ -56,6 +56,10 @@ class Patience:
             self._bytes = 0
             self._since = self._clock()
 
+    def idle_s(self) -> float:
+        """How long nothing has been achieved."""
+        return self._clock() - self._since
+
     def delay_s(self, failure: Transient, failures_in_row: int) -> float:
         """Seconds to wait before the next attempt.
 
@@ -63,7 +67,7 @@ class Patience:
             TryAgain: when that would be later than there is patience for.
         """
         delay = backoff_s(failures_in_row) if failure.retry_after_s is None else failure.retry_after_s
-        left = self._give_up_s - (self._clock() - self._since)
+        left = self._give_up_s - self.idle_s()
         if left > 0 and delay <= left:
             return delay
         if failure.retry_after_s is not None and left > 0:
