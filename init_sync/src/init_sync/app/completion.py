@@ -67,8 +67,9 @@ class Completion:
         """Raises SyncError unless every model is complete at the end."""
         try:
             self._sweep()
-            self._plan(inspections)
-            missing = self._adopt(inspections)
+            known = self._known(inspections)
+            self._plan(inspections, known)
+            missing = self._adopt(known)
             self._settle()
             self._announce(missing)
             if missing:
@@ -88,11 +89,17 @@ class Completion:
                     os.unlink(f"{self._volume.tmp}/{name}")
         sweep(self._volume)
 
-    def _plan(self, inspections: dict[str, Inspection]) -> None:
+    def _known(self, inspections: dict[str, Inspection]) -> dict[str, ReceiptFile]:
+        """Files that need no hashing, by path: looked at just now, or (but in a deep run) vouched for by a receipt."""
+        known = {} if self._options.deep else verified_files(self._volume)
+        for inspection in inspections.values():
+            known.update((file.path, file) for file in inspection.receipt.files if file.path in inspection.whole)
+        return known
+
+    def _plan(self, inspections: dict[str, Inspection], known: Mapping[str, ReceiptFile]) -> None:
         states = self._tracker.states.values()
         models = [state.model for state in states if self._options.refresh or not state.complete]
         receipts = {name: inspection.receipt for name, inspection in inspections.items()}
-        known = {} if self._options.deep else verified_files(self._volume)
         taken = linked_places(self._volume, except_for={model.path for model in self._manifest.models})
         planner = Planner(self._volume, self._hub, known, taken, self._options.refresh)
         try:
@@ -105,13 +112,8 @@ class Completion:
             state.present, state.whole = {}, set()
             state.commit, state.chosen = requirement.commit, requirement.chosen
 
-    def _adopt(self, inspections: dict[str, Inspection]) -> list[RequiredFile]:
+    def _adopt(self, known: Mapping[str, ReceiptFile]) -> list[RequiredFile]:
         """Take over every file whose content is right already; returns those that have to be fetched."""
-        known = {}
-        if not self._options.deep:
-            known = verified_files(self._volume)
-        for inspection in inspections.values():
-            known.update((file.path, file) for file in inspection.receipt.files if file.path in inspection.whole)
         adoption = Adoption(
             self._volume, known, self._options.settings.verify_threads, self._tracker.verified, self._stop
         )
