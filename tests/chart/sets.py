@@ -94,7 +94,7 @@ SETS: dict[str, Release] = {
         {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     ),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.
-    "y": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="y", namespace="n"),
+    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on"),
     "everything": Release(
         {
             "nameOverride": "cache",
