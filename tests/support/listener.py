@@ -12,7 +12,7 @@ from typing import Self
 
 
 class Listener:
-    """Runs until the block is left; ``serve`` gets each connection and its number, from 0 on, in the order they came."""
+    """Runs until the block is left; ``serve`` gets each connection and its number: 0, 1, ... as they came."""
 
     def __init__(self, serve: Callable[[socket.socket, int], None]) -> None:
         self._serve = serve
