@@ -117,6 +117,8 @@ class PodFacts:
     address: str
     port: int | None
     memory_limit: str = ""
+    gpus: int = 0
+    """That it asks for, and would hold idle if it ran before its models were there."""
 
 
 @dataclass(frozen=True, slots=True)
