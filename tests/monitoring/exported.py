@@ -56,7 +56,12 @@ Exported = dict[str, Series]
 def exported(folder: Path) -> Exported:
     """Of all three processes together. ``_created`` is not a figure of anything but of the client library."""
     found: Exported = {}
-    for text in (*_operator(folder / "operator"), *_sync(folder / "sync"), *_server(folder / "server"), _device_memory()):
+    for text in (
+        *_operator(folder / "operator"),
+        *_sync(folder / "sync"),
+        *_server(folder / "server"),
+        _device_memory(),
+    ):
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if not sample.name.endswith("_created"):
@@ -145,7 +150,7 @@ def _started(process: ServerProcess) -> Iterator[ServerProcess]:
 def _device_memory() -> str:
     """The one series that needs a GPU, made by its own code with a stand-in for torch."""
     torch = ModuleType("torch")
-    seen = {"is_available": True, "is_initialized": True}
+    seen: dict[str, bool | int] = {"is_available": True, "is_initialized": True}
     seen |= {"memory_allocated": 1, "memory_reserved": 2, "max_memory_allocated": 3}
     torch.cuda = SimpleNamespace(**{name: lambda value=value: value for name, value in seen.items()})  # type: ignore[attr-defined]
     registry = CollectorRegistry()

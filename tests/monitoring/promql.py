@@ -12,7 +12,7 @@ from typing import Any
 
 import promql_parser as parser
 
-from monitoring.exported import Exported
+from monitoring.exported import Exported, Series
 
 SCRAPED = frozenset({"namespace", "pod", "job", "instance", "container", "endpoint", "service"})
 """Labels that Prometheus adds to what it scrapes, as the monitors of the Prometheus operator do."""
@@ -74,8 +74,8 @@ def labels_of(expr: Any, exported: Exported) -> Set[str]:
     raise Unfit(f"{type(expr).__name__} is not known here")
 
 
-def _of_series(expr: parser.VectorSelector, exported: Exported) -> Any:
-    if expr.name not in exported:
+def _of_series(expr: parser.VectorSelector, exported: Exported) -> Series:
+    if not expr.name or expr.name not in exported:
         raise Unfit(f"no process exports {expr.name}")
     return exported[expr.name]
 

@@ -12,7 +12,7 @@ from init_sync.core.reasons import Reason
 from monitoring import sources
 from monitoring.exported import Exported
 from monitoring.promql import Unfit, check_matchers, labels_of, selectors
-from monitoring.sources import Expression, NoHelm
+from monitoring.sources import Expression
 
 OPERATOR = Path(__file__).parents[2] / "operator/src/modelcache_operator"
 
@@ -24,14 +24,6 @@ HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 
 
 @pytest.fixture(scope="session")
-def expressions() -> list[Expression]:
-    try:
-        return [*sources.of_boards(), *sources.of_alerts()]
-    except NoHelm as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="session")
 def closed(exported: Exported) -> dict[str, Set[str]]:
     """Labels with a known set of values, and these. The operator's own reasons are words in its sources."""
     words = "\n".join(path.read_text() for path in OPERATOR.rglob("*.py"))
@@ -39,7 +31,8 @@ def closed(exported: Exported) -> dict[str, Set[str]]:
         "phase": exported["modelcache_phase"].labels["phase"],
         "outcome": exported["modelcache_syncs_total"].labels["outcome"],
         "status": exported["multitalk_requests_total"].labels["status"],
-        "reason": {str(each) for each in Reason} | {each for each in ("WaitingForPod", "Resyncing") if f'"{each}"' in words},
+        "reason": {str(each) for each in Reason}
+        | {each for each in ("WaitingForPod", "Resyncing") if f'"{each}"' in words},
     }
 
 
@@ -57,10 +50,15 @@ def _unfit(expressions: list[Expression], exported: Exported, closed: dict[str, 
     return found
 
 
-def test_every_expression_asks_for_what_is_exported(
-    expressions: list[Expression], exported: Exported, closed: dict[str, Set[str]]
-) -> None:
+def test_the_dashboards_ask_for_what_is_exported(exported: Exported, closed: dict[str, Set[str]]) -> None:
+    expressions = list(sources.of_boards())
     assert len(expressions) > 50
+    assert _unfit(expressions, exported, closed) == []
+
+
+def test_the_alerts_ask_for_what_is_exported(exported: Exported, closed: dict[str, Set[str]]) -> None:
+    expressions = list(sources.of_alerts())
+    assert len(expressions) > 12, "their texts ask too"
     assert _unfit(expressions, exported, closed) == []
 
 
@@ -87,9 +85,8 @@ def test_a_wrong_expression_is_found(complaint: str, exported: Exported, closed:
     assert complaint in found
 
 
-def test_everything_exported_is_shown_or_has_a_reason_not_to_be(
-    expressions: list[Expression], exported: Exported
-) -> None:
+def test_everything_exported_is_shown_or_has_a_reason_not_to_be(exported: Exported) -> None:
+    expressions = [*sources.of_boards(), *sources.of_alerts()]
     used = {_family(each.name) for text in expressions for each in selectors(promql_parser.parse(text.text))}
     unused = {name for name in exported if _family(name) not in used}
     assert unused == set(SHOWN_NOWHERE)

@@ -173,7 +173,7 @@ def _gate(made: Board) -> None:
             f"{newest('gate_wait_seconds_sum')} / ({newest('gate_wait_seconds_count')} > 0)",
         ),
     ):
-        made.with_panel(panels.figure(title, description, unit, Query(expr)))
+        made.with_panel(panels.figure(title, description, unit, Query(expr), height=8))
 
 
 def _life(made: Board) -> None:

@@ -139,11 +139,18 @@ def lines(
 
 
 def figure(
-    title: str, description: str, unit: str, query: Query, width: int = 4, steps: Steps = PLAIN, none: str = "-"
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    width: int = 4,
+    height: int = 4,
+    steps: Steps = PLAIN,
+    none: str = "-",
 ) -> stat.Panel:
     """The newest value, large; with a legend, its name instead (``query`` must then give one series)."""
     panel = stat.Panel().title(title).description(description).unit(unit).datasource(SOURCE).no_value(none)
-    panel.targets(right_now([query])).span(width).height(4).thresholds(steps.build())
+    panel.targets(right_now([query])).span(width).height(height).thresholds(steps.build())
     panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
     panel.graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.VALUE)
     return panel.text_mode(BigValueTextMode.NAME if query.legend else BigValueTextMode.VALUE)
