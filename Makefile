@@ -9,11 +9,12 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
 TORCH ?= torch==2.13.0
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 # More threads than one for each test process only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images lock clean
 
 ##@ Getting started
 
@@ -49,6 +50,11 @@ style: $(STAMP) ## Fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+##@ Packaging
+
+images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/images.py)
+	$(PYTHON) tools/images.py
+
 ##@ Measuring
 
 bench-sync: $(STAMP) ## Measure the sync against other clients; rewrites its part of docs/benchmarks.md
@@ -60,17 +66,16 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 ##@ Keeping up
 
 lock: $(STAMP) ## Renew the pinned requirements
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade -o requirements/dev.txt requirements/dev.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade -c requirements/dev.txt -o requirements/inference.txt requirements/inference.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade --no-deps -o requirements/models.txt requirements/models.in
+	$(COMPILE) --upgrade -o requirements/dev.txt requirements/dev.in
+	for set in init_sync operator inference build; do \
+		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
+	done
+	$(COMPILE) --upgrade --no-deps -o requirements/models.txt requirements/models.in
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 
-$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml
+$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
