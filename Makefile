@@ -52,8 +52,8 @@ style: $(STAMP) ## Fix style and formatting
 
 ##@ Packaging
 
-images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/images.py)
-	$(PYTHON) tools/images.py
+images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/build_images.py)
+	$(PYTHON) tools/build_images.py
 
 ##@ Measuring
 

@@ -3,7 +3,7 @@
 Importing this package costs next to nothing; the public functions are loaded when first used.
 
 - ``verify_volume(spec_path, volume)``: is every model of a manifest complete on this volume? No network.
-- ``__version__``: of the distribution; looking it up costs a fifth of a warm start.
+- ``__version__``: looked up in the distribution, which takes 30 ms, nearly as long as a whole warm start.
 - ``parse_manifest(text, source)``: a validated manifest, or an error that names every wrong field.
 """
 
