@@ -7,7 +7,7 @@
     BUILD_ARGS    further options of its `build`, such as "--build-arg TORCH_INDEX=https://..." or "--no-cache"
 
 Proxies and package indices reach the build as the builder does it for any image: its own environment, or BUILD_ARGS.
-It does not push.
+With --e2e it also builds modelcache/e2e, which only `make e2e` uses. It does not push.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class CannotBuild(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One of the three: ``FOLDER/Dockerfile`` becomes modelcache/NAME."""
+    """``FOLDER/Dockerfile`` becomes modelcache/NAME."""
 
     folder: str
     name: str
@@ -45,6 +45,7 @@ IMAGES = (
     Image("operator", "operator"),
     Image("inference", "inference"),
 )
+E2E = Image("tests/e2e", "e2e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,14 @@ class Order:
     def build_command(self, image: Image, version: str, revision: str) -> list[str]:
         return [
             *(*self.builder, "build", "--file", f"{image.folder}/Dockerfile", "--tag", self.reference(image)),
-            *("--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision}"),
+            *self._arguments(image, version, revision),
             *(*self.build_args, "."),
         ]
+
+    def _arguments(self, image: Image, version: str, revision: str) -> list[str]:
+        if image is E2E:
+            return ["--build-arg", f"INFERENCE={self.reference(IMAGES[-1])}"]
+        return ["--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision}"]
 
 
 def read_order(environment: Mapping[str, str], version: str) -> Order:
@@ -109,9 +115,9 @@ def base_of(image: Image) -> str:
     return last.split()[1].replace("${PYTHON}", python)
 
 
-def build(order: Order, version: str) -> None:
+def build(order: Order, images: Sequence[Image], version: str) -> None:
     revision = _output(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], default="unknown")
-    for image in IMAGES:
+    for image in images:
         print(f"building {order.reference(image)} with {order.builder[0]}", flush=True)
         if subprocess.run(order.build_command(image, version, revision), cwd=ROOT, check=False).returncode:
             raise CannotBuild(f"building {order.reference(image)} failed; the builder's own words are above")
@@ -137,11 +143,11 @@ def _output(command: list[str], default: str | None = None) -> str:
         raise CannotBuild(f"{shlex.join(command)}: {getattr(error, 'stderr', None) or error}") from error
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     version = (ROOT / "VERSION").read_text().strip()
     try:
         order = read_order(os.environ, version)
-        build(order, version)
+        build(order, (*IMAGES, E2E) if "--e2e" in arguments else IMAGES, version)
         report_sizes(order)
     except CannotBuild as error:
         print(f"images: error: {error}", file=sys.stderr)
@@ -150,4 +156,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
