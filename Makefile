@@ -13,7 +13,7 @@ TORCH ?= torch==2.13.0
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator lock clean
+.PHONY: help install lint style test test-kill parity demo serve docs bench-sync bench-operator lock clean
 
 ##@ Getting started
 
@@ -58,6 +58,9 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000
 
 ##@ Keeping up
+
+docs: $(STAMP) ## Write docs/reference/manifest.md anew, from the custom resource definition
+	$(BIN)/python tests/support/manifest_reference.py
 
 lock: $(STAMP) ## Renew the pinned requirements
 	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
