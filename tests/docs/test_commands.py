@@ -114,9 +114,11 @@ class TestEveryPage:
 
     def test_values_that_helm_is_given_exist(self, page: Page) -> None:
         for command in page.commands():
-            for path, value in re.findall(r"--set[= ]([\w.]+)=(\S*)", command):
-                assert _in_values(path), path
-                assert value, command
+            for pairs in re.findall(r"--set[= ](\S+)", command):
+                for pair in pairs.split(","):
+                    path, _, value = pair.partition("=")
+                    assert _in_values(path), path
+                    assert value, command
 
     def test_blocks_of_yaml_can_be_read_and_manifests_are_valid(self, page: Page) -> None:
         for block in page.blocks:
