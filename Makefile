@@ -15,7 +15,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e chart-docs lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs lock clean
 
 ##@ Getting started
 
@@ -68,6 +68,9 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000
 
 ##@ Keeping up
+
+docs: $(STAMP) ## Write docs/reference/manifest.md anew, from the custom resource definition
+	$(BIN)/python tests/support/manifest_reference.py
 
 lock: $(STAMP) ## Renew the pinned requirements
 	$(COMPILE) --upgrade -o requirements/dev.txt requirements/dev.in
