@@ -62,6 +62,12 @@ def test_the_alerts_ask_for_what_is_exported(chart: Chart, exported: Exported, c
     assert _unfit(expressions, exported, closed) == []
 
 
+def test_the_alerts_of_a_release_keep_to_its_namespaces(chart: Chart) -> None:
+    for rule in chart.alerts():
+        for selector in selectors(promql_parser.parse(rule["expr"])):
+            assert ("namespace", "models") in {each[:2] for each in selector.matchers}, f"{rule['alert']}: {selector}"
+
+
 WRONG = {
     "no process exports": "sum(modelcache_sise_bytes)",
     "no label pot": 'max(multitalk_ready{pot="a"})',
