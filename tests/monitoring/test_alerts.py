@@ -24,6 +24,7 @@ Json = dict[str, Any]
 CASES = Path(__file__).parent / "rules"
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs/operations.md"
+DOCUMENT = ROOT / "docs/monitoring.md"
 NAMES = (
     *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
@@ -186,3 +187,18 @@ REFUSED: dict[str, Json] = {
 def test_a_wrong_value_is_refused_by_its_name(chart: Chart, complaint: str) -> None:
     with pytest.raises(HelmRefused, match=re.escape(complaint)):
         chart.groups(monitoring=REFUSED[complaint])
+
+
+# The documentation
+
+
+def test_the_documentation_lists_each_alert_with_its_severity(chart: Chart) -> None:
+    row = re.compile(r"^\| (\w+) \| (warning|critical) \|.*\| (`.*)?\|$", re.MULTILINE)
+    listed = sorted((name, severity) for name, severity, _ in row.findall(DOCUMENT.read_text()))
+    assert listed == sorted((rule["alert"], rule["labels"]["severity"]) for rule in chart.alerts())
+
+
+def test_the_documentation_names_each_threshold() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    thresholds = values["monitoring"]["rules"]["thresholds"]
+    assert [name for name in thresholds if f"`{name}`" not in DOCUMENT.read_text()] == []
