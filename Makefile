@@ -10,11 +10,12 @@ HELM_STAMP := $(VENV)/.helm
 JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
 TORCH ?= torch==2.13.0
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 # More threads than one for each test process only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator chart-docs dashboards lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -40,6 +41,9 @@ test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
 parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity
 
+e2e: $(STAMP) $(HELM_STAMP) ## Install on the cluster of KUBECONFIG and try everything (see tests/e2e/run.py)
+	$(BIN)/python tests/e2e/run.py
+
 lint: $(STAMP) ## Check style, formatting, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,6 +53,11 @@ lint: $(STAMP) ## Check style, formatting, types and layers
 style: $(STAMP) ## Fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+##@ Packaging
+
+images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/build_images.py)
+	$(PYTHON) tools/build_images.py
 
 ##@ Measuring
 
@@ -60,26 +69,26 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 ##@ Keeping up
 
-lock: $(STAMP) ## Renew the pinned requirements
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade -o requirements/dev.txt requirements/dev.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade -c requirements/dev.txt -o requirements/inference.txt requirements/inference.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade --no-deps -o requirements/models.txt requirements/models.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade --no-deps -o requirements/helm.txt requirements/helm.in
+docs: $(STAMP) ## Write docs/reference/manifest.md anew, from the custom resource definition
+	$(BIN)/python tests/support/manifest_reference.py
 
-dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
-	cd tests && ../$(BIN)/python -m support.dashboards
+lock: $(STAMP) ## Renew the pinned requirements
+	$(COMPILE) --upgrade -o requirements/dev.txt requirements/dev.in
+	for set in init_sync operator inference build; do \
+		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
+	done
+	for set in models helm; do $(COMPILE) --upgrade --no-deps -o requirements/$$set.txt requirements/$$set.in || exit; done
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
 
+dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
+	cd tests && ../$(BIN)/python -m support.dashboards
+
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 
-$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml
+$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)

@@ -30,6 +30,12 @@ def helm() -> Path | None:
     return found if found.is_file() else None
 
 
+def kubectl() -> Path | None:
+    """The one that came with Helm."""
+    found = BIN / "kubectl"
+    return found if found.is_file() else None
+
+
 def why_no_helm() -> str:
     if not _supported():
         return f"no Helm for {platform.system()} {platform.machine()} comes with the tools; set HELM=/path/to/helm"
