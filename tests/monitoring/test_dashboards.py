@@ -153,7 +153,8 @@ def test_boards_are_shipped_where_there_is_a_prometheus_operator_or_they_are_ask
 
 
 def test_label_namespace_and_annotations_can_be_chosen(chart: Chart) -> None:
-    chosen: Json = {"label": "board", "labelValue": "yes", "namespace": "grafana", "annotations": {"grafana_folder": "GPU"}}
+    chosen: Json = {"label": "board", "labelValue": "yes", "namespace": "grafana"}
+    chosen["annotations"] = {"grafana_folder": "GPU"}
     for each in (made["metadata"] for made in _maps(chart, enabled=True, **chosen)):
         assert (each["labels"]["board"], each["namespace"]) == ("yes", "grafana")
         assert each["annotations"] == {"grafana_folder": "GPU"}
