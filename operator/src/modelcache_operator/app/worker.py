@@ -114,7 +114,7 @@ class Worker:
             decision = reconcile(self._again(key, snapshot), self._clock(), act=False)
         cache = await self._write_status(key, snapshot.cache, decision)
         if decision.open_gates and not refusal:
-            self.counters.gates_opened += await self._writer.open_gates(cache, decision.open_gates)
+            await self._writer.open_gates(cache, decision.open_gates)
             self._queue.add(key)  # to count how long they waited
         self._plan_ahead(key, decision)
         if refusal:
@@ -157,7 +157,9 @@ class Worker:
         except Conflict:
             self._store.take_cache(await self._api.get(kube.CACHES, key.namespace, key.name))
             raise
-        self.counters.status_writes += written is not cache
+        if written is not cache:
+            self.counters.status_writes += 1
+            self.counters.gates_opened += len(decision.released)
         return written
 
     def _plan_ahead(self, key: Key, decision: Decision) -> None:
