@@ -26,8 +26,6 @@ from modelcache_operator.kube.writer import Writer
 log = logging.getLogger(__name__)
 
 WORKERS = 16
-CLAIM_CHECK_S = 10.0
-"""How often a claim is looked at that is not bound; claims are not watched, for there may be very many."""
 OUTAGE_RETRY_S = 8.0
 ORPHAN_GRACE_S = 10.0
 """A chart may create the pod before the cache that it waits for."""
@@ -54,6 +52,7 @@ class Worker:
         queue: WorkQueue[Key],
         writer: Writer,
         may_write: Callable[[], bool],
+        claim_check_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
@@ -61,6 +60,7 @@ class Worker:
         self._queue = queue
         self._writer = writer
         self._may_write = may_write
+        self._claim_check_s = claim_check_s
         self._clock = clock
         self._backoff = Backoff()
         self._warned: set[str] = set()
@@ -167,7 +167,7 @@ class Worker:
             self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
         volume = decision.status.condition("VolumeReady")
         if volume and volume.status != "True":
-            self._queue.add_later(key, CLAIM_CHECK_S)
+            self._queue.add_later(key, self._claim_check_s)
 
     async def _orphans(self, key: Key) -> None:
         """Gated pods of a cache that does not exist."""
