@@ -175,6 +175,7 @@ def test_labels_and_the_runbooks_place_can_be_chosen(chart: Chart) -> None:
 
 REFUSED: dict[str, Json] = {
     "/monitoring/rules/thresholds/failedFor": {"rules": {"thresholds": {"failedFor": "ten minutes"}}},
+    "/monitoring/rules/thresholds/notReadyFor": {"rules": {"thresholds": {"notReadyFor": "5m1h"}}},
     "/monitoring/rules/thresholds/failedPercent": {"rules": {"thresholds": {"failedPercent": 101}}},
     "additional properties 'stalled' not allowed": {"rules": {"thresholds": {"stalled": "5m"}}},
     "/monitoring/rules/disabled/0": {"rules": {"disabled": ["ModelCacheStalled"]}},
