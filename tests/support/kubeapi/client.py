@@ -24,6 +24,7 @@ MERGE = "application/merge-patch+json"
 PATHS = {
     "modelcaches": "/apis/modelcache.dev/v1alpha1",
     "jobs": "/apis/batch/v1",
+    "deployments": "/apis/apps/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
@@ -37,7 +38,7 @@ class Client:
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
         self._url = urlsplit(config["clusters"][0]["cluster"]["server"])
-        self._tls = _tls(config["users"][0]["user"]) if self._url.scheme == "https" else None
+        self._tls = client_tls(config["users"][0]["user"]) if self._url.scheme == "https" else None
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
 
@@ -74,8 +75,7 @@ class Client:
         self.call("DELETE", self.path(resource, namespace, name), {"gracePeriodSeconds": 0})
 
     def path(self, resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
-        parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
-        return "/".join(each for each in parts if each)
+        return resource_path(resource, namespace, name, sub)
 
     def call(
         self,
@@ -142,7 +142,12 @@ class Client:
             connection.close()
 
 
-def _tls(user: Json) -> ssl.SSLContext:
+def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
+    parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
+    return "/".join(each for each in parts if each)
+
+
+def client_tls(user: Json) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if "client-certificate" in user:
