@@ -107,9 +107,7 @@ class Storage:
         gone = new["metadata"].get("deletionTimestamp") and not _held(new)
         return self._put(kind, new, "DELETED" if gone else "MODIFIED", namespace, name), warning
 
-    def delete(
-        self, kind: Kind, namespace: str, name: str, orphan: bool = False, grace_s: int | None = None
-    ) -> Json:
+    def delete(self, kind: Kind, namespace: str, name: str, orphan: bool = False, grace_s: int | None = None) -> Json:
         """``grace_s``: as the caller wishes; pods that run are only marked, and deleted once more by their kubelet."""
         old = self.find(kind, namespace, name)
         new = copy.deepcopy(old)
