@@ -20,6 +20,7 @@ import yaml
 from support.kubeapi.errors import ApiError
 
 Json = dict[str, Any]
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE = "application/merge-patch+json"
 PATHS = {
     "modelcaches": "/apis/modelcache.dev/v1alpha1",
@@ -71,6 +72,11 @@ class Client:
     ) -> Json:
         return self.call("PATCH", self.path(resource, namespace, name, sub), body, kind)
 
+    def table(self, resource: str, namespace: str = "default", labels: str = "") -> Json:
+        """What ``kubectl get`` shows."""
+        query = {"labelSelector": labels} if labels else {}
+        return self.call("GET", self.path(resource, namespace), query=query, accept=TABLE)
+
     def delete(self, resource: str, name: str, namespace: str = "default") -> None:
         self.call("DELETE", self.path(resource, namespace, name), {"gracePeriodSeconds": 0})
 
@@ -84,18 +90,18 @@ class Client:
         body: Any = None,
         kind: str = "application/json",
         query: dict[str, str] | None = None,
+        accept: str = "application/json",
     ) -> Json:
         """Raises ApiError for anything but success, OSError when nobody answers."""
         url = f"{path}?{urlencode(query)}" if query else path
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        status, text = self._exchange(method, url, data, kind)
+        status, text = self._exchange(method, url, data, {"Content-Type": kind, "Accept": accept})
         answer: Json = json.loads(text) if text[:1] in (b"{", b"[") else {"message": text.decode(errors="replace")}
         if status >= 300:
             raise ApiError(status, answer.get("reason", ""), answer.get("message", ""))
         return answer
 
-    def _exchange(self, method: str, url: str, data: bytes | None, kind: str) -> tuple[int, bytes]:
-        headers = {"Content-Type": kind, "Accept": "application/json"}
+    def _exchange(self, method: str, url: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         for fresh in (False, True):
             connection = self._connection(fresh)
             try:
@@ -122,7 +128,9 @@ class Client:
         return found
 
     def watch(self, resource: str, namespace: str, stop: threading.Event) -> Iterator[Json]:
-        """What there is and every event from then on, until ``stop`` is set; raises OSError when the stream is cut.
+        """What there is and every event from then on, until ``stop`` is set.
+
+        Raises ApiError when it is refused, OSError when the stream is cut.
 
         In pieces of a few seconds, each from the version at which the last one ended.
         """
@@ -132,6 +140,8 @@ class Client:
             connection = self._connection(fresh=True)
             connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}")
             answer = connection.getresponse()
+            if answer.status != 200:
+                raise ApiError(answer.status, "", answer.read().decode(errors="replace"))
             while line := answer.readline():
                 event = json.loads(line)
                 if event["type"] == "ERROR":

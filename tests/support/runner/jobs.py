@@ -68,7 +68,7 @@ def _pause_left(failed: Sequence[Json], now_s: float, pause_s: float) -> float:
         (_seconds(each["state"]["terminated"]["finishedAt"]) for each in _containers(failed[-1]) if _code(each)),
         default=0.0,
     )
-    return ended + min(pause_s * 2 ** (len(failed) - 1), LONGEST_S) - now_s
+    return ended - now_s + min(pause_s * 2 ** (len(failed) - 1), LONGEST_S)
 
 
 def _refused(job: Json, pod: Json) -> str:

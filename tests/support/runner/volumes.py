@@ -64,7 +64,8 @@ class PodVolumes:
         return place
 
     def _place(self, volume: Json) -> Path:
-        return self.folder / "volumes" / str(volume["name"])
+        name: str = volume["name"]
+        return self.folder / "volumes" / name
 
 
 def container_paths(container: Json, mounted: Mapping[str, Path], own: Path) -> Paths:
