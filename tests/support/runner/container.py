@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from support.runner import probes
 from support.runner.environment import Find, Missing, PodFields, expand, variables
+from support.runner.health import Health
 from support.runner.images import Image
 from support.runner.probes import Prober
 from support.runner.process import Command, ContainerProcess
@@ -34,7 +34,7 @@ class Pauses:
 
     def before(self, restart: int) -> float:
         """The first restart comes at once."""
-        return min(self.first_s * 2 ** (restart - 2), self.longest_s) if restart > 1 else 0.0
+        return min(self.first_s * 2.0 ** (restart - 2), self.longest_s) if restart > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Container:
         self._own = surroundings.folder / str(spec["name"])
         self._paths = container_paths(spec, surroundings.mounted, self._own)
         self._process: ContainerProcess | None = None
+        self._env: dict[str, str] = {}
         self.status = ContainerStatus(spec["name"], spec["image"])
 
     def say(self, **changes: Any) -> None:
@@ -136,7 +137,7 @@ class Container:
         own = variables(spec, around.fields, around.find)
         program = expand(spec["command"], own) if spec.get("command") else list(image.entrypoint)
         arguments = [*program, *expand(spec.get("args") or [], own)]
-        env = {
+        self._env = {
             **{key: os.environ[key] for key in ("PATH", "LANG", "OMP_NUM_THREADS") if key in os.environ},
             "HOME": str(self._own),
             "HOSTNAME": around.fields.pod["metadata"]["name"],
@@ -149,7 +150,7 @@ class Container:
             **{key: self._paths.map(value) for key, value in own.items()},
         }
         log = self._own / f"{self.status.restarts}.log"
-        return Command([self._paths.map(each) for each in arguments], env, self._own, self._own / "message", log)
+        return Command([self._paths.map(each) for each in arguments], self._env, self._own, self._own / "message", log)
 
     async def _run_once(self, command: Command) -> int:
         began = time.monotonic()
@@ -159,7 +160,8 @@ class Container:
             ended = Ended(128, f"failed to create containerd task: {error}", now(), now(), "StartError")
         else:
             self.say(state={"running": {"startedAt": now()}}, started="startupProbe" not in self._spec)
-            watching = asyncio.create_task(self._probe(self._process))
+            health = Health(self._spec, self._prober(), self)
+            watching = asyncio.create_task(health.watch(self._process))
             try:
                 ended = await self._process.wait()
             finally:
@@ -191,44 +193,19 @@ class Container:
             async with asyncio.timeout(seconds):
                 await self._around.ending.wait()
 
-    async def _probe(self, process: ContainerProcess) -> None:
-        """From the start of a run to its end."""
-        prober = self._prober()
-        startup = self._spec.get("startupProbe")
-        if startup and not await probes.passes(startup, prober):
-            await process.end(float(startup.get("terminationGracePeriodSeconds", 30)))
-            return
-        self.say(started=True)
-        await asyncio.gather(self._watch_readiness(prober), self._watch_liveness(prober, process))
-
     def _prober(self) -> Prober:
         ports = {each["name"]: int(each["containerPort"]) for each in self._spec.get("ports", ()) if "name" in each}
         return Prober(self._around.fields.address, ports, self._execute)
 
-    async def _watch_readiness(self, prober: Prober) -> None:
-        probe = self._spec.get("readinessProbe")
-        if not probe:
-            self.say(ready=True)
-            return
-        await asyncio.sleep(float(probe.get("initialDelaySeconds", 0)))
-        while True:
-            await probes.until(probe, prober, not self.status.ready)
-            self.say(ready=not self.status.ready)
-            await asyncio.sleep(float(probe.get("periodSeconds", 10)))
-
-    async def _watch_liveness(self, prober: Prober, process: ContainerProcess) -> None:
-        if probe := self._spec.get("livenessProbe"):
-            await asyncio.sleep(float(probe.get("initialDelaySeconds", 0)))
-            await probes.until(probe, prober, False)
-            await process.end(float(probe.get("terminationGracePeriodSeconds", 30)))
-
-    async def _execute(self, command: list[str], _limit_s: float) -> bool:
+    async def _execute(self, command: list[str]) -> bool:
+        """For probes and hooks; ended when it is cancelled."""
         process = await asyncio.create_subprocess_exec(
             *[self._paths.map(each) for each in command],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=self._own,
+            env=self._env,
         )
         try:
             return await process.wait() == 0

@@ -64,11 +64,11 @@ def plan_job(job: Json, pods: Sequence[Json], now_s: float, pause_s: float) -> J
 def _pause_left(failed: Sequence[Json], now_s: float, pause_s: float) -> float:
     if not failed:
         return 0.0
-    ended: float = max(
+    ended = max(
         (_seconds(each["state"]["terminated"]["finishedAt"]) for each in _containers(failed[-1]) if _code(each)),
         default=0.0,
     )
-    return ended - now_s + min(pause_s * 2 ** (len(failed) - 1), LONGEST_S)
+    return ended - now_s + min(pause_s * 2.0 ** (len(failed) - 1), LONGEST_S)
 
 
 def _refused(job: Json, pod: Json) -> str:

@@ -6,7 +6,6 @@ Claims are bound, Jobs and Deployments get their pods, pods get their place, and
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -45,19 +44,24 @@ class NodeLoop:
         self._proxy = ServiceProxy(view, addresses)
         self._lives: dict[str, tuple[PodLife, asyncio.Task[None]]] = {}
         self._endings: dict[str, asyncio.Task[None]] = {}
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for resource in RESOURCES:
                 group.create_task(self._view.follow(resource))
-            while True:
-                await self._view.changed.wait()
-                self._view.changed.clear()
-                try:
-                    await self._step()
-                except (ApiError, aiohttp.ClientError, OSError) as error:
-                    log.debug("looking again: %s", error)
-                    self._again_in(CONFLICT_S)
+            group.create_task(self._keep_stepping())
+            await self._broken
+
+    async def _keep_stepping(self) -> None:
+        while True:
+            await self._view.changed.wait()
+            self._view.changed.clear()
+            try:
+                await self._step()
+            except (ApiError, aiohttp.ClientError, OSError) as error:
+                log.debug("looking again: %s", error)
+                self._again_in(CONFLICT_S)
 
     async def close(self, grace_s: float) -> None:
         """End every container on this node."""
@@ -129,11 +133,18 @@ class NodeLoop:
                 await self._finish(uid, pod)
             elif uid not in self._lives and not scheduling.over(pod):
                 life = PodLife(self._node, self._view, pod, self._addresses.pod())
-                self._lives[uid] = life, asyncio.create_task(life.run(), name=pod["metadata"]["name"])
+                task = asyncio.create_task(life.run(), name=pod["metadata"]["name"])
+                task.add_done_callback(self._check)
+                self._lives[uid] = life, task
             elif uid in self._lives:
                 self._lives[uid][0].volumes.refresh()
         for uid in [uid for uid in self._lives if uid not in present]:
             self._end(uid, 0)  # deleted by force
+
+    def _check(self, life: asyncio.Task[None]) -> None:
+        """A mistake of the runner's own ends the whole, instead of a pod that stands still."""
+        if not life.cancelled() and (error := life.exception()):
+            self._broken.set_exception(error)
 
     async def _finish(self, uid: str, pod: Json) -> None:
         """A pod that is to go: its end begins, and when it is over the object goes."""
@@ -149,7 +160,6 @@ class NodeLoop:
     async def _see_off(self, uid: str, grace_s: float) -> None:
         life, task = self._lives[uid]
         await life.end(grace_s)
-        with contextlib.suppress(ApiError, aiohttp.ClientError):
-            await task
+        await task
         del self._lives[uid], self._endings[uid]
         self._view.changed.set()

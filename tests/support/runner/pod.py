@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
+from support.kubeapi.errors import ApiError
 from support.runner.container import Container, Pauses, RunRecord, Surroundings
 from support.runner.environment import Missing, PodFields
 from support.runner.images import Image, find_image
@@ -129,13 +133,20 @@ class PodLife:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._tell()
+            if not await self._tell():
+                await asyncio.sleep(RETRY_S)
+                self._changed.set()
 
-    async def _tell(self) -> None:
+    async def _tell(self) -> bool:
+        """Whether the API knows it now."""
         status = self._status()
-        if status != self._told:
-            self._told = status
+        if status == self._told:
+            return True
+        with contextlib.suppress(ApiError, aiohttp.ClientError, OSError):
             await self._view.patch("pods", self.pod, {"status": status}, "status")
+            self._told = status
+            return True
+        return False
 
     def _status(self) -> Json:
         inits, mains = ([each.status for each in some] for some in (self._inits, self._mains))

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 
 Json = dict[str, Any]
-Execute = Callable[[list[str], float], Awaitable[bool]]
-"""Runs a command in the container's surroundings; whether it ended well in time."""
+Execute = Callable[[list[str]], Awaitable[bool]]
+"""Runs a command in the container's surroundings; whether it ended well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,13 @@ class Prober:
     execute: Execute
 
     async def ask(self, probe: Json) -> bool:
-        limit_s = float(probe.get("timeoutSeconds", 1))
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(float(probe.get("timeoutSeconds", 1))):
                 if get := probe.get("httpGet"):
                     return await self._http(get)
                 if tcp := probe.get("tcpSocket"):
                     return await self._tcp(self.port(tcp["port"]))
-                return await self.execute(probe["exec"]["command"], limit_s)
+                return await self.execute(probe["exec"]["command"])
         except (OSError, TimeoutError, aiohttp.ClientError):
             return False
 

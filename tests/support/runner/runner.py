@@ -46,6 +46,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop
         self._main: asyncio.Task[None]
         self._running = threading.Event()
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="runner", daemon=True)
 
     def __enter__(self) -> Self:
@@ -60,6 +61,8 @@ class Runner:
             self._loop.call_soon_threadsafe(self._main.cancel)
         self._thread.join()
         self._addresses.close()
+        if self._error and value is None:
+            raise self._error
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -69,7 +72,10 @@ class Runner:
             self._main = asyncio.create_task(loop.run())
             self._running.set()
             try:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._main
+                await self._main
+            except asyncio.CancelledError:
+                pass
+            except Exception as error:  # told at the end, in the caller's thread
+                self._error = error
             finally:
                 await loop.close(END_S)

@@ -33,7 +33,7 @@ class PodVolumes:
         self._namespace = pod["metadata"]["namespace"]
         self._volumes: list[Json] = pod["spec"].get("volumes") or []
         self._find = find
-        self.folder = node / "pods" / pod["metadata"]["uid"]
+        self.folder: Path = node / "pods" / pod["metadata"]["uid"]
 
     def mount(self) -> dict[str, Path]:
         """Volume -> folder, each of them filled. Raises Missing for what is not there yet."""
