@@ -9,8 +9,12 @@ from typing import Any
 
 from support.kubeapi.client import Client, eventually
 from support.runner import Runner
+from support.runner.volumes import claim_folder
 
 Json = dict[str, Any]
+GATE = {"name": "modelcache.dev/complete"}
+NAMESPACE = "default"
+SHARED = [{"name": "shared", "mountPath": "/shared"}]
 
 
 def container(script: str, name: str = "main", **fields: Any) -> Json:
@@ -31,13 +35,34 @@ class Bench:
         self.client.create("pods", {"apiVersion": "v1", "kind": "Pod", **body})
         return name
 
+    def claim(self, name: str) -> None:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+        self.client.create("persistentvolumeclaims", body)
+
+    def shared(self) -> tuple[Path, Json]:
+        """A claim's folder, and the fields of a pod whose containers may mount it."""
+        self.claim("shared")
+        volume = {"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}
+        return claim_folder(self.folder / "node", NAMESPACE, "shared"), {"volumes": [volume]}
+
     def status(self, name: str = "pod") -> Json:
         return dict(self.client.get("pods", name).get("status", {}))
+
+    def condition(self, kind: str, pod: str = "pod") -> Json:
+        return next((each for each in self.status(pod).get("conditions", ()) if each["type"] == kind), {})
+
+    def scheduling(self, pod: str = "pod") -> Json:
+        """Why it is not scheduled."""
+        return {"reason": "", "message": "", **self.condition("PodScheduled", pod)}
 
     def container(self, name: str = "main", pod: str = "pod") -> Json:
         status = self.status(pod)
         everything = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
         return next((each for each in everything if each["name"] == name), {})
+
+    def delete_gracefully(self, name: str = "pod") -> None:
+        self.client.call("DELETE", self.client.path("pods", NAMESPACE, name))
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         return eventually(condition, what, 15)
@@ -47,3 +72,6 @@ class Bench:
             lambda: (status := self.status(name)).get("phase") == phase and status, f"{name} is {phase}"
         )
         return found
+
+    def until_gone(self, name: str = "pod") -> None:
+        self.until(lambda: self.client.find("pods", name) is None, f"{name} is gone")
