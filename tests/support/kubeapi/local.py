@@ -47,6 +47,7 @@ class LocalApi:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -105,3 +106,11 @@ class LocalApi:
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+
+
+async def _end_tasks() -> None:
+    """Handlers whose client has just gone may still be on their way out."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
