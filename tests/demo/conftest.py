@@ -29,7 +29,7 @@ def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def bench(kubeconfig: Path, tmp_path: Path) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, kubeconfig: Path, tmp_path: Path) -> Iterator[Bench]:
     """In a namespace of its own; the runner serves all, but there are no pods in the others any more."""
     client, namespace = Client(kubeconfig), f"t-{uuid.uuid4().hex[:8]}"
     client.create("namespaces", {"metadata": {"name": namespace}}, "")
@@ -37,7 +37,7 @@ def bench(kubeconfig: Path, tmp_path: Path) -> Iterator[Bench]:
     with Runner(
         kubeconfig, tmp_path / "node", images, {"nvidia.com/gpu": 1}, Pauses(first_s=0.2), job_pause_s=0.2
     ) as runner:
-        yield Bench(client, runner, tmp_path, namespace, "real" not in request.node.name)
+        yield Bench(client, runner, tmp_path, namespace, "[real]" not in request.node.name)
         for resource in ("deployments", "jobs", "pods", "services"):
             for each in client.list(resource, namespace):
                 client.delete(resource, each["metadata"]["name"], namespace)

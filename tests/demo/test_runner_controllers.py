@@ -10,13 +10,12 @@ from demo.bench import SHARED, Bench, container
 
 Json = dict[str, Any]
 FOREVER = "while true; do sleep 0.05; done"
-SERVER = "printf 'HTTP/1.0 200 OK\\r\\n\\r\\nfrom %s' $NAME"
 
 
 def job(bench: Bench, script: str, shared: Json | None = None, **spec: Any) -> None:
     main = container(script, "init-sync", **({"volumeMounts": SHARED} if shared else {}))
-    template = {"metadata": {"labels": {"job": "x"}}, "spec": {"containers": [main], "restartPolicy": "Never"}}
-    template["spec"] |= shared or {}
+    pod = {"containers": [main], "restartPolicy": "Never", **(shared or {})}
+    template = {"metadata": {"labels": {"job": "x"}}, "spec": pod}
     body = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -133,10 +132,9 @@ def test_a_service_leads_to_a_ready_pod_and_refuses_while_there_is_none(bench: B
     address = bench.until(lambda: bench.get("services", "web")["spec"].get("clusterIP"), "it has an address")
     with socket.create_connection((address, 80), timeout=5) as nobody:
         assert nobody.recv(1) == b""
-    program = "import http.server as h, os; h.HTTPServer((os.environ['IP'], 8000), h.SimpleHTTPRequestHandler).serve_forever()"
     env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
     ready = {"tcpSocket": {"port": "web"}, "periodSeconds": 1}
-    main = container(f'exec python3 -c "{program}"', env=env, readinessProbe=ready)
+    main = container("exec python3 -m http.server 8000 --bind $IP", env=env, readinessProbe=ready)
     deployment(bench, {**main, "ports": [{"name": "web", "containerPort": 8000}]})
     until_available(bench)
     with urllib.request.urlopen(f"http://{address}:80/", timeout=5) as answer:

@@ -158,13 +158,11 @@ def test_an_image_is_known_by_the_end_of_its_repository(reference: str, known: b
     assert (find_image({"modelcache/init-sync": Image()}, reference) is not None) is known
 
 
-def shown(
-    phase: str = "Pending", inits: list[Json] | None = None, mains: list[Json] | None = None, **more: Any
-) -> Json:
+def shown(phase: str = "Pending", inits: tuple[Json, ...] = (), mains: tuple[Json, ...] = (), **more: Any) -> Json:
     status = {"phase": phase, **more}
     for key, states in (("initContainerStatuses", inits), ("containerStatuses", mains)):
-        status |= {key: [{"state": state} for state in states]} if states else {}
-    return {"metadata": {}, "spec": {"initContainers": inits or []}, "status": status}
+        status |= {key: [{"state": state} for state in states]}
+    return {"metadata": {}, "spec": {"initContainers": inits}, "status": status}
 
 
 WAITING: Json = {"waiting": {"reason": "PodInitializing"}}
@@ -177,13 +175,13 @@ GATED = [{"type": "PodScheduled", "reason": "SchedulingGated"}]
     ("value", "word"),
     [
         (shown(conditions=GATED), "SchedulingGated"),
-        (shown(inits=[RUNNING], mains=[WAITING]), "Init:0/1"),
-        (shown(inits=[CRASHING], mains=[WAITING]), "Init:CrashLoopBackOff"),
-        (shown(inits=[{"terminated": {"exitCode": 1, "reason": "Error"}}], mains=[WAITING]), "Init:Error"),
-        (shown(inits=[{"terminated": {"exitCode": 0, "reason": "Completed"}}], mains=[WAITING]), "PodInitializing"),
-        (shown("Running", mains=[RUNNING]), "Running"),
-        (shown("Running", mains=[CRASHING]), "CrashLoopBackOff"),
-        (shown("Succeeded", mains=[{"terminated": {"exitCode": 0, "reason": "Completed"}}]), "Completed"),
+        (shown(inits=(RUNNING,), mains=(WAITING,)), "Init:0/1"),
+        (shown(inits=(CRASHING,), mains=(WAITING,)), "Init:CrashLoopBackOff"),
+        (shown(inits=({"terminated": {"exitCode": 1, "reason": "Error"}},), mains=(WAITING,)), "Init:Error"),
+        (shown(inits=({"terminated": {"exitCode": 0, "reason": "Completed"}},), mains=(WAITING,)), "PodInitializing"),
+        (shown("Running", mains=(RUNNING,)), "Running"),
+        (shown("Running", mains=(CRASHING,)), "CrashLoopBackOff"),
+        (shown("Succeeded", mains=({"terminated": {"exitCode": 0, "reason": "Completed"}},)), "Completed"),
         (shown("Failed", reason="Evicted"), "Evicted"),
     ],
 )

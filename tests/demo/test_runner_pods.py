@@ -6,6 +6,7 @@ import base64
 import itertools
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,7 +137,7 @@ def test_a_pod_without_its_claim_is_not_scheduled(bench: Bench) -> None:
 
 def test_readiness_follows_the_probe_both_ways_once_the_startup_probe_has_passed(bench: Bench) -> None:
     folder, shared = bench.shared()
-    probes = {
+    probes: dict[str, Any] = {
         "startupProbe": shell_probe("-e /shared/started", failureThreshold=600),
         "readinessProbe": shell_probe("-e /shared/ready", failureThreshold=1),
     }
@@ -164,7 +165,7 @@ def test_a_container_that_is_not_alive_is_restarted(bench: Bench) -> None:
     assert bench.container()["lastState"]["terminated"]["exitCode"] == 143
 
 
-def shell_probe(expression: str, **fields: object) -> dict[str, object]:
+def shell_probe(expression: str, **fields: Any) -> dict[str, Any]:
     return {"exec": {"command": ["/bin/sh", "-c", f"test {expression}"]}, "periodSeconds": 1, **fields}
 
 
@@ -224,7 +225,7 @@ def test_a_pod_deleted_by_force_leaves_no_process(bench: Bench) -> None:
     ],
     ids=["host path", "sidecar"],
 )
-def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, object], message: str) -> None:
+def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, Any], message: str) -> None:
     bench.pod(container("true"), **fields)
     status = bench.until_phase("Failed")
     assert status["reason"] == "NotEmulated"

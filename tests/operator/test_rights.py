@@ -1,15 +1,17 @@
-"""The operator gets by with a namespaced Role, and uses all of it.
+"""The operator gets by with a Role, or a ClusterRole of the same rules, and uses all of it.
 
-On the in-memory API the calls that it makes are compared with the rules; on a real one it runs with nothing but them.
+The calls that it makes are compared with the rules; on a real API it runs with nothing but them.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from support.cluster import Space
+from support.kubeapi import FaultProxy
 from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete
@@ -43,46 +45,90 @@ def live_through_everything(space: Space) -> None:
     eventually(lambda: space.events("cache"), "and one about the cache")
 
 
-def test_the_calls_made_are_the_calls_allowed(space: Space) -> None:
-    local = space.cluster.local
-    if local is None:
-        pytest.skip("the in-memory API records calls; a real one is asked to enforce them")
-    calls = local.calls
-    calls.clear()
-    with OperatorProcess(space.cluster.kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)):
+def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, tmp_path: Path) -> None:
+    with OperatorProcess(proxy.kubeconfig(tmp_path), "--full-list-seconds", "2", namespaces=(space.namespace,)):
         live_through_everything(space)
-    made = {(call.group, call.resource, call.verb) for call in calls if call.agent}
-    allowed = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
-    assert made - allowed == set()
-    assert allowed - made == NOT_SEEN_HERE
+    made = {(call.group, call.resource, call.verb) for call in proxy.calls}
+    assert made - allowed() == set()
+    assert allowed() - made == NOT_SEEN_HERE
 
 
 def test_a_service_account_with_just_the_role_is_enough(space: Space, tmp_path: Path) -> None:
     real = space.cluster.real
     if real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space)})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, "Role")})
     with OperatorProcess(kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)) as operator:
         live_through_everything(space)
-        complaints = [line for line in operator.lines if line.get("level") not in ("info", "debug")]
-    assert complaints == []
+        assert _complaints(operator) == []
 
 
-def _bound_token(space: Space) -> str:
-    """Of a service account with a Role of exactly the rules."""
-    client, namespace, name = space.client, space.namespace, "operator"
+def test_with_just_a_cluster_role_caches_of_one_name_in_two_namespaces_are_served_apart(
+    space: Space, other_space: Space, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    if space.cluster.local is None and space.cluster.real is None:
+        pytest.skip("a cluster that was given may be used by other tests, which this operator would serve too")
+    token = _bound_token(space, "ClusterRole") if space.cluster.real else ""
+    arguments = ("--full-list-seconds", "2", "--lease-namespace", space.namespace)
+    with OperatorProcess(proxy.kubeconfig(tmp_path, token), *arguments, namespaces=()) as operator:
+        live_apart(space, other_space)
+        assert _complaints(operator) == []
+    listed = {call.namespace for call in proxy.calls if call.verb in ("list", "watch")}
+    assert listed == {""}, "a list for each namespace would need to know the namespaces"
+    assert {(call.group, call.resource, call.verb) for call in proxy.calls} <= allowed()
+
+
+def live_apart(first: Space, second: Space) -> None:
+    pods = []
+    for space in (first, second):
+        space.kubelet.claim("models")
+        space.cache(models=[{"name": "base", "repo": f"owner/{space.namespace}", "path": "base"}])
+        pods.append(space.kubelet.workload("cache", "models"))
+    first.complete(first.job(), complete(fetched=7))
+    first.until("Ready")
+    eventually(lambda: not pods[0].gated, "the gate is removed")
+    second.job()
+    second.until("Pending")
+    assert pods[1].gated
+    second.complete(second.job(), complete(fetched=9))
+    second.until("Ready")
+    eventually(lambda: not pods[1].gated, "the gate of the other is removed")
+    assert (first.status()["bytesFetched"], second.status()["bytesFetched"]) == (7, 9)
+    for space, pod in zip((first, second), pods, strict=True):
+        config = space.client.get("configmaps", "cache-modelcache", space.namespace)
+        assert f"owner/{space.namespace}" in config["data"]["modelcache.yaml"]
+        eventually(partial(space.events, pod.name), "an event is posted where the pod is")
+    first.client.delete("modelcaches", "cache", first.namespace)
+    ghost = first.kubelet.workload("cache", "models")
+    alive = second.kubelet.workload("cache", "models")
+    eventually(lambda: not alive.gated, "the other cache lives on")
+    assert ghost.gated
+
+
+def allowed() -> set[tuple[str, str, str]]:
+    return {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
+
+
+def _complaints(operator: OperatorProcess) -> list[dict[str, object]]:
+    return [line for line in operator.lines if line.get("level") not in ("info", "debug")]
+
+
+def _bound_token(space: Space, kind: str) -> str:
+    """Of a service account with a Role or ClusterRole of exactly the rules."""
+    client, namespace, name = space.client, space.namespace, f"operator-{space.namespace}"
     client.create("serviceaccounts", {"metadata": {"name": name}}, namespace)
     rules = [
         {"apiGroups": [group], "resources": [resource], "verbs": sorted(verbs)}
         for (group, resource), verbs in RULES.items()
     ]
-    client.create("roles", {"metadata": {"name": name}, "rules": rules}, namespace)
+    scope = namespace if kind == "Role" else ""
+    client.create(f"{kind.lower()}s", {"metadata": {"name": name}, "rules": rules}, scope)
     binding = {
         "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
     }
-    client.create("rolebindings", binding, namespace)
+    client.create(f"{kind.lower()}bindings", binding, scope)
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     return str(client.call("POST", path, request)["status"]["token"])

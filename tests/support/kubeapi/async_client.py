@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-import yaml
 
-from support.kubeapi.client import MERGE, client_tls, resource_path
+from support.kubeapi.access import read_kubeconfig
+from support.kubeapi.client import MERGE, resource_path
 from support.kubeapi.errors import ApiError
 
 Json = dict[str, Any]
@@ -24,16 +24,16 @@ class AsyncClient:
     """Used as a context manager, in one event loop."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        self._url = config["clusters"][0]["cluster"]["server"].rstrip("/")
-        self._tls = client_tls(config["users"][0]["user"]) if self._url.startswith("https") else None
+        self._access = read_kubeconfig(kubeconfig)
+        self._url = self._access.url
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._tls) if self._tls else aiohttp.TCPConnector()
+        connector = aiohttp.TCPConnector(ssl=self._access.tls or True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        login = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=timeout, trust_env=False, read_bufsize=LINE_BYTES
+            connector=connector, timeout=timeout, trust_env=False, read_bufsize=LINE_BYTES, headers=login
         )
         return self
 
@@ -45,7 +45,8 @@ class AsyncClient:
     async def list(self, resource: str) -> tuple[list[Json], str]:
         """Every object of all namespaces, and the version of the whole."""
         answer = await self.call("GET", resource_path(resource))
-        return answer["items"], str(answer["metadata"]["resourceVersion"])
+        kind = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}  # entries lack it
+        return [{**kind, **each} for each in answer["items"]], str(answer["metadata"]["resourceVersion"])
 
     async def create(self, resource: str, body: Json, namespace: str) -> Json:
         return await self.call("POST", resource_path(resource, namespace), body)

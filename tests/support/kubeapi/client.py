@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import yaml
-
+from support.kubeapi.access import read_kubeconfig
 from support.kubeapi.errors import ApiError
 
 Json = dict[str, Any]
@@ -29,6 +27,8 @@ PATHS = {
     "leases": "/apis/coordination.k8s.io/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
+    "clusterroles": "/apis/rbac.authorization.k8s.io/v1",
+    "clusterrolebindings": "/apis/rbac.authorization.k8s.io/v1",
     "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
 }
 
@@ -37,9 +37,9 @@ class Client:
     """Safe to use from several threads; each has a connection of its own."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        self._url = urlsplit(config["clusters"][0]["cluster"]["server"])
-        self._tls = client_tls(config["users"][0]["user"]) if self._url.scheme == "https" else None
+        self._access = read_kubeconfig(kubeconfig)
+        self._url = urlsplit(self._access.url)
+        self._login = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
 
@@ -95,7 +95,7 @@ class Client:
         """Raises ApiError for anything but success, OSError when nobody answers."""
         url = f"{path}?{urlencode(query)}" if query else path
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        status, text = self._exchange(method, url, data, {"Content-Type": kind, "Accept": accept})
+        status, text = self._exchange(method, url, data, {"Content-Type": kind, "Accept": accept, **self._login})
         answer: Json = json.loads(text) if text[:1] in (b"{", b"[") else {"message": text.decode(errors="replace")}
         if status >= 300:
             raise ApiError(status, answer.get("reason", ""), answer.get("message", ""))
@@ -118,8 +118,8 @@ class Client:
         if fresh or not hasattr(self._local, "connection"):
             host, port = self._url.hostname or "", self._url.port
             self._local.connection = (
-                http.client.HTTPSConnection(host, port, timeout=30, context=self._tls)
-                if self._tls
+                http.client.HTTPSConnection(host, port, timeout=30, context=self._access.tls)
+                if self._access.tls
                 else http.client.HTTPConnection(host, port, timeout=30)
             )
         found: http.client.HTTPConnection = self._local.connection
@@ -138,7 +138,7 @@ class Client:
         while not stop.is_set():
             query = {"watch": "true", "timeoutSeconds": "3"} | ({"resourceVersion": version} if version else {})
             connection = self._connection(fresh=True)
-            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}")
+            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}", headers=self._login)
             answer = connection.getresponse()
             if answer.status != 200:
                 raise ApiError(answer.status, "", answer.read().decode(errors="replace"))
@@ -155,14 +155,6 @@ class Client:
 def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
     parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
     return "/".join(each for each in parts if each)
-
-
-def client_tls(user: Json) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if "client-certificate" in user:
-        context.load_cert_chain(user["client-certificate"], user["client-key"])
-    return context
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:
