@@ -1,5 +1,6 @@
 {{- /*
-Combinations of values that the schema cannot refuse: "modelcache.check" fails with all of them, each with its cure.
+What the schema cannot refuse, or cannot refuse with a cure: combinations, and texts of a certain form. "modelcache.check"
+fails with all of them at once.
 It is called once, by templates/checks.yaml, which renders nothing.
 */ -}}
 
@@ -62,7 +63,7 @@ It is called once, by templates/checks.yaml, which renders nothing.
 
 {{- define "modelcache.check" -}}
 {{- with include "modelcache.problems" . | trim -}}
-{{- fail (printf "values that do not go together:\n%s" .) -}}
+{{- fail (printf "these values cannot work:\n%s" .) -}}
 {{- end -}}
 {{- end -}}
 

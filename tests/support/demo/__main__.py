@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from support.demo import acts
 from support.demo.keep import lines_to_try
 from support.demo.screen import Screen
-from support.demo.stage import Stage
-from support.demo.tools import MissingTool
+from support.demo.stage import NoHelm, Stage
 
 INTERRUPTED = 130
 
@@ -38,7 +37,7 @@ def main() -> int:
             finally:
                 _ignore_signals()
                 screen.heading("Everything that was started is stopped, everything that was written is removed")
-    except MissingTool as error:
+    except NoHelm as error:
         screen.plain(f"demo: {error}")
         return 1
     except KeyboardInterrupt:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from inference_server.media import png, wav
 from support.demo.acts import SERVING, SHARD, service_url
 from support.demo.spectator import NAMESPACE
 from support.demo.stage import Stage
+from support.serve import write_example
 
 
 def lines_to_try(stage: Stage) -> str:
-    picture, voice = stage.folder / "face.png", stage.folder / "voice.wav"
-    picture.write_bytes(png(96, 64))
-    voice.write_bytes(wav(1.0))
+    picture, voice = write_example(stage.folder)
     url, shard = service_url(stage), stage.volume("multitalk-models") / SHARD
     operator = stage.client.list("pods", NAMESPACE, "app.kubernetes.io/component=operator")[0]
     return f"""

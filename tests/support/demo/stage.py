@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,12 +16,13 @@ import yaml
 from support.demo.models import build_multitalk, write_checkpoint
 from support.demo.screen import Screen, table_text
 from support.demo.spectator import NAMESPACE, Spectator
-from support.demo.tools import call, find_helm, find_kubectl
+from support.helm import Helm
 from support.hub import LocalHub
 from support.hub.demo import build_minilm, minilm_folder
 from support.kubeapi import LocalApi
 from support.kubeapi.client import Client
 from support.runner import Image, Runner, python_image
+from support.tools import helm, kubectl, why_no_helm
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,12 +36,16 @@ IMAGES: dict[str, Image] = {
 }
 
 
+class NoHelm(Exception):
+    """Says how to get one."""
+
+
 class Stage:
     """A context manager; ``folder`` and every process live as long as it."""
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
-        self._helm, self._kubectl = find_helm(), find_kubectl()
+        self._kubectl = kubectl() or shutil.which("kubectl")
         self._stack = contextlib.ExitStack()
         self.folder: Path
         self.hub: LocalHub
@@ -48,12 +53,14 @@ class Stage:
         self.runner: Runner
         self.spectator: Spectator
         self.kubeconfig: Path
+        self._helm: Helm
         self._checkpoint: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
         with self._stack:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcache-demo-"))
             self.folder = Path(folder)
+            self._helm = Helm(_required_helm(), self.folder / "helm")
             self._checkpoint = write_checkpoint(self.folder / "checkpoint")
             self._stack.callback(_end, self._checkpoint)
             self.hub = self._stack.enter_context(LocalHub(self.folder / "hub", rate_per_connection=RATE))
@@ -93,26 +100,34 @@ class Stage:
 
     def helm_install(self, release: str, values: Json) -> None:
         """With the chart's own values but for these."""
-        path = self.folder / f"{release}.values.yaml"
-        path.write_text(yaml.safe_dump(values, sort_keys=False))
-        self.screen.command(f"helm install {release} charts/modelcache --values {path.name}")
-        self.screen.block(path.read_text())
-        arguments = [self._helm, "install", release, str(CHART), "--values", str(path), "--namespace", NAMESPACE]
-        call(arguments, self._environment())
+        self.screen.command(f"helm install {release} charts/modelcache --values {release}.yaml")
+        self.screen.block(yaml.safe_dump(values, sort_keys=False))
+        arguments = ["install", release, str(CHART), "--namespace", NAMESPACE]
+        self._helm.run(*arguments, values=values, kubeconfig=self.kubeconfig)
 
     def show(self, resource: str, labels: str = "") -> None:
         """As kubectl shows it; where there is none, from the very answer that it would show."""
         selector = ["-l", labels] if labels else []
         self.screen.command(shlex.join(["kubectl", "get", resource, *selector]))
-        if self._kubectl:
-            arguments = [self._kubectl, "get", resource, *selector, f"--cache-dir={self.folder}/kubectl"]
-            self.screen.plain(call(arguments, self._environment()))
-        else:
+        if not self._kubectl:
             self.screen.plain(table_text(self.client.table(resource, NAMESPACE, labels)))
+            return
+        arguments = [
+            "get",
+            resource,
+            *selector,
+            f"--kubeconfig={self.kubeconfig}",
+            f"--cache-dir={self.folder}/kubectl",
+        ]
+        done = subprocess.run([self._kubectl, *arguments], capture_output=True, text=True, timeout=30, check=True)
+        self.screen.plain(done.stdout)
 
-    def _environment(self) -> dict[str, str]:
-        folders = {f"HELM_{name}_HOME": str(self.folder / "helm") for name in ("CACHE", "CONFIG", "DATA")}
-        return {**os.environ, **folders, "KUBECONFIG": str(self.kubeconfig)}
+
+def _required_helm() -> Path:
+    found = helm()
+    if found is None:
+        raise NoHelm(f"installing the chart: {why_no_helm()}")
+    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 
 from support.kubeapi.access import read_kubeconfig
-from support.kubeapi.client import MERGE, resource_path
+from support.kubeapi.client import MERGE, entries, resource_path
 from support.kubeapi.errors import ApiError
 
 Json = dict[str, Any]
@@ -45,8 +45,7 @@ class AsyncClient:
     async def list(self, resource: str) -> tuple[list[Json], str]:
         """Every object of all namespaces, and the version of the whole."""
         answer = await self.call("GET", resource_path(resource))
-        kind = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}  # entries lack it
-        return [{**kind, **each} for each in answer["items"]], str(answer["metadata"]["resourceVersion"])
+        return entries(answer), str(answer["metadata"]["resourceVersion"])
 
     async def create(self, resource: str, body: Json, namespace: str) -> Json:
         return await self.call("POST", resource_path(resource, namespace), body)

@@ -61,8 +61,7 @@ class Client:
 
     def list(self, resource: str, namespace: str = "default", labels: str = "") -> list[Json]:
         query = {"labelSelector": labels} if labels else {}
-        found: list[Json] = self.call("GET", self.path(resource, namespace), query=query)["items"]
-        return found
+        return entries(self.call("GET", self.path(resource, namespace), query=query))
 
     def create(self, resource: str, body: Json, namespace: str = "default", **query: str) -> Json:
         return self.call("POST", self.path(resource, namespace), body, query=query)
@@ -150,6 +149,12 @@ class Client:
                 version = event["object"]["metadata"]["resourceVersion"]
                 yield event
             connection.close()
+
+
+def entries(answer: Json) -> list[Json]:
+    """Objects of a list, with the kind that a real API server tells of the whole list alone."""
+    kind = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
+    return [{**kind, **each} for each in answer["items"]]
 
 
 def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:

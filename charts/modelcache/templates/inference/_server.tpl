@@ -25,9 +25,9 @@
 {{- $settings := merge (dict) .Values.inference.settings (dict "device" (gt (int .Values.inference.gpu.count) 0 | ternary "cuda" "cpu")) }}
 {{- range $key, $value := $settings }}
 {{- if kindIs "bool" $value }}
-- --{{ $value | ternary "" "no-" }}{{ kebabcase $key }}
+- --{{ $value | ternary "" "no-" }}{{ include "modelcache.server.flag" $key }}
 {{- else }}
-- {{ printf "--%s=%s" (kebabcase $key) (include "modelcache.server.text" $value) | quote }}
+- {{ printf "--%s=%s" (include "modelcache.server.flag" $key) (include "modelcache.server.text" $value) | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -51,4 +51,9 @@
 {{- else -}}
 {{- . -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* wav2vecDir is wav2vec-dir; kebabcase would make it wav-2-vec-dir. */ -}}
+{{- define "modelcache.server.flag" -}}
+{{- regexReplaceAll "[A-Z]" . "-${0}" | lower -}}
 {{- end -}}
