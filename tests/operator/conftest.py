@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from support.cluster import CRD, Cluster, Space
-from support.kubeapi import ApiError, LocalApi, RealApi, assets
+from support.kubeapi import ApiError, FaultProxy, LocalApi, RealApi, assets
 from support.kubeapi.client import Client, eventually
 from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
@@ -82,6 +82,19 @@ def operator(space: Space) -> Iterator[OperatorProcess]:
     """A running operator that serves the test's namespace."""
     with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)) as running:
         yield running
+
+
+@pytest.fixture
+def proxy(space: Space) -> Iterator[FaultProxy]:
+    """A way to the API on which calls are recorded, and spoilt on demand; tests themselves do not go through it."""
+    with FaultProxy(space.cluster.kubeconfig) as running:
+        yield running
+
+
+@pytest.fixture
+def faulty(proxy: FaultProxy, space: Space, tmp_path: Path) -> OperatorProcess:
+    """An operator behind the proxy, not yet started."""
+    return OperatorProcess(proxy.kubeconfig(tmp_path), namespaces=(space.namespace,))
 
 
 @pytest.fixture

@@ -5,11 +5,14 @@ On the in-memory API the calls that it makes are compared with the rules; on a r
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from support.cluster import Space
+from support.helm import Helm, Release
+from support.kubeapi import FaultProxy
 from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete
@@ -24,7 +27,7 @@ RULES: dict[tuple[str, str], set[str]] = {
     ("batch", "jobs"): {"get", "list", "watch", "create", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
 }
-"""What the chart's Role must allow, and no more. Nothing about Secrets, namespaces, or deleting claims and pods."""
+"""What the chart's Roles allow. Nothing about Secrets, namespaces, or deleting claims and pods."""
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "configmaps", "create"), ("", "persistentvolumeclaims", "patch")}
 """After a conflict; as the other half of server-side apply; when a claim's deletion policy changes."""
@@ -43,46 +46,49 @@ def live_through_everything(space: Space) -> None:
     eventually(lambda: space.events("cache"), "and one about the cache")
 
 
-def test_the_calls_made_are_the_calls_allowed(space: Space) -> None:
-    local = space.cluster.local
-    if local is None:
-        pytest.skip("the in-memory API records calls; a real one is asked to enforce them")
-    calls = local.calls
-    calls.clear()
-    with OperatorProcess(space.cluster.kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)):
+def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, tmp_path: Path) -> None:
+    with OperatorProcess(proxy.kubeconfig(tmp_path), "--full-list-seconds", "2", namespaces=(space.namespace,)):
         live_through_everything(space)
-    made = {(call.group, call.resource, call.verb) for call in calls if call.agent}
+    made = {(call.group, call.resource, call.verb) for call in proxy.calls}
     allowed = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
     assert made - allowed == set()
     assert allowed - made == NOT_SEEN_HERE
 
 
-def test_a_service_account_with_just_the_role_is_enough(space: Space, tmp_path: Path) -> None:
+def test_the_charts_roles_say_the_same(helm: Helm) -> None:
+    for values in ({}, {"operator": {"allNamespaces": True}}):
+        assert _rules_of(helm, Release(values)) == RULES
+
+
+def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for role in helm.render(release):
+        if role["kind"] in ("Role", "ClusterRole"):
+            for rule in role["rules"]:
+                for key in itertools.product(rule["apiGroups"], rule["resources"]):
+                    found.setdefault(key, set()).update(rule["verbs"])
+    return found
+
+
+def test_a_service_account_with_just_the_charts_roles_is_enough(space: Space, helm: Helm, tmp_path: Path) -> None:
     real = space.cluster.real
     if real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space)})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm)})
     with OperatorProcess(kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)) as operator:
         live_through_everything(space)
         complaints = [line for line in operator.lines if line.get("level") not in ("info", "debug")]
     assert complaints == []
 
 
-def _bound_token(space: Space) -> str:
-    """Of a service account with a Role of exactly the rules."""
-    client, namespace, name = space.client, space.namespace, "operator"
-    client.create("serviceaccounts", {"metadata": {"name": name}}, namespace)
-    rules = [
-        {"apiGroups": [group], "resources": [resource], "verbs": sorted(verbs)}
-        for (group, resource), verbs in RULES.items()
-    ]
-    client.create("roles", {"metadata": {"name": name}, "rules": rules}, namespace)
-    binding = {
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
-    }
-    client.create("rolebindings", binding, namespace)
+def _bound_token(space: Space, helm: Helm) -> str:
+    """Of the service account that the chart makes, with the chart's Roles."""
+    client, namespace = space.client, space.namespace
+    resources = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings"}
+    documents = [each for each in helm.render(Release(namespace=namespace)) if each["kind"] in resources]
+    for document in documents:
+        client.create(resources[document["kind"]], document, namespace)
+    name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     return str(client.call("POST", path, request)["status"]["token"])

@@ -114,13 +114,20 @@ class Kubelet:
         pod.finish(code, message)
         return pod, code
 
+    def init(self, pod: Pod, volume: Path, endpoint: str) -> int:
+        """Run the init container of a serving pod to its end with the real init-sync."""
+        pod.running()
+        code, message = self.run_init_sync(pod, volume, endpoint)
+        pod.finish(code, message)
+        return code
+
     def run_init_sync(self, pod: Pod, volume: Path, endpoint: str) -> tuple[int, str]:
         """Exit code and termination message of the container's own arguments, with its paths mapped to ours."""
         with tempfile.TemporaryDirectory() as folder:
             spec, report = Path(folder) / "modelcache.yaml", Path(folder) / "report.json"
             cache = pod.raw["metadata"]["labels"]["modelcache.dev/cache"]
             config = self.client.get("configmaps", f"{cache}-modelcache", self.namespace)
-            spec.write_text(config["data"]["modelcache.yaml"])
+            spec.write_bytes(config["data"]["modelcache.yaml"].encode())
             mapped = {"/etc/modelcache/modelcache.yaml": str(spec), "/models": str(volume), "9464": "0"}
             arguments = [mapped.get(each, each) for each in pod.container["args"]]
             command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import yaml
-
+from support.kubeapi.access import read_kubeconfig
 from support.kubeapi.errors import ApiError
 
 Json = dict[str, Any]
@@ -35,9 +33,9 @@ class Client:
     """Safe to use from several threads; each has a connection of its own."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        self._url = urlsplit(config["clusters"][0]["cluster"]["server"])
-        self._tls = _tls(config["users"][0]["user"]) if self._url.scheme == "https" else None
+        self._access = read_kubeconfig(kubeconfig)
+        self._url = urlsplit(self._access.url)
+        self._login = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
 
@@ -95,7 +93,7 @@ class Client:
         return answer
 
     def _exchange(self, method: str, url: str, data: bytes | None, kind: str) -> tuple[int, bytes]:
-        headers = {"Content-Type": kind, "Accept": "application/json"}
+        headers = {"Content-Type": kind, "Accept": "application/json", **self._login}
         for fresh in (False, True):
             connection = self._connection(fresh)
             try:
@@ -112,8 +110,8 @@ class Client:
         if fresh or not hasattr(self._local, "connection"):
             host, port = self._url.hostname or "", self._url.port
             self._local.connection = (
-                http.client.HTTPSConnection(host, port, timeout=30, context=self._tls)
-                if self._tls
+                http.client.HTTPSConnection(host, port, timeout=30, context=self._access.tls)
+                if self._access.tls
                 else http.client.HTTPConnection(host, port, timeout=30)
             )
         found: http.client.HTTPConnection = self._local.connection
@@ -130,7 +128,7 @@ class Client:
         while not stop.is_set():
             query = {"watch": "true", "timeoutSeconds": "3"} | ({"resourceVersion": version} if version else {})
             connection = self._connection(fresh=True)
-            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}")
+            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}", headers=self._login)
             answer = connection.getresponse()
             while line := answer.readline():
                 event = json.loads(line)
@@ -140,14 +138,6 @@ class Client:
                 version = event["object"]["metadata"]["resourceVersion"]
                 yield event
             connection.close()
-
-
-def _tls(user: Json) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if "client-certificate" in user:
-        context.load_cert_chain(user["client-certificate"], user["client-key"])
-    return context
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:

@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import yaml
+from support.kubeapi.access import write_kubeconfig
 
 READY_S = 120
 
@@ -88,18 +88,8 @@ class RealApi:
         return self.write_kubeconfig("admin", user)
 
     def write_kubeconfig(self, name: str, user: dict[str, Any]) -> Path:
-        path = self._folder / f"{name}.kubeconfig"
         cluster = {"server": self.url, "insecure-skip-tls-verify": True}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "real", "cluster": cluster}],
-            "users": [{"name": name, "user": user}],
-            "contexts": [{"name": "real", "context": {"cluster": "real", "user": name}}],
-            "current-context": "real",
-        }
-        path.write_text(yaml.safe_dump(document))
-        return path
+        return write_kubeconfig(self._folder / f"{name}.kubeconfig", cluster, user, name)
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://127.0.0.1:{port}" for port in self._ports[:2])

@@ -29,7 +29,7 @@ class Observation:
     models: tuple[ModelReport, ...]
     """May lack models: a termination message is cut to 4096 bytes, complete models first."""
     manifest: str = ""
-    """Digest of the manifest that the container read; empty when it does not say."""
+    """``sha256:...`` of the manifest file that the container read; empty when it does not say."""
 
     def incomplete(self) -> tuple[ModelReport, ...]:
         return tuple(model for model in self.models if not model.complete)
@@ -117,6 +117,8 @@ class PodFacts:
     address: str
     port: int | None
     memory_limit: str = ""
+    gpus: int = 0
+    """That it asks for, and would hold idle if it ran before its models were there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def count_released(record: GateRecord, pods: Iterable[PodFacts]) -> GateRecord:
             record,
             released=record.released + 1,
             wait_s=record.wait_s + waited,
+            gpu_s=record.gpu_s + waited * pod.gpus,
             last_wait_s=waited,
             last_released_at=stamp,
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from modelcache_operator.core import manifests, moments, names
 from modelcache_operator.core.facts import CacheFacts, ClaimFacts, JobFacts, PodFacts, Run, RunState
+from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.jobspec import read_job, read_volume
 from modelcache_operator.core.reports import line, parse_report
 from modelcache_operator.core.status import Status
@@ -93,6 +94,7 @@ def read_pod(raw: Json) -> PodFacts:
         address=status.get("podIP") or "",
         port=_port(container),
         memory_limit=line(((container.get("resources") or {}).get("limits") or {}).get("memory"), 32),
+        gpus=gpu_count(spec),
     )
 
 

@@ -11,7 +11,7 @@
     conditions: [Complete, Syncing, VolumeReady]
     sync: {generation, attempt, settledAttempt, failures, job, resync, finishedAt, provenAt, brokenAt,
           nextAttemptAt}
-    gate: {released, waitSeconds, lastWaitSeconds, lastReleasedAt}
+    gate: {released, waitSeconds, gpuSeconds, lastWaitSeconds, lastReleasedAt}
     totals: {...}                     # what the metrics that only grow are made of
 
 Everything that the operator must remember lies here: it keeps nothing else over a restart.
@@ -102,6 +102,8 @@ class GateRecord:
 
     released: int = 0
     wait_s: float = 0.0
+    gpu_s: float = 0.0
+    """The same, each pod's seconds times the GPUs that it asks for: what was not held idle."""
     last_wait_s: float = 0.0
     last_released_at: str = ""
     """With microseconds: pods opened later than this are not counted yet."""
@@ -110,6 +112,7 @@ class GateRecord:
         return {
             "released": self.released,
             "waitSeconds": round(self.wait_s, 3),
+            "gpuSeconds": round(self.gpu_s, 3),
             "lastWaitSeconds": round(self.last_wait_s, 3),
             "lastReleasedAt": self.last_released_at or None,
         }
