@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def _prepared(kind: str, kubeconfig: Path, local: LocalApi | None, real: RealApi
 
 @pytest.fixture
 def space(cluster: Cluster) -> Iterator[Space]:
+    with _space(cluster) as found:
+        yield found
+
+
+@pytest.fixture
+def other_space(cluster: Cluster) -> Iterator[Space]:
+    """A second namespace."""
+    with _space(cluster) as found:
+        yield found
+
+
+@contextmanager
+def _space(cluster: Cluster) -> Iterator[Space]:
     name = f"t-{uuid.uuid4().hex[:8]}"
     cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
     yield Space(cluster, name, Kubelet(cluster.client, name))

@@ -150,6 +150,32 @@ def test_pods_opened_by_an_operator_that_was_killed_are_counted_once(ready: Worl
     assert ready.status["gate"]["waitSeconds"] == pytest.approx(100, abs=0.1)
 
 
+def test_a_pod_that_is_seen_after_one_that_was_opened_later_is_counted_all_the_same(ready: World) -> None:
+    """The answer to its patch was lost, and so was the word of the watch for a while."""
+    for name in ("early", "late"):
+        ready.add_pod(name, gated=True)
+    ready.now += 50
+    before = ready.pods["early"]
+    ready._act(ready.decide())
+    opened, ready.pods["early"] = ready.pods["early"], before
+    ready._write_status(ready.decide())
+    assert ready.status["gate"]["released"] == 1
+    ready.pods["early"] = opened
+    assert [pod.name for pod in ready.decide().released] == ["early"]
+    ready.settle()
+    assert ready.status["gate"]["released"] == 2
+    assert ready.decide().released == ()
+
+
+def test_pods_that_are_gone_stay_in_the_sums_and_leave_the_list_of_those_counted(ready: World) -> None:
+    ready.add_pod("serve", gated=True)
+    ready.settle()
+    assert len(ready.status["gate"]["counted"]) == 1
+    del ready.pods["serve"]
+    ready.settle()
+    assert (ready.status["gate"]["released"], ready.status["gate"]["counted"]) == (1, [])
+
+
 def test_the_gate_of_another_owner_stays(ready: World) -> None:
     ready.add_pod("one", gated=True)
     ready.settle()

@@ -183,6 +183,11 @@ def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
     assert (found.namespaces, found.lease_namespace) == (("a",), "a")
 
 
+def test_claims_are_looked_at_every_10_seconds_until_bound_and_with_everything_else_every_2_minutes() -> None:
+    found = _settings("--namespace", "a")
+    assert (found.claim_check_s, found.full_list_s) == (10, 120)
+
+
 def test_several_namespaces_may_come_from_the_environment() -> None:
     assert _settings(MODELCACHE_NAMESPACE="a, b").namespaces == ("a", "b")
     assert _settings(MODELCACHE_ALL_NAMESPACES="true").namespaces == ()

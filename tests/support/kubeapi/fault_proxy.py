@@ -17,7 +17,7 @@ from aiohttp import web
 from support.kubeapi.access import read_kubeconfig, write_kubeconfig
 from support.kubeapi.calls import Call, read_call
 from support.kubeapi.errors import ApiError
-from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, Faults, Rule
+from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT, Faults, Rule
 from support.kubeapi.serving import Serving
 
 NOT_PASSED_ON = {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"}
@@ -76,6 +76,8 @@ class FaultProxy:
             return await self._pass_on(request, cut=False)
         self.calls.append(call)
         rule = self.faults.take(call)
+        if rule and rule.code == SILENT:
+            return await _say_nothing(request)
         if rule and rule.code != CUT_AFTER:
             return _spoil(request, rule, call)
         if call.verb != "watch":
@@ -92,9 +94,8 @@ class FaultProxy:
         if self._access.token:
             headers.setdefault("Authorization", f"Bearer {self._access.token}")
         url = f"{self._access.url}{request.raw_path}"
-        sending = request.app[SESSION].request(
-            request.method, url, headers=headers, data=await request.read(), ssl=tls if tls else True
-        )
+        body = await request.read() or None  # empty bytes would be sent as a type of content that the API refuses
+        sending = request.app[SESSION].request(request.method, url, headers=headers, data=body, ssl=tls or True)
         async with sending as answer:
             if cut:
                 await answer.read()
@@ -116,6 +117,13 @@ async def _relay(request: web.Request, answer: aiohttp.ClientResponse) -> web.St
     await response.prepare(request)
     async for block in answer.content.iter_any():
         await response.write(block)
+    return response
+
+
+async def _say_nothing(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    await asyncio.Event().wait()  # until the client leaves, or the proxy stops
     return response
 
 

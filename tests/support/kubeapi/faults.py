@@ -11,6 +11,8 @@ CUT_BEFORE = 0
 """Instead of an HTTP status: the connection is cut without an answer, and the call is not carried out."""
 CUT_AFTER = -1
 """The call is carried out, and nobody hears of it."""
+SILENT = -2
+"""A watch is opened and says nothing, for as long as it is kept."""
 
 
 @dataclass(slots=True)

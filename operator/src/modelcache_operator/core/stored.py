@@ -37,6 +37,7 @@ def read_status(data: Mapping[str, Any]) -> Status:
             gpu_s=float(gate.get("gpuSeconds") or 0),
             last_wait_s=float(gate.get("lastWaitSeconds") or 0),
             last_released_at=gate.get("lastReleasedAt") or "",
+            counted=tuple(gate.get("counted") or ()),
         ),
         totals=_read_totals(data.get("totals") or {}),
     )
