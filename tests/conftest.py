@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support import tools
+from support.helm import Helm
 from support.hub import LocalHub, RepoBuilder
 
 settings.register_profile("modelcache", deadline=None, print_blob=True)  # a busy machine is no counter-example
@@ -39,3 +41,12 @@ def repo(tmp_path: Path) -> RepoBuilder:
         {"config.json": b'{"a": 1}\n', "model.safetensors": bytes(range(256)) * 4096, "vocab.txt": b"one\ntwo\n"}
     )
     return builder
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm with an empty home; without one, the test is skipped with a word."""
+    program = tools.helm()
+    if program is None:
+        pytest.skip(tools.why_no_helm())
+    return Helm(program, tmp_path_factory.mktemp("helm"))

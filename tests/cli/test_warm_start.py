@@ -44,6 +44,7 @@ with open(sys.argv[1], "w") as file:
 """
 
 HEAVY = {
+    "importlib.metadata",
     *("huggingface_hub", "httpx2", "httpcore2", "requests", "urllib3", "ssl", "asyncio", "prometheus_client", "tqdm"),
     *("http.client", "http.server", "urllib.request", "concurrent.futures", "pathlib", "init_sync.hub"),
 }

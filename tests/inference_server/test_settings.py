@@ -91,6 +91,19 @@ def test_wrong_settings_are_exit_code_2_and_a_line_each(capsys: pytest.CaptureFi
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["multitalk-server"] * 2
 
 
+def test_without_a_folder_for_temporary_files_the_help_still_works() -> None:
+    script = """
+import tempfile
+def nowhere(): raise FileNotFoundError("no usable temporary directory")
+tempfile._get_default_tempdir = nowhere
+from inference.server.cli import read_config
+read_config(["--help"], {})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert "default: /tmp/multitalk" in " ".join(done.stdout.split())
+
+
 def test_the_module_can_be_run_and_its_help_costs_no_torch() -> None:
     code = """
 import runpy, sys

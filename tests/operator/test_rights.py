@@ -5,12 +5,15 @@ The calls that it makes are compared with the rules; on a real API it runs with 
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.cluster import Space
+from support.helm import Helm, Release
 from support.kubeapi import FaultProxy
 from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
@@ -26,7 +29,13 @@ RULES: dict[tuple[str, str], set[str]] = {
     ("batch", "jobs"): {"get", "list", "watch", "create", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
 }
-"""What the chart's Role must allow, and no more. Nothing about Secrets, namespaces, or deleting claims and pods."""
+"""What the chart's Roles allow. Nothing about Secrets, namespaces, or deleting claims and pods."""
+
+CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
+RESOURCES = {
+    "ServiceAccount": "serviceaccounts",
+    **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
+}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "configmaps", "create"), ("", "persistentvolumeclaims", "patch")}
 """After a conflict; as the other half of server-side apply; when a claim's deletion policy changes."""
@@ -53,22 +62,37 @@ def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, t
     assert allowed() - made == NOT_SEEN_HERE
 
 
-def test_a_service_account_with_just_the_role_is_enough(space: Space, tmp_path: Path) -> None:
+def test_the_charts_roles_say_the_same(helm: Helm) -> None:
+    for values in ({}, CLUSTER_WIDE):
+        assert _rules_of(helm, Release(values)) == RULES
+
+
+def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for role in helm.render(release):
+        if role["kind"] in ("Role", "ClusterRole"):
+            for rule in role["rules"]:
+                for key in itertools.product(rule["apiGroups"], rule["resources"]):
+                    found.setdefault(key, set()).update(rule["verbs"])
+    return found
+
+
+def test_a_service_account_with_just_the_charts_roles_is_enough(space: Space, helm: Helm, tmp_path: Path) -> None:
     real = space.cluster.real
     if real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, "Role")})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm, {})})
     with OperatorProcess(kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)) as operator:
         live_through_everything(space)
         assert _complaints(operator) == []
 
 
 def test_with_just_a_cluster_role_caches_of_one_name_in_two_namespaces_are_served_apart(
-    space: Space, other_space: Space, proxy: FaultProxy, tmp_path: Path
+    space: Space, other_space: Space, proxy: FaultProxy, helm: Helm, tmp_path: Path
 ) -> None:
     if space.cluster.local is None and space.cluster.real is None:
         pytest.skip("a cluster that was given may be used by other tests, which this operator would serve too")
-    token = _bound_token(space, "ClusterRole") if space.cluster.real else ""
+    token = _bound_token(space, helm, CLUSTER_WIDE) if space.cluster.real else ""
     arguments = ("--full-list-seconds", "2", "--lease-namespace", space.namespace)
     with OperatorProcess(proxy.kubeconfig(tmp_path, token), *arguments, namespaces=()) as operator:
         live_apart(space, other_space)
@@ -113,22 +137,14 @@ def _complaints(operator: OperatorProcess) -> list[dict[str, object]]:
     return [line for line in operator.lines if line.get("level") not in ("info", "debug")]
 
 
-def _bound_token(space: Space, kind: str) -> str:
-    """Of a service account with a Role or ClusterRole of exactly the rules."""
-    client, namespace, name = space.client, space.namespace, f"operator-{space.namespace}"
-    client.create("serviceaccounts", {"metadata": {"name": name}}, namespace)
-    rules = [
-        {"apiGroups": [group], "resources": [resource], "verbs": sorted(verbs)}
-        for (group, resource), verbs in RULES.items()
-    ]
-    scope = namespace if kind == "Role" else ""
-    client.create(f"{kind.lower()}s", {"metadata": {"name": name}, "rules": rules}, scope)
-    binding = {
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
-    }
-    client.create(f"{kind.lower()}bindings", binding, scope)
+def _bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
+    """Of the service account that the chart makes, with the chart's Roles."""
+    client, namespace = space.client, space.namespace
+    documents = [each for each in helm.render(Release(values, namespace=namespace)) if each["kind"] in RESOURCES]
+    for document in documents:
+        scope = "" if document["kind"].startswith("Cluster") else namespace
+        client.create(RESOURCES[document["kind"]], document, scope)
+    name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     return str(client.call("POST", path, request)["status"]["token"])

@@ -1,3 +1,5 @@
 """The operator: records what is on a model volume in ModelCache resources, and opens the gate of pods that wait."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("modelcache-operator")

@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         cdn_port=options.cdn_port,
         rate_per_connection=options.rate_per_connection,
         control=options.control,
+        host=options.host,
+        name=options.name,
     )
     with hub:
         hub.store.warm()
@@ -58,13 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m support.hub",
-        description="Serve a folder of model repositories over the Hugging Face hub's HTTP API, on loopback only.",
+        description="Serve a folder of model repositories over the Hugging Face hub's HTTP API.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the folder of repositories")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port of the API (default: a free one)")
     parser.add_argument("--cdn-port", type=int, default=0, metavar="N", help="port that serves large files")
+    parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (default: loopback)")
+    parser.add_argument("--name", metavar="HOST", help="how clients call it, if not by that address")
     parser.add_argument("--demo", action="store_true", help="build the demo repositories in DIR first")
     parser.add_argument(
         "--rate-per-connection", type=int, metavar="BYTES", help="bytes per second that each connection gets"

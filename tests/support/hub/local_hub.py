@@ -29,7 +29,7 @@ from .store import Store
 
 
 class LocalHub:
-    """Serves the repositories under ``root`` on two loopback ports.
+    """Serves the repositories under ``root`` on two ports, of loopback unless said otherwise.
 
     Args:
         root: the folder, see store.py for its layout and RepoBuilder for filling it; may still be empty.
@@ -41,6 +41,8 @@ class LocalHub:
         send_buffer: SO_SNDBUF of each connection; small, it keeps ``bytes_sent`` close to what a killed client read.
         xet_cas_url: what xet-read-token answers; None makes it not found.
         control: open /_control to other processes, see control.py.
+        host: address to listen on.
+        name: host name in the endpoint and in signed URLs, when clients know another one than ``host``.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class LocalHub:
         send_buffer: int | None = None,
         xet_cas_url: str | None = None,
         control: bool = False,
+        host: str = "127.0.0.1",
+        name: str | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.store = Store(root)
@@ -68,8 +72,8 @@ class LocalHub:
 
         shared = (self._log, self._faults, self._stopping, rate_per_connection)
         answer = Control(self, api.answer).answer if control else api.answer
-        self._api = Origin(port, Service("api", api_route, answer, *shared), send_buffer)
-        self._cdn = Origin(cdn_port, Service("cdn", cdn_route, cdn.answer, *shared), send_buffer)
+        self._api = Origin(port, Service("api", api_route, answer, *shared), send_buffer, host=host, name=name)
+        self._cdn = Origin(cdn_port, Service("cdn", cdn_route, cdn.answer, *shared), send_buffer, host=host, name=name)
         self.start()
 
     @property

@@ -17,12 +17,22 @@ _JOIN_S = 10.0
 
 
 class Origin:
-    """Accepts connections on 127.0.0.1 and serves each in a thread of its own."""
+    """Accepts connections on ``host`` and serves each in a thread of its own; clients call it ``name``."""
 
-    def __init__(self, port: int, service: Service, send_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        service: Service,
+        send_buffer: int | None = None,
+        *,
+        host: str = "127.0.0.1",
+        name: str | None = None,
+    ) -> None:
         self._service = service
         self._send_buffer = send_buffer
-        self._socket = _bind(port)
+        self._host = host
+        self._name = name or host
+        self._socket = _bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._lock = threading.Lock()
         self._live: dict[threading.Thread, socket.socket] = {}
@@ -30,7 +40,7 @@ class Origin:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._name}:{self.port}"
 
     def start(self) -> None:
         if self._acceptor is None:
@@ -46,7 +56,7 @@ class Origin:
         self._acceptor.join(_JOIN_S)
         self._acceptor = None
         self._socket.close()
-        self._socket = _bind(self.port)
+        self._socket = _bind(self._host, self.port)
         with self._lock:
             live = dict(self._live)
             for sock in live.values():
@@ -82,11 +92,11 @@ class Origin:
                 sock.close()
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind(("127.0.0.1", port))
+        sock.bind((host, port))
     except OSError:
         sock.close()
         raise

@@ -88,7 +88,7 @@ class Server:
     def _target(self, call: Call) -> Target:
         plural, _, sub = call.resource.partition("/")
         kind = self.storage.kinds.get((call.group, plural))
-        if kind is None or sub not in ("", "status"):
+        if kind is None or sub not in ("", "status", *(("binding",) if kind.plural == "pods" else ())):
             raise no_such_path()
         return Target(kind, call.namespace, call.name, sub)
 
@@ -102,6 +102,8 @@ class Server:
         status, warning = 200, ""
         if request.method in ("POST", "PUT"):
             _check_type(target, body)
+        if target.sub == "binding":
+            return self._bind(target, body, query)
         if request.method == "POST":
             found, warning = self.storage.create(target.kind, target.namespace, body, query)
             status = 201
@@ -111,6 +113,20 @@ class Server:
             status, found, warning = self._patch(target, body, request.content_type, query)
         headers = {"Warning": warning} if warning else {}
         return web.json_response(self._shown(request, target.kind, found), status=status, headers=headers)
+
+    def _bind(self, target: Target, body: Json, query: dict[str, str]) -> web.Response:
+        """What a scheduler posts: the pod belongs to a node from now on."""
+
+        def bind(pod: Json) -> Json:
+            spec = pod.get("spec") or {}
+            if spec.get("schedulingGates"):
+                raise ApiError(409, "Conflict", f"pod {target.name} has non-empty .spec.schedulingGates")
+            if spec.get("nodeName"):
+                raise ApiError(409, "Conflict", f"pod {target.name} is already assigned to node {spec['nodeName']}")
+            return {**pod, "spec": {**spec, "nodeName": body["target"]["name"]}}
+
+        self.storage.update(target.kind, target.namespace, target.name, "", bind, query)
+        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status=201)
 
     def _update(self, target: Target, change: Any, query: dict[str, str]) -> tuple[Json, str]:
         return self.storage.update(target.kind, target.namespace, target.name, target.sub, change, query)
@@ -155,11 +171,14 @@ class Server:
 
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
         storage = self.storage
-        orphan = request.query.get("propagationPolicy") == "Orphan"
+        body = await _body(request) if "json" in request.content_type else {}
+        options = {**(body if isinstance(body, dict) else {}), **request.query}
+        orphan = options.get("propagationPolicy") == "Orphan"
+        grace = int(options["gracePeriodSeconds"]) if options.get("gracePeriodSeconds") is not None else None
         if target.name:
-            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan))
+            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan, grace))
         for each in storage.matching(target.kind, target.namespace, "", dict(request.query)):
-            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan)
+            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan, grace)
         return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
     def _shown(self, request: web.Request, kind: Kind, value: Json) -> Json:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from importlib.metadata import version
 from typing import Any, get_type_hints
 
 from inference.server.config import ConfigError, ServerConfig, Setting
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"multitalk-server {version('modelcache-inference')}")
     for option in _options():
         _add_flag(parser, option)
     return parser

@@ -14,7 +14,17 @@ from typing import Annotated
 
 MIB = 2**20
 GIB = 2**30
-DEFAULT_SCRATCH = Path(tempfile.gettempdir()) / "multitalk"
+
+
+def _temporary_folder() -> str:
+    """On a read-only file system without any, --help and a --scratch elsewhere still have to work."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return "/tmp"  # noqa: S108 - only a default; that it cannot be used is said when it is
+
+
+DEFAULT_SCRATCH = Path(_temporary_folder()) / "multitalk"
 
 
 class ConfigError(ValueError):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import NamedTuple
-
-from init_sync import __version__
+from typing import Any, NamedTuple
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -49,7 +47,7 @@ def make_parser(run: Commands) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"init-sync {__version__}")
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="init-sync")
     sync = _add(commands, "sync", "fetch what is missing or damaged, verify it, and write receipts", run.sync)
     sync.epilog = SYNC_EXAMPLES
@@ -119,6 +117,16 @@ def _add_sync_options(sync: argparse.ArgumentParser) -> None:
         default=20.0,
         help="take over from a syncing process on another node that has been silent for this long (default: 20)",
     )
+
+
+class _PrintVersion(argparse.Action):
+    """argparse's own wants the version when the parser is made, and looking it up would slow every warm start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from init_sync import __version__
+
+        print(f"init-sync {__version__}")
+        parser.exit()
 
 
 def _port(text: str) -> int:

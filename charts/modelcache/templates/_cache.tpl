@@ -1,0 +1,114 @@
+{{- /*
+What the values say about the cache, worked out once.
+
+  modelcache.cache.name        name of the ModelCache that this release makes or serves
+  modelcache.cache.claim       claim with the models
+  modelcache.cache.manifest    ConfigMap with the manifest: NAME-modelcache, as the operator calls it
+  modelcache.cache.shared      "true" if several nodes can mount the volume
+  modelcache.cache.gated       "true" if serving pods wait at the gate: a Job proves the cache before they start
+  modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
+  modelcache.cache.spec        spec of the manifest, but for what only the operator reads
+  modelcache.cache.job         spec.sync.job of the ModelCache
+  modelcache.sync.env          variables of a sync container, but for the token
+*/ -}}
+
+{{- define "modelcache.cache.name" -}}
+{{- .Values.cache.name | default .Release.Name -}}
+{{- end -}}
+
+{{- define "modelcache.cache.claim" -}}
+{{- $volume := .Values.cache.volume -}}
+{{- $volume.existingClaim | default $volume.claimName | default (printf "%s-models" (include "modelcache.cache.name" .)) -}}
+{{- end -}}
+
+{{- define "modelcache.cache.manifest" -}}
+{{- include "modelcache.cache.name" . }}-modelcache
+{{- end -}}
+
+{{- define "modelcache.cache.shared" -}}
+{{- has "ReadWriteMany" .Values.cache.volume.accessModes -}}
+{{- end -}}
+
+{{- define "modelcache.cache.gated" -}}
+{{- $job := .Values.cache.job.enabled -}}
+{{- and (not .Values.cache.standalone) (kindIs "bool" $job | ternary $job true) -}}
+{{- end -}}
+
+{{- /*
+Kubernetes lets the first pod of such a group go anywhere, though none is there to be near to, and all others follow it. Pods
+at the gate are on no node yet and do not count. A Job must follow, or it would wait for a volume that is mounted
+elsewhere. A single server only prefers to: on a node that was lost, its predecessor may stay in the list for ever.
+*/ -}}
+{{- define "modelcache.cache.affinity" -}}
+{{- $wanted := .root.Values.cache.volume.oneNode | toString -}}
+{{- if eq $wanted "auto" | ternary (ne (include "modelcache.cache.shared" .root) "true") (eq $wanted "true") -}}
+{{- $labels := dict "modelcache.dev/cache" (include "modelcache.cache.name" .root) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- if .must -}}
+{{- dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) | toYaml -}}
+{{- else -}}
+{{- $preferred := dict "weight" 100 "podAffinityTerm" $term -}}
+{{- dict "podAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $preferred)) | toYaml -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelcache.cache.spec" -}}
+volume:
+  claimName: {{ include "modelcache.cache.claim" . | quote }}
+allowPickles: {{ .Values.cache.allowPickles }}
+models:
+{{ toYaml .Values.cache.models }}
+{{- with .Values.cache.auth }}
+{{- if .secretName }}
+auth:
+  secretName: {{ .secretName | quote }}
+  key: {{ .key | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelcache.sync.env" -}}
+{{- with .Values.sync.endpoint }}
+- name: HF_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.sync.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+Users who take a field out (null) mean it: the operator's own default for it must not come back.
+*/ -}}
+{{- define "modelcache.cache.podSecurity" -}}
+{{- $security := deepCopy .Values.podSecurityContext -}}
+{{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- if not (hasKey $security .) -}}{{- $_ := set $security . nil -}}{{- end -}}
+{{- end -}}
+{{- toYaml $security -}}
+{{- end -}}
+
+{{- define "modelcache.cache.job" -}}
+{{- $volume := .Values.cache.volume -}}
+{{- $given := .Values.cache.job -}}
+{{- $job := dict
+      "imagePullPolicy" .Values.sync.image.pullPolicy
+      "imagePullSecrets" .Values.imagePullSecrets
+      "resources" .Values.sync.resources
+      "podSecurityContext" (include "modelcache.cache.podSecurity" . | fromYaml)
+      "affinity" (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml)
+      "labels" .Values.commonLabels
+-}}
+{{- if .Values.monitoring.scrapeAnnotations -}}
+{{- $_ := set $job "annotations" (include "modelcache.scrapeAnnotations" (dict "port" 9464) | fromYaml) -}}
+{{- end -}}
+{{- $job = merge (dict) $given $job -}}
+{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default dict) $volume.nodeSelector) -}}
+{{- $_ := set $job "tolerations" (concat $volume.tolerations ($given.tolerations | default list)) -}}
+{{- $_ := set $job "env" (concat (include "modelcache.sync.env" . | fromYamlArray) ($given.env | default list)) -}}
+{{- range $key, $value := $job -}}
+{{- if and (not $value) (kindIs "bool" $value | not) (kindIs "float64" $value | not) -}}{{- $_ := unset $job $key -}}{{- end -}}
+{{- end -}}
+{{- toYaml $job -}}
+{{- end -}}

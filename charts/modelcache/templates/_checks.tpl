@@ -1,0 +1,94 @@
+{{- /*
+What the schema cannot refuse, or cannot refuse with a cure: combinations, and texts of a certain form. "modelcache.check"
+fails with all of them at once.
+It is called once, by templates/checks.yaml, which renders nothing.
+*/ -}}
+
+{{- define "modelcache.problems" -}}
+{{- $cache := .Values.cache -}}
+{{- $operator := .Values.operator -}}
+{{- $inference := .Values.inference -}}
+{{- $name := include "modelcache.cache.name" . -}}
+{{- if and $cache.standalone $operator.enabled }}
+- cache.standalone and operator.enabled exclude each other: standalone means no operator. Set operator.enabled=false too, or leave cache.standalone out
+{{- end }}
+{{- if and $cache.standalone (not $cache.enabled) }}
+- cache.standalone needs cache.enabled=true: the chart writes the manifest of the cache that it makes
+{{- end }}
+{{- if and $operator.allNamespaces $operator.namespaces }}
+- operator.allNamespaces and operator.namespaces exclude each other. Give one of them
+{{- end }}
+{{- if and $operator.enabled $operator.namespaces $cache.enabled (not (has .Release.Namespace $operator.namespaces)) }}
+- operator.namespaces leaves out {{ .Release.Namespace }}, where this release makes a ModelCache that nobody would serve. Add it, or set cache.enabled=false
+{{- end }}
+{{- if and $inference.enabled (not $cache.enabled) (not $cache.name) }}
+- cache.name is needed when cache.enabled=false: say which existing ModelCache the inference server serves, or set inference.enabled=false
+{{- end }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) }}
+- the cache would be called {{ $name }}, as the release is; a ModelCache takes lower-case letters, digits and '-' only. Set cache.name
+{{- end }}
+{{- if and $cache.volume.existingClaim $cache.volume.claimName }}
+- cache.volume.existingClaim and cache.volume.claimName exclude each other: the first is used as it is, the second is made
+{{- end }}
+{{- if and $inference.enabled (gt (int $inference.replicas) 1) (has "ReadWriteOncePod" $cache.volume.accessModes) }}
+- inference.replicas={{ $inference.replicas }} cannot share a ReadWriteOncePod volume. Use ReadWriteMany (ReadWriteOnce on one node) in cache.volume.accessModes, or one replica
+{{- end }}
+{{- if and $inference.enabled (lt (include "modelcache.server.graceS" . | int) 0) }}
+- inference.terminationGracePeriodSeconds={{ $inference.terminationGracePeriodSeconds }} is too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to {{ sub $inference.terminationGracePeriodSeconds (include "modelcache.server.graceS" . | int) }} at least
+{{- end }}
+{{- range $key, $image := dict "operator" $operator.image "sync" .Values.sync.image "inference" $inference.image }}
+{{- if not (regexMatch "^(sha256:[0-9a-f]{64})?$" $image.digest) }}
+- {{ $key }}.image.digest={{ $image.digest }} is no digest. Give sha256: and 64 hexadecimal digits, or leave it empty and set the tag
+{{- end }}
+{{- end }}
+{{- range $key, $size := dict "cache.volume.size" $cache.volume.size "inference.shmSize" ($inference.shmSize | default "1Gi") }}
+{{- if not (regexMatch "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$" $size) }}
+- {{ $key }}={{ $size }} is no size. Give a number and a unit without a space between, such as 120Gi
+{{- end }}
+{{- end }}
+{{- if not (regexMatch "^(https?://[^/\\s]+[^\\s]*)?$" .Values.sync.endpoint) }}
+- sync.endpoint={{ .Values.sync.endpoint }} is no URL of a hub. Give one such as http://mirror.example:8080, or leave it empty
+{{- end }}
+{{- range $key, $list := dict "sync.env" .Values.sync.env "cache.job.env" ($cache.job.env | default list) }}
+{{- range $list }}
+{{- if and (eq .name "HF_TOKEN") .value }}
+- {{ $key }} holds the token itself, where everybody can read it. Put it into a Secret and name that in cache.auth.secretName
+{{- end }}
+{{- if and (eq .name "HF_ENDPOINT") $.Values.sync.endpoint }}
+- {{ $key }} sets HF_ENDPOINT, and so does sync.endpoint. Use one of them
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelcache.check" -}}
+{{- with include "modelcache.problems" . | trim -}}
+{{- fail (printf "these values cannot work:\n%s" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /*
+What works and may still not be meant, a list; NOTES.txt prints it. Looking for other operators needs no more than the
+right to list Deployments in the release's own namespace.
+*/ -}}
+{{- define "modelcache.warnings" -}}
+{{- $warnings := list -}}
+{{- if .Values.operator.enabled -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- $theirs := and (eq (index $labels "app.kubernetes.io/part-of" | default "") "modelcache") (eq (index $labels "app.kubernetes.io/component" | default "") "operator") -}}
+{{- if and $theirs (ne (index $labels "app.kubernetes.io/instance" | default "") $.Release.Name) -}}
+{{- $warnings = append $warnings (printf "release %s has an operator in this namespace already. The two share a Lease: one works, the other waits and never gets ready. Set operator.enabled=false here" (index $labels "app.kubernetes.io/instance")) -}}
+{{- end -}}
+{{- end -}}
+{{- else if and .Values.cache.enabled (not .Values.cache.standalone) -}}
+{{- $warnings = append $warnings "operator.enabled=false: without another operator that serves this namespace, nothing syncs and the gate stays shut" -}}
+{{- end -}}
+{{- if and .Values.inference.enabled (eq (int .Values.inference.gpu.count) 0) -}}
+{{- $warnings = append $warnings "inference.gpu.count=0: the server runs on the CPU. That is for small checkpoints" -}}
+{{- end -}}
+{{- if and .Values.inference.enabled .Values.inference.pdb.enabled (eq (int .Values.inference.replicas) 1) (eq (toString .Values.inference.pdb.maxUnavailable) "0") -}}
+{{- $warnings = append $warnings "inference.pdb allows no pod to be away, and there is one: its node cannot be drained" -}}
+{{- end -}}
+{{- toYaml $warnings -}}
+{{- end -}}

@@ -1,0 +1,67 @@
+{{- /*
+Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a Service, not before it.
+
+  modelcache.egress.dns
+  modelcache.egress.hub          the hub, its mirror or a proxy
+  modelcache.ingress.operator    the operator, wherever it runs, asks sync containers for their progress
+  modelcache.ingress.metrics     (dict "root" $ "port" 8080)
+  modelcache.inferenceToHub      "true" if the init container of a serving pod must be able to sync
+*/ -}}
+
+{{- define "modelcache.egress.dns" -}}
+- ports:
+  {{- range .Values.networkPolicy.dnsPorts }}
+  - port: {{ . }}
+    protocol: UDP
+  - port: {{ . }}
+    protocol: TCP
+  {{- end }}
+{{- end -}}
+
+{{- define "modelcache.hubPorts" -}}
+{{- $ports := list 443 -}}
+{{- with .Values.sync.endpoint -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" -}}
+{{- $ports = append $ports ($port | default (hasPrefix "http:" . | ternary 80 443) | int) -}}
+{{- end -}}
+{{- .Values.networkPolicy.hubPorts | default $ports | uniq | toYaml -}}
+{{- end -}}
+
+{{- define "modelcache.egress.hub" -}}
+- ports:
+  {{- range include "modelcache.hubPorts" . | fromYamlArray }}
+  - port: {{ . }}
+    protocol: TCP
+  {{- end }}
+  {{- with .Values.networkPolicy.hubTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "modelcache.ingress.operator" -}}
+- from:
+  - namespaceSelector: {}
+    podSelector:
+      matchLabels:
+        app.kubernetes.io/part-of: modelcache
+        app.kubernetes.io/component: operator
+  ports:
+  - port: 9464
+    protocol: TCP
+{{- end -}}
+
+{{- define "modelcache.ingress.metrics" -}}
+{{- with .root.Values.networkPolicy.metricsFrom -}}
+- from:
+    {{- toYaml . | nindent 4 }}
+  ports:
+  - port: {{ $.port }}
+    protocol: TCP
+{{- end }}
+{{- end -}}
+
+{{- define "modelcache.inferenceToHub" -}}
+{{- $wanted := .Values.networkPolicy.inferenceToHub | toString -}}
+{{- eq $wanted "auto" | ternary (ne (include "modelcache.cache.gated" .) "true") (eq $wanted "true") -}}
+{{- end -}}

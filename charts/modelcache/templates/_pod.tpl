@@ -1,0 +1,82 @@
+{{- /*
+Parts that pods have in common. "image" is one of the image values.
+
+  modelcache.image               (dict "root" $ "image" .Values.operator.image)
+  modelcache.containerSecurity   what Pod Security "restricted" asks of a container, and a read-only root
+  modelcache.scrapeAnnotations   (dict "port" 8080)
+  modelcache.monitored           (dict "root" $ "monitor" .Values.monitoring.podMonitor "kind" "PodMonitor")  "true" or "false"
+  modelcache.syncContainer       the init container that verifies the volume, and repairs it if it may
+  modelcache.volumes             models and manifest, as both containers of a serving pod mount them
+*/ -}}
+
+{{- define "modelcache.image" -}}
+{{- $repository := list .root.Values.imageRegistry .image.repository | compact | join "/" -}}
+{{- if .image.digest -}}
+{{ $repository }}@{{ .image.digest }}
+{{- else -}}
+{{ $repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelcache.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "modelcache.scrapeAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ .port | quote }}
+prometheus.io/path: /metrics
+{{- end -}}
+
+{{- define "modelcache.monitored" -}}
+{{- $wanted := .monitor.enabled | toString -}}
+{{- $known := .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) -}}
+{{- eq $wanted "auto" | ternary $known (eq $wanted "true") -}}
+{{- end -}}
+
+{{- define "modelcache.syncContainer" -}}
+name: init-sync # the operator knows the sync container by this name
+image: {{ include "modelcache.image" (dict "root" . "image" .Values.sync.image) | quote }}
+imagePullPolicy: {{ .Values.sync.image.pullPolicy }}
+args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"]
+env:
+- name: POD_NAME # how the lock on the volume names us to those who wait
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- if .Values.cache.auth.secretName }}
+- name: HF_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.cache.auth.secretName | quote }}
+      key: {{ .Values.cache.auth.key | quote }}
+{{- end }}
+{{- include "modelcache.sync.env" . }}
+ports:
+- name: sync-metrics
+  containerPort: 9464
+resources:
+  {{- toYaml .Values.sync.resources | nindent 2 }}
+securityContext:
+  {{- include "modelcache.containerSecurity" . | nindent 2 }}
+volumeMounts:
+- name: models
+  mountPath: /models
+- name: manifest
+  mountPath: /etc/modelcache
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- end -}}
+
+{{- define "modelcache.volumes" -}}
+- name: models
+  persistentVolumeClaim:
+    claimName: {{ include "modelcache.cache.claim" . | quote }}
+- name: manifest
+  configMap:
+    name: {{ include "modelcache.cache.manifest" . | quote }}
+{{- end -}}

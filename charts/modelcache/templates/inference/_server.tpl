@@ -1,0 +1,59 @@
+{{- /*
+  modelcache.server.strategy   Recreate or RollingUpdate
+  modelcache.server.graceS     seconds that the running video has after SIGTERM: what the other waits leave
+  modelcache.server.args       of multitalk-server
+*/ -}}
+
+{{- define "modelcache.server.strategy" -}}
+{{- $auto := eq (include "modelcache.cache.shared" .) "true" | ternary "RollingUpdate" "Recreate" -}}
+{{- eq .Values.inference.strategy "auto" | ternary $auto .Values.inference.strategy -}}
+{{- end -}}
+
+{{- define "modelcache.server.graceS" -}}
+{{- $inference := .Values.inference -}}
+{{- $linger := $inference.settings.lingerS | default 20 | int -}}
+{{- sub $inference.terminationGracePeriodSeconds (add $inference.preStopSeconds $linger 10) -}}
+{{- end -}}
+
+{{- define "modelcache.server.args" -}}
+- --spec=/etc/modelcache/modelcache.yaml
+- --volume=/models
+- --port=8000
+- --scratch=/scratch/multitalk
+- --scratch-gib={{ .Values.inference.scratchGib }}
+- --grace-s={{ include "modelcache.server.graceS" . }}
+{{- $settings := merge (dict) .Values.inference.settings (dict "device" (gt (int .Values.inference.gpu.count) 0 | ternary "cuda" "cpu")) }}
+{{- range $key, $value := $settings }}
+{{- if kindIs "bool" $value }}
+- --{{ $value | ternary "" "no-" }}{{ include "modelcache.server.flag" $key }}
+{{- else }}
+- {{ printf "--%s=%s" (include "modelcache.server.flag" $key) (include "modelcache.server.text" $value) | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* A GPU is a limit; Kubernetes takes the request from it. */ -}}
+{{- define "modelcache.server.resources" -}}
+{{- $resources := deepCopy .Values.inference.resources -}}
+{{- $gpu := .Values.inference.gpu -}}
+{{- if gt (int $gpu.count) 0 -}}
+{{- $resources = merge (dict "limits" (dict $gpu.resourceName (int $gpu.count))) $resources -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
+{{- /* A value as a flag has it; whole numbers are floats to Helm, and the large ones would come as 1e+06. */ -}}
+{{- define "modelcache.server.text" -}}
+{{- if kindIs "slice" . -}}
+{{- join "," . -}}
+{{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* wav2vecDir is wav2vec-dir; kebabcase would make it wav-2-vec-dir. */ -}}
+{{- define "modelcache.server.flag" -}}
+{{- regexReplaceAll "[A-Z]" . "-${0}" | lower -}}
+{{- end -}}

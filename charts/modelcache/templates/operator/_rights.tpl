@@ -1,0 +1,31 @@
+{{- /*
+What the operator may do in a namespace that it serves. It reads no Secret, deletes no pod and no claim.
+tests/operator/test_rights.py runs it with nothing but this, and checks that all of it is used.
+*/ -}}
+{{- define "modelcache.operator.rules" -}}
+- apiGroups: [modelcache.dev]
+  resources: [modelcaches]
+  verbs: [get, list, watch]
+- apiGroups: [modelcache.dev]
+  resources: [modelcaches/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [pods] # patch: removing the gate
+  verbs: [list, watch, patch]
+- apiGroups: [""]
+  resources: [configmaps] # the manifest that sync containers mount
+  verbs: [list, create, patch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims] # for spec.volume.create
+  verbs: [get, list, create, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+{{- end -}}
+
+{{- define "modelcache.operator.namespaces" -}}
+{{- .Values.operator.namespaces | default (list .Release.Namespace) | uniq | toYaml -}}
+{{- end -}}

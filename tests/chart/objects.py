@@ -1,0 +1,69 @@
+"""Rendered objects, and how tests find their way in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """What one set of values renders to."""
+
+    all: tuple[Json, ...]
+
+    def of(self, kind: str) -> list[Json]:
+        return [each for each in self.all if each["kind"] == kind]
+
+    def one(self, kind: str, component: str = "") -> Json:
+        """The only one of its kind, or of its kind for a component."""
+        found = [each for each in self.of(kind) if component in ("", component_of(each))]
+        assert len(found) == 1, f"{len(found)} {kind} objects for {component or 'all'}"
+        return found[0]
+
+    def kinds(self) -> set[str]:
+        return {each["kind"] for each in self.all}
+
+    def pods(self) -> Iterator[tuple[str, Json]]:
+        """Name and template, or pod, of every pod; labels in ``metadata``, the rest in ``spec``."""
+        for each in self.all:
+            if each["kind"] == "Pod":
+                yield each["metadata"]["name"], each
+            elif each["kind"] == "Deployment":
+                yield each["metadata"]["name"], each["spec"]["template"]
+
+    def server(self) -> Json:
+        """Spec of the serving pod."""
+        spec: Json = self.one("Deployment", "inference")["spec"]["template"]["spec"]
+        return spec
+
+    def job(self) -> Json:
+        """``spec.sync.job`` of the ModelCache."""
+        job: Json = self.one("ModelCache")["spec"]["sync"]["job"]
+        return job
+
+    def args(self, component: str) -> list[str]:
+        """Arguments of the component's own container."""
+        pod = self.one("Deployment", component)["spec"]["template"]["spec"]
+        args: list[str] = pod["containers"][0]["args"]
+        return args
+
+
+def component_of(document: Json) -> str:
+    return str((document["metadata"].get("labels") or {}).get("app.kubernetes.io/component", ""))
+
+
+def selects(selector: Json, labels: Json) -> bool:
+    """Whether a label selector matches."""
+    for expression in selector.get("matchExpressions", ()):
+        assert expression["operator"] == "Exists", expression
+        if expression["key"] not in labels:
+            return False
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+
+
+def env_of(container: Json) -> dict[str, Json]:
+    return {each["name"]: each for each in container.get("env", ())}

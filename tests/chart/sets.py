@@ -1,0 +1,169 @@
+"""Sets of values that are rendered, validated and linted: the defaults, each switch, and what clusters differ in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.helm import Release
+
+MONITORS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
+SMALL_MODEL = {"name": "small", "repo": "owner/small", "path": "small"}
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+ZONE = {"topology.kubernetes.io/zone": "a"}
+STANDALONE: dict[str, Any] = {"operator": {"enabled": False}, "cache": {"standalone": True}}
+
+SETS: dict[str, Release] = {
+    "defaults": Release(),
+    "operator only": Release({"cache": {"enabled": False}, "inference": {"enabled": False}}, name="operator"),
+    "operator for the cluster": Release(
+        {"operator": {"allNamespaces": True}, "cache": {"enabled": False}, "inference": {"enabled": False}}
+    ),
+    "operator for three namespaces": Release({"operator": {"namespaces": ["models", "team-a", "team-b"]}}),
+    "cache and operator for the cluster": Release({"operator": {"allNamespaces": True}}),
+    "cache only": Release({"operator": {"enabled": False}, "inference": {"enabled": False}}),
+    "inference of an existing cache": Release(
+        {"operator": {"enabled": False}, "cache": {"enabled": False, "name": "shared"}}
+    ),
+    "nothing but the definition": Release({key: {"enabled": False} for key in ("operator", "cache", "inference")}),
+    "standalone": Release({**STANDALONE, "cache": {"standalone": True, "auth": {"secretName": "hf-token"}}}),
+    "standalone on several nodes": Release(
+        {**STANDALONE, "cache": {"standalone": True, "volume": {"accessModes": ["ReadWriteMany"]}}}
+    ),
+    "several nodes": Release(
+        {
+            "cache": {"volume": {"accessModes": ["ReadWriteMany"], "storageClassName": "nfs"}},
+            "inference": {"replicas": 3, "pdb": {"enabled": True}, "rollingUpdate": {"maxSurge": 0}},
+        }
+    ),
+    "one pod": Release({"cache": {"volume": {"accessModes": ["ReadWriteOncePod"], "storageClassName": "-"}}}),
+    "existing claim": Release({"cache": {"volume": {"existingClaim": "weights", "accessModes": ["ReadWriteMany"]}}}),
+    "no job": Release({"cache": {"job": {"enabled": False}}}),
+    "air-gapped": Release(
+        {
+            "imageRegistry": "registry.example:5000/mirror",
+            "imagePullSecrets": [{"name": "pull"}],
+            "sync": {"endpoint": "http://hub.example:8080", "env": [{"name": "HTTPS_PROXY", "value": "http://p:3128"}]},
+            "networkPolicy": {"hubTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
+        }
+    ),
+    "digests": Release({key: {"image": {"digest": DIGEST}} for key in ("operator", "sync", "inference")}),
+    "no GPU": Release({"inference": {"gpu": {"count": 0}, "resources": {"requests": {"memory": "1Gi"}}}}),
+    "another GPU": Release(
+        {
+            "inference": {
+                "gpu": {"resourceName": "nvidia.com/mig-3g.40gb", "count": 2},
+                "runtimeClassName": "nvidia",
+                "resources": {"limits": {"memory": "64Gi"}},
+            }
+        }
+    ),
+    "monitors": Release(api_versions=MONITORS),
+    "monitors for the cluster": Release(
+        {
+            "operator": {"allNamespaces": True},
+            "monitoring": {
+                "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+                "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+            },
+        }
+    ),
+    "not watched": Release(
+        {
+            "monitoring": {
+                "podMonitor": {"enabled": False},
+                "serviceMonitor": {"enabled": False},
+                "scrapeAnnotations": False,
+            },
+            "networkPolicy": {"enabled": False},
+        },
+        api_versions=MONITORS,
+    ),
+    "closed network": Release(
+        {
+            "networkPolicy": {
+                "inferenceFrom": [],
+                "metricsFrom": [],
+                "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
+                "hubPorts": [8443],
+                "inferenceEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "store"}}}]}],
+            }
+        }
+    ),
+    "users handed out by the cluster": Release(
+        {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
+    ),
+    # A name and labels that YAML takes for booleans and numbers unless they are quoted.
+    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on"),
+    "everything": Release(
+        {
+            "nameOverride": "cache",
+            "fullnameOverride": "all",
+            "commonLabels": {"team": "video"},
+            "imageRegistry": "registry.example",
+            "imagePullSecrets": [{"name": "pull"}],
+            "operator": {
+                "logLevel": "debug",
+                "serviceAccount": {"name": "operator", "annotations": {"a": "b"}},
+                "extraEnv": [{"name": "MODELCACHE_LOG_FORMAT", "value": "text"}],
+                "podLabels": {"a": "b"},
+                "podAnnotations": {"a": "b"},
+                "nodeSelector": {"a": "b"},
+                "tolerations": [TOLERATION],
+                "affinity": {"nodeAffinity": {}},
+                "priorityClassName": "high",
+            },
+            "sync": {"endpoint": "http://hub.example", "env": [{"name": "HF_HUB_OFFLINE", "value": "0"}]},
+            "cache": {
+                "name": "small",
+                "volume": {
+                    "claimName": "weights",
+                    "size": "1Gi",
+                    "storageClassName": "fast",
+                    "annotations": {"a": "b"},
+                    "nodeSelector": ZONE,
+                    "tolerations": [TOLERATION],
+                    "oneNode": True,
+                },
+                "models": [SMALL_MODEL],
+                "auth": {"secretName": "hf", "key": "read"},
+                "allowPickles": False,
+                "job": {
+                    "activeDeadlineSeconds": 3600,
+                    "backoffLimit": 0,
+                    "nodeSelector": {"disk": "ssd"},
+                    "tolerations": [{"operator": "Exists"}],
+                    "env": [{"name": "A", "value": "b"}],
+                    "resources": {"limits": {"memory": "2Gi"}},
+                },
+            },
+            "inference": {
+                "settings": {"queue": 2, "lora": ["/lora/a", "/lora/b"], "compile": True, "memoryLimitGib": 20.5},
+                "strategy": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+                "service": {"type": "NodePort", "port": 80, "annotations": {"a": "b"}, "sessionAffinity": "None"},
+                "pdb": {"enabled": True, "maxUnavailable": "50%"},
+                "shmSize": "",
+                "scratchGib": 8,
+                "extraEnv": [{"name": "A", "value": "b"}],
+                "extraVolumes": [{"name": "lora", "persistentVolumeClaim": {"claimName": "lora"}}],
+                "extraVolumeMounts": [{"name": "lora", "mountPath": "/lora", "readOnly": True}],
+                "serviceAccountName": "server",
+                "podLabels": {"a": "b"},
+                "podAnnotations": {"a": "b"},
+                "nodeSelector": {"gpu": "a100"},
+                "tolerations": [{"operator": "Exists"}],
+                "affinity": {"nodeAffinity": {}},
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "inference"}},
+                    }
+                ],
+                "priorityClassName": "high",
+            },
+        }
+    ),
+}

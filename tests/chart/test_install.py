@@ -1,0 +1,172 @@
+"""Helm installs, upgrades and uninstalls on a real API server, with admission as clusters have it; no controllers run.
+
+Skipped unless KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chart.objects import Objects
+from chart.sets import SETS
+from modelcache_operator.core.attempts import JobOrder
+from modelcache_operator.core.jobs import sync_job
+from modelcache_operator.core.reading import read_cache
+from support import tools
+from support.helm import CHART, Helm, HelmRefused
+from support.kubeapi import ApiError, RealApi, assets
+from support.kubeapi.client import Client
+
+Json = dict[str, Any]
+NOTES = CHART / "templates/NOTES.txt"
+pytestmark = pytest.mark.timeout(180)
+
+
+class Installer:
+    """Helm at one API server."""
+
+    def __init__(self, helm: Helm, api: RealApi) -> None:
+        self._helm = helm
+        self._kubeconfig = api.kubeconfig()
+        self.client = Client(self._kubeconfig)
+
+    def namespace(self, name: str) -> str:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.client.create("namespaces", {"metadata": {"name": name, "labels": labels}}, "")
+        return name
+
+    def helm(self, verb: str, namespace: str, *arguments: str, values: Json | None = None) -> str:
+        return self._helm.run(
+            *(verb, "multitalk", *arguments, "--namespace", namespace), values=values, kubeconfig=self._kubeconfig
+        )
+
+    def names(self, resource: str, namespace: str) -> list[str]:
+        return [each["metadata"]["name"] for each in self.client.list(resource, namespace)]
+
+
+@pytest.fixture(scope="module")
+def installer(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installer]:
+    programs = assets()
+    if programs is None:
+        pytest.skip("no real API server: set KUBEBUILDER_ASSETS")
+    with RealApi(programs, tmp_path_factory.mktemp("api")) as api:
+        running = Installer(helm, api)
+        yield running
+        running.client.close()
+
+
+def test_a_release_lives_and_leaves_its_models_behind(installer: Installer) -> None:
+    space, client = installer.namespace("life"), installer.client
+    said = installer.helm("install", space, str(CHART))
+    assert "kubectl -n life get modelcaches multitalk --watch" in said
+    assert client.get("modelcaches", "multitalk", space)["metadata"]["generation"] == 1
+    assert installer.names("persistentvolumeclaims", space) == ["multitalk-models"]
+
+    installer.helm("upgrade", space, str(CHART))
+    assert client.get("modelcaches", "multitalk", space)["metadata"]["generation"] == 1, "nothing changed"
+    installer.helm("upgrade", space, str(CHART), values={"cache": {"allowPickles": False}})
+    assert client.get("modelcaches", "multitalk", space)["spec"]["allowPickles"] is False
+
+    installer.helm("uninstall", space)
+    assert client.list("modelcaches", space) == []
+    assert installer.names("persistentvolumeclaims", space) == ["multitalk-models"]
+    installer.helm("install", space, str(CHART))
+    assert client.get("modelcaches", "multitalk", space)["spec"]["volume"] == {"claimName": "multitalk-models"}
+
+
+def test_users_that_the_cluster_hands_out_reach_the_job(installer: Installer) -> None:
+    space = installer.namespace("users")
+    installer.helm("install", space, str(CHART), values=dict(SETS["users handed out by the cluster"].values))
+    (job,) = _jobs(installer.client.list("modelcaches", space))
+    security = job["spec"]["template"]["spec"]["securityContext"]
+    assert [security[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [None, None, None]
+
+
+def test_two_operators_in_one_namespace_are_told_of_each_other(installer: Installer, helm: Helm) -> None:
+    space = installer.namespace("two")
+    values = {"cache": {"enabled": False}, "inference": {"enabled": False}}
+    assert "WARNING" not in installer.helm("install", space, str(CHART), values=values)
+    said = installer.helm("upgrade", space, str(CHART), values={**values, "fullnameOverride": "again"})
+    assert "WARNING" not in said, "a release is no stranger to itself"
+    other = helm.run(
+        *("install", "second", str(CHART), "--namespace", space),
+        values=values,
+        kubeconfig=installer._kubeconfig,
+    )
+    assert "WARNING: release multitalk has an operator in this namespace already" in other
+
+
+@pytest.mark.parametrize("name", ["defaults", "standalone", "everything", "no GPU"])
+def test_admission_lets_every_pod_in(installer: Installer, helm: Helm, name: str) -> None:
+    space = installer.namespace(f"pods-{sorted(SETS).index(name)}")
+    objects = Objects(tuple(helm.render(SETS[name])))
+    templates = [pod for _, pod in objects.pods()]
+    templates += [job["spec"]["template"] for job in _jobs(objects.of("ModelCache"))]
+    for template in templates:
+        spec = {key: value for key, value in template["spec"].items() if key not in ("priorityClassName",)}
+        assert _admit(installer.client, space, {**template, "spec": spec}) == ""
+
+
+def test_admission_is_really_asked(installer: Installer) -> None:
+    space = installer.namespace("refused")
+    pod = {"spec": {"containers": [{"name": "a", "image": "a"}]}, "metadata": {}}
+    assert "violates PodSecurity" in _admit(installer.client, space, pod)
+
+
+def test_a_schema_that_refuses_leaves_nothing_behind(installer: Installer) -> None:
+    space = installer.namespace("refusal")
+    with pytest.raises(HelmRefused):
+        installer.helm("install", space, str(CHART), values={"cache": {"standalone": True}})
+    assert installer.names("persistentvolumeclaims", space) == []
+
+
+def test_an_older_definition_is_upgraded_as_the_notes_say(
+    helm: Helm, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    programs, kubectl = assets(), tools.kubectl()
+    if programs is None or kubectl is None:
+        pytest.skip("needs a real API server (KUBEBUILDER_ASSETS) and a kubectl beside Helm")
+    older = tmp_path / "chart"
+    shutil.copytree(CHART, older)
+    crd = older / "crds/modelcaches.yaml"
+    crd.write_text(crd.read_text().replace("Whether every model is on the volume", "As it was said before"))
+    with RealApi(programs, tmp_path_factory.mktemp("older")) as api:
+        environment = {"KUBECONFIG": str(api.kubeconfig()), "HOME": str(tmp_path)}
+        helm.run("install", "old", str(older), "--namespace", "default", kubeconfig=api.kubeconfig())
+        (command,) = (
+            line.partition("#")[0].split() for line in NOTES.read_text().splitlines() if "kubectl apply" in line
+        )
+        done = subprocess.run([kubectl, *command[1:]], cwd=CHART, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        client = Client(api.kubeconfig())
+        stored = client.get("customresourcedefinitions", "modelcaches.modelcache.dev", "")
+        client.close()
+    assert "As it was said before" not in str(stored["spec"])
+
+
+def _admit(client: Client, namespace: str, template: Json) -> str:
+    """What admission says against a pod; empty if nothing."""
+    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {**template["metadata"], "name": "asked"}}
+    pod["metadata"].pop("namespace", None)
+    try:
+        client.call("POST", f"/api/v1/namespaces/{namespace}/pods", pod, query={"dryRun": "All"})
+    except ApiError as error:
+        return str(error)
+    return ""
+
+
+def _jobs(caches: list[Json]) -> list[Json]:
+    """What the operator makes of them."""
+    found = []
+    for cache in caches:
+        metadata = {"uid": "u", "generation": 1, "resourceVersion": "1", "namespace": "n", **cache["metadata"]}
+        metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
+        facts = read_cache({**cache, "metadata": metadata})
+        found.append(sync_job(facts, JobOrder("job", 1, ""), "modelcache/init-sync"))
+    return found

@@ -1,0 +1,111 @@
+"""Who may talk to whom: policies select every pod, and let through what the parts need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chart.conftest import Render
+from chart.objects import Json, Objects, component_of, selects
+from modelcache_operator.core import names
+
+Rendered = Callable[[str], Objects]
+SYNC_POD = {names.CACHE_LABEL: "multitalk", names.GENERATION_LABEL: "1", names.ATTEMPT_LABEL: "1"}
+
+
+def policy_of(objects: Objects, labels: Json) -> Json:
+    """The one policy that selects a pod with these labels."""
+    found = [each for each in objects.of("NetworkPolicy") if selects(each["spec"]["podSelector"], labels)]
+    assert len(found) == 1, f"{len(found)} policies for {labels}"
+    spec: Json = found[0]["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    return spec
+
+
+def policy(objects: Objects, component: str) -> Json:
+    labels = {component_of(pod): pod["metadata"]["labels"] for _, pod in objects.pods()}
+    return policy_of(objects, labels[component])
+
+
+def ports(rules: list[Json], protocol: str = "TCP") -> set[Any]:
+    return {port["port"] for rule in rules for port in rule["ports"] if port["protocol"] == protocol}
+
+
+def rule_to(rules: list[Json], port: Any) -> Json:
+    (found,) = (rule for rule in rules if port in {each["port"] for each in rule["ports"]})
+    return found
+
+
+def test_the_operator_reaches_names_the_api_and_sync_containers(rendered: Rendered) -> None:
+    spec = policy(rendered("defaults"), "operator")
+    assert ports(spec["egress"]) == {53, 5353, 443, 6443, 9464}
+    assert ports(spec["egress"], "UDP") == {53, 5353}
+    (peer,) = rule_to(spec["egress"], 9464)["to"]
+    assert selects(peer["podSelector"], SYNC_POD)
+    assert peer["namespaceSelector"]["matchExpressions"][0]["values"] == ["models"]
+    assert ports(spec["ingress"]) == {8080}
+
+
+def test_an_operator_of_the_cluster_reaches_sync_containers_everywhere(rendered: Rendered) -> None:
+    spec = policy(rendered("operator for the cluster"), "operator")
+    (peer,) = rule_to(spec["egress"], 9464)["to"]
+    assert peer["namespaceSelector"] == {}
+
+
+def test_sync_jobs_reach_names_and_the_hub_and_are_reached_by_the_operator(rendered: Rendered) -> None:
+    spec = policy_of(rendered("defaults"), SYNC_POD)
+    assert ports(spec["egress"]) == {53, 5353, 443}
+    operator = next(pod for name, pod in rendered("defaults").pods() if name.endswith("-operator"))
+    asked = [rule for rule in spec["ingress"] if "podSelector" in rule["from"][0]]
+    assert selects(asked[0]["from"][0]["podSelector"], operator["metadata"]["labels"])
+    assert ports(spec["ingress"]) == {9464}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://hub.example:8080", {443, 8080}),
+        ("http://hub.example", {443, 80}),
+        ("https://hub.example/a", {443}),
+        ("http://[fd00::1]:81/", {443, 81}),
+    ],
+)
+def test_the_port_of_a_mirror_is_let_through(render: Render, endpoint: str, expected: set[int]) -> None:
+    spec = policy_of(render(sync={"endpoint": endpoint}), SYNC_POD)
+    assert ports(spec["egress"]) - {53, 5353} == expected
+
+
+def test_the_server_reaches_nothing_where_a_job_syncs(rendered: Rendered) -> None:
+    assert "egress" not in policy(rendered("defaults"), "inference")
+
+
+@pytest.mark.parametrize("name", ["standalone", "no job"])
+def test_a_pod_that_must_sync_itself_reaches_the_hub(rendered: Rendered, name: str) -> None:
+    assert ports(policy(rendered(name), "inference")["egress"]) == {53, 5353, 443}
+
+
+def test_the_server_is_reached_from_its_namespace_and_by_prometheus(rendered: Rendered) -> None:
+    spec = policy(rendered("defaults"), "inference")
+    peers = [rule["from"] for rule in spec["ingress"] if "http" in {port["port"] for port in rule["ports"]}]
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert peers == [[{"podSelector": {}}], [monitoring]]
+
+
+def test_everything_can_be_closed_further(rendered: Rendered) -> None:
+    objects = rendered("closed network")
+    operator = policy(objects, "operator")
+    assert "ingress" not in operator
+    assert rule_to(operator["egress"], 6443)["to"] == [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
+    assert ports(policy(objects, "inference")["ingress"]) == {9464}
+    assert ports(policy_of(objects, SYNC_POD)["egress"]) == {53, 5353, 8443}
+
+
+def test_policies_name_ports_that_pods_have(objects: Objects) -> None:
+    for each in objects.of("NetworkPolicy"):
+        named = [port for port in ports(each["spec"].get("ingress", [])) if isinstance(port, str)]
+        for _, pod in objects.pods():
+            if named and selects(each["spec"]["podSelector"], pod["metadata"]["labels"]):
+                have = {port.get("name") for c in pod["spec"]["containers"] for port in c.get("ports", ())}
+                assert set(named) <= have

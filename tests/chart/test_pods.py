@@ -1,0 +1,246 @@
+"""What every pod of the chart keeps to, and what the serving pod promises: gate, mounts, token, GPU, time to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.conftest import Render
+from chart.objects import Objects, env_of
+from inference.server.config import ServerConfig
+from modelcache_operator.core import names
+from support.helm import CHART
+from support.podsecurity import containers, restricted_problems
+
+Rendered = Callable[[str], Objects]
+EXAMPLE = CHART.parents[1] / "examples/vllm.yaml"
+
+
+def test_every_pod_meets_the_restricted_standard(objects: Objects) -> None:
+    assert {name: found for name, pod in objects.pods() if (found := restricted_problems(pod["spec"]))} == {}
+
+
+def test_every_root_file_system_is_read_only(objects: Objects) -> None:
+    for name, pod in objects.pods():
+        for container in containers(pod["spec"]):
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, f"{name}: {container['name']}"
+
+
+def test_the_operator_alone_gets_a_service_account_token(objects: Objects) -> None:
+    with_token = [name for name, pod in objects.pods() if pod["spec"]["automountServiceAccountToken"] is not False]
+    assert all(name.endswith("-operator") for name in with_token)
+
+
+def test_all_pods_run_as_the_user_of_the_images(rendered: Rendered) -> None:
+    for _, pod in rendered("defaults").pods():
+        security = pod["spec"]["securityContext"]
+        assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (65532, 65532, 65532)
+    assert rendered("defaults").job()["podSecurityContext"]["runAsUser"] == 65532
+
+
+def test_users_that_the_cluster_hands_out_are_not_overruled_by_the_operator(rendered: Rendered) -> None:
+    objects = rendered("users handed out by the cluster")
+    assert "runAsUser" not in objects.server()["securityContext"]
+    security = objects.job()["podSecurityContext"]
+    assert [security[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [None, None, None]
+
+
+def test_the_token_reaches_sync_containers_only_and_by_reference(render: Render) -> None:
+    objects = render(cache={"auth": {"secretName": "hf", "key": "read"}})
+    holders = {
+        (name, container["name"]): env_of(container)["HF_TOKEN"]
+        for name, pod in objects.pods()
+        for container in containers(pod["spec"])
+        if "HF_TOKEN" in env_of(container)
+    }
+    reference = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "read"}}}
+    assert holders == {("multitalk-modelcache-inference", "init-sync"): reference}
+    assert objects.one("ModelCache")["spec"]["auth"] == {"secretName": "hf", "key": "read"}
+
+
+def test_the_serving_pod_joins_its_cache_as_the_operator_expects(rendered: Rendered) -> None:
+    objects = rendered("defaults")
+    template = objects.one("Deployment", "inference")["spec"]["template"]
+    assert template["metadata"]["labels"][names.CACHE_LABEL] == objects.one("ModelCache")["metadata"]["name"]
+    assert template["spec"]["schedulingGates"] == [{"name": names.GATE}]
+    (sync,) = template["spec"]["initContainers"]
+    assert sync["name"] == names.SYNC_CONTAINER
+    assert sync["args"] == [
+        *("sync", "--spec", "/etc/modelcache/modelcache.yaml", "--volume", "/models", "--metrics-port", "9464"),
+    ]
+    volumes = {each["name"]: each for each in template["spec"]["volumes"]}
+    assert volumes["manifest"]["configMap"]["name"] == names.config_map_name("multitalk")
+
+
+def test_the_server_mounts_the_models_read_only(objects: Objects) -> None:
+    for name, pod in objects.pods():
+        for container in pod["spec"]["containers"]:
+            for mount in container.get("volumeMounts", ()):
+                assert mount["name"] != "models" or mount["readOnly"] is True, name
+
+
+@pytest.mark.parametrize(
+    ("name", "gated"),
+    [("defaults", True), ("standalone", False), ("no job", False), ("inference of an existing cache", True)],
+)
+def test_pods_are_gated_where_a_job_proves_the_cache(rendered: Rendered, name: str, gated: bool) -> None:
+    assert ("schedulingGates" in rendered(name).server()) is gated
+
+
+def test_a_new_manifest_restarts_the_pods_that_sync_themselves(render: Render) -> None:
+    def annotation(*models: dict[str, str]) -> str:
+        objects = render(operator={"enabled": False}, cache={"standalone": True, "models": models})
+        template = objects.one("Deployment", "inference")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["modelcache.dev/manifest"])
+
+    first = {"name": "a", "repo": "owner/a", "path": "a"}
+    assert annotation(first) == annotation(first) != annotation({**first, "revision": "v2"})
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("defaults", "Recreate"),
+        ("one pod", "Recreate"),
+        ("several nodes", "RollingUpdate"),
+        ("everything", "RollingUpdate"),
+    ],
+)
+def test_pods_are_replaced_one_after_the_other_only_where_both_can_mount(
+    rendered: Rendered, name: str, strategy: str
+) -> None:
+    assert rendered(name).one("Deployment", "inference")["spec"]["strategy"]["type"] == strategy
+
+
+def test_one_value_places_job_and_server_alike(rendered: Rendered) -> None:
+    server, job = rendered("everything").server(), rendered("everything").job()
+    zone = {"topology.kubernetes.io/zone": "a"}
+    assert server["nodeSelector"] == {**zone, "gpu": "a100"}
+    assert job["nodeSelector"] == {**zone, "disk": "ssd"}
+    assert server["tolerations"] == job["tolerations"]
+    assert len(job["tolerations"]) == 2
+
+
+def test_a_volume_of_one_node_keeps_job_and_server_together(rendered: Rendered) -> None:
+    for name, together in (("defaults", True), ("one pod", True), ("several nodes", False)):
+        server, job = rendered(name).server(), rendered(name).job()
+        assert ("affinity" in server, "affinity" in job) == (together, together)
+    (term,) = rendered("defaults").job()["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["labelSelector"]["matchLabels"] == {names.CACHE_LABEL: "multitalk"}
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    affinity = rendered("defaults").server()["affinity"]["podAffinity"]
+    (preferred,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert (preferred["podAffinityTerm"], len(affinity)) == (term, 1)
+
+
+def test_two_servers_on_a_volume_of_one_node_must_be_together(render: Render) -> None:
+    objects = render(inference={"replicas": 2})
+    assert objects.server()["affinity"] == objects.job()["affinity"]
+
+
+def test_what_the_user_says_of_the_job_beats_the_chart(rendered: Rendered) -> None:
+    job = rendered("everything").job()
+    assert job["resources"] == {"limits": {"memory": "2Gi"}, "requests": {"cpu": "500m", "memory": "256Mi"}}
+    assert (job["activeDeadlineSeconds"], job["backoffLimit"]) == (3600, 0)
+    assert [each["name"] for each in job["env"]] == ["HF_ENDPOINT", "HF_HUB_OFFLINE", "A"]
+
+
+def test_the_gpu_is_a_limit_and_none_means_the_processor(rendered: Rendered) -> None:
+    def resources(name: str) -> Any:
+        return rendered(name).server()["containers"][0]["resources"]
+
+    assert resources("defaults")["limits"] == {"nvidia.com/gpu": 1}
+    assert resources("another GPU")["limits"] == {"nvidia.com/mig-3g.40gb": 2, "memory": "64Gi"}
+    assert "limits" not in resources("no GPU")
+    assert "--device=cuda" in rendered("defaults").args("inference")
+    assert "--device=cpu" in rendered("no GPU").args("inference")
+    assert rendered("another GPU").server()["runtimeClassName"] == "nvidia"
+
+
+def test_settings_become_flags_of_the_server(rendered: Rendered) -> None:
+    args = rendered("everything").args("inference")
+    for flag in ("--queue=2", "--lora=/lora/a,/lora/b", "--compile", "--memory-limit-gib=20.5", "--scratch-gib=8"):
+        assert flag in args
+
+
+def test_the_server_takes_all_its_flags(objects: Objects) -> None:
+    from inference.server.cli import read_config
+
+    for each in objects.of("Deployment"):
+        if each["metadata"]["name"].endswith("-inference"):
+            config = read_config(each["spec"]["template"]["spec"]["containers"][0]["args"], {})
+            assert isinstance(config, ServerConfig)
+
+
+def test_the_operator_takes_all_its_flags(objects: Objects) -> None:
+    from modelcache_operator.app.settings import read_settings
+
+    for each in objects.of("Deployment"):
+        if each["metadata"]["name"].endswith("-operator"):
+            settings = read_settings(each["spec"]["template"]["spec"]["containers"][0]["args"], {"POD_NAMESPACE": "x"})
+            assert settings.lease_namespace == "x"
+            assert settings.lease_name == "modelcache-operator"
+
+
+def test_what_is_running_has_time_to_end(render: Render) -> None:
+    objects = render(inference={"terminationGracePeriodSeconds": 600, "settings": {"lingerS": 30}})
+    args = objects.args("inference")
+    assert "--linger-s=30" in args
+    assert "--grace-s=555" in args, "600 less 30 to linger, 5 of preStop and 10 to close"
+    assert objects.server()["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+
+
+def test_a_load_of_90_gb_and_a_day_at_the_gate_are_no_failures(rendered: Rendered) -> None:
+    deployment = rendered("defaults").one("Deployment", "inference")
+    probe = deployment["spec"]["template"]["spec"]["containers"][0]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 3600
+    assert deployment["spec"]["progressDeadlineSeconds"] >= 24 * 3600
+
+
+def test_the_scratch_volume_is_larger_than_what_the_server_may_put_there(objects: Objects) -> None:
+    for each in objects.of("Deployment"):
+        pod = each["spec"]["template"]["spec"]
+        for volume in pod.get("volumes", ()):
+            if volume["name"] == "scratch":
+                limit = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi"))
+                (flag,) = (arg for arg in pod["containers"][0]["args"] if arg.startswith("--scratch-gib="))
+                assert limit > int(flag.partition("=")[2]) >= 4
+
+
+def test_images_come_from_the_registry_by_tag_or_by_digest(rendered: Rendered) -> None:
+    def images(name: str) -> set[str]:
+        return {container["image"] for _, pod in rendered(name).pods() for container in containers(pod["spec"])}
+
+    assert images("defaults") == {f"modelcache/{each}:0.1.0" for each in ("operator", "init-sync", "inference")}
+    assert all(image.startswith("registry.example:5000/mirror/modelcache/") for image in images("air-gapped"))
+    assert all("@sha256:" in image for image in images("digests"))
+    (flag,) = (arg for arg in rendered("digests").args("operator") if arg.startswith("--sync-image="))
+    assert flag.partition("=")[2] in images("digests")
+
+
+def test_an_air_gapped_cluster_syncs_from_its_mirror(rendered: Rendered) -> None:
+    objects = rendered("air-gapped")
+    endpoint = {"name": "HF_ENDPOINT", "value": "http://hub.example:8080"}
+    assert endpoint in objects.job()["env"]
+    assert endpoint in objects.server()["initContainers"][0]["env"]
+    assert objects.job()["imagePullSecrets"] == objects.server()["imagePullSecrets"] == [{"name": "pull"}]
+
+
+def test_an_upgrade_without_changes_to_a_pod_restarts_none(objects: Objects) -> None:
+    for name, pod in objects.pods():
+        if "readyz" not in name:
+            assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"]), name
+
+
+def test_the_example_of_another_server_keeps_to_the_same_rules() -> None:
+    cache, deployment = yaml.safe_load_all(EXAMPLE.read_text())
+    template = deployment["spec"]["template"]
+    assert restricted_problems(template["spec"]) == []
+    assert template["metadata"]["labels"][names.CACHE_LABEL] == cache["metadata"]["name"]
+    assert template["spec"]["schedulingGates"] == [{"name": names.GATE}]
+    assert template["spec"]["initContainers"][0]["name"] == names.SYNC_CONTAINER
+    group = template["spec"]["securityContext"]["fsGroup"]
+    assert cache["spec"]["sync"]["job"]["podSecurityContext"]["fsGroup"] == group

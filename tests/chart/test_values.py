@@ -1,0 +1,195 @@
+"""The values: refused with words that help, described once, and in step with what they are passed on to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.conftest import Render
+from chart.objects import Objects
+from inference.server.config import ServerConfig
+from support import chart_docs
+from support.helm import CHART, HelmRefused
+
+Json = dict[str, Any]
+VALUES = CHART / "values.yaml"
+SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())
+STANDALONE = {"operator": {"enabled": False}, "cache": {"standalone": True}}
+
+REFUSED: dict[str, tuple[Json, str]] = {
+    "an unknown key": ({"operator": {"enabld": True}}, "'/operator': additional properties 'enabld' not allowed"),
+    "an unknown key at the top": ({"inferense": {}}, "additional properties 'inferense' not allowed"),
+    "an unknown setting": ({"inference": {"settings": {"quue": 3}}}, "'quue' not allowed"),
+    "an unknown key of a model": (
+        {"cache": {"models": [{"name": "a", "repo": "o/a", "path": "a", "file": "x"}]}},
+        "'/cache/models/0': additional properties 'file' not allowed",
+    ),
+    "an unknown key of the job": ({"cache": {"job": {"imag": "x"}}}, "'/cache/job': additional properties 'imag'"),
+    "a text for a switch": ({"operator": {"enabled": "no"}}, "'/operator/enabled': got string, want boolean"),
+    "one mode for a list": ({"cache": {"volume": {"accessModes": "ReadWriteMany"}}}, "got string, want array"),
+    "no mode": ({"cache": {"volume": {"accessModes": []}}}, "minItems: got 0, want 1"),
+    "a mode that cannot be written": (
+        {"cache": {"volume": {"accessModes": ["ReadOnlyMany"]}}},
+        "must be one of 'ReadWriteOnce', 'ReadWriteMany', 'ReadWriteOncePod'",
+    ),
+    "an unknown strategy": ({"inference": {"strategy": "rolling"}}, "one of 'auto', 'Recreate', 'RollingUpdate'"),
+    "less than no GPU": ({"inference": {"gpu": {"count": -1}}}, "'/inference/gpu/count': minimum: got -1, want 0"),
+    "no models": ({"cache": {"models": []}}, "'/cache/models': minItems: got 0, want 1"),
+    "a peer that is none": ({"networkPolicy": {"hubTo": [{"cidr": "10.0.0.0/8"}]}}, "'/networkPolicy/hubTo/0'"),
+    "root": ({"podSecurityContext": {"runAsUser": 0}}, "'/podSecurityContext/runAsUser': minimum: got 0, want 1"),
+    "a digest that is a tag": (
+        {"sync": {"image": {"digest": "v1"}}},
+        "sync.image.digest=v1 is no digest. Give sha256:",
+    ),
+    "a size with a space": ({"cache": {"volume": {"size": "120 GB"}}}, "cache.volume.size=120 GB is no size. Give"),
+    "an endpoint without a scheme": ({"sync": {"endpoint": "hub.example"}}, "sync.endpoint=hub.example is no URL"),
+    "standalone with an operator": ({"cache": {"standalone": True}}, "Set operator.enabled=false too"),
+    "standalone without a cache": (
+        {**STANDALONE, "cache": {"standalone": True, "enabled": False, "name": "a"}},
+        "cache.standalone needs cache.enabled=true",
+    ),
+    "all namespaces and some": (
+        {"operator": {"allNamespaces": True, "namespaces": ["multitalk", "models"]}},
+        "operator.allNamespaces and operator.namespaces exclude each other",
+    ),
+    "namespaces without the release's": (
+        {"operator": {"namespaces": ["team-a"]}},
+        "operator.namespaces leaves out models, where this release makes a ModelCache that nobody would serve",
+    ),
+    "a cache without a name": ({"cache": {"enabled": False}}, "cache.name is needed when cache.enabled=false"),
+    "a name that a cache cannot have": ({"cache": {"name": "a.b"}}, "Set cache.name"),
+    "two claims": (
+        {"cache": {"volume": {"existingClaim": "a", "claimName": "b"}}},
+        "cache.volume.existingClaim and cache.volume.claimName exclude each other",
+    ),
+    "two pods on a volume of one pod": (
+        {"cache": {"volume": {"accessModes": ["ReadWriteOncePod"]}}, "inference": {"replicas": 2}},
+        "inference.replicas=2 cannot share a ReadWriteOncePod volume",
+    ),
+    "too little time to stop": (
+        {"inference": {"terminationGracePeriodSeconds": 30}},
+        "too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to 35 at least",
+    ),
+    "a token in the open": (
+        {"sync": {"env": [{"name": "HF_TOKEN", "value": "hf_x"}]}},
+        "sync.env holds the token itself, where everybody can read it. Put it into a Secret",
+    ),
+    "two endpoints": (
+        {"sync": {"endpoint": "http://a"}, "cache": {"job": {"env": [{"name": "HF_ENDPOINT", "value": "http://b"}]}}},
+        "cache.job.env sets HF_ENDPOINT, and so does sync.endpoint. Use one of them",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_values_are_refused_and_the_message_says_where(render: Render, name: str) -> None:
+    values, words = REFUSED[name]
+    with pytest.raises(HelmRefused) as refused:
+        render(**values)
+    assert words in str(refused.value)
+
+
+def test_all_that_cannot_work_is_told_at_once(render: Render) -> None:
+    with pytest.raises(HelmRefused) as refused:
+        render(sync={"endpoint": "hub"}, cache={"volume": {"size": "big"}})
+    assert "sync.endpoint=hub" in str(refused.value)
+    assert "cache.volume.size=big" in str(refused.value)
+
+
+def test_every_value_has_a_comment() -> None:
+    assert chart_docs.undescribed(VALUES.read_text()) == []
+
+
+def test_readme_and_schema_are_up_to_date() -> None:
+    stale = [path.name for path, content in chart_docs.documents().items() if path.read_text() != content]
+    assert stale == [], "run make chart-docs"
+
+
+def test_a_missing_comment_is_noticed() -> None:
+    assert chart_docs.undescribed("a:\n  # -- told\n  b: 1\n  c: 2\n# told by the one above\nd: 3\n") == ["a.c", "d"]
+
+
+def test_the_schema_knows_exactly_the_values() -> None:
+    named = {each.path for each in chart_docs.read_values(VALUES.read_text())}
+    missing = [path for path in named if not _allowed(SCHEMA, path)]
+    assert missing == []
+    assert [path for path in _properties(SCHEMA) if path not in named and path[0] != "global"] == []
+
+
+def _resolved(schema: Json) -> Json:
+    reference = schema.get("$ref", "")
+    return SCHEMA["$defs"][reference.rpartition("/")[2]] if reference else schema
+
+
+def _allowed(schema: Json, path: tuple[str, ...]) -> bool:
+    for name in path:
+        schema = _resolved(schema)
+        if name not in schema.get("properties", {}):
+            return False
+        schema = schema["properties"][name]
+    return True
+
+
+FREE = {("cache", "models"), ("cache", "job"), ("inference", "settings"), ("inference", "rollingUpdate")}
+"""Empty or whole by default, with keys that the schema alone names."""
+
+
+def _properties(schema: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, inner in _resolved(schema).get("properties", {}).items():
+        here = (*path, name)
+        yield here
+        if here not in FREE and name not in ("resources", "seccompProfile"):
+            yield from _properties(inner, here)
+
+
+def test_every_object_of_the_schema_says_which_keys_it_takes() -> None:
+    def loose(schema: Json, path: str) -> Iterator[str]:
+        schema = _resolved(schema)
+        if "properties" in schema and "additionalProperties" not in schema and path != ".podSecurityContext":
+            yield path
+        for name, inner in schema.get("properties", {}).items():
+            yield from loose(inner, f"{path}.{name}")
+
+    kubernetes_own = (".cache.job",)
+    assert [path for path in loose(SCHEMA, "") if not path.startswith(kubernetes_own)] == []
+
+
+def test_settings_are_the_flags_of_the_server_but_for_those_that_follow() -> None:
+    derived = {"spec", "volume", "port", "host", "scratch", "scratch_gib", "grace_s"}
+    flags = {each.name for each in fields(ServerConfig)} - derived
+    camel = {name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:]) for name in flags}
+    assert set(SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]) == camel
+
+
+def test_what_is_copied_into_the_model_cache_has_the_fields_of_the_definition() -> None:
+    crd = yaml.safe_load((CHART / "crds/modelcaches.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    cache = SCHEMA["properties"]["cache"]["properties"]
+    assert set(cache["job"]["properties"]) == set(spec["sync"]["properties"]["job"]["properties"])
+    models = spec["models"]["items"]["properties"]
+    assert set(cache["models"]["items"]["properties"]) == set(models)
+
+
+def test_rights_are_in_the_namespaces_that_are_served(rendered: Callable[[str], Objects]) -> None:
+    objects = rendered("operator for three namespaces")
+    roles = [
+        each["metadata"].get("namespace") for each in objects.of("Role") if "lease" not in each["metadata"]["name"]
+    ]
+    assert roles == ["models", "team-a", "team-b"]
+    bindings = [each for each in objects.of("RoleBinding") if "lease" not in each["metadata"]["name"]]
+    assert {each["subjects"][0]["namespace"] for each in bindings} == {"models"}
+    assert [arg for arg in objects.args("operator") if "namespace" in arg] == [
+        *("--namespace=models", "--namespace=team-a", "--namespace=team-b"),
+    ]
+
+
+def test_two_releases_of_one_name_may_serve_two_clusters_worth_of_namespaces(
+    rendered: Callable[[str], Objects],
+) -> None:
+    role = rendered("operator for the cluster").one("ClusterRole")
+    assert role["metadata"]["name"].startswith("models-")
