@@ -1,8 +1,8 @@
 """A real kube-apiserver with its etcd, on loopback, the way envtest runs them: no kubelet, no controllers.
 
 ``KUBEBUILDER_ASSETS`` names the folder with the programs ``etcd`` and ``kube-apiserver``. What a controller would do
-(garbage collection, Job and pod status) is left to the tests. With ``kube-controller-manager`` in the folder too, a test
-may ask for ``controllers``; they do not work in all tests, for they would undo what others act out.
+(garbage collection, Job and pod status) is left to the tests. With ``kube-controller-manager`` there too, a test may
+ask for ``controllers``; they do not work in all tests, for they would undo what others act out.
 The admin logs in with a client certificate; ``write_kubeconfig`` is for those with no more rights than RBAC gives.
 """
 
