@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
+
+import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -33,12 +34,16 @@ def main() -> int:
                 play(stage)
                 if options.keep:
                     screen.plain(lines_to_try(stage))
-                    threading.Event().wait()
+                    signal.pause()
+            except (AssertionError, RuntimeError, httpx.HTTPError):
+                screen.plain(stage.last_words())
+                raise
             finally:
                 _ignore_signals()
+                stage.spectator.stop()
                 screen.heading("Everything that was started is stopped, everything that was written is removed")
-    except NoHelm as error:
-        screen.plain(f"demo: {error}")
+    except (NoHelm, AssertionError, RuntimeError, httpx.HTTPError) as error:
+        screen.plain(f"demo: failed: {error}")
         return 1
     except KeyboardInterrupt:
         return 0 if options.keep else INTERRUPTED

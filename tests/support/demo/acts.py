@@ -20,8 +20,8 @@ Json = dict[str, Any]
 RELEASE, CACHE = "multitalk", "multitalk"
 SERVING = "app.kubernetes.io/component=inference"
 SHARD = "Wan2.1-I2V-14B-480P/diffusion_pytorch_model-00003-of-00007.safetensors"
-START_S = 90.0
-"""For a server to start: torch alone takes a while to load on a small machine."""
+START_S = 180.0
+"""For a server to start: torch alone takes ten seconds to load, and many more on a machine that is busy."""
 
 
 def multitalk_values(endpoint: str) -> Json:

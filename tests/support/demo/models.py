@@ -6,6 +6,7 @@ too; those that the engine reads come from the tiny checkpoint instead, whose we
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ SPEECH_WEIGHTS = "model.safetensors"
 def write_checkpoint(folder: Path) -> subprocess.Popen[bytes]:
     """In a process of its own: it has torch to load, which takes a while."""
     command = [sys.executable, "-m", "inference.tiny", str(folder), "--shards", "7"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    temporary = {"TMPDIR": str(folder.parent)}  # torch makes folders there
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **temporary})
 
 
 def build_multitalk(hub: Path, checkpoint: Path) -> None:

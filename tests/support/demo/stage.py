@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts/modelcache"
 RATE = 1_000_000
 """Bytes a second that the hub gives to each connection, so that there is something to watch."""
+LOG_LINES = 15
 IMAGES: dict[str, Image] = {
     "modelcache/init-sync": python_image("init_sync"),
     "modelcache/operator": python_image("modelcache_operator"),
@@ -121,6 +122,14 @@ class Stage:
         ]
         done = subprocess.run([self._kubectl, *arguments], capture_output=True, text=True, timeout=30, check=True)
         self.screen.plain(done.stdout)
+
+    def last_words(self) -> str:
+        """The end of each container's log: for a failure that the acts cannot explain."""
+        texts = []
+        for path in sorted((self.folder / "node/pods").glob("*/*/*.log")):
+            lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            texts.append("\n".join([f"-- {path.parent.name}, run {path.stem}", *lines]))
+        return "\n".join(texts)
 
 
 def _required_helm() -> Path:
