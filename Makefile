@@ -15,7 +15,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -81,6 +81,9 @@ lock: $(STAMP) ## Renew the pinned requirements
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
+
+dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
+	cd tests && ../$(BIN)/python -m support.dashboards
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

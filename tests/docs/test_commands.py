@@ -26,6 +26,7 @@ from .pages import ROOT, Page, pages
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 CALL = re.compile(r"(?:^|[|;&(] ?)((?:[A-Z_]+=\S+ )*)((?:\S*/)?[a-z][\w.-]*)( [^|;&)]*)?")
 CHART_KEYS = ("operator", "sync", "cache", "inference", "monitoring", "networkPolicy")
+OF_HELM = frozenset({"--skip-crds", "--timeout", "--wait", "--set"})
 KUBECTL_GROUPS = {"rollout": 2, "create": 3, "auth": 2}
 """Commands whose flags are those of the words behind them: how many words make one."""
 NAMED_FILE = re.compile(
@@ -81,7 +82,7 @@ class TestEveryPage:
                 _parse(program, rest)
 
     def test_flags_in_running_text_are_those_of_our_programs(self, page: Page) -> None:
-        ours = frozenset().union(*(flags(program) for program in PARSERS))
+        ours = OF_HELM.union(*(flags(program) for program in PARSERS))
         for span in page.spans:
             first = span.split(maxsplit=1)[0]
             known = flags(first) if first in PARSERS else ours

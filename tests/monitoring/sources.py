@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-import yaml
-
-from support.tools import helm, why_no_helm
+from support.helm import CHART, Helm, Release
 
 Json = dict[str, Any]
-CHART = Path(__file__).parents[2] / "charts/modelcache"
-KIND = "monitoring.coreos.com/v1/PrometheusRule"
+RULES = "monitoring.coreos.com/v1/PrometheusRule"
 ASKED_BY_TEXT = re.compile(r'printf "((?:[^"\\]|\\.)*)"[^|}]*\| query')
 
 
@@ -34,32 +27,36 @@ class Expression:
         return self.source
 
 
-@cache
-def rendered(template: str, *flags: str) -> tuple[Json, ...]:
-    """What a template gives, with ``flags`` beside the chart's own values; without a Helm the test is skipped."""
-    program = helm()
-    if program is None:
-        pytest.skip(why_no_helm())
-    command = [str(program), "template", "demo", str(CHART), "--namespace", "models", "--show-only", template, *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    if done.returncode and "could not find template" in done.stderr:
-        return ()
-    assert done.returncode == 0, done.stderr
-    return tuple(each for each in yaml.safe_load_all(done.stdout) if each)
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What the chart makes for monitoring, as Helm renders it."""
+
+    helm: Helm
+    _made: dict[str, list[Json]] = field(default_factory=dict)
+
+    def objects(self, kind: str, values: Json | None = None, apis: tuple[str, ...] = (RULES,)) -> list[Json]:
+        """Those that carry the component's label; each set of values is rendered once."""
+        key = json.dumps([values, apis])
+        if key not in self._made:
+            self._made[key] = self.helm.render(Release(values or {}, api_versions=apis))
+        labelled = [each for each in self._made[key] if _component(each) == "monitoring"]
+        return [each for each in labelled if each["kind"] == kind]
+
+    def groups(self, **values: Any) -> list[Json]:
+        """The alerts' groups; ``values`` are the chart's."""
+        return [group for each in self.objects("PrometheusRule", values) for group in each["spec"]["groups"]]
+
+    def alerts(self, **values: Any) -> list[Json]:
+        return [rule for group in self.groups(**values) for rule in group["rules"]]
 
 
-def groups(*flags: str) -> list[Json]:
-    """The alerts' groups; none if the chart makes no rules with these flags."""
-    found = rendered("templates/prometheusrule.yaml", "--api-versions", KIND, *flags)
-    return [group for each in found for group in each["spec"]["groups"]]
+def _component(made: Json) -> str | None:
+    labels: dict[str, str] = made["metadata"].get("labels", {})
+    return labels.get("app.kubernetes.io/component")
 
 
-def alerts(*flags: str) -> list[Json]:
-    return [rule for group in groups(*flags) for rule in group["rules"]]
-
-
-def of_alerts() -> Iterator[Expression]:
-    for rule in alerts():
+def of_alerts(chart: Chart) -> Iterator[Expression]:
+    for rule in chart.alerts():
         texts = " ".join([rule["annotations"]["summary"], rule["annotations"]["description"]])
         spoken = frozenset(re.findall(r"\$labels\.(\w+)", texts)) - frozenset(rule["labels"])
         yield Expression(rule["alert"], rule["expr"], spoken)

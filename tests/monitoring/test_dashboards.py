@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from monitoring import sources
+from monitoring.sources import Chart
 from support import dashboards
 
 Json = dict[str, Any]
 GRAFANA_OWN = {"__rate_interval", "__range", "__interval", "__all", "__data", "__url_time_range"}
-TEMPLATE = "templates/dashboards.yaml"
 
 
 @pytest.fixture(params=sorted(dashboards.BOARDS))
@@ -134,33 +134,27 @@ def test_links_lead_to_boards_that_exist() -> None:
 # As the chart ships them
 
 
-@pytest.fixture
-def maps() -> list[Json]:
-    return _maps("--set=monitoring.dashboards.enabled=true")
+def _maps(chart: Chart, apis: tuple[str, ...] = (), **changes: Any) -> list[Json]:
+    return chart.objects("ConfigMap", {"monitoring": {"dashboards": changes}}, apis)
 
 
-def _maps(*flags: str) -> list[Json]:
-    return list(sources.rendered(TEMPLATE, *flags))
-
-
-def test_each_board_is_in_a_config_map_that_the_sidecar_finds(maps: list[Json]) -> None:
+def test_each_board_is_in_a_config_map_that_the_sidecar_finds(chart: Chart) -> None:
+    maps = _maps(chart, enabled=True)
     shipped = {name: json.loads(text) for each in maps for name, text in each["data"].items()}
     assert shipped == {f"modelcache-{name}.json": board for name, board in sources.boards().items()}
     assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in maps)
     assert len({each["metadata"]["name"] for each in maps}) == len(maps)
 
 
-def test_boards_are_shipped_where_there_is_a_prometheus_operator_or_they_are_asked_for() -> None:
-    assert _maps() == []
-    assert len(_maps("--api-versions", sources.KIND)) == len(dashboards.BOARDS)
-    assert _maps("--api-versions", sources.KIND, "--set=monitoring.dashboards.enabled=false") == []
+def test_boards_are_shipped_where_there_is_a_prometheus_operator_or_they_are_asked_for(chart: Chart) -> None:
+    assert _maps(chart) == []
+    assert len(_maps(chart, (sources.RULES,))) == len(dashboards.BOARDS)
+    assert _maps(chart, (sources.RULES,), enabled=False) == []
 
 
-def test_label_namespace_and_annotations_can_be_chosen() -> None:
-    chosen = ("label=board", "labelValue=yes", "namespace=grafana", "annotations.grafana_folder=GPU")
-    found = _maps(
-        "--set=monitoring.dashboards.enabled=true", *(f"--set=monitoring.dashboards.{each}" for each in chosen)
-    )
-    for each in (made["metadata"] for made in found):
+def test_label_namespace_and_annotations_can_be_chosen(chart: Chart) -> None:
+    chosen: Json = {"label": "board", "labelValue": "yes", "namespace": "grafana"}
+    chosen["annotations"] = {"grafana_folder": "GPU"}
+    for each in (made["metadata"] for made in _maps(chart, enabled=True, **chosen)):
         assert (each["labels"]["board"], each["namespace"]) == ("yes", "grafana")
         assert each["annotations"] == {"grafana_folder": "GPU"}

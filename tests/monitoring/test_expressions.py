@@ -12,7 +12,7 @@ from init_sync.core.reasons import Reason
 from monitoring import sources
 from monitoring.exported import Exported
 from monitoring.promql import Unfit, check_matchers, labels_of, selectors
-from monitoring.sources import Expression
+from monitoring.sources import Chart, Expression
 
 OPERATOR = Path(__file__).parents[2] / "operator/src/modelcache_operator"
 
@@ -56,10 +56,16 @@ def test_the_dashboards_ask_for_what_is_exported(exported: Exported, closed: dic
     assert _unfit(expressions, exported, closed) == []
 
 
-def test_the_alerts_ask_for_what_is_exported(exported: Exported, closed: dict[str, Set[str]]) -> None:
-    expressions = list(sources.of_alerts())
+def test_the_alerts_ask_for_what_is_exported(chart: Chart, exported: Exported, closed: dict[str, Set[str]]) -> None:
+    expressions = list(sources.of_alerts(chart))
     assert len(expressions) > 12, "their texts ask too"
     assert _unfit(expressions, exported, closed) == []
+
+
+def test_the_alerts_of_a_release_keep_to_its_namespaces(chart: Chart) -> None:
+    for rule in chart.alerts():
+        for selector in selectors(promql_parser.parse(rule["expr"])):
+            assert ("namespace", "models") in {each[:2] for each in selector.matchers}, f"{rule['alert']}: {selector}"
 
 
 WRONG = {
@@ -85,8 +91,8 @@ def test_a_wrong_expression_is_found(complaint: str, exported: Exported, closed:
     assert complaint in found
 
 
-def test_everything_exported_is_shown_or_has_a_reason_not_to_be(exported: Exported) -> None:
-    expressions = [*sources.of_boards(), *sources.of_alerts()]
+def test_everything_exported_is_shown_or_has_a_reason_not_to_be(chart: Chart, exported: Exported) -> None:
+    expressions = [*sources.of_boards(), *sources.of_alerts(chart)]
     used = {_family(each.name) for text in expressions for each in selectors(promql_parser.parse(text.text))}
     unused = {name for name in exported if _family(name) not in used}
     assert unused == set(SHOWN_NOWHERE)

@@ -31,6 +31,12 @@ RULES: dict[tuple[str, str], set[str]] = {
 }
 """What the chart's Roles allow. Nothing about Secrets, namespaces, or deleting claims and pods."""
 
+CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
+RESOURCES = {
+    "ServiceAccount": "serviceaccounts",
+    **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
+}
+
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "configmaps", "create"), ("", "persistentvolumeclaims", "patch")}
 """After a conflict; as the other half of server-side apply; when a claim's deletion policy changes."""
 
@@ -57,7 +63,7 @@ def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, t
 
 
 def test_the_charts_roles_say_the_same(helm: Helm) -> None:
-    for values in ({}, {"operator": {"allNamespaces": True}}):
+    for values in ({}, CLUSTER_WIDE):
         assert _rules_of(helm, Release(values)) == RULES
 
 
@@ -75,18 +81,18 @@ def test_a_service_account_with_just_the_charts_roles_is_enough(space: Space, he
     real = space.cluster.real
     if real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm)})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm, {})})
     with OperatorProcess(kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)) as operator:
         live_through_everything(space)
         assert _complaints(operator) == []
 
 
 def test_with_just_a_cluster_role_caches_of_one_name_in_two_namespaces_are_served_apart(
-    space: Space, other_space: Space, helm: Helm, proxy: FaultProxy, tmp_path: Path
+    space: Space, other_space: Space, proxy: FaultProxy, helm: Helm, tmp_path: Path
 ) -> None:
     if space.cluster.local is None and space.cluster.real is None:
         pytest.skip("a cluster that was given may be used by other tests, which this operator would serve too")
-    token = _bound_token(space, helm, {"operator": {"allNamespaces": True}}) if space.cluster.real else ""
+    token = _bound_token(space, helm, CLUSTER_WIDE) if space.cluster.real else ""
     arguments = ("--full-list-seconds", "2", "--lease-namespace", space.namespace)
     with OperatorProcess(proxy.kubeconfig(tmp_path, token), *arguments, namespaces=()) as operator:
         live_apart(space, other_space)
@@ -111,7 +117,8 @@ def live_apart(first: Space, second: Space) -> None:
     second.complete(second.job(), complete(fetched=9))
     second.until("Ready")
     eventually(lambda: not pods[1].gated, "the gate of the other is removed")
-    assert (first.status()["bytesFetched"], second.status()["bytesFetched"]) == (7, 9)
+    for space, fetched in ((first, 7), (second, 9)):
+        eventually(partial(_has_fetched, space, fetched), "the figures are those of its own pod")
     for space, pod in zip((first, second), pods, strict=True):
         config = space.client.get("configmaps", "cache-modelcache", space.namespace)
         assert f"owner/{space.namespace}" in config["data"]["modelcache.yaml"]
@@ -123,6 +130,10 @@ def live_apart(first: Space, second: Space) -> None:
     assert ghost.gated
 
 
+def _has_fetched(space: Space, count: int) -> bool:
+    return bool(space.status()["bytesFetched"] == count)
+
+
 def allowed() -> set[tuple[str, str, str]]:
     return {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
 
@@ -131,22 +142,13 @@ def _complaints(operator: OperatorProcess) -> list[dict[str, object]]:
     return [line for line in operator.lines if line.get("level") not in ("info", "debug")]
 
 
-PLURALS = {
-    "ServiceAccount": "serviceaccounts",
-    "Role": "roles",
-    "RoleBinding": "rolebindings",
-    "ClusterRole": "clusterroles",
-    "ClusterRoleBinding": "clusterrolebindings",
-}
-
-
-def _bound_token(space: Space, helm: Helm, values: dict[str, Any] | None = None) -> str:
+def _bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
     """Of the service account that the chart makes, with the chart's Roles."""
     client, namespace = space.client, space.namespace
-    documents = [each for each in helm.render(Release(values or {}, namespace=namespace)) if each["kind"] in PLURALS]
+    documents = [each for each in helm.render(Release(values, namespace=namespace)) if each["kind"] in RESOURCES]
     for document in documents:
         scope = "" if document["kind"].startswith("Cluster") else namespace
-        client.create(PLURALS[document["kind"]], document, scope)
+        client.create(RESOURCES[document["kind"]], document, scope)
     name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.kubeapi.client import Client
+from support.kubeapi.client import Client, eventually
 from support.runner.statuses import (
     TERMINATION_MESSAGE_BYTES,
     ContainerStatus,
@@ -56,6 +56,15 @@ class Kubelet:
     def pod_of(self, job: Json) -> Pod:
         """The Job controller makes a pod."""
         return Pod(self, self.client.create("pods", pod_from_template(job), self.namespace))
+
+    def made_pod(self, job: Json, number: int, timeout_s: float = 20) -> Pod:
+        """The first, second, ... pod of a Job, made by a Job controller that works."""
+
+        def found() -> Json | None:
+            pods = self.client.list("pods", self.namespace, f"batch.kubernetes.io/job-name={job['metadata']['name']}")
+            return dict(enumerate(sorted(pods, key=_age), start=1)).get(number)
+
+        return Pod(self, eventually(found, f"pod {number} of Job {job['metadata']['name']}", timeout_s))
 
     def workload(self, cache: str, claim: str, name: str = "", gated: bool = True, port: int | None = None) -> Pod:
         """A serving pod, as the chart or a user writes it."""
@@ -114,6 +123,10 @@ class Kubelet:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
             text = report.read_text() if report.exists() else done.stderr[-500:]
             return done.returncode, _fitted(text)
+
+
+def _age(pod: Json) -> str:
+    return str(pod["metadata"]["creationTimestamp"])
 
 
 def _fitted(text: str) -> str:
