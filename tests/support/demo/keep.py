@@ -33,7 +33,7 @@ The page for people: {url}/
 Damage a file, and have every file hashed again; the cache becomes Ready by a Job that fetches just this one:
 
   printf x | dd of={shard} bs=1 seek=5000 conv=notrunc
-  kubectl annotate modelcache multitalk modelcache.dev/resync=now --overwrite
+  kubectl annotate modelcache multitalk modelcache.dev/resync=$(date +%s) --overwrite
 
 Or let a new pod find it:
 

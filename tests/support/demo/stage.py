@@ -33,7 +33,7 @@ LOG_LINES = 15
 IMAGES: dict[str, Image] = {
     "modelcache/init-sync": python_image("init_sync"),
     "modelcache/operator": python_image("modelcache_operator"),
-    "modelcache/inference": python_image("inference.server"),
+    "modelcache/inference": python_image("inference.server", OMP_NUM_THREADS="1"),
 }
 
 
