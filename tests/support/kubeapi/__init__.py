@@ -6,6 +6,7 @@ real field ownership (server-side apply merges and forgets what its manager drop
 discovery, exec and the following of logs, list categories, versions other than the stored one. Of CRDs it does schema,
 defaults, pruning, list maps and CEL (a library stands in for the API server's, without cost limits). Whatever is tested
 on it is to be tested on ``RealApi`` too.
+
 ``FaultProxy`` stands before either of them: it spoils calls on demand and records their verbs and resources.
 """
 
