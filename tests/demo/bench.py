@@ -84,6 +84,10 @@ class Bench:
     def delete_gracefully(self, name: str = "pod") -> None:
         self.client.call("DELETE", self.client.path("pods", self.namespace, name))
 
+    def log(self, pod: str = "pod", **query: str) -> str:
+        path = self.client.path("pods", self.namespace, pod, "log")
+        return str(self.client.call("GET", path, query=query)["message"])
+
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         return eventually(condition, what, 15)
 

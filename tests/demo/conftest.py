@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,28 +17,38 @@ from support.runner import Image, Pauses, Runner
 APIS = ["local", *(["real"] if assets() else [])]
 
 
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A running one."""
+
+    kubeconfig: Path
+    local: LocalApi | None
+
+
 @pytest.fixture(scope="session", params=APIS)
-def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("api")
     programs = assets()
     if request.param == "local":
-        with LocalApi() as api:
-            yield api.kubeconfig(folder)
+        with LocalApi() as local:
+            yield Api(local.kubeconfig(folder), local)
     elif programs:
         with RealApi(programs, folder) as real:
-            yield real.kubeconfig()
+            yield Api(real.kubeconfig(), None)
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, kubeconfig: Path, tmp_path: Path) -> Iterator[Bench]:
+def bench(api: Api, tmp_path: Path) -> Iterator[Bench]:
     """In a namespace of its own; the runner serves all, but there are no pods in the others any more."""
-    client, namespace = Client(kubeconfig), f"t-{uuid.uuid4().hex[:8]}"
+    client, namespace = Client(api.kubeconfig), f"t-{uuid.uuid4().hex[:8]}"
     client.create("namespaces", {"metadata": {"name": namespace}}, "")
     images = {"shell": Image(("/bin/sh", "-c"))}
     with Runner(
-        kubeconfig, tmp_path / "node", images, {"nvidia.com/gpu": 1}, Pauses(first_s=0.2), job_pause_s=0.2
+        api.kubeconfig, tmp_path / "node", images, {"nvidia.com/gpu": 1}, Pauses(first_s=0.2), job_pause_s=0.2
     ) as runner:
-        yield Bench(client, runner, tmp_path, namespace, "[real]" not in request.node.name)
+        if api.local:
+            api.local.logs = runner.log
+        yield Bench(client, runner, tmp_path, namespace, api.local is not None)
         for resource in ("deployments", "jobs", "pods", "services"):
             for each in client.list(resource, namespace):
                 client.delete(resource, each["metadata"]["name"], namespace)

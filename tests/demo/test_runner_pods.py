@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from demo.bench import GATE, SHARED, Bench, container
+from support.kubeapi import ApiError
 
 FOREVER = "while true; do sleep 0.05; done"
 
@@ -235,3 +236,17 @@ def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, Any], mess
 def test_an_image_that_nobody_knows_cannot_be_pulled(bench: Bench) -> None:
     bench.pod({**container("true"), "image": "registry.example/other:1"})
     bench.until(lambda: bench.waiting("main", "ImagePullBackOff"), "it waits")
+
+
+def test_the_api_serves_the_log_of_a_container_and_of_its_run_before(bench: Bench) -> None:
+    if not bench.local:
+        pytest.skip("a real API server asks a kubelet")
+    _, shared = bench.shared()
+    script = "echo run >> /shared/runs; echo one; echo $(wc -l < /shared/runs); test $(wc -l < /shared/runs) -eq 2"
+    bench.pod(container(script, volumeMounts=SHARED), **shared, restartPolicy="OnFailure")
+    bench.until_phase("Succeeded")
+    assert bench.log() == "one\n2\n"
+    assert bench.log(previous="true") == "one\n1\n"
+    assert bench.log(tailLines="1") == "2\n"
+    with pytest.raises(ApiError, match="no such run"):
+        bench.log(container="other")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,8 +17,12 @@ from support.demo import acts
 from support.demo.keep import lines_to_try
 from support.demo.screen import Screen
 from support.demo.stage import NoHelm, Stage
+from support.helm import HelmRefused
+from support.kubeapi import ApiError
 
 INTERRUPTED = 130
+FAILURES = (AssertionError, RuntimeError, HelmRefused, ApiError, httpx.HTTPError, subprocess.SubprocessError)
+"""Of what is shown; everything else is a mistake in the demo."""
 
 
 def main() -> int:
@@ -35,14 +40,14 @@ def main() -> int:
                 if options.keep:
                     screen.plain(lines_to_try(stage))
                     signal.pause()
-            except (AssertionError, RuntimeError, httpx.HTTPError):
+            except FAILURES:
                 screen.plain(stage.last_words())
                 raise
             finally:
                 _ignore_signals()
                 stage.spectator.stop()
                 screen.heading("Everything that was started is stopped, everything that was written is removed")
-    except (NoHelm, AssertionError, RuntimeError, httpx.HTTPError) as error:
+    except (NoHelm, *FAILURES) as error:
         screen.plain(f"demo: failed: {error}")
         return 1
     except KeyboardInterrupt:

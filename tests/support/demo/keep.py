@@ -19,6 +19,7 @@ It stays up until Ctrl-C. In another terminal:
   kubectl get modelcaches,pods,jobs
   kubectl get modelcaches --watch
   kubectl describe modelcache multitalk
+  kubectl logs deployment/multitalk-modelcache-inference -c init-sync
   helm list
 
   curl {url}/readyz
@@ -39,5 +40,5 @@ Or let a new pod find it:
 
   kubectl delete pod -l {SERVING}
 
-Logs of containers lie in {stage.folder}/node/pods.
+Everything lies in {stage.folder}.
 """

@@ -82,6 +82,7 @@ class Stage:
         env = {"MODELCACHE_KUBECONFIG": str(self.kubeconfig)}
         self.runner = Runner(self.kubeconfig, self.folder / "node", IMAGES, {"nvidia.com/gpu": 1}, env=env)
         self._stack.enter_context(self.runner)
+        api.logs = self.runner.log
         self.spectator = Spectator(self.kubeconfig, self.screen)
         self._stack.callback(self.spectator.stop)
 
@@ -113,14 +114,9 @@ class Stage:
         if not self._kubectl:
             self.screen.plain(table_text(self.client.table(resource, NAMESPACE, labels)))
             return
-        arguments = [
-            "get",
-            resource,
-            *selector,
-            f"--kubeconfig={self.kubeconfig}",
-            f"--cache-dir={self.folder}/kubectl",
-        ]
-        done = subprocess.run([self._kubectl, *arguments], capture_output=True, text=True, timeout=30, check=True)
+        where = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder}/kubectl"]
+        command = [self._kubectl, "get", resource, *selector, *where]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         self.screen.plain(done.stdout)
 
     def last_words(self) -> str:

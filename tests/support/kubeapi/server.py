@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,15 @@ class Target:
     sub: str
 
 
-class Server:
-    """One API server."""
+LogSource = Callable[[Json, str, bool], bytes | None]
+"""What a container of a pod wrote, in its present run or in the one before; None when there is no such run."""
 
-    def __init__(self) -> None:
+
+class Server:
+    """One API server. ``logs`` stands in for the kubelets."""
+
+    def __init__(self, logs: LogSource) -> None:
+        self._logs = logs
         self.storage = Storage()
         self.watches = Watches(self.storage)
         self._applied: dict[tuple[Any, ...], Json] = {}
@@ -60,10 +66,24 @@ class Server:
         call = read_call(request.method, request.path, request.query)
         if call is None:
             raise no_such_path()
+        if (call.resource, call.verb) == ("pods/log", "get"):
+            return self._log(call, request.query)
         target = self._target(call)
         if call.verb == "watch":
             return await self.watches.serve(request, target.kind, target.namespace, target.name)
         return await self._carry_out(request, target)
+
+    def _log(self, call: Call, query: Mapping[str, str]) -> web.Response:
+        """All that there is up to now; nobody can follow it."""
+        pod = self.storage.find(self.storage.kinds["", "pods"], call.namespace, call.name)
+        container = query.get("container") or pod["spec"]["containers"][0]["name"]
+        text = self._logs(pod, container, query.get("previous") == "true")
+        if text is None:
+            message = f'container "{container}" in pod "{call.name}" has no such run'
+            raise ApiError(400, "BadRequest", message)
+        lines = text.splitlines(keepends=True)
+        tail = int(query.get("tailLines") or len(lines))
+        return web.Response(body=b"".join(lines[len(lines) - min(tail, len(lines)) :]), content_type="text/plain")
 
     def _about_the_server(self, parts: list[str]) -> web.Response | None:
         match parts:

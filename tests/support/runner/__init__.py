@@ -9,7 +9,7 @@ after growing pauses, probes asked, termination messages kept, pods ended with S
 
 Each pod has a loopback address of its own. An image is a program of this machine, see ``images``; paths of volumes are
 rewritten in arguments and variables, see ``paths``. Not emulated: isolation of any kind, users and read-only mounts,
-limits of CPU and memory, pulling, DNS, logs over the API, security contexts, network policies, ephemeral and sidecar
+limits of CPU and memory, pulling, DNS, security contexts, network policies, ephemeral and sidecar
 containers, and what the modules say. Objects are taken as the in-memory API stores them, without defaults.
 """
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from support.kubeapi.async_client import AsyncClient
 from support.runner.addresses import Addresses
@@ -17,7 +17,9 @@ from support.runner.images import Image
 from support.runner.node import NodeLoop
 from support.runner.pod import Node
 from support.runner.view import View
+from support.runner.volumes import log_file
 
+Json = dict[str, Any]
 NODE = "node-1"
 END_S = 10.0
 """For containers that still run at the end; longer graces are cut to this."""
@@ -48,6 +50,11 @@ class Runner:
         self._running = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="runner", daemon=True)
+
+    def log(self, pod: Json, container: str, previous: bool) -> bytes | None:
+        """What the API serves as a pod's log."""
+        path = log_file(self._node.folder, pod, container, previous)
+        return path.read_bytes() if path and path.exists() else None
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -25,6 +25,16 @@ def claim_folder(node: Path, namespace: str, claim: str) -> Path:
     return node / "claims" / namespace / claim
 
 
+def log_file(node: Path, pod: Json, container: str, previous: bool) -> Path | None:
+    """Of the present run or of the one before; None for a container that has no status yet."""
+    status = pod.get("status") or {}
+    everything = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    for each in everything:
+        if each["name"] == container:
+            return node / "pods" / str(pod["metadata"]["uid"]) / container / f"{each['restartCount'] - previous}.log"
+    return None
+
+
 class PodVolumes:
     """The folders of one pod."""
 
