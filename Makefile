@@ -15,7 +15,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e chart-docs lock clean
+.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -24,8 +24,8 @@ help: ## Show this help
 
 install: $(STAMP) $(HELM_STAMP) ## Make .venv with the three distributions and the tools
 
-demo: $(STAMP) ## Show a first sync, a warm start and a repair, against a local hub
-	$(BIN)/python tests/support/demo.py
+demo: $(STAMP) $(HELM_STAMP) ## The whole loop on this machine, from an empty volume to a video (KEEP=1 leaves it up)
+	$(BIN)/python tests/support/demo $(if $(KEEP),--keep)
 
 serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
 	$(BIN)/python tests/support/serve.py
@@ -69,6 +69,9 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 ##@ Keeping up
 
+docs: $(STAMP) ## Write docs/reference/manifest.md anew, from the custom resource definition
+	$(BIN)/python tests/support/manifest_reference.py
+
 lock: $(STAMP) ## Renew the pinned requirements
 	$(COMPILE) --upgrade -o requirements/dev.txt requirements/dev.in
 	for set in init_sync operator inference build; do \
@@ -78,6 +81,9 @@ lock: $(STAMP) ## Renew the pinned requirements
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
+
+dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
+	cd tests && ../$(BIN)/python -m support.dashboards
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

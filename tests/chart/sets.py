@@ -6,7 +6,7 @@ from typing import Any
 
 from support.helm import Release
 
-MONITORS = ("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/ServiceMonitor")
+MONITORS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 SMALL_MODEL = {"name": "small", "repo": "owner/small", "path": "small"}
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -94,7 +94,7 @@ SETS: dict[str, Release] = {
         {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     ),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.
-    "y": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="y", namespace="n"),
+    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on"),
     "everything": Release(
         {
             "nameOverride": "cache",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chart.conftest import Render
 from chart.objects import Objects, component_of, selects
 from chart.sets import SETS
 from init_sync.core.manifest import manifest_from, parse_manifest
@@ -107,3 +108,23 @@ def test_versions_of_the_chart_and_of_the_parts_are_one() -> None:
     assert chart["version"] == chart["appVersion"]
     file = ROOT / "VERSION"
     assert not file.is_file() or file.read_text().strip() == chart["version"]
+
+
+@pytest.mark.parametrize(("given", "made"), [("", None), ("-", ""), ("fast", "fast")])
+def test_the_claim_is_of_the_class_that_is_meant(render: Render, given: str, made: str | None) -> None:
+    claim = render(cache={"volume": {"storageClassName": given}}).one("PersistentVolumeClaim")
+    assert claim["spec"].get("storageClassName") == made
+
+
+def test_the_claim_outlives_the_release(rendered: Callable[[str], Objects]) -> None:
+    for name in ("defaults", "standalone", "everything"):
+        claim = rendered(name).one("PersistentVolumeClaim")
+        assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_a_claim_that_exists_is_used_and_not_made(rendered: Callable[[str], Objects]) -> None:
+    objects = rendered("existing claim")
+    assert objects.of("PersistentVolumeClaim") == []
+    assert objects.one("ModelCache")["spec"]["volume"] == {"claimName": "weights"}
+    volumes = [each.get("persistentVolumeClaim") for each in objects.server()["volumes"]]
+    assert {"claimName": "weights"} in volumes

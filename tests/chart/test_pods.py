@@ -127,11 +127,18 @@ def test_one_value_places_job_and_server_alike(rendered: Rendered) -> None:
 def test_a_volume_of_one_node_keeps_job_and_server_together(rendered: Rendered) -> None:
     for name, together in (("defaults", True), ("one pod", True), ("several nodes", False)):
         server, job = rendered(name).server(), rendered(name).job()
-        assert server.get("affinity") == job.get("affinity")
-        assert ("affinity" in job) is together
+        assert ("affinity" in server, "affinity" in job) == (together, together)
     (term,) = rendered("defaults").job()["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert term["labelSelector"]["matchLabels"] == {names.CACHE_LABEL: "multitalk"}
     assert term["topologyKey"] == "kubernetes.io/hostname"
+    affinity = rendered("defaults").server()["affinity"]["podAffinity"]
+    (preferred,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert (preferred["podAffinityTerm"], len(affinity)) == (term, 1)
+
+
+def test_two_servers_on_a_volume_of_one_node_must_be_together(render: Render) -> None:
+    objects = render(inference={"replicas": 2})
+    assert objects.server()["affinity"] == objects.job()["affinity"]
 
 
 def test_what_the_user_says_of_the_job_beats_the_chart(rendered: Rendered) -> None:

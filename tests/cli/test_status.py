@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,20 @@ class TestOfACompleteVolume:
         assert wav2vec["chosen"] == {"model.safetensors": "refs/pr/1"}
         assert len(multitalk["commit"]) == 40
         assert done.report["bytesTotal"] == sum(each["bytesTotal"] for each in done.report["models"])
+
+    def test_the_report_names_the_manifest_by_the_bytes_of_its_file(
+        self, spec: dict[str, Any], whole: Path, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "manifest.yaml"
+        spec["spec"]["models"][0]["displayName"] = "Modèle de base 模型"
+        data = b"\xef\xbb\xbf# as an editor left it\r\n" + json.dumps(spec, ensure_ascii=False).encode()
+        path.write_bytes(data)
+        expected = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        assert run_command("status", path, whole, "--json").report["manifest"] == expected
+        assert run_sync(path, whole, hub).report["manifest"] == expected
+        shutil.rmtree(whole / "base")
+        hub.stop()
+        assert run_sync(path, whole, hub, "--give-up-after", "1").report["manifest"] == expected
 
     @pytest.mark.parametrize(
         "arguments", [("status",), ("status", "--json"), ("verify",), ("verify", "--deep")], ids=str

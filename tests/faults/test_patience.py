@@ -160,6 +160,17 @@ def test_a_dripping_file_counts_as_stalled(rate: int, large_spec: dict[str, Any]
     assert tree(volume) == {}
 
 
+def test_a_file_whose_last_bytes_came_slowly_is_whole(repo: RepoBuilder, volume: Path, hub: LocalHub) -> None:
+    """Late, but all there: nothing is left to fetch, and so nobody else would come to finish it."""
+    repo.commit({"tiny.txt": b"abc"})
+    hub.add_fault(Fault("slow", match=("resolve",), bytes_per_second=3))
+
+    result = run_sync(manifest(model("small", repo.name)), volume, hub, "--stall-timeout", "0.5", timeout=20)
+
+    assert result.returncode == 0, result.stderr
+    assert (volume / "small/tiny.txt").read_bytes() == b"abc"
+
+
 def test_a_dripping_listing_counts_as_stalled(spec: dict[str, Any], volume: Path, hub: LocalHub) -> None:
     hub.add_fault(Fault("slow", match=("model_info",), bytes_per_second=20))
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
 from support.cluster import CRD, Cluster, Space
-from support.kubeapi import ApiError, LocalApi, RealApi, assets
+from support.kubeapi import ApiError, FaultProxy, LocalApi, RealApi, assets
 from support.kubeapi.client import Client, eventually
 from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
@@ -65,6 +66,19 @@ def _prepared(kind: str, kubeconfig: Path, local: LocalApi | None, real: RealApi
 
 @pytest.fixture
 def space(cluster: Cluster) -> Iterator[Space]:
+    with _space(cluster) as found:
+        yield found
+
+
+@pytest.fixture
+def other_space(cluster: Cluster) -> Iterator[Space]:
+    """A second namespace."""
+    with _space(cluster) as found:
+        yield found
+
+
+@contextmanager
+def _space(cluster: Cluster) -> Iterator[Space]:
     name = f"t-{uuid.uuid4().hex[:8]}"
     cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
     yield Space(cluster, name, Kubelet(cluster.client, name))
@@ -82,6 +96,19 @@ def operator(space: Space) -> Iterator[OperatorProcess]:
     """A running operator that serves the test's namespace."""
     with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)) as running:
         yield running
+
+
+@pytest.fixture
+def proxy(space: Space) -> Iterator[FaultProxy]:
+    """A way to the API on which calls are recorded, and spoilt on demand; tests themselves do not go through it."""
+    with FaultProxy(space.cluster.kubeconfig) as running:
+        yield running
+
+
+@pytest.fixture
+def faulty(proxy: FaultProxy, space: Space, tmp_path: Path) -> OperatorProcess:
+    """An operator behind the proxy, not yet started."""
+    return OperatorProcess(proxy.kubeconfig(tmp_path), namespaces=(space.namespace,))
 
 
 @pytest.fixture

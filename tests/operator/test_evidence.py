@@ -9,10 +9,12 @@ from modelcache_operator.core import names
 from support.reports import GIB, complete, incomplete
 from support.world import World
 
+OTHER = f"sha256:{'0' * 64}"
+
 
 def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
     world.settle()
-    world.sync_well(complete(manifest="0" * 16))
+    world.sync_well(complete(manifest=OTHER))
     assert world.status["complete"] is False
     assert world.condition("Complete")["reason"] == "ManifestChanged"
     world.now += 11
@@ -94,6 +96,48 @@ def test_without_jobs_the_pods_themselves_are_the_proof() -> None:
     assert world.status["phase"] == "Ready"
 
 
+def test_without_jobs_a_run_on_an_older_manifest_says_nothing_about_this_one() -> None:
+    world = World(sync={"job": {"enabled": False}})
+    world.settle()
+    for name, code, report in (
+        ("good", 0, complete(manifest=OTHER)),
+        ("bad", 2, incomplete(Reason.REPO_NOT_FOUND, "no such repository", manifest=OTHER)),
+    ):
+        world.finish(world.add_pod(name), code, report)
+        world.settle()
+        assert (world.status["phase"], world.condition("Complete")["reason"]) == ("Pending", "WaitingForPod")
+
+
+@pytest.mark.parametrize(
+    "manifest", ["", "sha256:", OTHER.upper(), "0" * 64, f"{OTHER}\n", f"md5:{'0' * 32}", 7, None, [OTHER]], ids=repr
+)
+def test_without_jobs_a_report_that_names_no_manifest_proves_nothing(manifest: object) -> None:
+    world = World(sync={"job": {"enabled": False}})
+    world.settle()
+    world.finish(world.add_pod("serve"), 0, complete(manifest=manifest))
+    world.settle()
+    assert (world.status["phase"], world.condition("Complete")["reason"]) == ("Pending", "ManifestUnknown")
+
+
+def test_without_jobs_a_failure_that_no_retry_cures_is_one_until_a_pod_succeeds() -> None:
+    world = World(sync={"job": {"enabled": False}})
+    world.settle()
+    pod = world.add_pod("serve")
+    world.finish(pod, 1, incomplete(Reason.HUB_UNREACHABLE, "down", manifest=world.digest))
+    world.settle()
+    assert (world.status["phase"], world.condition("Complete")["reason"]) == ("Syncing", "HubUnreachable")
+    world.now += 5
+    world.start(pod)
+    world.finish(pod, 2, incomplete(Reason.GATED_REPO, "ask for access", manifest=world.digest))
+    world.settle()
+    assert (world.status["phase"], world.condition("Complete")["reason"]) == ("Failed", "GatedRepo")
+    world.now += 5
+    world.start(pod)
+    world.finish(pod, 0, complete(manifest=world.digest))
+    world.settle()
+    assert world.status["phase"] == "Ready"
+
+
 def test_pods_opened_by_an_operator_that_was_killed_are_counted_once(ready: World) -> None:
     ready.add_pod("one", gated=True)
     ready.add_pod("two", gated=True)
@@ -104,6 +148,32 @@ def test_pods_opened_by_an_operator_that_was_killed_are_counted_once(ready: Worl
     ready.settle()
     assert ready.status["gate"]["released"] == 2
     assert ready.status["gate"]["waitSeconds"] == pytest.approx(100, abs=0.1)
+
+
+def test_a_pod_that_is_seen_after_one_that_was_opened_later_is_counted_all_the_same(ready: World) -> None:
+    """The answer to its patch was lost, and so was the word of the watch for a while."""
+    for name in ("early", "late"):
+        ready.add_pod(name, gated=True)
+    ready.now += 50
+    before = ready.pods["early"]
+    ready._act(ready.decide())
+    opened, ready.pods["early"] = ready.pods["early"], before
+    ready._write_status(ready.decide())
+    assert ready.status["gate"]["released"] == 1
+    ready.pods["early"] = opened
+    assert [pod.name for pod in ready.decide().released] == ["early"]
+    ready.settle()
+    assert ready.status["gate"]["released"] == 2
+    assert ready.decide().released == ()
+
+
+def test_pods_that_are_gone_stay_in_the_sums_and_leave_the_list_of_those_counted(ready: World) -> None:
+    ready.add_pod("serve", gated=True)
+    ready.settle()
+    assert len(ready.status["gate"]["counted"]) == 1
+    del ready.pods["serve"]
+    ready.settle()
+    assert (ready.status["gate"]["released"], ready.status["gate"]["counted"]) == (1, [])
 
 
 def test_the_gate_of_another_owner_stays(ready: World) -> None:

@@ -1,31 +1,23 @@
-"""What the operator does when the API, the connection or the operator itself fails. Most need the in-memory API."""
+"""What the operator does when the API, the connection or the operator itself fails, on either API."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from init_sync.core.reasons import Reason
 from support.cluster import Space
-from support.kubeapi import LocalApi
+from support.kubeapi import FaultProxy
 from support.kubeapi.client import eventually
+from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
 
 Json = dict[str, Any]
-
-
-@pytest.fixture
-def local(space: Space) -> Iterator[LocalApi]:
-    """The in-memory API, whose faults are taken back at the end."""
-    if space.cluster.local is None:
-        pytest.skip("faults on demand need the in-memory API")
-    yield space.cluster.local
-    space.cluster.local.faults.clear()
 
 
 class GateWatch:
@@ -80,40 +72,40 @@ STEPS = (
 
 
 @pytest.mark.parametrize(("resource", "verb"), STEPS, ids=lambda each: str(each).replace("/", "-"))
-@pytest.mark.parametrize("code", [409, 422, 429, 500, 0, -1])
-def test_a_failed_call_is_made_again(space: Space, local: LocalApi, resource: str, verb: str, code: int) -> None:
-    """0: the connection is cut before the call is carried out, -1: after it."""
+@pytest.mark.parametrize("code", [409, 422, 429, 500, CUT_BEFORE, CUT_AFTER])
+def test_a_failed_call_is_made_again(
+    space: Space, proxy: FaultProxy, faulty: OperatorProcess, resource: str, verb: str, code: int
+) -> None:
     space.kubelet.claim("models")
     pod = space.kubelet.workload("cache", "models")
-    with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)), GateWatch(space) as gates:
-        rule = local.faults.add(code, 2, verb, resource)
+    with faulty, GateWatch(space) as gates:
+        rule = proxy.faults.add(code, 2, verb, resource)
         space.cache()
         space.complete(space.job(), complete())
         eventually(lambda: not pod.gated, "the gate is removed", 30)
         eventually(lambda: space.status()["gate"]["released"] == 1, "it is counted", 30)
-        assert rule.times < 2  # a watch may tell that the call did its work, before it is made again
+        assert rule.spoilt  # a watch may tell that the call did its work, before it is made again
         assert len(space.jobs()) == 1
         assert gates.early == []
 
 
 @pytest.mark.parametrize(("resource", "verb"), STEPS, ids=lambda each: str(each).replace("/", "-"))
 def test_an_operator_killed_at_a_step_goes_on_where_it_was(
-    space: Space, local: LocalApi, resource: str, verb: str
+    space: Space, proxy: FaultProxy, faulty: OperatorProcess, resource: str, verb: str
 ) -> None:
     """The call is carried out, nobody hears of it, and the operator is killed."""
     space.kubelet.claim("models")
     pod = space.kubelet.workload("cache", "models")
-    operator = OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,))
-    with operator, GateWatch(space) as gates:
-        rule = local.faults.add(-1, 100, verb, resource)
+    with faulty, GateWatch(space) as gates:
+        rule = proxy.faults.add(CUT_AFTER, 100, verb, resource)
         space.cache()
         if resource not in ("configmaps", "jobs"):
             first = space.job()
             space.complete(first, complete())
-        eventually(lambda: rule.times < 100, "the call is spoilt")
-        operator.kill()
-        local.faults.clear()
-        operator.start()
+        eventually(lambda: rule.spoilt, "the call is spoilt")
+        faulty.kill()
+        proxy.faults.clear()
+        faulty.start()
         if resource in ("configmaps", "jobs"):
             space.complete(space.job(), complete())
         eventually(lambda: not pod.gated, "the gate is removed", 30)
@@ -123,21 +115,24 @@ def test_an_operator_killed_at_a_step_goes_on_where_it_was(
         assert gates.early == []
 
 
-def test_watches_that_are_cut_and_a_history_that_is_gone_lose_nothing(space: Space, local: LocalApi) -> None:
+def test_watches_that_are_cut_and_a_history_that_is_gone_lose_nothing(
+    space: Space, proxy: FaultProxy, tmp_path: Path
+) -> None:
     space.kubelet.claim("models")
-    with OperatorProcess(space.cluster.kubeconfig, "--full-list-seconds", "3", namespaces=(space.namespace,)):
+    with OperatorProcess(proxy.kubeconfig(tmp_path), "--full-list-seconds", "3", namespaces=(space.namespace,)):
         space.cache("one")
         space.cache("gone")
         space.complete(space.job(name="one"), complete("one"))
         space.until("Ready", "one")
-        local.stop()
-        local.start()
+        proxy.stop()
         space.client.delete("modelcaches", "gone", space.namespace)
-        local.forget_history()
+        gone = proxy.faults.add(410, 3, "watch")
+        proxy.start()
+        eventually(lambda: len(gone.spoilt) == 3, "all watches must list anew")
         space.cache("two")
         space.complete(space.job(name="two"), complete("two"))
         space.until("Ready", "two")
-        local.cut_watches()
+        assert proxy.cut_watches()
         pod = space.kubelet.workload("two", "models")
         eventually(lambda: not pod.gated, "the gate is removed")
         ghost = space.kubelet.workload("gone", "models")
@@ -167,27 +162,43 @@ def test_an_api_that_is_away_for_30_seconds_is_waited_for(space: Space) -> None:
         assert operator.process.poll() is None
 
 
-def test_an_operator_that_starts_before_the_api_waits_for_it(space: Space, local: LocalApi) -> None:
+def test_an_operator_that_starts_before_the_api_waits_for_it(
+    space: Space, proxy: FaultProxy, faulty: OperatorProcess
+) -> None:
     space.kubelet.claim("models")
     space.cache()
-    local.stop()
-    operator = OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,))
-    with operator.running(ready=False):
-        operator.wait_for("waiting for the lease")
-        local.start()
+    proxy.stop()
+    with faulty.running(ready=False):
+        faulty.wait_for("waiting for the lease")
+        proxy.start()
         space.job()
 
 
-def test_a_refused_job_is_said_in_the_status_and_tried_again(space: Space, local: LocalApi) -> None:
+def test_a_server_that_names_a_time_to_wait_is_left_alone_for_that_long(
+    space: Space, proxy: FaultProxy, faulty: OperatorProcess
+) -> None:
     space.kubelet.claim("models")
-    rule = local.faults.add(422, 2, "create", "jobs")
-    with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)):
+    rule = proxy.faults.add(429, 1, "create", "jobs", retry_after="3")
+    with faulty:
+        space.cache()
+        space.job()
+    asked = [call.at for call in proxy.calls if (call.verb, call.resource) == ("create", "jobs")]
+    assert asked[0] == rule.spoilt[0].at
+    assert asked[1] - asked[0] >= 3
+
+
+def test_a_refused_job_is_said_in_the_status_and_tried_again(
+    space: Space, proxy: FaultProxy, faulty: OperatorProcess
+) -> None:
+    space.kubelet.claim("models")
+    rule = proxy.faults.add(422, 2, "create", "jobs")
+    with faulty:
         space.cache()
         status = space.until("Failed")
         assert status["message"].startswith("the API refuses what the manifest asks for: ")
         space.job()
         space.until("Pending")
-    assert rule.times == 0
+    assert len(rule.spoilt) == 2
 
 
 def test_the_operator_ends_cleanly_with_work_in_its_hands(space: Space) -> None:
@@ -235,6 +246,7 @@ def test_what_a_hostile_pod_says_harms_nobody(space: Space, operator: OperatorPr
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_500_caches_at_once_are_all_served(space: Space) -> None:
     space.kubelet.claim("models")
     count = 500

@@ -16,6 +16,9 @@ from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
 
+SLACK_S = 4.0
+"""For a busy machine, where a test asserts that something is noticed within an interval."""
+
 
 def test_a_real_sync_takes_a_new_cache_to_ready_and_opens_the_gate(
     space: Space, operator: OperatorProcess, hub: LocalHub, repo: RepoBuilder, volume: Path
@@ -165,12 +168,34 @@ def test_resync_runs_a_job_that_looks_again(space: Space, operator: OperatorProc
     assert len(space.jobs()) == 2
 
 
-def test_a_missing_claim_is_noticed_when_it_appears(space: Space, operator: OperatorProcess) -> None:
-    space.cache()
-    space.until("Pending")
-    assert space.condition("VolumeReady")["reason"] == "ClaimMissing"
-    space.kubelet.claim("models", "Pending")
-    space.job()
+def test_a_claim_that_is_not_bound_is_looked_at_until_it_is(space: Space) -> None:
+    intervals = ("--claim-check-seconds", "0.5", "--full-list-seconds", "3600")
+    with OperatorProcess(space.cluster.kubeconfig, *intervals, namespaces=(space.namespace,)):
+        space.cache()
+        space.until("Pending")
+        assert space.condition("VolumeReady")["reason"] == "ClaimMissing"
+        space.kubelet.claim("models", "Pending")
+        eventually(lambda: space.condition("VolumeReady")["reason"] == "ClaimPending", "it is seen", 0.5 + SLACK_S)
+        space.job()
+        space.kubelet.set_claim("models", "Bound")
+        eventually(lambda: space.condition("VolumeReady")["status"] == "True", "it is seen", 0.5 + SLACK_S)
+
+
+def test_a_bound_claim_that_is_lost_or_deleted_is_noticed_with_the_next_full_list(space: Space) -> None:
+    intervals = ("--claim-check-seconds", "3600", "--full-list-seconds", "1")
+    with OperatorProcess(space.cluster.kubeconfig, *intervals, namespaces=(space.namespace,)):
+        for name in ("lost", "deleted"):
+            space.kubelet.claim(name)
+            space.cache(name, claim=name)
+            space.complete(space.job(name=name), complete(name))
+            space.until("Ready", name)
+        space.kubelet.set_claim("lost", "Lost")
+        space.until("Degraded", "lost", 1 + SLACK_S)
+        space.client.patch("persistentvolumeclaims", "deleted", {"metadata": {"finalizers": None}}, space.namespace)
+        space.client.delete("persistentvolumeclaims", "deleted", space.namespace)
+        space.until("Degraded", "deleted", 1 + SLACK_S)
+        assert space.condition("Complete", "lost")["reason"] == "ClaimLost"
+        assert space.condition("Complete", "deleted")["reason"] == "ClaimMissing"
 
 
 def test_troubles_of_the_pod_are_shown_in_words(space: Space, operator: OperatorProcess) -> None:
@@ -219,9 +244,8 @@ def test_metrics_survive_a_restart(space: Space, operator: OperatorProcess) -> N
 
 
 def _metrics(operator: OperatorProcess, space: Space) -> list[str]:
-    with urlopen(f"http://127.0.0.1:{operator.metrics_port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return [line for line in text.splitlines() if space.namespace in line and "_created" not in line]
+    lines = operator.metrics().splitlines()
+    return [line for line in lines if space.namespace in line and "_created" not in line]
 
 
 def test_probes_answer(operator: OperatorProcess) -> None:

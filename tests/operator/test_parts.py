@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from init_sync.core.reasons import Reason
 from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.metrics import OperatorCollector, Vitals
 from modelcache_operator.app.queue import WorkQueue
@@ -20,7 +21,7 @@ from modelcache_operator.core.status import quantity
 from modelcache_operator.kube.progress import is_pod_address
 from modelcache_operator.kube.store import Key, Store
 from modelcache_operator.kube.writer import difference
-from support.reports import complete
+from support.reports import complete, incomplete
 from support.world import World
 
 Json = dict[str, Any]
@@ -182,6 +183,11 @@ def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
     assert (found.namespaces, found.lease_namespace) == (("a",), "a")
 
 
+def test_claims_are_looked_at_every_10_seconds_until_bound_and_with_everything_else_every_2_minutes() -> None:
+    found = _settings("--namespace", "a")
+    assert (found.claim_check_s, found.full_list_s) == (10, 120)
+
+
 def test_several_namespaces_may_come_from_the_environment() -> None:
     assert _settings(MODELCACHE_NAMESPACE="a, b").namespaces == ("a", "b")
     assert _settings(MODELCACHE_ALL_NAMESPACES="true").namespaces == ()
@@ -214,18 +220,43 @@ def test_only_addresses_that_a_pod_can_have_are_asked(address: str, asked: bool)
     assert is_pod_address(address) is asked
 
 
-def test_metrics_are_made_of_the_status() -> None:
-    world = World()
-    world.settle()
-    world.sync_well(complete())
+def scrape(world: World) -> str:
     store = Store()
     store.take_cache(world.cache)
     registry = CollectorRegistry()
     registry.register(OperatorCollector(store, Vitals({}, {}), lambda: world.now))
-    text = generate_latest(registry).decode()
-    labels = 'cache="cache",namespace="default"'
-    assert f"modelcache_complete{{{labels}}} 1.0" in text
+    return generate_latest(registry).decode()
+
+
+LABELS = 'cache="cache",namespace="default"'
+
+
+def test_metrics_are_made_of_the_status() -> None:
+    world = World()
+    world.settle()
+    world.sync_well(complete())
+    text = scrape(world)
+    assert f"modelcache_complete{{{LABELS}}} 1.0" in text
     assert 'phase="Ready"} 1.0' in text
-    assert f"modelcache_fetched_bytes_total{{{labels}}} 1.073741824e+09" in text
+    assert f"modelcache_fetched_bytes_total{{{LABELS}}} 1.073741824e+09" in text
     assert 'modelcache_sync_duration_seconds_bucket{cache="cache",le="1.0",namespace="default"} 1.0' in text
-    assert f"modelcache_sync_duration_seconds_count{{{labels}}} 1.0" in text
+    assert f"modelcache_sync_duration_seconds_count{{{LABELS}}} 1.0" in text
+
+
+def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
+    world = World()
+    world.settle()
+    world.sync_badly(1, incomplete(Reason.RATE_LIMITED, "429"))
+    lines = [line for line in scrape(world).splitlines() if line.startswith("modelcache_reason{")]
+    assert lines == [f'modelcache_reason{{{LABELS},reason="RateLimited"}} 1.0']
+    world.now += 11
+    world.settle()
+    world.sync_well(complete())
+    assert "modelcache_reason{" not in scrape(world)
+
+
+def test_gpu_seconds_at_the_gate_are_a_counter(ready: World) -> None:
+    ready.add_pod("serve", gated=True, resources={"limits": {"nvidia.com/gpu": "4"}})
+    ready.now += 10
+    ready.settle()
+    assert f"modelcache_gate_gpu_seconds_total{{{LABELS}}} 40.0" in scrape(ready)

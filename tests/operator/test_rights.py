@@ -1,17 +1,20 @@
-"""The operator gets by with a namespaced Role, and uses all of it.
+"""The operator gets by with a Role, or a ClusterRole of the same rules, and uses all of it.
 
-On the in-memory API the calls that it makes are compared with the rules; on a real one it runs with nothing but them.
+The calls that it makes are compared with the rules; on a real API it runs with nothing but them.
 """
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.cluster import Space
 from support.helm import Helm, Release
+from support.kubeapi import FaultProxy
 from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete
@@ -27,6 +30,12 @@ RULES: dict[tuple[str, str], set[str]] = {
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
 }
 """What the chart's Roles allow. Nothing about Secrets, namespaces, or deleting claims and pods."""
+
+CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
+RESOURCES = {
+    "ServiceAccount": "serviceaccounts",
+    **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
+}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "configmaps", "create"), ("", "persistentvolumeclaims", "patch")}
 """After a conflict; as the other half of server-side apply; when a claim's deletion policy changes."""
@@ -45,22 +54,16 @@ def live_through_everything(space: Space) -> None:
     eventually(lambda: space.events("cache"), "and one about the cache")
 
 
-def test_the_calls_made_are_the_calls_allowed(space: Space) -> None:
-    local = space.cluster.local
-    if local is None:
-        pytest.skip("the in-memory API records calls; a real one is asked to enforce them")
-    calls = local.calls
-    calls.clear()
-    with OperatorProcess(space.cluster.kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)):
+def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, tmp_path: Path) -> None:
+    with OperatorProcess(proxy.kubeconfig(tmp_path), "--full-list-seconds", "2", namespaces=(space.namespace,)):
         live_through_everything(space)
-    made = {(call.group, call.resource, call.verb) for call in calls if call.agent}
-    allowed = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
-    assert made - allowed == set()
-    assert allowed - made == NOT_SEEN_HERE
+    made = {(call.group, call.resource, call.verb) for call in proxy.calls}
+    assert made - allowed() == set()
+    assert allowed() - made == NOT_SEEN_HERE
 
 
 def test_the_charts_roles_say_the_same(helm: Helm) -> None:
-    for values in ({}, {"operator": {"allNamespaces": True}}):
+    for values in ({}, CLUSTER_WIDE):
         assert _rules_of(helm, Release(values)) == RULES
 
 
@@ -78,20 +81,74 @@ def test_a_service_account_with_just_the_charts_roles_is_enough(space: Space, he
     real = space.cluster.real
     if real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm)})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm, {})})
     with OperatorProcess(kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)) as operator:
         live_through_everything(space)
-        complaints = [line for line in operator.lines if line.get("level") not in ("info", "debug")]
-    assert complaints == []
+        assert _complaints(operator) == []
 
 
-def _bound_token(space: Space, helm: Helm) -> str:
+def test_with_just_a_cluster_role_caches_of_one_name_in_two_namespaces_are_served_apart(
+    space: Space, other_space: Space, proxy: FaultProxy, helm: Helm, tmp_path: Path
+) -> None:
+    if space.cluster.local is None and space.cluster.real is None:
+        pytest.skip("a cluster that was given may be used by other tests, which this operator would serve too")
+    token = _bound_token(space, helm, CLUSTER_WIDE) if space.cluster.real else ""
+    arguments = ("--full-list-seconds", "2", "--lease-namespace", space.namespace)
+    with OperatorProcess(proxy.kubeconfig(tmp_path, token), *arguments, namespaces=()) as operator:
+        live_apart(space, other_space)
+        assert _complaints(operator) == []
+    listed = {call.namespace for call in proxy.calls if call.verb in ("list", "watch")}
+    assert listed == {""}, "a list for each namespace would need to know the namespaces"
+    assert {(call.group, call.resource, call.verb) for call in proxy.calls} <= allowed()
+
+
+def live_apart(first: Space, second: Space) -> None:
+    pods = []
+    for space in (first, second):
+        space.kubelet.claim("models")
+        space.cache(models=[{"name": "base", "repo": f"owner/{space.namespace}", "path": "base"}])
+        pods.append(space.kubelet.workload("cache", "models"))
+    first.complete(first.job(), complete(fetched=7))
+    first.until("Ready")
+    eventually(lambda: not pods[0].gated, "the gate is removed")
+    second.job()
+    second.until("Pending")
+    assert pods[1].gated
+    second.complete(second.job(), complete(fetched=9))
+    second.until("Ready")
+    eventually(lambda: not pods[1].gated, "the gate of the other is removed")
+    for space, fetched in ((first, 7), (second, 9)):
+        eventually(partial(_has_fetched, space, fetched), "the figures are those of its own pod")
+    for space, pod in zip((first, second), pods, strict=True):
+        config = space.client.get("configmaps", "cache-modelcache", space.namespace)
+        assert f"owner/{space.namespace}" in config["data"]["modelcache.yaml"]
+        eventually(partial(space.events, pod.name), "an event is posted where the pod is")
+    first.client.delete("modelcaches", "cache", first.namespace)
+    ghost = first.kubelet.workload("cache", "models")
+    alive = second.kubelet.workload("cache", "models")
+    eventually(lambda: not alive.gated, "the other cache lives on")
+    assert ghost.gated
+
+
+def _has_fetched(space: Space, count: int) -> bool:
+    return bool(space.status()["bytesFetched"] == count)
+
+
+def allowed() -> set[tuple[str, str, str]]:
+    return {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
+
+
+def _complaints(operator: OperatorProcess) -> list[dict[str, object]]:
+    return [line for line in operator.lines if line.get("level") not in ("info", "debug")]
+
+
+def _bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
     """Of the service account that the chart makes, with the chart's Roles."""
     client, namespace = space.client, space.namespace
-    resources = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings"}
-    documents = [each for each in helm.render(Release(namespace=namespace)) if each["kind"] in resources]
+    documents = [each for each in helm.render(Release(values, namespace=namespace)) if each["kind"] in RESOURCES]
     for document in documents:
-        client.create(resources[document["kind"]], document, namespace)
+        scope = "" if document["kind"].startswith("Cluster") else namespace
+        client.create(RESOURCES[document["kind"]], document, scope)
     name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}

@@ -46,8 +46,19 @@ class Run:
     """How many changes of the volume it made; known after ``wait``, and only if it was not killed."""
 
     def kill(self) -> None:
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
         if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
+
+    @property
+    def over(self) -> bool:
+        """Dead, though still remembered by the process that started it."""
+        if self._status is not None:
+            return True
+        stat = Path(f"/proc/{self.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] in "ZX"
 
     def wait(self) -> int:
         """Its exit code; negative for the signal that ended it."""
@@ -59,7 +70,8 @@ class Run:
 
     @property
     def output(self) -> str:
-        return self.output_file.read_text()
+        """Empty when it died before it could say anything."""
+        return self.output_file.read_text() if self.output_file.exists() else ""
 
 
 class Nursery:

@@ -13,19 +13,22 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from support.kubeapi.client import Client
+from support.kubeapi.client import Client, eventually
+from support.runner.statuses import (
+    TERMINATION_MESSAGE_BYTES,
+    ContainerStatus,
+    Ended,
+    finished_job,
+    now,
+    pod_from_template,
+    waiting,
+)
 
 Json = dict[str, Any]
 CONTAINER = "init-sync"
-TERMINATION_MESSAGE_BYTES = 4096
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Kubelet:
@@ -52,22 +55,16 @@ class Kubelet:
 
     def pod_of(self, job: Json) -> Pod:
         """The Job controller makes a pod."""
-        template = json.loads(json.dumps(job["spec"]["template"]))
-        metadata = {
-            **template["metadata"],
-            "name": f"{job['metadata']['name'][:57]}-{uuid.uuid4().hex[:5]}",
-            "ownerReferences": [
-                {
-                    "apiVersion": "batch/v1",
-                    "kind": "Job",
-                    "name": job["metadata"]["name"],
-                    "uid": job["metadata"]["uid"],
-                    "controller": True,
-                }
-            ],
-        }
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-        return Pod(self, self.client.create("pods", body, self.namespace))
+        return Pod(self, self.client.create("pods", pod_from_template(job), self.namespace))
+
+    def made_pod(self, job: Json, number: int, timeout_s: float = 20) -> Pod:
+        """The first, second, ... pod of a Job, made by a Job controller that works."""
+
+        def found() -> Json | None:
+            pods = self.client.list("pods", self.namespace, f"batch.kubernetes.io/job-name={job['metadata']['name']}")
+            return dict(enumerate(sorted(pods, key=_age), start=1)).get(number)
+
+        return Pod(self, eventually(found, f"pod {number} of Job {job['metadata']['name']}", timeout_s))
 
     def workload(self, cache: str, claim: str, name: str = "", gated: bool = True, port: int | None = None) -> Pod:
         """A serving pod, as the chart or a user writes it."""
@@ -94,16 +91,7 @@ class Kubelet:
 
     def end_job(self, job: Json, outcome: str, reason: str = "", message: str = "") -> Json:
         """The Job controller says that it is over: Complete or Failed."""
-        at = now()
-        # Since 1.31 the API server itself checks that a finished Job looks as the controller leaves it.
-        preceding = "SuccessCriteriaMet" if outcome == "Complete" else "FailureTarget"
-        conditions = [
-            {"type": each, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
-            for each in (preceding, outcome)
-        ]
-        status: Json = {"conditions": conditions, "startTime": job["metadata"]["creationTimestamp"], "active": 0}
-        status |= {"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}}
-        status |= {"succeeded": 1, "completionTime": at} if outcome == "Complete" else {"failed": 1}
+        status = finished_job(job, outcome, reason, message)
         return self.client.patch("jobs", job["metadata"]["name"], {"status": status}, self.namespace, sub="status")
 
     def sync(self, job: Json, volume: Path, endpoint: str) -> tuple[Pod, int]:
@@ -114,13 +102,20 @@ class Kubelet:
         pod.finish(code, message)
         return pod, code
 
+    def init(self, pod: Pod, volume: Path, endpoint: str) -> int:
+        """Run the init container of a serving pod to its end with the real init-sync."""
+        pod.running()
+        code, message = self.run_init_sync(pod, volume, endpoint)
+        pod.finish(code, message)
+        return code
+
     def run_init_sync(self, pod: Pod, volume: Path, endpoint: str) -> tuple[int, str]:
         """Exit code and termination message of the container's own arguments, with its paths mapped to ours."""
         with tempfile.TemporaryDirectory() as folder:
             spec, report = Path(folder) / "modelcache.yaml", Path(folder) / "report.json"
             cache = pod.raw["metadata"]["labels"]["modelcache.dev/cache"]
             config = self.client.get("configmaps", f"{cache}-modelcache", self.namespace)
-            spec.write_text(config["data"]["modelcache.yaml"])
+            spec.write_bytes(config["data"]["modelcache.yaml"].encode())
             mapped = {"/etc/modelcache/modelcache.yaml": str(spec), "/models": str(volume), "9464": "0"}
             arguments = [mapped.get(each, each) for each in pod.container["args"]]
             command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]
@@ -128,6 +123,10 @@ class Kubelet:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
             text = report.read_text() if report.exists() else done.stderr[-500:]
             return done.returncode, _fitted(text)
+
+
+def _age(pod: Json) -> str:
+    return str(pod["metadata"]["creationTimestamp"])
 
 
 def _fitted(text: str) -> str:
@@ -171,7 +170,7 @@ class Pod:
         self._write({"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]})
 
     def waiting(self, reason: str, message: str = "") -> None:
-        self._status({"waiting": {"reason": reason, "message": message}}, "Pending")
+        self._status(waiting(reason, message), "Pending")
 
     def running(self, address: str = "127.0.0.1") -> None:
         self._status({"running": {"startedAt": now()}}, "Pending" if self.in_init else "Running", address)
@@ -181,13 +180,7 @@ class Pod:
     ) -> None:
         """The sync container ends; ``report`` is its termination message."""
         message = report if isinstance(report, str) else json.dumps(report)
-        ended = {
-            "exitCode": exit_code,
-            "reason": reason or ("Completed" if exit_code == 0 else "Error"),
-            "startedAt": started or now(),
-            "finishedAt": at or now(),
-            "message": message,
-        }
+        ended = Ended(exit_code, message, started or now(), at or now(), reason).json()
         over = "Succeeded" if exit_code == 0 else "Failed"
         self._status({"terminated": ended}, "Pending" if self.in_init else over)
         self._last = {"terminated": ended}
@@ -204,15 +197,8 @@ class Pod:
         self._kubelet.client.delete("pods", self.name, self._kubelet.namespace)
 
     def _status(self, state: Json, phase: str, address: str = "") -> None:
-        container = {
-            "name": CONTAINER,
-            "image": self.container["image"],
-            "imageID": "",
-            "ready": False,
-            "restartCount": self._restarts,
-            "state": state,
-            "lastState": self._last if "terminated" not in state else {},
-        }
+        last = self._last if "terminated" not in state else {}
+        container = ContainerStatus(CONTAINER, self.container["image"], state, last, self._restarts).json()
         key = "initContainerStatuses" if self.in_init else "containerStatuses"
         self._write(
             {"phase": phase, key: [container]} | ({"podIP": address, "podIPs": [{"ip": address}]} if address else {})

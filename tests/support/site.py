@@ -111,11 +111,13 @@ def grow(path: Path) -> None:
         file.write(b"\0")
 
 
-def flip(path: Path) -> None:
+def flip(path: Path, at: float = 0.5) -> None:
+    """Another bit in the byte at this share of the file."""
     with path.open("r+b") as file:
-        file.seek(1000)
+        position = int((path.stat().st_size - 1) * at)
+        file.seek(position)
         byte = file.read(1)[0]
-        file.seek(1000)
+        file.seek(position)
         file.write(bytes([byte ^ 4]))
 
 

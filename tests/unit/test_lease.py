@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from init_sync.volume.layout import Volume
 from init_sync.volume.lease import LeaseLost, LeaseTimings
 from support.locking import EXPIRY_S, Place, Waiting
-
-
-@pytest.fixture
-def place(volume: Path) -> Iterator[Place]:
-    made = Place(Volume(str(volume)))
-    yield made
-    for lease in made.leases:
-        lease.release()
 
 
 class TestHolding:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,14 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from init_sync.volume.layout import Volume
 from init_sync.volume.lease import Lease, LeaseLost
 from support.locking import EXPIRY_S, Place, Waiting, nobody_to_wait_for
-
-
-@pytest.fixture
-def place(volume: Path) -> Iterator[Place]:
-    made = Place(Volume(str(volume)))
-    yield made
-    for lease in made.leases:
-        lease.release()
 
 
 class TestLosing:

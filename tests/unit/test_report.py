@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ REPORTS = st.builds(
     bytes_fetched=COUNTS,
     bytes_per_second=COUNTS,
     eta_seconds=st.none() | COUNTS,
+    manifest=st.just("") | st.binary(max_size=9).map(lambda data: f"sha256:{sha256(data).hexdigest()}"),
 )
 
 
@@ -150,7 +152,7 @@ def test_a_cut_message_keeps_its_beginning_and_says_that_it_was_cut() -> None:
     assert short["models"][0]["message"].endswith("…")
 
 
-@given(REPORTS, st.integers(300, 4096))
+@given(REPORTS, st.integers(400, 4096))
 def test_any_limit_that_holds_the_totals_is_kept(report: Report, limit: int) -> None:
     fitted(report, limit)
 

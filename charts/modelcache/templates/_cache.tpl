@@ -6,7 +6,7 @@ What the values say about the cache, worked out once.
   modelcache.cache.manifest    ConfigMap with the manifest: NAME-modelcache, as the operator calls it
   modelcache.cache.shared      "true" if several nodes can mount the volume
   modelcache.cache.gated       "true" if serving pods wait at the gate: a Job proves the cache before they start
-  modelcache.cache.affinity    pod affinity that keeps all pods of the cache on one node, or nothing
+  modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
   modelcache.cache.spec        spec of the manifest, but for what only the operator reads
   modelcache.cache.job         spec.sync.job of the ModelCache
   modelcache.sync.env          variables of a sync container, but for the token
@@ -35,18 +35,21 @@ What the values say about the cache, worked out once.
 {{- end -}}
 
 {{- /*
-Required, and true of the pod that asks: Kubernetes lets the first pod of such a group go anywhere, and all others follow
-it. Pods at the gate are on no node yet and do not count.
+Kubernetes lets the first pod of such a group go anywhere, though none is there to be near to, and all others follow it. Pods
+at the gate are on no node yet and do not count. A Job must follow, or it would wait for a volume that is mounted
+elsewhere. A single server only prefers to: on a node that was lost, its predecessor may stay in the list for ever.
 */ -}}
 {{- define "modelcache.cache.affinity" -}}
-{{- $wanted := .Values.cache.volume.oneNode | toString -}}
-{{- if eq $wanted "auto" | ternary (ne (include "modelcache.cache.shared" .) "true") (eq $wanted "true") -}}
-podAffinity:
-  requiredDuringSchedulingIgnoredDuringExecution:
-  - topologyKey: kubernetes.io/hostname
-    labelSelector:
-      matchLabels:
-        modelcache.dev/cache: {{ include "modelcache.cache.name" . | quote }}
+{{- $wanted := .root.Values.cache.volume.oneNode | toString -}}
+{{- if eq $wanted "auto" | ternary (ne (include "modelcache.cache.shared" .root) "true") (eq $wanted "true") -}}
+{{- $labels := dict "modelcache.dev/cache" (include "modelcache.cache.name" .root) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- if .must -}}
+{{- dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) | toYaml -}}
+{{- else -}}
+{{- $preferred := dict "weight" 100 "podAffinityTerm" $term -}}
+{{- dict "podAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $preferred)) | toYaml -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -94,7 +97,7 @@ Users who take a field out (null) mean it: the operator's own default for it mus
       "imagePullSecrets" .Values.imagePullSecrets
       "resources" .Values.sync.resources
       "podSecurityContext" (include "modelcache.cache.podSecurity" . | fromYaml)
-      "affinity" (include "modelcache.cache.affinity" . | fromYaml)
+      "affinity" (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml)
       "labels" .Values.commonLabels
 -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}

@@ -1,107 +1,66 @@
-"""The in-memory API as a context manager, in a thread with a loop of its own; it keeps its port over ``stop``."""
+"""The in-memory API as a context manager."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
-from collections import Counter
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
-import yaml
 from aiohttp import web
 
-from support.kubeapi.faults import Call, Faults
+from support.kubeapi.access import write_kubeconfig
 from support.kubeapi.server import Server
-
-Result = TypeVar("Result")
+from support.kubeapi.serving import Serving
 
 
 class LocalApi:
     """``with LocalApi() as api: ... api.url``."""
 
     def __init__(self, port: int = 0) -> None:
-        self.faults = Faults()
-        self._port = port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes api", daemon=True)
-        self._runner: web.AppRunner | None = None
-        self._server: Server
+        self._serving = Serving(self._application, port)
+        self._server: Server | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def calls(self) -> Counter[Call]:
-        """Every request so far, discovery aside."""
-        return self._server.calls
+        return self._serving.url
 
     def __enter__(self) -> LocalApi:
-        self._thread.start()
-        self._server = self._run(self._make())
-        self.start()
+        self._serving.open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._serving.close()
 
     def start(self) -> None:
-        self._run(self._listen())
+        self._serving.start()
 
     def stop(self) -> None:
         """Connections are refused until ``start``; objects stay."""
-        if self._runner:
-            self.cut_watches()
-            self._run(self._runner.cleanup())
-            self._runner = None
+        self.cut_watches()
+        self._serving.stop()
 
     def cut_watches(self) -> int:
         async def cut() -> int:
-            return self._server.watches.cut()
+            return self._running.watches.cut()
 
-        return self._run(cut())
+        return self._serving.run(cut())
 
     def forget_history(self) -> None:
         """Whoever resumes a watch from an earlier version is told 410 Gone and must list again."""
 
         async def forget() -> None:
-            self._server.storage.history.clear()
-            self._server.storage.version += 1000
+            self._running.storage.history.clear()
+            self._running.storage.version += 1000
 
-        self._run(forget())
+        self._serving.run(forget())
 
     def kubeconfig(self, folder: Path) -> Path:
-        path = folder / "kubeconfig"
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "local", "cluster": {"server": self.url}}],
-            "users": [{"name": "test", "user": {}}],
-            "contexts": [{"name": "local", "context": {"cluster": "local", "user": "test"}}],
-            "current-context": "local",
-        }
-        path.write_text(yaml.safe_dump(document))
-        return path
+        return write_kubeconfig(folder / "kubeconfig", {"server": self.url}, {})
 
-    async def _make(self) -> Server:
-        return Server(self.faults)
+    @property
+    def _running(self) -> Server:
+        assert self._server is not None
+        return self._server
 
-    async def _listen(self) -> None:
-        self._runner = web.AppRunner(
-            self._server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
-        )
-        await self._runner.setup()
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
-        self._port = listener.getsockname()[1]
-        await web.SockSite(self._runner, listener).start()
-
-    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+    def _application(self) -> web.Application:
+        self._server = self._server or Server()  # objects outlive a restart
+        return self._server.application()

@@ -1,8 +1,9 @@
 """A real kube-apiserver with its etcd, on loopback, the way envtest runs them: no kubelet, no controllers.
 
-``KUBEBUILDER_ASSETS`` names the folder with the programs ``etcd`` and ``kube-apiserver`` (and, optionally,
-``kube-controller-manager``). What a controller would do (garbage collection, Job and pod status) is left to the tests.
-The admin logs in with a client certificate; ``service_account`` makes kubeconfigs with no more rights than RBAC gives.
+``KUBEBUILDER_ASSETS`` names the folder with the programs ``etcd`` and ``kube-apiserver``. What a controller would do
+(garbage collection, Job and pod status) is left to the tests. With ``kube-controller-manager`` there too, a test may
+ask for ``controllers``; they do not work in all tests, for they would undo what others act out.
+The admin logs in with a client certificate; ``write_kubeconfig`` is for those with no more rights than RBAC gives.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
+from support.kubeapi.access import write_kubeconfig
 
 READY_S = 120
+CONTROLLERS = "kube-controller-manager"
 
 
 def assets() -> Path | None:
@@ -53,7 +57,7 @@ class RealApi:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in ("kube-apiserver", "etcd"):
+        for name in (CONTROLLERS, "kube-apiserver", "etcd"):
             self._end(name)
         shutil.rmtree(self._folder / "etcd", ignore_errors=True)
 
@@ -79,6 +83,23 @@ class RealApi:
     def stop(self) -> None:
         self._end("kube-apiserver", signal.SIGKILL)
 
+    @property
+    def has_controllers(self) -> bool:
+        return (self._programs / CONTROLLERS).is_file()
+
+    @contextmanager
+    def controllers(self, *names: str) -> Iterator[None]:
+        """Let controllers work, such as ``job-controller``, until the block is left."""
+        self._run(
+            CONTROLLERS,
+            *(f"--kubeconfig={self.kubeconfig()}", f"--controllers={','.join(names)}", "--leader-elect=false"),
+            *("--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false"),
+        )
+        try:
+            yield
+        finally:
+            self._end(CONTROLLERS)
+
     def kubeconfig(self) -> Path:
         """For the admin."""
         user = {
@@ -88,18 +109,8 @@ class RealApi:
         return self.write_kubeconfig("admin", user)
 
     def write_kubeconfig(self, name: str, user: dict[str, Any]) -> Path:
-        path = self._folder / f"{name}.kubeconfig"
         cluster = {"server": self.url, "insecure-skip-tls-verify": True}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "real", "cluster": cluster}],
-            "users": [{"name": name, "user": user}],
-            "contexts": [{"name": "real", "context": {"cluster": "real", "user": name}}],
-            "current-context": "real",
-        }
-        path.write_text(yaml.safe_dump(document))
-        return path
+        return write_kubeconfig(self._folder / f"{name}.kubeconfig", cluster, user, name)
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://127.0.0.1:{port}" for port in self._ports[:2])

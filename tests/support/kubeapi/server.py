@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +11,14 @@ import yaml
 from aiohttp import web
 
 from support.kubeapi import patches, protobuf, rendering
+from support.kubeapi.calls import Call, read_call
 from support.kubeapi.errors import ApiError, no_such_path
-from support.kubeapi.faults import Call, Faults, Rule
 from support.kubeapi.kinds import Kind
 from support.kubeapi.storage import Storage
 from support.kubeapi.watches import Watches
 
 Json = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
-METHODS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +34,9 @@ class Target:
 class Server:
     """One API server."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self) -> None:
         self.storage = Storage()
-        self.faults = faults
-        self.calls: Counter[Call] = Counter()
-        self.watches = Watches(self.storage, faults)
+        self.watches = Watches(self.storage)
         self._applied: dict[tuple[Any, ...], Json] = {}
 
     def application(self) -> web.Application:
@@ -62,17 +57,13 @@ class Server:
         group, version, rest = _split(parts)
         if not rest:
             return web.json_response(rendering.Discovery(self.storage.kinds.values()).resources(group, version))
-        target = self._target(group, rest)
-        call = self._record(request, target)
-        rule = self.faults.take(call)
-        if rule and rule.code >= 0:
-            return _spoil(request, rule)
+        call = read_call(request.method, request.path, request.query)
+        if call is None:
+            raise no_such_path()
+        target = self._target(call)
         if call.verb == "watch":
             return await self.watches.serve(request, target.kind, target.namespace, target.name)
-        answer = await self._carry_out(request, target)
-        if rule:  # the work is done, and nobody hears of it
-            return _spoil(request, rule)
-        return answer
+        return await self._carry_out(request, target)
 
     def _about_the_server(self, parts: list[str]) -> web.Response | None:
         match parts:
@@ -94,29 +85,12 @@ class Server:
                 return web.json_response(discovery.openapi(group, version))
         return None
 
-    def _target(self, group: str, rest: list[str]) -> Target:
-        namespace = ""
-        if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
-            namespace, rest = rest[1], rest[2:]
-        kind = self.storage.kinds.get((group, rest[0]))
-        name, sub = (*rest[1:3], "", "")[:2]
-        if kind is None or sub not in ("", "status"):
+    def _target(self, call: Call) -> Target:
+        plural, _, sub = call.resource.partition("/")
+        kind = self.storage.kinds.get((call.group, plural))
+        if kind is None or sub not in ("", "status", *(("binding",) if kind.plural == "pods" else ())):
             raise no_such_path()
-        return Target(kind, namespace, name, sub)
-
-    def _record(self, request: web.Request, target: Target) -> Call:
-        if request.method == "GET":
-            watching = request.query.get("watch") in ("true", "1")
-            verb = "watch" if watching else "get" if target.name else "list"
-        elif request.method == "DELETE":
-            verb = "delete" if target.name else "deletecollection"
-        else:
-            verb = METHODS[request.method]
-        resource = target.kind.plural + (f"/{target.sub}" if target.sub else "")
-        agent = request.headers.get("User-Agent", "").partition("/")[0]
-        call = Call(verb, target.kind.group, resource, target.namespace, target.name, agent)
-        self.calls[call] += 1
-        return call
+        return Target(kind, call.namespace, call.name, sub)
 
     async def _carry_out(self, request: web.Request, target: Target) -> web.StreamResponse:
         if request.method == "GET":
@@ -128,6 +102,8 @@ class Server:
         status, warning = 200, ""
         if request.method in ("POST", "PUT"):
             _check_type(target, body)
+        if target.sub == "binding":
+            return self._bind(target, body, query)
         if request.method == "POST":
             found, warning = self.storage.create(target.kind, target.namespace, body, query)
             status = 201
@@ -137,6 +113,20 @@ class Server:
             status, found, warning = self._patch(target, body, request.content_type, query)
         headers = {"Warning": warning} if warning else {}
         return web.json_response(self._shown(request, target.kind, found), status=status, headers=headers)
+
+    def _bind(self, target: Target, body: Json, query: dict[str, str]) -> web.Response:
+        """What a scheduler posts: the pod belongs to a node from now on."""
+
+        def bind(pod: Json) -> Json:
+            spec = pod.get("spec") or {}
+            if spec.get("schedulingGates"):
+                raise ApiError(409, "Conflict", f"pod {target.name} has non-empty .spec.schedulingGates")
+            if spec.get("nodeName"):
+                raise ApiError(409, "Conflict", f"pod {target.name} is already assigned to node {spec['nodeName']}")
+            return {**pod, "spec": {**spec, "nodeName": body["target"]["name"]}}
+
+        self.storage.update(target.kind, target.namespace, target.name, "", bind, query)
+        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status=201)
 
     def _update(self, target: Target, change: Any, query: dict[str, str]) -> tuple[Json, str]:
         return self.storage.update(target.kind, target.namespace, target.name, target.sub, change, query)
@@ -181,11 +171,14 @@ class Server:
 
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
         storage = self.storage
-        orphan = request.query.get("propagationPolicy") == "Orphan"
+        body = await _body(request) if "json" in request.content_type else {}
+        options = {**(body if isinstance(body, dict) else {}), **request.query}
+        orphan = options.get("propagationPolicy") == "Orphan"
+        grace = int(options["gracePeriodSeconds"]) if options.get("gracePeriodSeconds") is not None else None
         if target.name:
-            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan))
+            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan, grace))
         for each in storage.matching(target.kind, target.namespace, "", dict(request.query)):
-            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan)
+            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan, grace)
         return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
     def _shown(self, request: web.Request, kind: Kind, value: Json) -> Json:
@@ -219,14 +212,3 @@ async def _body(request: web.Request) -> Any:
         return json.loads(raw or b"{}") if "json" in request.content_type else yaml.safe_load(raw)
     except (ValueError, yaml.YAMLError) as error:
         raise ApiError(400, "BadRequest", f"the object provided is unrecognized: {error}") from error
-
-
-def _spoil(request: web.Request, rule: Rule) -> web.StreamResponse:
-    if rule.code <= 0:
-        if request.transport:
-            request.transport.abort()
-        raise asyncio.CancelledError
-    reasons = {409: "Conflict", 410: "Expired", 422: "Invalid", 429: "TooManyRequests"}
-    error = ApiError(rule.code, reasons.get(rule.code, "InternalError"), f"spoilt on demand with {rule.code}")
-    headers = {"Retry-After": rule.retry_after} if rule.retry_after else {}
-    return web.json_response(error.status(), status=rule.code, headers=headers)

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from support.kubeapi import rendering
 from support.kubeapi.errors import ApiError
-from support.kubeapi.faults import Faults
 from support.kubeapi.kinds import Kind
 from support.kubeapi.storage import Change, Storage, matcher
 
@@ -23,9 +22,8 @@ LONGEST_S = 1800.0
 class Watches:
     """All open streams of a server."""
 
-    def __init__(self, storage: Storage, faults: Faults) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._faults = faults
         self._open: dict[int, web.Request] = {}
 
     def cut(self) -> int:
@@ -42,7 +40,7 @@ class Watches:
         await response.prepare(request)
         self._open[id(request)] = request
         try:
-            if stream.expired() or (self._faults.forget_history and stream.resumed):
+            if stream.expired():
                 await response.write(stream.line("ERROR", _gone(stream.position)))
             else:
                 await self._follow(stream, response)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from init_sync.core.errors import ManifestError, Problem
 from init_sync.core.manifest import parse_manifest
 from init_sync.core.spec import Manifest
@@ -11,7 +13,7 @@ MAX_BYTES = 1_500_000
 
 
 def read_manifest(path: str) -> Manifest:
-    """The manifest in the file.
+    """The manifest in the file, and the digest of its bytes.
 
     Raises:
         ManifestError: it cannot be read, or is not valid.
@@ -27,4 +29,4 @@ def read_manifest(path: str) -> Manifest:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(path, (Problem("", f"is not UTF-8 text (byte {error.start})"),)) from error
-    return parse_manifest(text, path)
+    return parse_manifest(text, path)._replace(digest=f"sha256:{hashlib.sha256(data).hexdigest()}")

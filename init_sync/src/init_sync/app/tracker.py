@@ -152,6 +152,7 @@ class Tracker:
             left = sum(model.bytes_total - model.bytes_present for model in models)
             return Report(
                 cache=self.manifest.name,
+                manifest=self.manifest.digest,
                 models=models,
                 bytes_fetched=self.bytes_fetched,
                 bytes_per_second=int(rate),

@@ -63,6 +63,8 @@ class Report:
     """Current rate of a running sync; 0 when none is running."""
     eta_seconds: int | None = None
     """Expected rest of a running sync; None when unknown or not running."""
+    manifest: str = ""
+    """``sha256:...`` of the file that the manifest was read from: which one was synced. Empty when nobody knows."""
 
     @property
     def complete(self) -> bool:
@@ -79,6 +81,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         return {
             "cache": self.cache,
+            **({"manifest": self.manifest} if self.manifest else {}),
             "complete": self.complete,
             "bytesTotal": self.bytes_total,
             "bytesPresent": self.bytes_present,
@@ -96,7 +99,7 @@ class Report:
 
         Tried in turn until it fits: everything; messages cut; without empty fields and what is known elsewhere;
         complete models by name only; incomplete ones by reason only; models left out, complete ones first. The totals
-        stay true.
+        stay true, and the manifest's digest stays: without it a pod's report proves nothing.
         """
         whole = self.to_json()
         for shorten in (_as_is, _cut_messages, _essential, _reasons, _bare):

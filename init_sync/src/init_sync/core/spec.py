@@ -74,3 +74,5 @@ class Manifest(NamedTuple):
     allow_pickles: bool
     document: Mapping[str, Any]
     """The whole document as it was read, for the parts that a sync does not look at."""
+    digest: str = ""
+    """``sha256:`` and the hash of the file that it was read from, byte for byte; empty when there was no file."""

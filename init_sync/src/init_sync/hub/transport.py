@@ -64,7 +64,8 @@ class Answer:
                     break
                 filled += count
                 waited = self._clock() - began
-                if waited > self._stall_timeout_s and filled < MIN_BYTES_PER_SECOND * waited:
+                too_slow = waited > self._stall_timeout_s and filled < MIN_BYTES_PER_SECOND * waited
+                if too_slow and filled < len(buffer):  # a full buffer is no stall, however late it came
                     raise TimeoutError
         except TimeoutError as error:
             self.abandon()

@@ -3,6 +3,7 @@
 labels namespace, cache:
 modelcache_phase{phase}                       1 for the present phase, 0 for the others
 modelcache_complete                           1 while a GPU may start
+modelcache_reason{reason}                     1 for the reason why not; absent while one may
 modelcache_size_bytes, modelcache_present_bytes
 modelcache_files, modelcache_present_files
 modelcache_rate_bytes_per_second              of a running sync
@@ -14,11 +15,12 @@ modelcache_fetched_bytes_total                from the hub
 modelcache_served_bytes_total                 found on the volume instead of being fetched again
 modelcache_hub_errors_total{reason}           syncs that ended for a reason of the hub's
 modelcache_gate_wait_seconds                  summary: pods let go, and the seconds they had waited
+modelcache_gate_gpu_seconds_total             the same seconds, times the GPUs that each of them asks for
 modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
 
 modelcache_operator_active, _queue_length, _reconciles_total, _errors_total, _status_writes_total,
-_api_requests_total, _last_full_list_timestamp_seconds
+_gates_opened_total, _api_requests_total, _last_full_list_timestamp_seconds
 """
 
 from __future__ import annotations
@@ -67,10 +69,11 @@ class OperatorCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         caches = [cache for cache in list(self._store.caches.values()) if cache.status.phase]
         yield _phases(caches)
+        yield _reasons(caches)
         yield from _gauges(caches)
         yield _durations(caches)
         yield from _counters(caches)
-        yield _gate_waits(caches)
+        yield from _gate_waits(caches)
         yield from self._waiting(caches)
         yield from self._own()
 
@@ -102,6 +105,15 @@ def _phases(caches: Iterable[CacheFacts]) -> Metric:
     for cache in caches:
         for phase in Phase:
             family.add_metric((cache.namespace, cache.name, phase), float(cache.status.phase is phase))
+    return family
+
+
+def _reasons(caches: Iterable[CacheFacts]) -> Metric:
+    family = GaugeMetricFamily("modelcache_reason", "1 for why no GPU may start.", labels=(*LABELS, "reason"))
+    for cache in caches:
+        found = cache.status.condition("Complete")
+        if found and found.status != "True" and found.reason:
+            family.add_metric((cache.namespace, cache.name, found.reason), 1.0)
     return family
 
 
@@ -165,12 +177,16 @@ def _counters(caches: Iterable[CacheFacts]) -> Iterator[Metric]:
     yield from (syncs, fetched, served, errors)
 
 
-def _gate_waits(caches: Iterable[CacheFacts]) -> Metric:
-    family = SummaryMetricFamily("modelcache_gate_wait_seconds", "Seconds that pods waited at the gate.", labels=LABELS)
+def _gate_waits(caches: Iterable[CacheFacts]) -> Iterator[Metric]:
+    waits = SummaryMetricFamily("modelcache_gate_wait_seconds", "Seconds that pods waited at the gate.", labels=LABELS)
+    gpus = CounterMetricFamily(
+        "modelcache_gate_gpu_seconds", "Those seconds, times the GPUs that each pod asks for.", labels=LABELS
+    )
     for cache in caches:
-        gate = cache.status.gate
-        family.add_metric((cache.namespace, cache.name), count_value=gate.released, sum_value=gate.wait_s)
-    return family
+        labels, gate = (cache.namespace, cache.name), cache.status.gate
+        waits.add_metric(labels, count_value=gate.released, sum_value=gate.wait_s)
+        gpus.add_metric(labels, gate.gpu_s)
+    yield from (waits, gpus)
 
 
 def serve(collector: OperatorCollector, port: int) -> tuple[Callable[[], None], int]:

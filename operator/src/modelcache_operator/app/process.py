@@ -54,7 +54,7 @@ class Operator:
             api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s
         )
         writer = Writer(api, self._store, settings.sync_image)
-        self._worker = Worker(api, self._store, self._queue, writer, self._lease.held)
+        self._worker = Worker(api, self._store, self._queue, writer, self._lease.held, settings.claim_check_s)
         self._health = probes.Health(max(60.0, LIVENESS_PERIODS * settings.full_list_s))
         self._health.active = self._lease.held
         self._listed_at = 0.0

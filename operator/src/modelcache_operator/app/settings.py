@@ -50,6 +50,7 @@ class Settings:
     health_port: int
     metrics_port: int
     full_list_s: float
+    claim_check_s: float
     progress_s: float
     log_format: str
     log_level: str
@@ -79,6 +80,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         health_port=int(options.health_port),
         metrics_port=int(options.metrics_port),
         full_list_s=float(options.full_list_seconds),
+        claim_check_s=float(options.claim_check_seconds),
         progress_s=float(options.progress_seconds),
         log_format=options.log_format,
         log_level=options.log_level,
@@ -127,6 +129,7 @@ class _Flags:
         )
         self._add("--sync-image", DEFAULT_IMAGE, "image of sync Jobs, unless the ModelCache names one", "IMAGE")
         self._add("--full-list-seconds", "120", "how often everything is listed again, to find what was missed", "S")
+        self._add("--claim-check-seconds", "10", "how often a claim that is not bound is looked at", "S")
         self._add("--progress-seconds", "5", "how often one running sync is asked for its progress, at most", "S")
 
     def cluster(self) -> None:
@@ -165,7 +168,7 @@ def _problems(options: argparse.Namespace) -> list[str]:
     ]
     for flag, low, high in (
         *(("metrics-port", 0, 65535), ("health-port", 0, 65535), ("lease-seconds", 2, 3600)),
-        *(("full-list-seconds", 1, 86400), ("progress-seconds", 0.1, 3600)),
+        *(("full-list-seconds", 1, 86400), ("claim-check-seconds", 0.1, 3600), ("progress-seconds", 0.1, 3600)),
     ):
         text = getattr(options, flag.replace("-", "_"))
         if not _in_range(text, low, high):

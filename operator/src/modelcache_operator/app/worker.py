@@ -26,8 +26,6 @@ from modelcache_operator.kube.writer import Writer
 log = logging.getLogger(__name__)
 
 WORKERS = 16
-CLAIM_CHECK_S = 10.0
-"""How often a claim is looked at that is not bound; claims are not watched, for there may be very many."""
 OUTAGE_RETRY_S = 8.0
 ORPHAN_GRACE_S = 10.0
 """A chart may create the pod before the cache that it waits for."""
@@ -54,6 +52,7 @@ class Worker:
         queue: WorkQueue[Key],
         writer: Writer,
         may_write: Callable[[], bool],
+        claim_check_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
@@ -61,6 +60,7 @@ class Worker:
         self._queue = queue
         self._writer = writer
         self._may_write = may_write
+        self._claim_check_s = claim_check_s
         self._clock = clock
         self._backoff = Backoff()
         self._warned: set[str] = set()
@@ -111,10 +111,10 @@ class Worker:
         decision = reconcile(snapshot, self._clock())
         refusal = await self._prepare(snapshot, decision)
         if refusal:
-            decision = reconcile(self._again(key, snapshot), self._clock(), act=False)
+            decision = reconcile(self._store.snapshot(key) or snapshot, self._clock(), act=False)
         cache = await self._write_status(key, snapshot.cache, decision)
         if decision.open_gates and not refusal:
-            self.counters.gates_opened += await self._writer.open_gates(cache, decision.open_gates)
+            await self._writer.open_gates(cache, decision.open_gates)
             self._queue.add(key)  # to count how long they waited
         self._plan_ahead(key, decision)
         if refusal:
@@ -146,9 +146,6 @@ class Worker:
             self._queue.add(key)  # the status of this round still speaks of the refusal
         return None
 
-    def _again(self, key: Key, snapshot: Snapshot) -> Snapshot:
-        return self._store.snapshot(key) or snapshot
-
     async def _write_status(self, key: Key, cache: CacheFacts, decision: Decision) -> CacheFacts:
         try:
             written = await self._writer.write_status(cache, decision)
@@ -157,7 +154,9 @@ class Worker:
         except Conflict:
             self._store.take_cache(await self._api.get(kube.CACHES, key.namespace, key.name))
             raise
-        self.counters.status_writes += written is not cache
+        if written is not cache:
+            self.counters.status_writes += 1
+            self.counters.gates_opened += len(decision.released)
         return written
 
     def _plan_ahead(self, key: Key, decision: Decision) -> None:
@@ -165,7 +164,7 @@ class Worker:
             self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
         volume = decision.status.condition("VolumeReady")
         if volume and volume.status != "True":
-            self._queue.add_later(key, CLAIM_CHECK_S)
+            self._queue.add_later(key, self._claim_check_s)
 
     async def _orphans(self, key: Key) -> None:
         """Gated pods of a cache that does not exist."""

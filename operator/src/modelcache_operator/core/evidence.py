@@ -72,7 +72,7 @@ def _settle(record: SyncRecord, job: JobFacts, parties: Parties, digest: str) ->
     record = replace(record, settled=job.attempt, finished_at=finished, resync=job.resync or record.resync)
     last = _last_run(parties.job_pods)
     report = last.observation if last else None
-    of_other_manifest = report is not None and report.manifest not in ("", digest)
+    of_other_manifest = last is not None and not names_no_other(last, digest)
     if job.outcome == "Complete" and not of_other_manifest:
         return replace(record, failures=0, proven_at=finished, next_attempt_at="")
     record = replace(record, failures=record.failures + 1)
@@ -93,15 +93,7 @@ def _hear_workloads(record: SyncRecord, snapshot: Snapshot, parties: Parties) ->
     if complaints and record.proven_at:
         record = replace(record, broken_at=max(record.broken_at, moments.stamp(max(complaints))))
     may_prove = not cache.job.enabled or bool(record.proven_at)
-    praises = [
-        run.finished_at
-        for pod in parties.workloads
-        for run in pod.runs
-        if run.exit_code == 0
-        and run.observation
-        and run.observation.complete
-        and run.observation.manifest == cache.digest
-    ]
+    praises = [run.finished_at for pod in parties.workloads for run in pod.runs if _praises(run, cache.digest)]
     if praises and may_prove and max(praises) > since and moments.stamp(max(praises)) >= record.broken_at:
         record = replace(record, proven_at=moments.stamp(max(praises)))
     return record
@@ -112,12 +104,23 @@ def _praises(run: Run, digest: str) -> bool:
     return run.exit_code == 0 and report is not None and report.complete and report.manifest == digest
 
 
+def heard(parties: Parties, digest: str) -> tuple[PodFacts, ...]:
+    """Pods of the user's, less the runs that name another manifest: they say nothing about this one."""
+    return tuple(
+        replace(pod, runs=tuple(run for run in pod.runs if names_no_other(run, digest))) for pod in parties.workloads
+    )
+
+
+def names_no_other(run: Run, digest: str) -> bool:
+    return run.observation is None or run.observation.manifest in ("", digest)
+
+
 def complaints_of(parties: Parties, digest: str) -> Iterator[Run]:
     """Runs in pods of the user's that found the volume incomplete."""
-    for pod in parties.workloads:
+    for pod in heard(parties, digest):
         for run in pod.runs:
             report = run.observation
-            if run.exit_code == 0 or report is None or report.manifest not in ("", digest):
+            if run.exit_code == 0 or report is None:
                 continue
             if any(model.reason not in (None, Reason.WAITING_FOR_LOCK) for model in report.incomplete()):
                 yield run

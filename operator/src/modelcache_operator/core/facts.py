@@ -29,7 +29,7 @@ class Observation:
     models: tuple[ModelReport, ...]
     """May lack models: a termination message is cut to 4096 bytes, complete models first."""
     manifest: str = ""
-    """Digest of the manifest that the container read; empty when it does not say."""
+    """``sha256:...`` of the manifest file that the container read; empty when it does not say."""
 
     def incomplete(self) -> tuple[ModelReport, ...]:
         return tuple(model for model in self.models if not model.complete)
@@ -103,7 +103,6 @@ class PodFacts:
     annotated: bool
     """Whether it has any annotation: the map to add one to may be missing."""
     claims: frozenset[str]
-    phase: str
     reason: str
     """Why the whole pod failed, such as Evicted."""
     unschedulable: str
@@ -111,12 +110,13 @@ class PodFacts:
     state: RunState
     waiting_reason: str
     waiting_message: str
-    started_at: float | None
     runs: tuple[Run, ...]
     """Those that can still be seen, oldest first: at most the last two."""
     address: str
     port: int | None
     memory_limit: str = ""
+    gpus: int = 0
+    """That it asks for, and would hold idle if it ran before its models were there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from init_sync.core.manifest import parse_manifest
 from init_sync.core.spec import Manifest
 from modelcache_operator.core.names import API_VERSION, KIND
 
-DIGEST_LENGTH = 16
-
 
 def manifest_text(name: str, uid: str, generation: int, spec: Mapping[str, Any]) -> str:
     """JSON, which is YAML too: quick to write and to compare, and still readable with ``kubectl describe``."""
@@ -31,7 +29,8 @@ def manifest_text(name: str, uid: str, generation: int, spec: Mapping[str, Any])
 
 
 def text_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    """As init-sync's report names it: of the bytes that a kubelet writes into the mounted file."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def read_manifest(text: str) -> tuple[Manifest | None, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from modelcache_operator.core import manifests, moments, names
 from modelcache_operator.core.facts import CacheFacts, ClaimFacts, JobFacts, PodFacts, Run, RunState
+from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.jobspec import read_job, read_volume
 from modelcache_operator.core.reports import line, parse_report
 from modelcache_operator.core.status import Status
@@ -82,17 +83,16 @@ def read_pod(raw: Json) -> PodFacts:
         opened_at=moments.parse((meta.get("annotations") or {}).get(names.OPENED_ANNOTATION)),
         annotated=bool(meta.get("annotations")),
         claims=frozenset(_claims(spec)),
-        phase=intern(status.get("phase") or ""),
         reason=line(status.get("reason"), 64),
         unschedulable=_unschedulable(status),
         state=_run_state(container, now),
         waiting_reason=line((now.get("waiting") or {}).get("reason"), 64),
         waiting_message=line((now.get("waiting") or {}).get("message")),
-        started_at=moments.parse((now.get("running") or {}).get("startedAt")),
         runs=_runs(meta["uid"], state),
         address=status.get("podIP") or "",
         port=_port(container),
         memory_limit=line(((container.get("resources") or {}).get("limits") or {}).get("memory"), 32),
+        gpus=gpu_count(spec),
     )
 
 

@@ -21,7 +21,7 @@ from modelcache_operator.core.conditions import conditions
 from modelcache_operator.core.evidence import sort_parties, update_record
 from modelcache_operator.core.facts import PodFacts, Snapshot
 from modelcache_operator.core.figures import take_figures
-from modelcache_operator.core.gates import count_released, waiting_pods
+from modelcache_operator.core.gates import count_released, newly_released, waiting_pods
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.core.totals import count_runs
 from modelcache_operator.core.verdict import Situation, Verdict, judge
@@ -51,6 +51,8 @@ class Decision:
     delete_jobs: tuple[str, ...] = ()
     create_job: JobOrder | None = None
     notices: tuple[Notice, ...] = ()
+    released: tuple[PodFacts, ...] = ()
+    """Pods let go that this status is the first to count."""
     open_gates: tuple[PodFacts, ...] = ()
     wake_at: float | None = None
 
@@ -76,10 +78,11 @@ def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
         delete_jobs=plan.delete,
         create_job=plan.create,
         notices=_notices(cache.status, verdict),
+        released=newly_released(cache.status.gate, snapshot.pods),
         open_gates=waiting_pods(snapshot.pods) if verdict.phase is Phase.READY and not cache.deleting else (),
         wake_at=plan.wake_at,
     )
-    return decision if act else Decision(status, notices=decision.notices)
+    return decision if act else Decision(status, notices=decision.notices, released=decision.released)
 
 
 def _status(situation: Situation, verdict: Verdict, now: float) -> Status:

@@ -26,7 +26,7 @@ MAX_COUNT = 2**53 - 1
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
-DIGEST = re.compile(r"[0-9a-f]{8,64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 

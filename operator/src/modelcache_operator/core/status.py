@@ -11,7 +11,8 @@
     conditions: [Complete, Syncing, VolumeReady]
     sync: {generation, attempt, settledAttempt, failures, job, resync, finishedAt, provenAt, brokenAt,
           nextAttemptAt}
-    gate: {released, waitSeconds, lastWaitSeconds, lastReleasedAt}
+    gate: {released, waitSeconds, gpuSeconds, lastWaitSeconds, lastReleasedAt,
+          counted}
     totals: {...}                     # what the metrics that only grow are made of
 
 Everything that the operator must remember lies here: it keeps nothing else over a restart.
@@ -102,16 +103,21 @@ class GateRecord:
 
     released: int = 0
     wait_s: float = 0.0
+    gpu_s: float = 0.0
+    """The same, each pod's seconds times the GPUs that it asks for: what was not held idle."""
     last_wait_s: float = 0.0
     last_released_at: str = ""
-    """With microseconds: pods opened later than this are not counted yet."""
+    counted: tuple[str, ...] = ()
+    """Which of the pods that still exist are in these sums, by the beginning of their uid."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "released": self.released,
             "waitSeconds": round(self.wait_s, 3),
+            "gpuSeconds": round(self.gpu_s, 3),
             "lastWaitSeconds": round(self.last_wait_s, 3),
             "lastReleasedAt": self.last_released_at or None,
+            "counted": list(self.counted),
         }
 
 

@@ -34,8 +34,10 @@ def read_status(data: Mapping[str, Any]) -> Status:
         gate=GateRecord(
             released=gate.get("released") or 0,
             wait_s=float(gate.get("waitSeconds") or 0),
+            gpu_s=float(gate.get("gpuSeconds") or 0),
             last_wait_s=float(gate.get("lastWaitSeconds") or 0),
             last_released_at=gate.get("lastReleasedAt") or "",
+            counted=tuple(gate.get("counted") or ()),
         ),
         totals=_read_totals(data.get("totals") or {}),
     )

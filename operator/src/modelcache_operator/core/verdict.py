@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from modelcache_operator.core import words
 from modelcache_operator.core.attempts import JobPlan
-from modelcache_operator.core.evidence import Parties, complaints_of, is_proven, running_pods
+from modelcache_operator.core.evidence import Parties, complaints_of, heard, is_proven, running_pods
 from modelcache_operator.core.facts import JobFacts, PodFacts, Run, RunState, Snapshot
+from modelcache_operator.core.jobs import NEEDS_CHANGE
 from modelcache_operator.core.status import Phase, SyncRecord
 from modelcache_operator.core.volume import VolumeView
 
@@ -115,7 +116,7 @@ def _first_sync(situation: Situation) -> Verdict:
         return _failed(situation)
     started = pod is not None and (pod.state is RunState.RUNNING or _runs_of(parties.job_pods))
     if started or (was_syncing and _unfinished(parties)):
-        return _syncing(situation, pod)
+        return _syncing(situation, pod, parties.job_pods)
     if pod and (found := words.trouble(pod)):
         return Verdict(Phase.PENDING, found[0], found[1])
     if not situation.volume.bound and not pod:
@@ -124,12 +125,11 @@ def _first_sync(situation: Situation) -> Verdict:
     return Verdict(Phase.PENDING, "WaitingForPod", waiting)
 
 
-def _syncing(situation: Situation, pod: PodFacts | None) -> Verdict:
+def _syncing(situation: Situation, pod: PodFacts | None, pods: tuple[PodFacts, ...]) -> Verdict:
     """The message says what went wrong last, if anything did, and that it is being retried."""
     if pod and (found := words.trouble(pod)):
         return Verdict(Phase.SYNCING, found[0], found[1])
-    failure = _last_failure(situation.parties.job_pods or situation.parties.workloads)
-    if failure:
+    if failure := _last_failure(pods):
         reason, message = words.run_failure(*failure)
         return Verdict(Phase.SYNCING, reason, f"retrying: {message}")
     name = pod.name if pod else situation.record.job
@@ -153,13 +153,15 @@ def _failed(situation: Situation) -> Verdict:
 
 def _without_jobs(situation: Situation) -> Verdict:
     """Sync Jobs are switched off: the init containers of the user's pods do the work."""
-    pods = situation.parties.workloads
+    pods = heard(situation.parties, situation.snapshot.cache.digest)
     running = running_pods(situation.parties, jobs_enabled=False)
     failure = _last_failure(pods)
-    if failure and failure[0].exit_code == 2 and not running:
+    if running or (failure and failure[0].exit_code != NEEDS_CHANGE):
+        return _syncing(situation, running[0] if running else None, pods)
+    if failure:
         return Verdict(Phase.FAILED, *words.run_failure(*failure))
-    if running or _runs_of(pods):
-        return _syncing(situation, running[0] if running else _newest(pods))
+    if named := next((pod for pod in pods if pod.runs), None):
+        return Verdict(Phase.PENDING, "ManifestUnknown", words.unknown_manifest(named))
     for pod in pods:
         if found := words.trouble(pod):
             return Verdict(Phase.PENDING, found[0], found[1])

@@ -60,6 +60,14 @@ def run_failure(run: Run, pod: PodFacts) -> tuple[str, str]:
     )
 
 
+def unknown_manifest(pod: PodFacts) -> str:
+    """A sync that ended well and proves nothing."""
+    return (
+        f"the sync in pod {pod.name} ended well, but its report does not name the manifest that it read. Use an "
+        "init-sync image of the operator's version"
+    )
+
+
 def incompleteness(observation: Observation) -> tuple[str, str] | None:
     """Reason and sentence for the first model that says why it is not complete."""
     missing = observation.incomplete()

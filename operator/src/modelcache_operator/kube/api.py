@@ -64,6 +64,11 @@ class Api:
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         return await self._call("GET", resource.path(namespace, name))
 
+    async def find(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        """By a list, for what there is no right to ``get``; None when it is not there."""
+        found = await self._call("GET", resource.path(namespace), {"fieldSelector": f"metadata.name={name}"})
+        return next(iter(found["items"]), None)
+
     async def pages(self, resource: Resource, namespace: str | None, labels: str = "") -> AsyncIterator[Json]:
         """A list in pages, each as the API sends it: ``metadata`` and ``items``."""
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})

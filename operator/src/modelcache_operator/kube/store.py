@@ -165,6 +165,11 @@ class Store:
         self.progress.pop(raw["metadata"]["uid"], None)
         return _drop(self.pods, reading.read_pod(raw))
 
+    def forget_pod(self, pod: PodFacts) -> None:
+        """It was looked for and is not there."""
+        self.progress.pop(pod.uid, None)
+        _drop(self.pods, pod)
+
     def drop_job(self, raw: Json) -> Iterable[Key]:
         return _drop(self.jobs, reading.read_job_object(raw))
 

@@ -16,19 +16,21 @@ from typing import Any
 
 from modelcache_operator.core import names, render
 from modelcache_operator.core.facts import CacheFacts, PodFacts
-from modelcache_operator.core.gates import gate_patch
+from modelcache_operator.core.gates import gate_patch, waited_s
 from modelcache_operator.core.jobs import sync_job
+from modelcache_operator.core.reading import read_pod
 from modelcache_operator.core.reconcile import Decision
 from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.errors import ApiError, Conflict, Missing
+from modelcache_operator.kube.errors import ApiError, Conflict, Missing, Unavailable
 from modelcache_operator.kube.store import Key, Store
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
-GATES_AT_ONCE = 16
+AT_ONCE = 16
+"""Calls for one cache."""
 
 
 class Writer:
@@ -90,6 +92,7 @@ class Writer:
         patch = difference(before, decision.status.to_json())
         if not patch:
             return cache
+        await self._tell_released(cache, decision.released)
         body = {"metadata": {"resourceVersion": cache.version}, "status": patch}
         raw = await self._api.patch(kube.CACHES, cache.namespace, cache.name, body, sub="status")
         key = Key(cache.namespace, cache.name)
@@ -97,9 +100,23 @@ class Writer:
         for notice in decision.notices:
             _say(cache, "phase", phase=decision.status.phase, reason=notice.message)
             await self._post(render.cache_event(cache, notice.type, notice.reason, notice.message, self._clock()))
+        for pod in decision.released:
+            _say(cache, "gate opened", pod=pod.name, waited_s=round(waited_s(pod), 3))
         return self._store.caches.get(key, cache)
 
-    async def open_gates(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> int:
+    async def _tell_released(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> None:
+        """Before they are counted: an Event posted twice is refused by its name, one not posted would be lost."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def tell(pod: PodFacts) -> None:
+            waited = duration(waited_s(pod))
+            message = f"ModelCache {cache.name} is complete; this pod waited {waited} without holding a GPU"
+            async with slots:
+                await self._post(render.pod_event(pod, "Normal", "GateOpened", message, pod.opened_at or 0.0))
+
+        await asyncio.gather(*(tell(pod) for pod in pods))
+
+    async def open_gates(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> None:
         """Let pods go; none unless the API itself says that the cache is complete for its present spec.
 
         Raises:
@@ -109,30 +126,33 @@ class Writer:
         self._store.take_cache(live)
         if not _still_complete(live, cache):
             raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the cache changed meanwhile")
-        slots = asyncio.Semaphore(GATES_AT_ONCE)
-        results = await asyncio.gather(*(self._open_gate(cache, pod, slots) for pod in pods), return_exceptions=True)
-        opened = [(pod, at) for pod, at in zip(pods, results, strict=True) if isinstance(at, float)]
-        for pod, at in opened:  # after the last gate: nobody waits for an Event
-            waited = duration(at - pod.created_at)
-            message = f"ModelCache {cache.name} is complete; this pod waited {waited} without holding a GPU"
-            await self._post(render.pod_event(pod, "Normal", "GateOpened", message, at))
+        slots = asyncio.Semaphore(AT_ONCE)
+        results = await asyncio.gather(*(self._open_gate(pod, slots) for pod in pods), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return len(opened)
 
-    async def _open_gate(self, cache: CacheFacts, pod: PodFacts, slots: asyncio.Semaphore) -> float | None:
-        """When it was opened; None when there was nothing to open any more: the watch will tell why."""
+    async def _open_gate(self, pod: PodFacts, slots: asyncio.Semaphore) -> None:
         async with slots:
-            now = self._clock()
             try:
-                patch = gate_patch(pod, now)
+                patch = gate_patch(pod, self._clock())
                 raw = await self._api.patch(kube.PODS, pod.namespace, pod.name, patch, kind=kube.JSON_PATCH)
-            except (Missing, Conflict):
-                return None
+            except (Missing, Conflict, Unavailable):
+                # It is not what we thought, or the patch was carried out and only the answer was lost.
+                if await self._is_held(pod):
+                    raise
+            else:
+                self._store.take_pod(raw)
+
+    async def _is_held(self, pod: PodFacts) -> bool:
+        """Look at the pod again: the watch may be late, or cut too."""
+        raw = await self._api.find(kube.PODS, pod.namespace, pod.name)
+        if raw is None:
+            self._store.forget_pod(pod)
+            return False
         self._store.take_pod(raw)
-        _say(cache, "gate opened", pod=pod.name, waited_s=round(max(0.0, now - pod.created_at), 3))
-        return now
+        found = read_pod(raw)
+        return found.uid == pod.uid and names.GATE in found.gates
 
     async def warn_orphan(self, pod: PodFacts) -> None:
         """Tell a gated pod that nobody will ever let it go; once, whoever restarts."""

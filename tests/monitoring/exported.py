@@ -1,0 +1,159 @@
+"""What the three processes really export: each is run, given something to count, and scraped.
+
+The operator runs against the in-memory API, with one cache that gets complete and one whose token is refused. The sync
+is held up by its hub after some errors. The server has loaded, made a video and refused a request.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from unittest import mock
+from urllib.request import urlopen
+
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from inference.server.metrics import DeviceMemory
+from inference_server.media import png, wav
+from inference_server.process import ServerProcess
+from init_sync.core.reasons import Reason
+from support import reports
+from support.cluster import CRD, Cluster, Space
+from support.hub import Fault, LocalHub
+from support.kubeapi import LocalApi
+from support.kubeapi.client import Client, eventually
+from support.kubelet import Kubelet
+from support.operator_process import OperatorProcess
+from support.scenes import three_models
+from support.sync import start_sync, wait_until
+
+NAMESPACE = "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All series of one name: the type of their family, and the values that each label had."""
+
+    kind: str
+    labels: dict[str, set[str]] = field(default_factory=dict)
+
+    def note(self, labels: Mapping[str, str]) -> None:
+        for name, value in labels.items():
+            self.labels.setdefault(name, set()).add(value)
+
+
+Exported = dict[str, Series]
+
+
+def exported(folder: Path) -> Exported:
+    """Of all three processes together. ``_created`` is not a figure of anything but of the client library."""
+    found: Exported = {}
+    for text in (
+        *_operator(folder / "operator"),
+        *_sync(folder / "sync"),
+        *_server(folder / "server"),
+        _device_memory(),
+    ):
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if not sample.name.endswith("_created"):
+                    found.setdefault(sample.name, Series(family.type)).note(sample.labels)
+    return found
+
+
+def _scrape(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def _operator(folder: Path) -> Iterator[str]:
+    folder.mkdir()
+    with LocalApi() as api:
+        kubeconfig = api.kubeconfig(folder)
+        client = Client(kubeconfig)
+        client.create("customresourcedefinitions", yaml.safe_load(CRD.read_text()), "")
+        eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches")
+        client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
+        space = Space(Cluster("local", client, kubeconfig, api, None), NAMESPACE, Kubelet(client, NAMESPACE))
+        with OperatorProcess(kubeconfig, namespaces=(NAMESPACE,)) as operator:
+            _two_caches(space)
+            yield _scrape(operator.metrics_port)
+        client.close()
+
+
+def _two_caches(space: Space) -> None:
+    for name in ("whole", "refused"):
+        space.kubelet.claim(name)
+        space.cache(name, claim=name)
+    waiting = space.kubelet.workload("whole", "whole")
+    space.complete(space.job(name="whole"), reports.complete("whole"))
+    eventually(lambda: not waiting.gated, "the gate opens")
+    job = space.job(name="refused")
+    pod = space.kubelet.pod_of(job)
+    pod.running()
+    pod.finish(2, reports.incomplete(Reason.GATED_REPO, "no access", "refused"))
+    space.kubelet.end_job(job, "Failed", "BackoffLimitExceeded", "it failed")
+    space.until("Failed", "refused")
+    eventually(lambda: space.status("whole")["gate"]["released"] == 1, "the pod is counted")
+
+
+def _sync(folder: Path) -> Iterator[str]:
+    volume, output = folder / "volume", folder / "output"
+    volume.mkdir(parents=True)
+    (folder / "hub").mkdir()
+    with LocalHub(folder / "hub") as hub:
+        spec = three_models(folder / "hub")
+        hub.add_fault(Fault("status", match=("model_info",), status=503, times=1))
+        hub.add_fault(Fault("stall", match=("blob",), repo="owner/base", after_bytes=300_000))
+        with output.open("w") as out:
+            process = start_sync(spec, volume, hub, "--metrics-port", "0", "--stall-timeout", "60", stdout=out)
+        try:
+            said = re.compile(r"http://localhost:(\d+)/status")
+            port = int(wait_until(lambda: said.search(output.read_text()), "the line that names the port")[1])
+            wait_until(lambda: "hub_errors_total{" in _scrape(port), "an error of the hub is counted")
+            wait_until(lambda: "modelcache_sync_complete{" in _scrape(port), "models are known")
+            yield _scrape(port)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+
+def _server(folder: Path) -> Iterator[str]:
+    folder.mkdir()
+    with _started(ServerProcess(folder)) as process, process.ready_client() as client:
+        process.allow_steps(2)
+        files = [("input_reference", ("face.png", png())), ("audio", ("voice.wav", wav()))]
+        answer = client.post("/v1/videos", data={"prompt": "p", "steps": "2"}, files=files)
+        assert answer.status_code == 200, answer.text
+        path = f"/v1/videos/{answer.json()['id']}"
+        wait_until(lambda: client.get(path).json()["status"] == "completed", "the video")
+        yield client.get("/metrics").text
+
+
+@contextmanager
+def _started(process: ServerProcess) -> Iterator[ServerProcess]:
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def _device_memory() -> str:
+    """The one series that needs a GPU, made by its own code with a stand-in for torch."""
+    torch = ModuleType("torch")
+    seen: dict[str, bool | int] = {"is_available": True, "is_initialized": True}
+    seen |= {"memory_allocated": 1, "memory_reserved": 2, "max_memory_allocated": 3}
+    torch.cuda = SimpleNamespace(**{name: lambda value=value: value for name, value in seen.items()})  # type: ignore[attr-defined]
+    registry = CollectorRegistry()
+    registry.register(DeviceMemory())
+    with mock.patch.dict(sys.modules, {"torch": torch}):
+        return generate_latest(registry).decode()

@@ -1,0 +1,269 @@
+"""Random life in one namespace: caches and pods come, change and go, Jobs run, fail and succeed, damage is found."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from init_sync.core.reasons import Reason
+from reliability.ledger import NOTICED_S, CacheLife, Ledger, PodLife
+from support.cluster import Space
+from support.kubeapi.errors import ApiError
+from support.kubelet import Pod
+from support.reports import complete, incomplete
+
+Json = dict[str, Any]
+
+CACHES, PODS = 8, 24
+CLAIM = "models"
+FIRST_RETRY_S = 10.0
+REPAIR_S = 60.0
+"""How long the operator waits with the next Job after a failed one, and after the last one with a repair."""
+ANOTHER_MANIFEST = "sha256:" + "0" * 64
+
+
+class Life:
+    """Acts at random; ``settle`` stops that, and makes everything as it should be."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._space = space
+        self._client = space.client
+        self._random = random.Random(seed)
+        self._numbers = iter(range(1, 1 << 30))
+        self._running: dict[str, Pod] = {}
+        """Pods of unfinished Jobs, by Job."""
+        self._serving: dict[str, Pod] = {}
+        self._failed: dict[str, int] = {}
+        """Failures of the present generation, by cache."""
+        self._complaining: dict[str, float] = {}
+        """Pods that reported damage, and until when they stay so: the operator must get to see it."""
+        self.patience: dict[str, float] = {}
+        """Until when nothing can be asked of a cache, by name: its next Job is not due before."""
+        self.ledger = Ledger()
+        self.acts = 0
+        space.kubelet.claim(CLAIM)
+        self.ledger.claims.add(CLAIM)
+
+    @property
+    def namespace(self) -> str:
+        return self._space.namespace
+
+    def act(self) -> None:
+        """One thing happens; that what it is about has just gone is part of life."""
+        weighted: dict[Callable[[], None], int] = {
+            self._create_cache: 4,
+            self._delete_cache: 1,
+            self._change_cache: 2,
+            self._resync: 1,
+            self._create_pod: 8,
+            self._delete_pod: 4,
+            self._job: 14,
+            self._pod_starts: 4,
+        }
+        act = self._random.choices(list(weighted), list(weighted.values()))[0]
+        self.acts += 1
+        try:
+            act()
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+
+    def _names(self) -> list[str]:
+        return [f"cache-{number}" for number in range(CACHES)]
+
+    def _present(self) -> list[CacheLife]:
+        return [life for name in self._names() if (life := self.ledger.cache(name))]
+
+    def _create_cache(self) -> None:
+        absent = [name for name in self._names() if self.ledger.cache(name) is None]
+        if absent:
+            began = time.time()
+            self.ledger.cache_created(self._space.cache(self._random.choice(absent), CLAIM), began)
+
+    def _delete_cache(self) -> None:
+        present = self._present()
+        if len(present) > CACHES // 2:
+            life = self._random.choice(present)
+            self._client.delete("modelcaches", life.name, self.namespace)
+            self.ledger.cache_deleted(life.uid)
+            self._failed.pop(life.name, None)
+            self.patience.pop(life.name, None)
+            self.collect(life)
+
+    def collect(self, life: CacheLife) -> None:
+        """What Kubernetes' garbage collector does, where there is none."""
+        for job in self._client.list("jobs", self.namespace, f"modelcache.dev/cache={life.name}"):
+            if job["metadata"]["ownerReferences"][0]["uid"] == life.uid:
+                self._delete_job(job)
+        with suppress(ApiError):
+            config = self._client.get("configmaps", f"{life.name}-modelcache", self.namespace)
+            if config["metadata"]["ownerReferences"][0]["uid"] == life.uid:
+                self._client.delete("configmaps", config["metadata"]["name"], self.namespace)
+
+    def _delete_job(self, job: Json) -> None:
+        name = job["metadata"]["name"]
+        if pod := self._running.pop(name, None):
+            with suppress(ApiError):
+                pod.delete()
+        with suppress(ApiError):
+            self._client.delete("jobs", name, self.namespace)
+
+    def _change_cache(self) -> None:
+        present = self._present()
+        if present:
+            life = self._random.choice(present)
+            models = [{"name": "base", "repo": f"owner/v{next(self._numbers)}", "path": f"{life.name}-base"}]
+            began = time.time()
+            raw = self._client.patch("modelcaches", life.name, {"spec": {"models": models}}, self.namespace)
+            self.ledger.cache_changed(raw, began)
+            self._failed.pop(life.name, None)
+            self.patience.pop(life.name, None)
+
+    def _resync(self) -> None:
+        present = self._present()
+        if present:
+            annotation = {"metadata": {"annotations": {"modelcache.dev/resync": str(next(self._numbers))}}}
+            self._client.patch("modelcaches", self._random.choice(present).name, annotation, self.namespace)
+
+    def _create_pod(self) -> None:
+        if len(self.ledger.pods) < PODS:
+            name, cache = f"serve-{next(self._numbers)}", self._random.choice(self._names())
+            self.ledger.pods[name] = PodLife(name, cache, time.time())
+            self._serving[name] = self._space.kubelet.workload(cache, CLAIM, name)
+
+    def _delete_pod(self) -> None:
+        quiet = [name for name in self.ledger.pods if self._complaining.get(name, 0.0) < time.time()]
+        if quiet:
+            name = self._random.choice(quiet)
+            self._serving.pop(name).delete()
+            del self.ledger.pods[name]
+
+    def _pod_starts(self) -> None:
+        """Its init container looks at the volume, and now and then finds damage."""
+        pods = self.ledger.pods.values()
+        opened = [pod for pod in pods if pod.opened_at is not None and pod.name not in self._complaining]
+        if not opened:
+            return
+        pod = self._random.choice(opened)
+        life = self.ledger.cache(pod.cache)
+        proofs = life.proofs.get(life.generation) if life else None
+        if life is None or not proofs or time.time() - proofs[-1] < 3 or self._random.random() < 0.8:
+            self._serving[pod.name].finish(0, complete(pod.cache, fetched=0))
+            return
+        self._serving[pod.name].finish(1, incomplete(Reason.CHECKSUM_MISMATCH, "flipped byte", pod.cache))
+        self.ledger.damaged(pod.cache)
+        self._complaining[pod.name] = time.time() + NOTICED_S
+        self.patience[pod.cache] = time.time() + REPAIR_S
+
+    def _unfinished(self) -> list[Json]:
+        return [job for job in self._client.list("jobs", self.namespace) if not job.get("status", {}).get("conditions")]
+
+    def _job(self) -> None:
+        jobs = self._unfinished()
+        if not jobs:
+            return
+        job = self._random.choice(jobs)
+        pod = self._running.get(job["metadata"]["name"])
+        if pod is None:
+            self._start_pod(job)
+            return
+        chance = self._random.random()
+        if chance < 0.7:
+            self._succeed(job, pod)
+        elif chance < 0.85:
+            pod.finish(1, incomplete(Reason.HUB_UNREACHABLE, "down", _cache_of(job)))
+            pod.restart()
+        elif self._failed.get(_cache_of(job), 0) < 1:
+            self._fail(job, pod)
+
+    def _start_pod(self, job: Json) -> Pod:
+        pod = self._running[job["metadata"]["name"]] = self._space.kubelet.pod_of(job)
+        pod.running()
+        return pod
+
+    def _succeed(self, job: Json, pod: Pod) -> None:
+        # The very report may be taken for the proof before the Job is called Complete.
+        self.ledger.proven(job["metadata"]["ownerReferences"][0]["uid"], _generation_of(job))
+        pod.finish(0, complete(_cache_of(job)))
+        self._end(job, "Complete")
+
+    def _fail(self, job: Json, pod: Pod) -> None:
+        """For good, or by a report about another manifest than the present one."""
+        cache = _cache_of(job)
+        self._failed[cache] = self._failed.get(cache, 0) + 1
+        self.patience[cache] = time.time() + FIRST_RETRY_S * 2 ** self._failed[cache]
+        if self._random.random() < 0.5:
+            pod.finish(0, {**complete(cache), "manifest": ANOTHER_MANIFEST})
+            self._end(job, "Complete")
+        else:
+            pod.finish(2, incomplete(Reason.REPO_NOT_FOUND, "no such repository", cache))
+            self._end(job, "Failed", "PodFailurePolicy")
+
+    def _end(self, job: Json, outcome: str, reason: str = "") -> None:
+        self._running.pop(job["metadata"]["name"], None)
+        self._space.kubelet.end_job(job, outcome, reason)
+
+    def settle(self) -> None:
+        """Every Job that there is succeeds; called again and again until all is well."""
+        for job in self._unfinished():
+            with suppress(ApiError):  # the operator has just replaced it
+                self._succeed(job, self._running.get(job["metadata"]["name"]) or self._start_pod(job))
+
+    def sweep(self) -> None:
+        """What a cluster forgets after some time: events, and Jobs that ended."""
+        self._client.call("DELETE", self._client.path("events", self.namespace))
+        kept = {life.uid: life.generation for life in self._present()}
+        for job in self._client.list("jobs", self.namespace):
+            if kept.get(job["metadata"]["ownerReferences"][0]["uid"]) != _generation_of(job):
+                self._delete_job(job)
+        known = {*self.ledger.pods, *(pod.name for pod in self._running.values())}
+        for pod in self._client.list("pods", self.namespace):
+            owners = pod["metadata"].get("ownerReferences")
+            if owners and pod["metadata"]["name"] not in known and self._is_over(owners[0]["name"]):
+                with suppress(ApiError):
+                    self._client.delete("pods", pod["metadata"]["name"], self.namespace)
+        self.ledger.forget_the_dead(time.time() - 120)
+        self._complaining = {name: until for name, until in self._complaining.items() if name in self.ledger.pods}
+
+    def _is_over(self, job: str) -> bool:
+        return self._client.find("jobs", job, self.namespace) is None
+
+    def unsettled(self, since: float) -> list[str]:
+        """What is not as it should be with all Jobs done; caches whose next Job was not due then are left out."""
+        caches = {each["metadata"]["name"]: each for each in self._client.list("modelcaches", self.namespace)}
+        asked = {name for name in caches if self.patience.get(name, 0.0) < since}
+        found = [f"{name} is {_phase(caches[name])}" for name in sorted(asked) if not _is_ready(caches[name])]
+        pods = {each["metadata"]["name"]: each for each in self._client.list("pods", self.namespace)}
+        for pod in self.ledger.pods.values():
+            if pod.name not in pods:
+                found.append(f"pod {pod.name} is gone")
+            elif pod.cache in asked and pods[pod.name]["spec"].get("schedulingGates"):
+                found.append(f"{pod.name} waits for {pod.cache}")
+            elif (
+                pod.cache not in caches and pod.opened_at is None and not pods[pod.name]["spec"].get("schedulingGates")
+            ):
+                found.append(f"{pod.name} was let go, and {pod.cache} is not there")
+        claims = {each["metadata"]["name"] for each in self._client.list("persistentvolumeclaims", self.namespace)}
+        return [*found, *(f"claim {name} is gone" for name in self.ledger.claims - claims)]
+
+
+def _cache_of(job: Json) -> str:
+    return str(job["metadata"]["labels"]["modelcache.dev/cache"])
+
+
+def _generation_of(job: Json) -> int:
+    return int(job["metadata"]["labels"]["modelcache.dev/generation"])
+
+
+def _phase(cache: Json) -> str:
+    status = cache.get("status") or {}
+    return f"{status.get('phase')}: {status.get('message')}"
+
+
+def _is_ready(cache: Json) -> bool:
+    status = cache.get("status") or {}
+    ready = status.get("phase") == "Ready" and bool(status.get("complete"))
+    return ready and status.get("observedGeneration") == cache["metadata"]["generation"]

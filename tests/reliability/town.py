@@ -1,0 +1,180 @@
+"""A namespace with random life in it, the operator that serves it through a proxy that spoils calls, and an observer."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from reliability.life import Life
+from support.cluster import Cluster, Space
+from support.kubeapi import FaultProxy
+from support.kubeapi.errors import ApiError
+from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT
+from support.kubelet import Kubelet
+from support.operator_process import OperatorProcess
+
+SETTLES_WITHIN_S = 45.0
+"""With a healthy API and all Jobs done: more than a full list (30 s) takes, which heals whatever was missed."""
+SPOILT = (
+    *(("", ""), ("patch", "pods"), ("patch", "modelcaches/status"), ("get", "modelcaches"), ("create", "jobs")),
+    *(("create", "events"), ("patch", "configmaps"), ("delete", "jobs"), ("get", "persistentvolumeclaims")),
+    *(("update", "leases"), ("list", ""), ("watch", "")),
+)
+UNTOUCHED = ("pods", "persistentvolumeclaims")
+"""What the operator must never delete."""
+
+
+class Town:
+    """One of them."""
+
+    def __init__(self, space: Space, proxy: FaultProxy, operator: OperatorProcess, seed: int) -> None:
+        self.life = Life(space, seed)
+        self.proxy = proxy
+        self.operator = operator
+        self.tally: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.longest_settling_s = 0.0
+        self._client = space.client
+        self._random = random.Random(seed + 1)
+        self._back_at: float | None = None
+        """When the API can be reached again."""
+        self._starts_at: float | None = None
+        """When the operator is started again."""
+        self._stop = threading.Event()
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """Every version of pods and caches is shown to the ledger."""
+        threads = [threading.Thread(target=self._follow, args=(each,)) for each in ("pods", "modelcaches")]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _follow(self, resource: str) -> None:
+        while not self._stop.is_set():
+            try:
+                for event in self._client.watch(resource, self.life.namespace, self._stop):
+                    self.life.ledger.see(resource, event)
+            except (OSError, http.client.HTTPException, ApiError):
+                self._stop.wait(0.1)
+
+    def tick(self) -> None:
+        """What is due: an API that comes back, an operator that starts again, one that ended by itself."""
+        now = time.monotonic()
+        if self._back_at is not None and now >= self._back_at:
+            self.proxy.start()
+            self._back_at = None
+        if self._starts_at is not None and now >= self._starts_at:
+            self.operator.start(ready=False)
+            self._starts_at = None
+        if self._starts_at is None and self.operator.process.poll() is not None:
+            self.violations.append(
+                f"the operator ended with {self.operator.process.returncode}: {self.operator.lines[-3:]}"
+            )
+            self.operator.start(ready=False)
+
+    def trouble(self) -> None:
+        """The API misbehaves towards the operator."""
+        kind = self._random.choice(("rule", "rule", "rule", "cut", "gone", "silent", "away"))
+        if kind == "rule":
+            code = self._random.choice((409, 422, 429, 500, 503, CUT_BEFORE, CUT_AFTER))
+            verb, resource = self._random.choice(SPOILT)
+            kind = {CUT_BEFORE: "calls cut before they were made", CUT_AFTER: "calls cut after they were made"}.get(
+                code, f"calls answered with {code}"
+            )
+            self.proxy.faults.add(code, self._random.randint(1, 5), verb, resource)
+        elif kind == "gone":
+            kind = "watches told that their version is gone"
+            self.proxy.faults.add(410, self._random.randint(1, 3), "watch")
+            self.proxy.cut_watches()
+        elif kind == "silent":
+            kind = "a watch that says nothing"
+            self.proxy.faults.add(SILENT, 1, "watch")
+            self.proxy.cut_watches()
+        elif kind == "cut":
+            kind = "watches cut"
+            self.proxy.cut_watches()
+        elif self._back_at is None:
+            kind = "an API that is away"
+            self.proxy.stop()
+            self._back_at = time.monotonic() + self._random.uniform(0.5, 5)
+        self.tally[kind] += 1
+
+    def strike(self) -> None:
+        """The operator is killed, or told to end, and started again some time later."""
+        if self._starts_at is not None or self.operator.process.poll() is not None:
+            return
+        if self._random.random() < 0.6:
+            self.operator.kill()
+            self.tally["operators killed"] += 1
+        else:
+            code = self.operator.stop()
+            self.tally["operators told to end"] += 1
+            if code != 0:
+                self.violations.append(f"told to end, the operator ended with {code}: {self.operator.lines[-3:]}")
+        self._starts_at = time.monotonic() + self._random.uniform(0, 3)
+
+    def calm(self) -> None:
+        """A healthy API, and an operator that runs."""
+        self.proxy.faults.clear()
+        self._back_at, self._starts_at = self._back_at and 0.0, self._starts_at and 0.0
+        self.tick()
+        self.proxy.cut_watches()  # the silent ones
+
+    def settle(self) -> None:
+        """All Jobs succeed: every cache must become Ready, and no pod whose cache is there may be left waiting."""
+        self.calm()
+        began, since = time.monotonic(), time.time()
+        while True:
+            self.life.settle()
+            self.tick()
+            left = self.life.unsettled(since)
+            took = time.monotonic() - began
+            if not left or took > SETTLES_WITHIN_S:
+                break
+            time.sleep(0.2)
+        self.longest_settling_s = max(self.longest_settling_s, took)
+        self.tally["quiet points"] += 1
+        self.violations += [f"{took:.0f} s after all was well: {each}" for each in left]
+        self._look_back()
+        self.life.sweep()
+
+    def _look_back(self) -> None:
+        """At what the operator asked for and said since the last quiet point."""
+        calls, self.proxy.calls[:] = list(self.proxy.calls), []
+        self.tally["calls of the operator"] += len(calls)
+        self.violations += [
+            f"the operator asked to {call.verb} {call.resource} {call.name}"
+            for call in calls
+            if call.verb.startswith("delete") and call.resource in UNTOUCHED
+        ]
+        lines = list(self.operator.lines)
+        self.violations += [f"it logged: {line}" for line in lines if line["message"] == "reconciling failed"]
+        del self.operator.lines[: max(0, len(lines) - 100)]
+
+
+@contextmanager
+def town(cluster: Cluster, name: str, folder: Path, seed: int) -> Iterator[Town]:
+    """With a running operator."""
+    with ExitStack() as stack:
+        cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
+        space = Space(cluster, name, Kubelet(cluster.client, name))
+        own = folder / name
+        own.mkdir()
+        proxy = stack.enter_context(FaultProxy(cluster.kubeconfig))
+        settings = ("--lease-seconds", "15", "--progress-seconds", "5")
+        operator = OperatorProcess(proxy.kubeconfig(own), *settings, namespaces=(name,))
+        made = Town(space, proxy, stack.enter_context(operator.running()), seed)
+        stack.enter_context(made.observed())
+        yield made
