@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from init_sync.app.adoption import Adoption
 from init_sync.app.planning import Planner
+from init_sync.app.space import check_space
 from init_sync.app.text import size
 from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
@@ -24,17 +24,15 @@ from init_sync.hub.api import Hub
 from init_sync.hub.engine import Engine, Outcome
 from init_sync.hub.retry import Patience
 from init_sync.hub.source import Source
-from init_sync.hub.transfer import Transfer, Wanted, Watch
+from init_sync.hub.transfer import Transfer, Watch
+from init_sync.hub.wanted import Wanted, group, small_first
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.inspection import Inspection, linked_places, verified_files
 from init_sync.volume.layout import Volume, write_json
 from init_sync.volume.links import make_link
-from init_sync.volume.partial import kept_bytes, remove_others, sweep
+from init_sync.volume.partial import kept_bytes, sweep
 
 log = logging.getLogger(__name__)
-
-SPARE_BYTES = 1 << 20
-"""For receipts, journals and directories."""
 
 
 class Completion:
@@ -73,9 +71,9 @@ class Completion:
             self._settle()
             self._announce(missing)
             if missing:
-                wanted = _group(missing)
+                wanted = group(missing)
                 self._check_places(missing)
-                self._check_space(wanted)
+                check_space(self._volume, wanted)
                 self._fetch(wanted)
         except OSError as error:
             raise volume_failure(error, "writing to the volume") from error
@@ -144,31 +142,12 @@ class Completion:
         for path in {os.path.dirname(file.path): file.path for file in missing}.values():
             self._volume.check_parent(path)
 
-    def _check_space(self, wanted: list[Wanted]) -> None:
-        """Raises NeedsChange, reason DiskFull, before a byte is fetched that could not be kept."""
-        space = os.statvfs(self._volume.root)
-        if space.f_blocks == 0:
-            return  # some network file systems do not say
-        free = space.f_bavail * space.f_frsize
-        needed = SPARE_BYTES + sum(
-            each.size * len(each.places) - kept_bytes(self._volume, each.content_id, each.size) for each in wanted
-        )
-        if needed > free and remove_others(self._volume, [each.content_id for each in wanted]):
-            log.info("Removed partial files that nothing wants any more, to make room")
-            self._check_space(wanted)
-        elif needed > free:
-            raise NeedsChange(
-                Reason.DISK_FULL,
-                f"checking {self._volume.root}: {size(needed)} more are needed and {size(free)} are free. "
-                f"Enlarge the volume by {size(needed - free)} or more; what is there is kept",
-            )
-
     def _fetch(self, wanted: list[Wanted]) -> None:
         total = sum(each.size - kept_bytes(self._volume, each.content_id, each.size) for each in wanted)
         count = f"{len(wanted)} files" if len(wanted) != 1 else "1 file"
         log.info("Fetching %s in %s from %s", size(total), count, self._hub.endpoint)
         sources = {file.path: file for requirement in self._requirements for file in requirement.files}
-        transfers = [self._transfer(each, sources[each.places[0]]) for each in _small_first(wanted, sources)]
+        transfers = [self._transfer(each, sources[each.places[0]]) for each in small_first(wanted, sources)]
         watch = Watch(self._on_fetched, self._on_present, self._tracker.hub_error, self._may_write, self._stop)
         self._engine = Engine(transfers, self._options.settings, watch, self._on_file)
         self._record_failures(self._engine.run(), wanted)
@@ -247,28 +226,6 @@ class Completion:
             self._failures.append(error)
         if outcome.fatal:
             raise outcome.fatal
-
-
-def _group(files: Iterable[RequiredFile]) -> list[Wanted]:
-    """Each content once, however many places want it."""
-    places: dict[tuple[str, int], list[RequiredFile]] = defaultdict(list)
-    for file in files:
-        places[file.content_id, file.size].append(file)
-    return [
-        Wanted(content_id, count, tuple(file.path for file in group), group[0].path)
-        for (content_id, count), group in places.items()
-    ]
-
-
-def _small_first(wanted: list[Wanted], sources: Mapping[str, RequiredFile]) -> list[Wanted]:
-    """The smallest file of each repository first: a refused one shows before the first large file is fetched."""
-    smallest: dict[str, Wanted] = {}
-    for each in wanted:
-        repo = sources[each.places[0]].repo
-        if repo not in smallest or each.size < smallest[repo].size:
-            smallest[repo] = each
-    first = list(smallest.values())
-    return first + [each for each in wanted if each not in first]
 
 
 def _worst(errors: list[SyncError]) -> SyncError:

@@ -14,6 +14,8 @@ from typing import Any
 from init_sync.core.errors import Problem
 
 SHOWN_CHARACTERS = 60
+MAX_ENTRIES = 100
+"""Of lists whose inside is Kubernetes' business; the custom resource definition says the same."""
 
 
 class Problems:
@@ -178,17 +180,17 @@ class Section:
                 if not (isinstance(name, str) and isinstance(entry, str) and is_unicode(name + entry)):
                     self.problem(key, f"must map strings to strings; put {shown(name)}: {shown(entry)} in quotes")
 
-    def mappings(self, key: str, *, maximum: int = 100) -> None:
+    def mappings(self, key: str) -> None:
         """Checks an optional list of such mappings."""
-        for index, value in enumerate(self.items(key, maximum=maximum) or []):
+        for index, value in enumerate(self.items(key, maximum=MAX_ENTRIES) or []):
             if not isinstance(value, dict):
                 self.problems.add(f"{self.child(key)}[{index}]", f"must be a mapping, not {type_name(value)}")
 
-    def named_mappings(self, key: str, *, maximum: int = 100) -> None:
+    def named_mappings(self, key: str) -> None:
         """Checks an optional list of such mappings that are told apart by their ``name``."""
-        self.mappings(key, maximum=maximum)
+        self.mappings(key)
         names: set[str] = set()
-        for index, value in enumerate(self.items(key, maximum=maximum) or []):
+        for index, value in enumerate(self.items(key, maximum=MAX_ENTRIES) or []):
             name = value.get("name") if isinstance(value, dict) else None
             if isinstance(value, dict) and (not isinstance(name, str) or not name):
                 self.problems.add(f"{self.child(key)}[{index}].name", "is required")

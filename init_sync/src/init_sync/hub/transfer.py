@@ -8,8 +8,6 @@ away and fetched anew.
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 import time
 import zlib
@@ -24,10 +22,11 @@ from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYT
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import Answer, Interrupted
+from init_sync.hub.wanted import Wanted
 from init_sync.volume.contents import Hash, matches, new_hash
-from init_sync.volume.inspection import as_receipt_file
 from init_sync.volume.layout import Volume
 from init_sync.volume.partial import Partial
+from init_sync.volume.publishing import publish
 from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
 
 PIECE_ALIGNMENT = 1 << 20
@@ -39,17 +38,6 @@ bytes of a piece are told at once, for they show that a connection is alive."""
 
 class Stopped(Exception):
     """The run is ending; this worker should end too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Content to fetch, and every place on the volume where it belongs."""
-
-    content_id: str
-    size: int
-    places: tuple[str, ...]
-    label: str
-    """How log lines call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +190,7 @@ class Transfer:
         watch.may_write()
         if not matches(self._digest, self.wanted.content_id):
             self._start_over(watch)
-        self.published = self._publish()
+        self.published = publish(self._volume, self._partial, self.wanted.content_id, self.wanted.places)
         return True
 
     def close(self) -> None:
@@ -236,24 +224,6 @@ class Transfer:
             self._finished = False
         self.source.forget()
         raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; fetching it anew")
-
-    def _publish(self) -> tuple[ReceiptFile, ...]:
-        """Copies first: until the file itself is renamed, an interrupted run has all it needs to go on."""
-        places = [self._volume.make_parent(path) for path in self.wanted.places]
-        for place in places:
-            if os.path.isdir(place) and not os.path.islink(place):
-                raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", place)
-        for place in places[1:]:
-            os.makedirs(self._volume.tmp, exist_ok=True)
-            self._partial.copy_to(place, self._volume.temporary(place))
-        self._partial.publish(places[0])
-        return tuple(map(self._receipted, self.wanted.places, places))
-
-    def _receipted(self, path: str, place: str) -> ReceiptFile:
-        state = os.stat(place)
-        if state.st_size != self.wanted.size:
-            raise TryAgain(Reason.SIZE_MISMATCH, f"publishing {path}: it changed right after it was put in place")
-        return as_receipt_file(path, self.wanted.content_id, state)
 
     def _arrived(self, start: int, end: int, hashed: bool) -> None:
         with self._guard:

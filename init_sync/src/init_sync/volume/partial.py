@@ -21,7 +21,7 @@ import contextlib
 import os
 import threading
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from init_sync.core.errors import TryAgain
@@ -50,20 +50,20 @@ class Partial:
 
     def __init__(self, volume: Volume, content_id: str, size: int) -> None:
         self._content_id = content_id
-        self._size = size
+        self.size = size
         self._part = volume.partial(content_id) + ".part"
         self._journal = volume.partial(content_id) + ".journal"
         self._descriptor = -1
         self._journal_descriptor = -1
 
-    def open(self, on_bytes: Callable[[int], None] | None = None, stop: threading.Event | None = None) -> Recovered:
-        """Open for writing, and check what is there already. ``on_bytes`` hears of every byte that is re-read."""
+    def open(self, stop: threading.Event | None = None) -> Recovered:
+        """Open for writing, and check what is there already."""
         os.makedirs(os.path.dirname(self._part), exist_ok=True)
         records = _read_journal(self._journal, self._header)
         if records is None or not os.path.isfile(self._part) or os.path.islink(self._part):
             return Recovered(self.restart())
         self._descriptor = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW)
-        recovered = self._check(records, on_bytes, stop)
+        recovered = self._check(records, stop)
         self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND)
         self._append("")  # a line that was cut off by a crash ends here
         return recovered
@@ -87,8 +87,8 @@ class Partial:
         """Put a copy of the whole file at ``destination``."""
         with open(temporary, "xb") as copy:
             position = 0
-            while position < self._size:
-                position += os.sendfile(copy.fileno(), self._descriptor, position, self._size - position)
+            while position < self.size:
+                position += os.sendfile(copy.fileno(), self._descriptor, position, self.size - position)
             os.fsync(copy.fileno())
         replace_durably(temporary, destination)
 
@@ -99,7 +99,7 @@ class Partial:
             TryAgain: what lies under the partial name is not the file that was written and verified here. That takes
                 a process that was frozen while it held the lease, and starts over after it was succeeded.
         """
-        os.ftruncate(self._descriptor, self._size)
+        os.ftruncate(self._descriptor, self.size)
         os.fsync(self._descriptor)
         self._check_is_ours(self._part)
         replace_durably(self._part, destination)
@@ -133,7 +133,7 @@ class Partial:
         self._descriptor = os.open(self._part, os.O_RDWR | flags, 0o666)
         self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND | flags, 0o666)
         self._append(self._header)
-        return new_hash(self._content_id, self._size)
+        return new_hash(self._content_id, self.size)
 
     def close(self) -> None:
         for descriptor in (self._descriptor, self._journal_descriptor):
@@ -143,39 +143,35 @@ class Partial:
 
     @property
     def _header(self) -> str:
-        return f"H 1 {self._content_id} {self._size}"
+        return f"H 1 {self._content_id} {self.size}"
 
     def _append(self, line: str) -> None:
         os.write(self._journal_descriptor, f"{line}\n".encode())
 
-    def _check(
-        self, records: Records, on_bytes: Callable[[int], None] | None, stop: threading.Event | None
-    ) -> Recovered:
+    def _check(self, records: Records, stop: threading.Event | None) -> Recovered:
         """Keep what still has the hash or CRC that its line says."""
-        recovered = Recovered(new_hash(self._content_id, self._size))
+        recovered = Recovered(new_hash(self._content_id, self.size))
         for end, checks in sorted(records.hashed.items()):
             attempt = recovered.digest.copy()
-            if hash_range(self._descriptor, attempt, recovered.hashed, end, on_bytes, stop) != end:
+            if hash_range(self._descriptor, attempt, recovered.hashed, end, stop=stop) != end:
                 break
             if attempt.hexdigest()[:CHECK_DIGITS] not in checks:
                 break
             recovered.digest, recovered.hashed = attempt, end
         spans = [(0, recovered.hashed)]
         for start, end, crc in records.ahead:
-            if end > recovered.hashed and self._crc(start, end, on_bytes) == crc:
+            if end > recovered.hashed and self._crc(start, end) == crc:
                 spans.append((start, end))
         recovered.spans = merged(spans)
         return recovered
 
-    def _crc(self, start: int, end: int, on_bytes: Callable[[int], None] | None) -> int | None:
+    def _crc(self, start: int, end: int) -> int | None:
         crc, position = 0, start
         while position < end:
             data = os.pread(self._descriptor, min(READ_BYTES, end - position), position)
             if not data:
                 return None
             crc, position = zlib.crc32(data, crc), position + len(data)
-            if on_bytes:
-                on_bytes(len(data))
         return crc
 
 
