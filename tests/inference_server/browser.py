@@ -5,7 +5,6 @@ Needs `chromedriver` and a Chromium on the PATH (Debian: chromium and chromium-d
 
 from __future__ import annotations
 
-import base64
 import re
 import shutil
 import subprocess
@@ -64,9 +63,6 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the console holds of errors: broken scripts, refused sources, missing files."""
         return [entry["message"] for entry in self._call("POST", "/se/log", {"type": "browser"})]
-
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
 
 
 @contextmanager

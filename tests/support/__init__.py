@@ -1,1 +1,26 @@
-"""Development tools: the local hub, and ways to run the real commands against it."""
+"""Development tools: what the real programs are run against, run by and looked at with. Only tests and make use them.
+
+Stand-ins, each a package that says at its top what it does not do:
+
+    hub             a Hugging Face hub on loopback, with faults on demand
+    kubeapi         Kubernetes APIs: one in memory, one real where its programs are at hand, a proxy that spoils calls
+    runner          a node that runs what is in pods as processes of this machine
+    kubelet         the statuses that Job controller, scheduler and kubelet would write; runs nothing but init-sync
+    world           a cluster of one cache as plain values, for the operator's pure part
+
+Smaller servers: ``listener`` (bare sockets), ``scripted_server`` (answers byte by byte), ``proxy`` (remembers what it
+was asked).
+
+The real programs as processes: ``sync`` (init-sync, and manifests for it), ``crash`` (init-sync that dies on demand),
+``operator_process``, ``serve`` (``make serve``), ``demo`` (``make demo``), ``programs`` (small Python programs with a
+bound).
+
+What tests begin with: ``cluster`` (a namespace with an operator), ``scenes`` (three models on a volume), ``site`` (two
+linked models on a volume, to damage), ``lab`` (two versions of a model, to interrupt), ``locking`` (a lease with a
+clock of the test's), ``trouble`` (outages), ``reports`` (reports of a sync).
+
+Rules to hold things against: ``schemas`` (the report), ``kubeschemas`` (Kubernetes' objects), ``podsecurity``.
+
+The chart: ``helm``, ``tools`` (fetches Helm and kubectl). Generators: ``chart_docs``, ``dashboards``,
+``manifest_reference``.
+"""

@@ -175,12 +175,10 @@ class Pod:
     def running(self, address: str = "127.0.0.1") -> None:
         self._status({"running": {"startedAt": now()}}, "Pending" if self.in_init else "Running", address)
 
-    def finish(
-        self, exit_code: int, report: Mapping[str, Any] | str = "", reason: str = "", at: str = "", started: str = ""
-    ) -> None:
+    def finish(self, exit_code: int, report: Mapping[str, Any] | str = "", reason: str = "", at: str = "") -> None:
         """The sync container ends; ``report`` is its termination message."""
         message = report if isinstance(report, str) else json.dumps(report)
-        ended = Ended(exit_code, message, started or now(), at or now(), reason).json()
+        ended = Ended(exit_code, message, now(), at or now(), reason).json()
         over = "Succeeded" if exit_code == 0 else "Failed"
         self._status({"terminated": ended}, "Pending" if self.in_init else over)
         self._last = {"terminated": ended}
@@ -189,9 +187,6 @@ class Pod:
         """The kubelet starts the container once more, in the same pod."""
         self._restarts += 1
         self.running()
-
-    def evict(self) -> None:
-        self._write({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."})
 
     def delete(self) -> None:
         self._kubelet.client.delete("pods", self.name, self._kubelet.namespace)

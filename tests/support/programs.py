@@ -5,17 +5,15 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 
 MEMORY_BYTES = 2 << 30
 CPU_S = 30
 
 
-def run_program(code: str, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_program(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``code`` as ``python -c`` to its end; a program that runs wild is ended by the kernel."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=env,
         capture_output=True,
         text=True,
         timeout=50,

@@ -18,10 +18,10 @@ def complete(cache: str = "cache", *names: str, fetched: int = GIB, **extra: Any
 
 
 def incomplete(
-    reason: Reason | None, message: str = "", cache: str = "cache", name: str = "base", fetched: int = 0, **extra: Any
+    reason: Reason | None, message: str = "", cache: str = "cache", fetched: int = 0, **extra: Any
 ) -> dict[str, Any]:
     """One model is not."""
-    model = _model(name, complete=False, reason=reason, message=message, present=GIB // 2)
+    model = _model("base", complete=False, reason=reason, message=message, present=GIB // 2)
     return {**Report(cache, (model,), bytes_fetched=fetched).to_json(), **extra}
 
 

@@ -58,14 +58,14 @@ class Site:
         assert "Traceback" not in run.output
         return run.output
 
-    def repaired(self, *paths: str, spec: Any = SPEC, deep: bool = False) -> str:
+    def repaired(self, *paths: str, deep: bool = False) -> str:
         """Sync; exactly the files ``paths`` are fetched, and every other one is left as it is."""
         others = {path: self.state(path) for path in WHOLE if path not in paths}
-        output = self.sync(spec, *(["--verify", "deep"] if deep else []))
+        output = self.sync(SPEC, *(["--verify", "deep"] if deep else []))
         assert self.hub.bytes_sent == sum(len(WHOLE[path]) for path in paths)
         assert {path: self.state(path) for path in others} == others
         assert self.whole()
-        self.verify("--deep", code=0, spec=spec)
+        self.verify("--deep", code=0)
         return output
 
     def whole(self) -> bool:

@@ -46,15 +46,6 @@ class LocalApi:
 
         return self._serving.run(cut())
 
-    def forget_history(self) -> None:
-        """Whoever resumes a watch from an earlier version is told 410 Gone and must list again."""
-
-        async def forget() -> None:
-            self._running.storage.history.clear()
-            self._running.storage.version += 1000
-
-        self._serving.run(forget())
-
     def kubeconfig(self, folder: Path) -> Path:
         return write_kubeconfig(folder / "kubeconfig", {"server": self.url}, {})
 

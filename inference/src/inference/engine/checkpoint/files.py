@@ -38,7 +38,6 @@ class ModelFiles:
     clip: Path
     vae: Path
     wav2vec_config: Path
-    wav2vec_preprocessor: Path | None
     wav2vec: Path
 
 
@@ -63,7 +62,6 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
         clip=first(root / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"),
         vae=first(root / "Wan2.1_VAE.pth"),
         wav2vec_config=first(voice / "config.json"),
-        wav2vec_preprocessor=_optional(voice / "preprocessor_config.json"),
         wav2vec=first(voice / "model.safetensors", voice / "pytorch_model.bin"),
     )
     if missing:

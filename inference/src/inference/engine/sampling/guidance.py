@@ -118,8 +118,3 @@ class ProjectedGuidance:
         wide = limited.double()
         sideways: Tensor = wide - (wide * direction).sum() * direction
         return sideways.to(difference.dtype)
-
-
-def stack_passes(values: Sequence[Tensor]) -> Tensor:
-    """Join per-pass tensors `[1, ...]` into one batch."""
-    return torch.cat(tuple(values))
