@@ -24,8 +24,8 @@ help: ## Show this help
 
 install: $(STAMP) $(HELM_STAMP) ## Make .venv with the three distributions and the tools
 
-demo: $(STAMP) ## Show a first sync, a warm start and a repair, against a local hub
-	$(BIN)/python tests/support/demo.py
+demo: $(STAMP) $(HELM_STAMP) ## The whole loop on this machine, from an empty volume to a video (KEEP=1 leaves it up)
+	$(BIN)/python tests/support/demo $(if $(KEEP),--keep)
 
 serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
 	$(BIN)/python tests/support/serve.py

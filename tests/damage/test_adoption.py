@@ -136,6 +136,7 @@ class TestByHand:
         said = empty.sync(code=2).splitlines()[-1]
         assert "leads out of the volume" in said
         assert list(outside.iterdir()) == []
+        assert empty.hub.bytes_sent == 0, "nothing is fetched that could not be put where it belongs"
         empty.verify(code=1)
 
     def test_files_that_lie_outside_the_volume_are_not_adopted(self, empty: Site, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from images.dockerfiles import FOLDERS, ROOT, final_stage, instructions, values
+from modelcache_operator.core.jobs import USER_ID
 
 each_image = pytest.mark.parametrize("folder", FOLDERS)
 
@@ -25,7 +26,7 @@ def test_hadolint_has_nothing_to_say(folder: str) -> None:
 
 @each_image
 def test_the_user_is_a_number_that_a_cluster_can_see_is_not_root(folder: str) -> None:
-    assert values(final_stage(folder), "USER") == ["65532:65532"]
+    assert values(final_stage(folder), "USER") == [f"{USER_ID}:{USER_ID}"], "as in sync Jobs: files belong to one user"
 
 
 @each_image

@@ -6,7 +6,6 @@ On the in-memory API its emulation collects. A given cluster must be a whole one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.request import urlopen
 
 import pytest
 
@@ -73,15 +72,9 @@ def delete(space: Space, name: str = "cache", policy: str = "Background") -> Non
 
 def look_twice(operator: OperatorProcess) -> None:
     """The operator has listed and decided since."""
-    before = _listed_at(operator)
-    eventually(lambda: _listed_at(operator) > before + 1, "everything is listed again")
-
-
-def _listed_at(operator: OperatorProcess) -> float:
-    with urlopen(f"http://127.0.0.1:{operator.metrics_port}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    line = next(each for each in lines if each.startswith("modelcache_operator_last_full_list_timestamp_seconds "))
-    return float(line.split()[-1])
+    metric = "modelcache_operator_last_full_list_timestamp_seconds"
+    before = operator.metric(metric)
+    eventually(lambda: operator.metric(metric) > before + 1, "everything is listed again")
 
 
 @pytest.mark.timeout(150)

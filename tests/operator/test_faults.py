@@ -246,6 +246,7 @@ def test_what_a_hostile_pod_says_harms_nobody(space: Space, operator: OperatorPr
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_500_caches_at_once_are_all_served(space: Space) -> None:
     space.kubelet.claim("models")
     count = 500

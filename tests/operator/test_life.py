@@ -244,9 +244,8 @@ def test_metrics_survive_a_restart(space: Space, operator: OperatorProcess) -> N
 
 
 def _metrics(operator: OperatorProcess, space: Space) -> list[str]:
-    with urlopen(f"http://127.0.0.1:{operator.metrics_port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return [line for line in text.splitlines() if space.namespace in line and "_created" not in line]
+    lines = operator.metrics().splitlines()
+    return [line for line in lines if space.namespace in line and "_created" not in line]
 
 
 def test_probes_answer(operator: OperatorProcess) -> None:

@@ -13,19 +13,22 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from support.kubeapi.client import Client, eventually
+from support.runner.statuses import (
+    TERMINATION_MESSAGE_BYTES,
+    ContainerStatus,
+    Ended,
+    finished_job,
+    now,
+    pod_from_template,
+    waiting,
+)
 
 Json = dict[str, Any]
 CONTAINER = "init-sync"
-TERMINATION_MESSAGE_BYTES = 4096
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Kubelet:
@@ -52,22 +55,7 @@ class Kubelet:
 
     def pod_of(self, job: Json) -> Pod:
         """The Job controller makes a pod."""
-        template = json.loads(json.dumps(job["spec"]["template"]))
-        metadata = {
-            **template["metadata"],
-            "name": f"{job['metadata']['name'][:57]}-{uuid.uuid4().hex[:5]}",
-            "ownerReferences": [
-                {
-                    "apiVersion": "batch/v1",
-                    "kind": "Job",
-                    "name": job["metadata"]["name"],
-                    "uid": job["metadata"]["uid"],
-                    "controller": True,
-                }
-            ],
-        }
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-        return Pod(self, self.client.create("pods", body, self.namespace))
+        return Pod(self, self.client.create("pods", pod_from_template(job), self.namespace))
 
     def made_pod(self, job: Json, number: int, timeout_s: float = 20) -> Pod:
         """The first, second, ... pod of a Job, made by a Job controller that works."""
@@ -103,16 +91,7 @@ class Kubelet:
 
     def end_job(self, job: Json, outcome: str, reason: str = "", message: str = "") -> Json:
         """The Job controller says that it is over: Complete or Failed."""
-        at = now()
-        # Since 1.31 the API server itself checks that a finished Job looks as the controller leaves it.
-        preceding = "SuccessCriteriaMet" if outcome == "Complete" else "FailureTarget"
-        conditions = [
-            {"type": each, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
-            for each in (preceding, outcome)
-        ]
-        status: Json = {"conditions": conditions, "startTime": job["metadata"]["creationTimestamp"], "active": 0}
-        status |= {"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}}
-        status |= {"succeeded": 1, "completionTime": at} if outcome == "Complete" else {"failed": 1}
+        status = finished_job(job, outcome, reason, message)
         return self.client.patch("jobs", job["metadata"]["name"], {"status": status}, self.namespace, sub="status")
 
     def sync(self, job: Json, volume: Path, endpoint: str) -> tuple[Pod, int]:
@@ -191,7 +170,7 @@ class Pod:
         self._write({"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]})
 
     def waiting(self, reason: str, message: str = "") -> None:
-        self._status({"waiting": {"reason": reason, "message": message}}, "Pending")
+        self._status(waiting(reason, message), "Pending")
 
     def running(self, address: str = "127.0.0.1") -> None:
         self._status({"running": {"startedAt": now()}}, "Pending" if self.in_init else "Running", address)
@@ -201,13 +180,7 @@ class Pod:
     ) -> None:
         """The sync container ends; ``report`` is its termination message."""
         message = report if isinstance(report, str) else json.dumps(report)
-        ended = {
-            "exitCode": exit_code,
-            "reason": reason or ("Completed" if exit_code == 0 else "Error"),
-            "startedAt": started or now(),
-            "finishedAt": at or now(),
-            "message": message,
-        }
+        ended = Ended(exit_code, message, started or now(), at or now(), reason).json()
         over = "Succeeded" if exit_code == 0 else "Failed"
         self._status({"terminated": ended}, "Pending" if self.in_init else over)
         self._last = {"terminated": ended}
@@ -224,15 +197,8 @@ class Pod:
         self._kubelet.client.delete("pods", self.name, self._kubelet.namespace)
 
     def _status(self, state: Json, phase: str, address: str = "") -> None:
-        container = {
-            "name": CONTAINER,
-            "image": self.container["image"],
-            "imageID": "",
-            "ready": False,
-            "restartCount": self._restarts,
-            "state": state,
-            "lastState": self._last if "terminated" not in state else {},
-        }
+        last = self._last if "terminated" not in state else {}
+        container = ContainerStatus(CONTAINER, self.container["image"], state, last, self._restarts).json()
         key = "initContainerStatuses" if self.in_init else "containerStatuses"
         self._write(
             {"phase": phase, key: [container]} | ({"podIP": address, "podIPs": [{"ip": address}]} if address else {})

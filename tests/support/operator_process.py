@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from support.kubeapi.client import eventually
 
@@ -93,6 +94,16 @@ class OperatorProcess:
     @property
     def health_port(self) -> int:
         return int(self.wait_for("operator started")["health_port"])
+
+    def metrics(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def metric(self, name: str) -> float:
+        """The value of one without labels."""
+        line = next(each for each in self.metrics().splitlines() if each.startswith(f"{name} "))
+        return float(line.split()[-1])
 
     def _finish(self) -> None:
         if self._reader and self._process and self._process.stdout:

@@ -237,7 +237,9 @@ def main() -> None:
     """Write a tiny checkpoint where the command line says."""
     parser = argparse.ArgumentParser(description="Write a tiny MultiTalk checkpoint in the official layout.")
     parser.add_argument("folder", type=Path, help="directory that shall hold the three model directories")
-    folder = write_tiny(parser.parse_args().folder)
+    parser.add_argument("--shards", type=int, default=TinySizes().shards, help="files of the transformer (official: 7)")
+    options = parser.parse_args()
+    folder = write_tiny(options.folder, TinySizes(shards=options.shards))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {BASE}, {WAV2VEC}, {AUDIO}, {size / 1e6:.1f} MB")
 

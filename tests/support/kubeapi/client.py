@@ -18,10 +18,12 @@ from support.kubeapi.access import read_kubeconfig
 from support.kubeapi.errors import ApiError
 
 Json = dict[str, Any]
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE = "application/merge-patch+json"
 PATHS = {
     "modelcaches": "/apis/modelcache.dev/v1alpha1",
     "jobs": "/apis/batch/v1",
+    "deployments": "/apis/apps/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
@@ -59,8 +61,7 @@ class Client:
 
     def list(self, resource: str, namespace: str = "default", labels: str = "") -> list[Json]:
         query = {"labelSelector": labels} if labels else {}
-        found: list[Json] = self.call("GET", self.path(resource, namespace), query=query)["items"]
-        return found
+        return entries(self.call("GET", self.path(resource, namespace), query=query))
 
     def create(self, resource: str, body: Json, namespace: str = "default", **query: str) -> Json:
         return self.call("POST", self.path(resource, namespace), body, query=query)
@@ -70,12 +71,16 @@ class Client:
     ) -> Json:
         return self.call("PATCH", self.path(resource, namespace, name, sub), body, kind)
 
+    def table(self, resource: str, namespace: str = "default", labels: str = "") -> Json:
+        """What ``kubectl get`` shows."""
+        query = {"labelSelector": labels} if labels else {}
+        return self.call("GET", self.path(resource, namespace), query=query, accept=TABLE)
+
     def delete(self, resource: str, name: str, namespace: str = "default") -> None:
         self.call("DELETE", self.path(resource, namespace, name), {"gracePeriodSeconds": 0})
 
     def path(self, resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
-        parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
-        return "/".join(each for each in parts if each)
+        return resource_path(resource, namespace, name, sub)
 
     def call(
         self,
@@ -84,18 +89,18 @@ class Client:
         body: Any = None,
         kind: str = "application/json",
         query: dict[str, str] | None = None,
+        accept: str = "application/json",
     ) -> Json:
         """Raises ApiError for anything but success, OSError when nobody answers."""
         url = f"{path}?{urlencode(query)}" if query else path
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        status, text = self._exchange(method, url, data, kind)
+        status, text = self._exchange(method, url, data, {"Content-Type": kind, "Accept": accept, **self._login})
         answer: Json = json.loads(text) if text[:1] in (b"{", b"[") else {"message": text.decode(errors="replace")}
         if status >= 300:
             raise ApiError(status, answer.get("reason", ""), answer.get("message", ""))
         return answer
 
-    def _exchange(self, method: str, url: str, data: bytes | None, kind: str) -> tuple[int, bytes]:
-        headers = {"Content-Type": kind, "Accept": "application/json", **self._login}
+    def _exchange(self, method: str, url: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         for fresh in (False, True):
             connection = self._connection(fresh)
             try:
@@ -122,7 +127,9 @@ class Client:
         return found
 
     def watch(self, resource: str, namespace: str, stop: threading.Event) -> Iterator[Json]:
-        """What there is and every event from then on, until ``stop`` is set; raises OSError when the stream is cut.
+        """What there is and every event from then on, until ``stop`` is set.
+
+        Raises ApiError when it is refused, OSError when the stream is cut.
 
         In pieces of a few seconds, each from the version at which the last one ended.
         """
@@ -132,6 +139,8 @@ class Client:
             connection = self._connection(fresh=True)
             connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}", headers=self._login)
             answer = connection.getresponse()
+            if answer.status != 200:
+                raise ApiError(answer.status, "", answer.read().decode(errors="replace"))
             while line := answer.readline():
                 event = json.loads(line)
                 if event["type"] == "ERROR":
@@ -140,6 +149,17 @@ class Client:
                 version = event["object"]["metadata"]["resourceVersion"]
                 yield event
             connection.close()
+
+
+def entries(answer: Json) -> list[Json]:
+    """Objects of a list, with the kind that a real API server tells of the whole list alone."""
+    kind = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
+    return [{**kind, **each} for each in answer["items"]]
+
+
+def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
+    parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
+    return "/".join(each for each in parts if each)
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:

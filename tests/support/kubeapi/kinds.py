@@ -44,7 +44,7 @@ def column(name: str, path: str) -> Json:
 
 BUILT_IN = (
     Kind("", "v1", "namespaces", "Namespace", False, ("ns",), True, (column("Status", ".status.phase"),)),
-    Kind("", "v1", "pods", "Pod", True, ("po",), True, (column("Status", ".status.phase"),)),
+    Kind("", "v1", "pods", "Pod", True, ("po",), True),
     Kind(
         *("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), True),
         (column("Status", ".status.phase"), column("Capacity", ".spec.resources.requests.storage")),

@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from support.kubeapi.access import write_kubeconfig
-from support.kubeapi.server import Server
+from support.kubeapi.server import LogSource, Server
 from support.kubeapi.serving import Serving
 
 
@@ -17,6 +17,8 @@ class LocalApi:
     def __init__(self, port: int = 0) -> None:
         self._serving = Serving(self._application, port)
         self._server: Server | None = None
+        self.logs: LogSource = lambda *_: None
+        """Who knows what containers wrote: a runner, if there is one."""
 
     @property
     def url(self) -> str:
@@ -62,5 +64,5 @@ class LocalApi:
         return self._server
 
     def _application(self) -> web.Application:
-        self._server = self._server or Server()  # objects outlive a restart
+        self._server = self._server or Server(lambda *asked: self.logs(*asked))  # objects outlive a restart
         return self._server.application()

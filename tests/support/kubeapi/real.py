@@ -1,9 +1,9 @@
 """A real kube-apiserver with its etcd, on loopback, the way envtest runs them: no kubelet, no controllers.
 
 ``KUBEBUILDER_ASSETS`` names the folder with the programs ``etcd`` and ``kube-apiserver``. What a controller would do
-(garbage collection, Job and pod status) is left to the tests. A test may ask for some ``controllers``, if the folder has
-``kube-controller-manager`` too; they do not work in all tests, for they would undo what others act out.
-The admin logs in with a client certificate; ``service_account`` makes kubeconfigs with no more rights than RBAC gives.
+(garbage collection, Job and pod status) is left to the tests. With ``kube-controller-manager`` there too, a test may
+ask for ``controllers``; they do not work in all tests, for they would undo what others act out.
+The admin logs in with a client certificate; ``write_kubeconfig`` is for those with no more rights than RBAC gives.
 """
 
 from __future__ import annotations

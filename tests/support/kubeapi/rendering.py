@@ -9,6 +9,7 @@ from typing import Any
 
 from support.kubeapi.errors import no_such_path
 from support.kubeapi.kinds import Kind, dig
+from support.kubeapi.printing import PRINTERS
 
 Json = dict[str, Any]
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
@@ -17,7 +18,7 @@ VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0-in-memory", "gitC
 
 def table(kind: Kind, objects: list[Json], version: str) -> Json:
     columns = [{"name": "Name", "type": "string", "format": "name", "priority": 0, "description": ""}]
-    columns += [{"format": "", "description": "", "priority": 0, **_public(each)} for each in kind.columns]
+    columns += [{"format": "", "description": "", "priority": 0, **_public(each)} for each in _columns(kind)]
     has_age = any(each["name"] == "Age" for each in columns)
     if not has_age:
         columns.append({"name": "Age", "type": "date", "format": "", "priority": 0, "description": ""})
@@ -35,12 +36,20 @@ def table(kind: Kind, objects: list[Json], version: str) -> Json:
     }
 
 
+def _columns(kind: Kind) -> Iterable[Json]:
+    printer = PRINTERS.get(kind.key)
+    return [{"name": name, "type": "string"} for name in printer.columns] if printer else kind.columns
+
+
 def _public(column: Json) -> Json:
     return {key: value for key, value in column.items() if key != "jsonPath"}
 
 
 def _cells(kind: Kind, value: Json, has_age: bool) -> list[Any]:
     cells = [value["metadata"]["name"]]
+    if printer := PRINTERS.get(kind.key):
+        cells += printer.cells(value)
+        return [*cells, _age(value["metadata"]["creationTimestamp"])]
     for column in kind.columns:
         found = dig(value, column["jsonPath"])
         cells.append(_age(found) if column["type"] == "date" and found else found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,15 @@ class Target:
     sub: str
 
 
-class Server:
-    """One API server."""
+LogSource = Callable[[Json, str, bool], bytes | None]
+"""What a container of a pod wrote, in its present run or in the one before; None when there is no such run."""
 
-    def __init__(self) -> None:
+
+class Server:
+    """One API server. ``logs`` stands in for the kubelets."""
+
+    def __init__(self, logs: LogSource) -> None:
+        self._logs = logs
         self.storage = Storage()
         self.watches = Watches(self.storage)
         self._applied: dict[tuple[Any, ...], Json] = {}
@@ -60,10 +66,24 @@ class Server:
         call = read_call(request.method, request.path, request.query)
         if call is None:
             raise no_such_path()
+        if (call.resource, call.verb) == ("pods/log", "get"):
+            return self._log(call, request.query)
         target = self._target(call)
         if call.verb == "watch":
             return await self.watches.serve(request, target.kind, target.namespace, target.name)
         return await self._carry_out(request, target)
+
+    def _log(self, call: Call, query: Mapping[str, str]) -> web.Response:
+        """All that there is up to now; nobody can follow it."""
+        pod = self.storage.find(self.storage.kinds["", "pods"], call.namespace, call.name)
+        container = query.get("container") or pod["spec"]["containers"][0]["name"]
+        text = self._logs(pod, container, query.get("previous") == "true")
+        if text is None:
+            message = f'container "{container}" in pod "{call.name}" has no such run'
+            raise ApiError(400, "BadRequest", message)
+        lines = text.splitlines(keepends=True)
+        tail = int(query.get("tailLines") or len(lines))
+        return web.Response(body=b"".join(lines[len(lines) - min(tail, len(lines)) :]), content_type="text/plain")
 
     def _about_the_server(self, parts: list[str]) -> web.Response | None:
         match parts:
@@ -88,7 +108,7 @@ class Server:
     def _target(self, call: Call) -> Target:
         plural, _, sub = call.resource.partition("/")
         kind = self.storage.kinds.get((call.group, plural))
-        if kind is None or sub not in ("", "status"):
+        if kind is None or sub not in ("", "status", *(("binding",) if kind.plural == "pods" else ())):
             raise no_such_path()
         return Target(kind, call.namespace, call.name, sub)
 
@@ -102,6 +122,8 @@ class Server:
         status, warning = 200, ""
         if request.method in ("POST", "PUT"):
             _check_type(target, body)
+        if target.sub == "binding":
+            return self._bind(target, body, query)
         if request.method == "POST":
             found, warning = self.storage.create(target.kind, target.namespace, body, query)
             status = 201
@@ -111,6 +133,20 @@ class Server:
             status, found, warning = self._patch(target, body, request.content_type, query)
         headers = {"Warning": warning} if warning else {}
         return web.json_response(self._shown(request, target.kind, found), status=status, headers=headers)
+
+    def _bind(self, target: Target, body: Json, query: dict[str, str]) -> web.Response:
+        """What a scheduler posts: the pod belongs to a node from now on."""
+
+        def bind(pod: Json) -> Json:
+            spec = pod.get("spec") or {}
+            if spec.get("schedulingGates"):
+                raise ApiError(409, "Conflict", f"pod {target.name} has non-empty .spec.schedulingGates")
+            if spec.get("nodeName"):
+                raise ApiError(409, "Conflict", f"pod {target.name} is already assigned to node {spec['nodeName']}")
+            return {**pod, "spec": {**spec, "nodeName": body["target"]["name"]}}
+
+        self.storage.update(target.kind, target.namespace, target.name, "", bind, query)
+        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status=201)
 
     def _update(self, target: Target, change: Any, query: dict[str, str]) -> tuple[Json, str]:
         return self.storage.update(target.kind, target.namespace, target.name, target.sub, change, query)
@@ -155,11 +191,14 @@ class Server:
 
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
         storage = self.storage
-        orphan = request.query.get("propagationPolicy") == "Orphan"
+        body = await _body(request) if "json" in request.content_type else {}
+        options = {**(body if isinstance(body, dict) else {}), **request.query}
+        orphan = options.get("propagationPolicy") == "Orphan"
+        grace = int(options["gracePeriodSeconds"]) if options.get("gracePeriodSeconds") is not None else None
         if target.name:
-            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan))
+            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan, grace))
         for each in storage.matching(target.kind, target.namespace, "", dict(request.query)):
-            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan)
+            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan, grace)
         return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
     def _shown(self, request: web.Request, kind: Kind, value: Json) -> Json:

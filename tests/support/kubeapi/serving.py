@@ -33,6 +33,7 @@ class Serving:
 
     def close(self) -> None:
         self.stop()
+        self.run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -59,3 +60,11 @@ class Serving:
         listener.bind(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
         await web.SockSite(self._runner, listener).start()
+
+
+async def _end_tasks() -> None:
+    """Handlers whose client has just gone may still be on their way out."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -19,7 +19,9 @@ from support.kubeapi.selectors import selector
 Json = dict[str, Any]
 HISTORY = 20_000
 """Changes that a watch may still ask for; older ones are answered with 410 Gone."""
-SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "deletionTimestamp")
+SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+GRACE_S = 30
+"""Of pods that do not say how long their end may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,9 @@ class Change:
     before: Json | None
 
 
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(later_s: int = 0) -> str:
+    at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=later_s)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Storage:
@@ -101,16 +104,19 @@ class Storage:
             new["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
         if new == old or query.get("dryRun"):
             return new, warning
-        gone = new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers")
+        gone = new["metadata"].get("deletionTimestamp") and not _held(new)
         return self._put(kind, new, "DELETED" if gone else "MODIFIED", namespace, name), warning
 
-    def delete(self, kind: Kind, namespace: str, name: str, orphan: bool = False) -> Json:
+    def delete(self, kind: Kind, namespace: str, name: str, orphan: bool = False, grace_s: int | None = None) -> Json:
+        """``grace_s``: as the caller wishes; pods that run are only marked, and deleted once more by their kubelet."""
         old = self.find(kind, namespace, name)
         new = copy.deepcopy(old)
-        if new["metadata"].get("finalizers"):
+        grace = _grace(new, grace_s) if kind.plural == "pods" else 0
+        if grace or new["metadata"].get("finalizers"):
             if "deletionTimestamp" in new["metadata"]:
                 return new
-            new["metadata"]["deletionTimestamp"] = now()
+            new["metadata"]["deletionTimestamp"] = now(grace)
+            new["metadata"] |= {"deletionGracePeriodSeconds": grace} if grace else {}
             return self._put(kind, new, "MODIFIED", namespace, name)
         result = self._put(kind, new, "DELETED", namespace, name)
         if not orphan:
@@ -192,6 +198,21 @@ def matcher(namespace: str, name: str, query: dict[str, str]) -> Callable[[Json]
         )
 
     return matches
+
+
+def _grace(pod: Json, wanted_s: int | None) -> int:
+    """How long a pod's end may take: no time if no kubelet has it, or if it has ended."""
+    spec = pod.get("spec") or {}
+    if not spec.get("nodeName") or dig(pod, "status.phase") in ("Succeeded", "Failed"):
+        return 0
+    if wanted_s is not None:
+        return wanted_s
+    return int(spec.get("terminationGracePeriodSeconds", GRACE_S))
+
+
+def _held(value: Json) -> bool:
+    """Whether somebody has to let go of it before it can be deleted."""
+    return bool(value["metadata"].get("finalizers") or value["metadata"].get("deletionGracePeriodSeconds"))
 
 
 def _with_status(old: Json, new: Json, sub: str) -> Json:

@@ -74,6 +74,7 @@ class Completion:
             self._announce(missing)
             if missing:
                 wanted = _group(missing)
+                self._check_places(missing)
                 self._check_space(wanted)
                 self._fetch(wanted)
         except OSError as error:
@@ -137,6 +138,11 @@ class Completion:
             count = sum(file in requirement.files for file in missing)
             message = f"{count} of {len(requirement.files)} files to be fetched"
             self._tracker.states[requirement.model.name].problem(Reason.FILE_MISSING, message)
+
+    def _check_places(self, missing: list[RequiredFile]) -> None:
+        """Raises OutsideVolume before a byte is fetched that could not be put where it belongs."""
+        for path in {os.path.dirname(file.path): file.path for file in missing}.values():
+            self._volume.check_parent(path)
 
     def _check_space(self, wanted: list[Wanted]) -> None:
         """Raises NeedsChange, reason DiskFull, before a byte is fetched that could not be kept."""

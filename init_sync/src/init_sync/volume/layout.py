@@ -72,14 +72,18 @@ class Volume:
         Raises:
             OutsideVolume: when a link on the way leads out of the volume; writing there could harm others.
         """
+        self.check_parent(path)
         place = self.at(path)
-        parent = existing = os.path.dirname(place)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        return place
+
+    def check_parent(self, path: str) -> None:
+        """Raises OutsideVolume as ``make_parent`` would, and makes nothing: to know it before anything is fetched."""
+        existing = os.path.dirname(self.at(path))
         while not os.path.lexists(existing):
             existing = os.path.dirname(existing)
         if not self.holds(existing):
             raise OutsideVolume(f"{existing} leads out of the volume {self.root}; remove that link")
-        os.makedirs(parent, exist_ok=True)
-        return place
 
     def holds(self, place: str) -> bool:
         """Whether an absolute place is on this volume once all links are followed."""

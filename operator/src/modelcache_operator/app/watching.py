@@ -69,10 +69,8 @@ def _drop_cache(store: Store) -> Take:
     return lambda raw: store.drop_cache(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
 
 
-async def watch(
-    registry: kopf.OperatorRegistry, namespaces: tuple[str, ...], ready: Any = None, stop: Any = None
-) -> None:
-    """Until cancelled, or until ``stop`` is set."""
+async def watch(registry: kopf.OperatorRegistry, namespaces: tuple[str, ...]) -> None:
+    """Until cancelled, or until a signal, which kopf handles too."""
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else a line for every event
     await kopf.operator(
         registry=registry,
@@ -80,6 +78,4 @@ async def watch(
         standalone=True,  # else somebody's peering object named "default" would pause us
         clusterwide=not namespaces,
         namespaces=namespaces,
-        ready_flag=ready,
-        stop_flag=stop,
     )

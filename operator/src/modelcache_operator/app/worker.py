@@ -111,7 +111,7 @@ class Worker:
         decision = reconcile(snapshot, self._clock())
         refusal = await self._prepare(snapshot, decision)
         if refusal:
-            decision = reconcile(self._again(key, snapshot), self._clock(), act=False)
+            decision = reconcile(self._store.snapshot(key) or snapshot, self._clock(), act=False)
         cache = await self._write_status(key, snapshot.cache, decision)
         if decision.open_gates and not refusal:
             await self._writer.open_gates(cache, decision.open_gates)
@@ -145,9 +145,6 @@ class Worker:
         if self._store.refused.pop(key, None):
             self._queue.add(key)  # the status of this round still speaks of the refusal
         return None
-
-    def _again(self, key: Key, snapshot: Snapshot) -> Snapshot:
-        return self._store.snapshot(key) or snapshot
 
     async def _write_status(self, key: Key, cache: CacheFacts, decision: Decision) -> CacheFacts:
         try:

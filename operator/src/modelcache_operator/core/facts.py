@@ -103,7 +103,6 @@ class PodFacts:
     annotated: bool
     """Whether it has any annotation: the map to add one to may be missing."""
     claims: frozenset[str]
-    phase: str
     reason: str
     """Why the whole pod failed, such as Evicted."""
     unschedulable: str
@@ -111,7 +110,6 @@ class PodFacts:
     state: RunState
     waiting_reason: str
     waiting_message: str
-    started_at: float | None
     runs: tuple[Run, ...]
     """Those that can still be seen, oldest first: at most the last two."""
     address: str

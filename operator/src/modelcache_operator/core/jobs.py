@@ -14,7 +14,8 @@ from modelcache_operator.core.facts import CacheFacts
 
 Json = dict[str, Any]
 
-USER_ID = 1000
+USER_ID = 65532
+"""That of the images: a pod that says nothing of users can repair what a Job wrote."""
 METRICS_PORT = 9464
 MODELS_PATH = "/models"
 MANIFEST_PATH = "/etc/modelcache"

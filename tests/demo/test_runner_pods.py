@@ -1,0 +1,252 @@
+"""Pods on the runner: what a kubelet does with them."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.bench import GATE, SHARED, Bench, container
+from support.kubeapi import ApiError
+
+FOREVER = "while true; do sleep 0.05; done"
+
+
+def test_a_pod_runs_to_its_end_and_keeps_the_end_of_a_long_termination_message(bench: Bench) -> None:
+    bench.pod(container("printf 'a%.0s' $(seq 5000) > /dev/termination-log; printf end >> /dev/termination-log"))
+    status = bench.until_phase("Succeeded")
+    ended = status["containerStatuses"][0]["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (0, "Completed")
+    assert ended["message"] == "a" * 4093 + "end"
+
+
+def test_a_gated_pod_gets_no_node_until_the_gate_is_gone(bench: Bench) -> None:
+    bench.pod(container("true"), schedulingGates=[GATE])
+    bench.until(lambda: bench.scheduling()["reason"] == "SchedulingGated", "it is said why it waits")
+    assert "nodeName" not in bench.get("pods", "pod")["spec"]
+    bench.patch("pods", "pod", {"spec": {"schedulingGates": []}})
+    bench.until_phase("Succeeded")
+
+
+def test_a_pod_waits_for_the_gpu_that_another_one_holds(bench: Bench) -> None:
+    gpu = {"limits": {"nvidia.com/gpu": 1}}
+    bench.pod(container(FOREVER, resources=gpu), name="first")
+    bench.until_phase("Running", "first")
+    bench.pod(container("true", resources=gpu), name="second")
+    bench.until(lambda: bench.scheduling("second")["reason"] == "Unschedulable", "it is said why it waits")
+    assert bench.scheduling("second")["message"] == "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    bench.delete("pods", "first")
+    bench.until_phase("Succeeded", "second")
+
+
+def test_init_containers_run_one_after_the_other_and_before_all_others(bench: Bench) -> None:
+    volumes = [{"name": "shared", "emptyDir": {}}]
+    names = ("one", "two")
+    inits = [container(f"sleep 0.05; echo {name} >> /shared/order", name, volumeMounts=SHARED) for name in names]
+    main = container("cat /shared/order > /dev/termination-log", volumeMounts=SHARED)
+    bench.pod(main, initContainers=inits, volumes=volumes)
+    status = bench.until_phase("Succeeded")
+    assert status["containerStatuses"][0]["state"]["terminated"]["message"].split() == ["one", "two"]
+    assert [each["ready"] for each in status["initContainerStatuses"]] == [True, True]
+    assert bench.condition("Initialized")["status"] == "True"
+
+
+def test_an_init_container_that_fails_is_restarted_after_growing_pauses(bench: Bench) -> None:
+    script = "echo again >> /shared/runs; test $(wc -l < /shared/runs) -eq 4"
+    _, shared = bench.shared()
+    init = container(script, "init", volumeMounts=SHARED)
+    bench.pod(container("true"), initContainers=[init], **shared, restartPolicy="OnFailure")
+    state = bench.until(lambda: bench.waiting("init", "CrashLoopBackOff"), "it waits")
+    assert state["message"].endswith("s restarting failed container=init")
+    assert bench.status()["phase"] == "Pending"
+    assert bench.container("init")["lastState"]["terminated"]["exitCode"] == 1
+    bench.until_phase("Succeeded")
+    assert bench.container("init")["restartCount"] == 3
+    began = [run.began for run in bench.runner.runs if run.container == "init"]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(began)]
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert pauses[1] >= 0.2
+    assert pauses[2] >= 0.4
+
+
+def test_an_init_container_that_fails_ends_a_pod_that_is_never_restarted(bench: Bench) -> None:
+    bench.pod(container("true"), initContainers=[container("exit 2", "init")])
+    status = bench.until_phase("Failed")
+    assert status["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 2
+    assert "waiting" in status["containerStatuses"][0]["state"]
+
+
+def test_a_signal_shows_as_an_exit_code_above_128(bench: Bench) -> None:
+    bench.pod(container("kill -9 $$$$"))
+    status = bench.until_phase("Failed")
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+
+
+def test_variables_come_from_fields_secrets_and_config_maps(bench: Bench) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}}
+    token = base64.b64encode(b"hf_x").decode()
+    env = [
+        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "APP", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
+        {"name": "BOTH", "value": "$(NAME)-$(TOKEN)-$$(NAME)-$(NONE)"},
+    ]
+    bench.pod(container('echo "$APP $BOTH" > /dev/termination-log', env=env))
+    state = bench.until(lambda: bench.waiting("main", "CreateContainerConfigError"), "it waits for the Secret")
+    assert "hub" in state["message"]
+    bench.create("secrets", {**secret, "data": {"token": token}})
+    status = bench.until_phase("Succeeded")
+    ended = status["containerStatuses"][0]["state"]["terminated"]
+    assert ended["message"] == "pod pod-hf_x-$(NAME)-$(NONE)\n"
+
+
+def test_a_pod_waits_for_its_config_map_and_sees_its_changes(bench: Bench) -> None:
+    volumes = [{"name": "manifest", "configMap": {"name": "manifest"}}]
+    script = "until grep -q two /etc/x/a.yaml; do sleep 0.05; done; cat /etc/x/a.yaml > /dev/termination-log"
+    bench.pod(container(script, volumeMounts=[{"name": "manifest", "mountPath": "/etc/x"}]), volumes=volumes)
+    bench.until(lambda: bench.condition("PodScheduled").get("status") == "True", "it is scheduled")
+    assert bench.status()["phase"] == "Pending"
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "manifest"}}
+    bench.create("configmaps", {**config, "data": {"a.yaml": "one"}})
+    bench.until_phase("Running")
+    bench.patch("configmaps", "manifest", {"data": {"a.yaml": "two"}})
+    status = bench.until_phase("Succeeded")
+    assert status["containerStatuses"][0]["state"]["terminated"]["message"] == "two"
+
+
+def test_a_claim_outlives_the_pod_that_wrote_to_it(bench: Bench) -> None:
+    _, shared = bench.shared()
+    bench.pod(container("echo kept > /shared/file", volumeMounts=SHARED), **shared)
+    bench.until_phase("Succeeded")
+    bench.delete("pods", "pod")
+    bench.pod(container("cat /shared/file > /dev/termination-log", volumeMounts=SHARED), name="again", **shared)
+    status = bench.until_phase("Succeeded", "again")
+    assert status["containerStatuses"][0]["state"]["terminated"]["message"] == "kept\n"
+
+
+def test_a_pod_without_its_claim_is_not_scheduled(bench: Bench) -> None:
+    bench.pod(container("true"), volumes=[{"name": "claim", "persistentVolumeClaim": {"claimName": "none"}}])
+    bench.until(lambda: bench.scheduling()["reason"] == "Unschedulable", "it is said why it waits")
+    assert '"none" not found' in bench.scheduling()["message"]
+    bench.claim("none")
+    bench.until_phase("Succeeded")
+
+
+def test_readiness_follows_the_probe_both_ways_once_the_startup_probe_has_passed(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    probes: dict[str, Any] = {
+        "startupProbe": shell_probe("-e /shared/started", failureThreshold=600),
+        "readinessProbe": shell_probe("-e /shared/ready", failureThreshold=1),
+    }
+    bench.pod(container(FOREVER, **probes, volumeMounts=SHARED), **shared)
+    bench.until(lambda: "running" in bench.container().get("state", {}), "it runs")
+    (folder / "ready").touch()
+    assert not bench.container()["started"]
+    assert not bench.container()["ready"]
+    (folder / "started").touch()
+    bench.until(lambda: bench.condition("Ready")["status"] == "True", "it is ready")
+    assert bench.container()["started"]
+    (folder / "ready").unlink()
+    bench.until(lambda: bench.condition("Ready")["status"] == "False", "it is not ready any more")
+
+
+def test_a_container_that_is_not_alive_is_restarted(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    alive = shell_probe("! -e /shared/dead", failureThreshold=1)
+    script = f"rm -f /shared/dead; {FOREVER}"
+    bench.pod(container(script, livenessProbe=alive, volumeMounts=SHARED), **shared, restartPolicy="Always")
+    bench.until_phase("Running")
+    (folder / "dead").touch()
+    bench.until(lambda: bench.container()["restartCount"] == 1, "it is restarted")
+    bench.until(lambda: "running" in bench.container()["state"], "it runs again")
+    assert bench.container()["lastState"]["terminated"]["exitCode"] == 143
+
+
+def shell_probe(expression: str, **fields: Any) -> dict[str, Any]:
+    return {"exec": {"command": ["/bin/sh", "-c", f"test {expression}"]}, "periodSeconds": 1, **fields}
+
+
+def test_deletion_sends_sigterm_and_waits_for_the_end(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    script = f"trap 'sleep 0.2; touch /shared/done; exit 0' TERM; touch /shared/armed; {FOREVER}"
+    bench.pod(container(script, volumeMounts=SHARED), **shared, terminationGracePeriodSeconds=20)
+    bench.until((folder / "armed").exists, "it runs")
+    bench.delete_gracefully()
+    marked = bench.get("pods", "pod")
+    assert marked["metadata"]["deletionGracePeriodSeconds"] == 20
+    bench.until_gone()
+    assert (folder / "done").exists()
+    assert bench.runner.runs[0].ended.exit_code == 0
+
+
+def test_a_container_that_ignores_sigterm_is_killed_when_its_grace_period_is_over(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    script = f"trap '' TERM; touch /shared/armed; {FOREVER}"
+    bench.pod(container(script, volumeMounts=SHARED), **shared, terminationGracePeriodSeconds=1)
+    bench.until((folder / "armed").exists, "it runs")
+    began = time.monotonic()
+    bench.delete_gracefully()
+    bench.until_gone()
+    assert time.monotonic() - began >= 1
+    assert bench.runner.runs[0].ended.exit_code == 137
+
+
+def test_a_pre_stop_hook_runs_before_sigterm(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    hook = {"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo hook >> /shared/order"]}}}
+    script = f"trap 'echo term >> /shared/order; exit 0' TERM; touch /shared/armed; {FOREVER}"
+    bench.pod(container(script, lifecycle=hook, volumeMounts=SHARED), **shared)
+    bench.until((folder / "armed").exists, "it runs")
+    bench.delete_gracefully()
+    bench.until_gone()
+    assert (folder / "order").read_text().split() == ["hook", "term"]
+
+
+def test_a_pod_deleted_by_force_leaves_no_process(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    pid = folder / "pid"
+    bench.pod(container(f"sh -c 'echo $$$$ > /shared/pid; {FOREVER}' & wait", volumeMounts=SHARED), **shared)
+    bench.until(lambda: pid.exists() and pid.read_text(), "its child runs")
+    bench.delete("pods", "pod")
+    bench.until(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "its child is gone")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}, "volume host: hostPath"),
+        (
+            {"initContainers": [container("true", "side", restartPolicy="Always")]},
+            "container side: init containers that stay on",
+        ),
+    ],
+    ids=["host path", "sidecar"],
+)
+def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, Any], message: str) -> None:
+    bench.pod(container("true"), **fields)
+    status = bench.until_phase("Failed")
+    assert status["reason"] == "NotEmulated"
+    assert status["message"].startswith(message)
+
+
+def test_an_image_that_nobody_knows_cannot_be_pulled(bench: Bench) -> None:
+    bench.pod({**container("true"), "image": "registry.example/other:1"})
+    bench.until(lambda: bench.waiting("main", "ImagePullBackOff"), "it waits")
+
+
+def test_the_api_serves_the_log_of_a_container_and_of_its_run_before(bench: Bench) -> None:
+    if not bench.local:
+        pytest.skip("a real API server asks a kubelet")
+    _, shared = bench.shared()
+    script = "echo run >> /shared/runs; echo one; echo $(wc -l < /shared/runs); test $(wc -l < /shared/runs) -eq 2"
+    bench.pod(container(script, volumeMounts=SHARED), **shared, restartPolicy="OnFailure")
+    bench.until_phase("Succeeded")
+    assert bench.log() == "one\n2\n"
+    assert bench.log(previous="true") == "one\n1\n"
+    assert bench.log(tailLines="1") == "2\n"
+    with pytest.raises(ApiError, match="no such run"):
+        bench.log(container="other")

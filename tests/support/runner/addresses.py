@@ -1,0 +1,51 @@
+"""Addresses for pods and services: a /24 of the loopback network for each runner, so that several never meet.
+
+The first address is the node's; holding its kubelet port reserves the whole network, also against other processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+KUBELET_PORT = 10250
+SECOND = range(64, 128)
+"""Of 127.N.x.y: away from addresses that people use by hand."""
+
+
+class Addresses:
+    """Pods get the lower half, services the upper one; each address is given out once."""
+
+    def __init__(self) -> None:
+        self._reservation, self._network = _reserve()
+        self._pods = iter(range(2, 128))
+        self._services = iter(range(128, 255))
+
+    @property
+    def node(self) -> str:
+        return f"{self._network}.1"
+
+    def pod(self) -> str:
+        return f"{self._network}.{next(self._pods)}"
+
+    def service(self) -> str:
+        return f"{self._network}.{next(self._services)}"
+
+    def close(self) -> None:
+        self._reservation.close()
+
+
+def _reserve() -> tuple[socket.socket, str]:
+    first = os.getpid()
+    for number in range(first, first + len(SECOND) * 256):
+        network = f"127.{SECOND[number // 256 % len(SECOND)]}.{number % 256}"
+        candidate = socket.socket()
+        with contextlib.suppress(OSError):
+            candidate.bind((f"{network}.1", KUBELET_PORT))
+            return candidate, network
+        candidate.close()
+    raise OSError(
+        "reserving loopback addresses for pods: no network in 127.64.0.0/10 is free. "
+        "Linux answers to all of 127.0.0.0/8; on other systems add the addresses to the loopback interface first"
+    )
