@@ -33,8 +33,8 @@ class Installer:
 
     def __init__(self, helm: Helm, api: RealApi) -> None:
         self._helm = helm
-        self._kubeconfig = api.kubeconfig()
-        self.client = Client(self._kubeconfig)
+        self.kubeconfig = api.kubeconfig()
+        self.client = Client(self.kubeconfig)
 
     def namespace(self, name: str) -> str:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -43,7 +43,7 @@ class Installer:
 
     def helm(self, verb: str, namespace: str, *arguments: str, values: Json | None = None) -> str:
         return self._helm.run(
-            *(verb, "multitalk", *arguments, "--namespace", namespace), values=values, kubeconfig=self._kubeconfig
+            *(verb, "multitalk", *arguments, "--namespace", namespace), values=values, kubeconfig=self.kubeconfig
         )
 
     def names(self, resource: str, namespace: str) -> list[str]:
@@ -97,7 +97,7 @@ def test_two_operators_in_one_namespace_are_told_of_each_other(installer: Instal
     other = helm.run(
         *("install", "second", str(CHART), "--namespace", space),
         values=values,
-        kubeconfig=installer._kubeconfig,
+        kubeconfig=installer.kubeconfig,
     )
     assert "WARNING: release multitalk has an operator in this namespace already" in other
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
@@ -159,10 +159,33 @@ def test_every_object_of_the_schema_says_which_keys_it_takes() -> None:
     assert [path for path in loose(SCHEMA, "") if not path.startswith(kubernetes_own)] == []
 
 
+def test_every_value_is_described_in_the_schema() -> None:
+    def silent(schema: Json, path: str) -> Iterator[str]:
+        whole = {**_resolved(schema), **schema}
+        if "description" not in whole and "properties" not in whole:
+            yield path
+        for name, inner in whole.get("properties", {}).items():
+            yield from silent(inner, f"{path}.{name}")
+
+    assert list(silent(SCHEMA, "")) == []
+
+
+def test_the_schema_describes_a_setting_as_the_server_does() -> None:
+    settings = SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]
+    hints = get_type_hints(ServerConfig, include_extras=True)
+    for each in fields(ServerConfig):
+        if (name := _camel(each.name)) in settings:
+            assert settings[name]["description"] == hints[each.name].__metadata__[0].help
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
 def test_settings_are_the_flags_of_the_server_but_for_those_that_follow() -> None:
     derived = {"spec", "volume", "port", "host", "scratch", "scratch_gib", "grace_s"}
-    flags = {each.name for each in fields(ServerConfig)} - derived
-    camel = {name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:]) for name in flags}
+    camel = {_camel(each.name) for each in fields(ServerConfig) if each.name not in derived}
     assert set(SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]) == camel
 
 

@@ -12,6 +12,15 @@ from e2e import site as sites
 from e2e.watching import Watch
 
 _failed: list[str] = []
+TAG = os.environ.get("MODELCACHE_E2E_TAG")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(600))
+            if not TAG:
+                item.add_marker(pytest.mark.skip("these checks need a cluster: KUBECONFIG=... make e2e"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,10 +39,8 @@ def _after_the_steps_before() -> None:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[sites.Site]:
-    tag = os.environ.get("MODELCACHE_E2E_TAG")
-    if not tag:
-        pytest.skip("these checks need a cluster: KUBECONFIG=... make e2e")
-    with sites.made(sites.Images(os.environ.get("MODELCACHE_E2E_REGISTRY", ""), tag)) as made:
+    assert TAG is not None
+    with sites.made(sites.Images(os.environ.get("MODELCACHE_E2E_REGISTRY", ""), TAG)) as made:
         yield made
 
 

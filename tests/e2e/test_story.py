@@ -13,8 +13,6 @@ from e2e.release import Release, condition, container, gated, phases, ran_for_s,
 from e2e.site import Site
 from e2e.watching import Watch
 
-pytestmark = pytest.mark.timeout(600)
-
 SLOW = 30_000
 """Bytes a second on each connection: the largest of the small files takes half a minute."""
 SENTENCES: Json = {

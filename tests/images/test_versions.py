@@ -9,7 +9,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+from build_images import IMAGES
 from images.dockerfiles import FOLDERS, ROOT
 
 VERSION = (ROOT / "VERSION").read_text().strip()
@@ -27,7 +29,19 @@ def test_what_builds_on_init_sync_wants_it_at_its_own_version(folder: str) -> No
     assert f"modelcache-init-sync=={VERSION}" in requires
 
 
-def test_the_operator_and_the_server_tell_their_version() -> None:
+def test_the_chart_has_it_as_its_own_and_as_the_tag_of_images() -> None:
+    chart = yaml.safe_load((ROOT / "charts/modelcache/Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
+
+
+def test_the_chart_asks_for_the_images_that_are_made() -> None:
+    values = yaml.safe_load((ROOT / "charts/modelcache/values.yaml").read_text())
+    asked = {values[part]["image"]["repository"] for part in ("sync", "operator", "inference")}
+    assert asked == {f"modelcache/{image.name}" for image in IMAGES}
+    assert {values[part]["image"]["tag"] for part in ("sync", "operator", "inference")} == {""}
+
+
+def test_all_three_programs_tell_it() -> None:
     for program in ("init-sync", "modelcache-operator", "multitalk-server"):
         told = subprocess.run(
             [Path(sys.executable).parent / program, "--version"], capture_output=True, text=True, timeout=50, check=True

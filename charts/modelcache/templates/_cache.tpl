@@ -9,6 +9,7 @@ What the values say about the cache, worked out once.
   modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
   modelcache.cache.spec        spec of the manifest, but for what only the operator reads
   modelcache.cache.job         spec.sync.job of the ModelCache
+  modelcache.cache.podSecurity security context of sync Jobs
   modelcache.sync.env          variables of a sync container, but for the token
 */ -}}
 
