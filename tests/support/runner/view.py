@@ -67,6 +67,7 @@ class View:
         for old in self.all(resource):
             if old["metadata"]["uid"] not in names:
                 del self.objects[resource][key_of(old)]
+                self._newest.pop(old["metadata"]["uid"])  # made while the list was on its way: the watch tells
         for each in found:
             self._take(resource, each)
         self.changed.set()
