@@ -260,7 +260,7 @@ def test_pods_that_are_deleted_while_they_start_are_all_seen_off(bench: Bench) -
     names = [f"pod-{number}" for number in range(12)]
     for name in names:
         bench.pod(container(FOREVER), name=name)
-        bench.until(lambda name=name: bench.get("pods", name)["spec"].get("nodeName"), "it is bound")
+        bench.until_bound(name)
         bench.delete_gracefully(name)
     for name in names:
         bench.until_gone(name)
