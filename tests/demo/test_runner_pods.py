@@ -223,8 +223,12 @@ def test_a_pod_deleted_by_force_leaves_no_process(bench: Bench) -> None:
             {"initContainers": [container("true", "side", restartPolicy="Always")]},
             "container side: init containers that stay on",
         ),
+        (
+            {"initContainers": [], "containers": [container("true", readinessProbe={"grpc": {"port": 1}})]},
+            "container main: readinessProbe: only httpGet",
+        ),
     ],
-    ids=["host path", "sidecar"],
+    ids=["host path", "sidecar", "grpc probe"],
 )
 def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, Any], message: str) -> None:
     bench.pod(container("true"), **fields)
@@ -250,3 +254,14 @@ def test_the_api_serves_the_log_of_a_container_and_of_its_run_before(bench: Benc
     assert bench.log(tailLines="1") == "2\n"
     with pytest.raises(ApiError, match="no such run"):
         bench.log(container="other")
+
+
+def test_pods_that_are_deleted_while_they_start_are_all_seen_off(bench: Bench) -> None:
+    names = [f"pod-{number}" for number in range(12)]
+    for name in names:
+        bench.pod(container(FOREVER), name=name)
+        bench.until_bound(name)
+        bench.delete_gracefully(name)
+    for name in names:
+        bench.until_gone(name)
+    assert not [run for run in bench.runner.runs if run.ended.exit_code == 0]

@@ -26,7 +26,7 @@ END_S = 10.0
 
 
 class Runner:
-    """``runs`` lists every run of a container that is over."""
+    """Serves one namespace or, without one, all. ``runs`` lists every run of a container that is over."""
 
     def __init__(
         self,
@@ -37,10 +37,12 @@ class Runner:
         pauses: Pauses | None = None,
         job_pause_s: float = 10.0,
         env: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.runs: list[RunRecord] = []
         self._kubeconfig = kubeconfig
+        self._namespace = namespace
         self._node = Node(NODE, folder, images, env or {}, pauses or Pauses(), self.runs)
         self._capacity = capacity or {}
         self._job_pause_s = job_pause_s
@@ -74,7 +76,7 @@ class Runner:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with AsyncClient(self._kubeconfig) as client:
-            view = View(client)
+            view = View(client, self._namespace)
             loop = NodeLoop(self._node, view, self._addresses, self._capacity, self._job_pause_s)
             self._main = asyncio.create_task(loop.run())
             self._running.set()
