@@ -49,6 +49,9 @@ class Hub:
     def slow_down(self, bytes_per_second: int) -> None:
         self._control("POST", "faults", json.dumps([{"kind": "slow", "bytes_per_second": bytes_per_second}]))
 
+    def refuse_files(self) -> None:
+        self._control("POST", "faults", json.dumps([{"kind": "status", "status": 503, "match": ["blob"]}]))
+
     def recover(self) -> None:
         self._control("DELETE", "faults")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import signal
 import sys
@@ -170,6 +171,7 @@ def _shown(value: Any) -> str:
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that operators and API end too
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # killed operators leave their connections
     with tempfile.TemporaryDirectory(prefix="modelcache-churn-") as name, cluster(Path(name)) as api:
         folder = Path(name)
         with town(api, "steady", folder, options.seed) as steady, town(api, "rough", folder, options.seed + 7) as rough:
