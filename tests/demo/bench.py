@@ -97,8 +97,5 @@ class Bench:
         )
         return found
 
-    def until_bound(self, name: str) -> None:
-        self.until(lambda: self.get("pods", name)["spec"].get("nodeName"), f"{name} is bound")
-
     def until_gone(self, name: str = "pod") -> None:
         self.until(lambda: self.client.find("pods", name, self.namespace) is None, f"{name} is gone")

@@ -176,7 +176,6 @@ class Container:
             return await process.wait()
         finally:
             watching.cancel()
-            process.signal(signal.SIGKILL)
             self._process = None
 
     async def _pause(self) -> None:

@@ -181,5 +181,6 @@ class NodeLoop:
         life, task = self._lives[uid]
         await life.end(grace_s)
         await task
+        self._addresses.give_back_pod(life.address)
         del self._lives[uid], self._endings[uid]
         self._view.changed.set()

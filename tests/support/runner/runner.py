@@ -51,7 +51,11 @@ class Runner:
         self._main: asyncio.Task[None]
         self._running = threading.Event()
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="runner", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="runner", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def log(self, pod: Json, container: str, previous: bool) -> bytes | None:
         """What the API serves as a pod's log."""
@@ -61,6 +65,8 @@ class Runner:
     def __enter__(self) -> Self:
         self._thread.start()
         self._running.wait()
+        if self._error:
+            raise self._error
         return self
 
     def __exit__(
@@ -73,6 +79,14 @@ class Runner:
         if self._error and value is None:
             raise self._error
 
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except Exception as error:  # told in the caller's thread
+            self._error = error
+        finally:
+            self._running.set()
+
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with AsyncClient(self._kubeconfig) as client:
@@ -81,10 +95,7 @@ class Runner:
             self._main = asyncio.create_task(loop.run())
             self._running.set()
             try:
-                await self._main
-            except asyncio.CancelledError:
-                pass
-            except Exception as error:  # told at the end, in the caller's thread
-                self._error = error
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._main
             finally:
                 await loop.close(END_S)
