@@ -18,8 +18,9 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
 from modelcache_operator.core.names import job_name
 from modelcache_operator.core.status import quantity
+from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.progress import is_pod_address
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.store import Store
 from modelcache_operator.kube.writer import difference
 from support.reports import complete, incomplete
 from support.world import World

@@ -45,7 +45,8 @@ from modelcache_operator.core.facts import CacheFacts, PodFacts
 from modelcache_operator.core.gates import waiting_pods
 from modelcache_operator.core.status import Phase, Totals
 from modelcache_operator.core.totals import BEYOND, BUCKETS_S
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 LABELS = ("namespace", "cache")
 

@@ -17,7 +17,8 @@ import aiohttp
 
 from modelcache_operator.core.facts import Observation, PodFacts, Progress, RunState
 from modelcache_operator.core.reports import MAX_REPORT_BYTES, parse_report
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 INTERVAL_S = 5.0
 PER_SECOND = 20.0
