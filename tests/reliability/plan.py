@@ -14,6 +14,9 @@ from enum import StrEnum
 from reliability.outages import OUTAGES, Outage
 from reliability.spoiling import CHANGES, LINK_CHANGES, Spoil, Target
 
+PATIENT_EXPIRY_S = 20.0
+"""With this expiry no lock is taken over from the living: even a busy machine lets them show that they are."""
+
 
 class Start(StrEnum):
     """The volume at the beginning."""
@@ -81,7 +84,7 @@ class Plan:
         strikes = [each.strike for round_ in self.rounds for each in round_.processes if each.strike]
         spoils = [spoil.target for round_ in self.rounds for spoil in round_.spoils]
         frozen = any(strike.blow in (Blow.FREEZE, Blow.FREEZE_KILL) for strike in strikes)
-        return 1.0 if frozen or Target.LOCK in spoils else 20.0
+        return 1.0 if frozen or Target.LOCK in spoils else PATIENT_EXPIRY_S
 
     def steps(self) -> list[str]:
         """For a person, a line each."""
