@@ -29,11 +29,11 @@ def test_operators_under_churn_open_every_gate_in_time_and_none_too_early(
     ):
         churn = Churn(steady, rough, 1)
         churn.run(20, quiet_every_s=10)
-    assert wrongs(churn, 0) == []
+    assert wrongs(churn) == []
     for each in churn.towns:
         assert each.life.ledger.waits_s, "no gate was opened; is there any life?"
     assert rough.tally["operators killed"] + rough.tally["operators told to end"]
-    assert "Nothing went wrong." in markdown(figures(churn, api.kind, 0.3))
+    assert "Nothing went wrong." in markdown(figures(churn, api.kind))
 
 
 class Clock:

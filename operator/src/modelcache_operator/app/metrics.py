@@ -19,7 +19,7 @@ modelcache_gate_gpu_seconds_total             the same seconds, times the GPUs t
 modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
 
-modelcache_operator_active, _queue_length, _reconciles_total, _errors_total, _status_writes_total,
+modelcache_operator_active, _queue_length, _tasks, _reconciles_total, _errors_total, _status_writes_total,
 _gates_opened_total, _api_requests_total, _last_full_list_timestamp_seconds
 """
 
