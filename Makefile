@@ -15,12 +15,12 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-kill parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
+.PHONY: help install lint style test reliability-sync reliability-operator parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) $(HELM_STAMP) ## Make .venv with the three distributions and the tools
 
@@ -35,8 +35,11 @@ serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
 test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-test-kill: $(STAMP) ## Kill a sync at many more random instants (TRIALS=2000)
-	MODELCACHE_KILL_TRIALS=$(or $(TRIALS),2000) $(BIN)/python -m pytest tests/faults/test_kill.py --timeout 7200
+reliability-sync: $(STAMP) ## Strike syncs, spoil volumes and upset the hub at random (TRIALS=2000 SEED=1)
+	$(BIN)/python tests/reliability/sync_trials.py --trials $(or $(TRIALS),2000) --seed $(or $(SEED),1)
+
+reliability-operator: $(STAMP) ## Let operators live through churn (MINUTES=60; KUBEBUILDER_ASSETS=DIR: a real API server)
+	$(BIN)/python tests/reliability/operator_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
 
 parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity

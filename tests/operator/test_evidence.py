@@ -6,6 +6,7 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
+from modelcache_operator.core.evidence import is_unheard
 from support.reports import GIB, complete, incomplete
 from support.world import World
 
@@ -21,6 +22,27 @@ def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
     world.settle()
     world.sync_well(complete(manifest=world.digest))
     assert world.status["complete"] is True
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("Complete", 0), ("Failed", 2)])
+def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(world: World, outcome: str, code: int) -> None:
+    world.settle()
+    job = world.latest
+    pod = world.add_pod("syncing", job)
+    world.finish(pod, 1, incomplete(Reason.HUB_UNREACHABLE))
+    world.start(pod)
+    assert not is_unheard(world.snapshot())
+    world.end_job(job, outcome)
+    assert is_unheard(world.snapshot()) == (outcome == "Complete")  # the earlier run cannot be what completed it
+    world.finish(pod, code, complete())
+    assert not is_unheard(world.snapshot())
+
+
+def test_a_job_that_was_taken_into_account_is_not_listened_to_again(ready: World) -> None:
+    job = ready.latest
+    ready.pods.clear()
+    assert ready.jobs[job]["status"]["conditions"]
+    assert not is_unheard(ready.snapshot())
 
 
 @pytest.mark.parametrize("manifest", ["", "own"])

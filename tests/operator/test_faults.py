@@ -13,7 +13,7 @@ from init_sync.core.reasons import Reason
 from support.cluster import Space
 from support.kubeapi import FaultProxy
 from support.kubeapi.client import eventually
-from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE
+from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
 
@@ -140,6 +140,24 @@ def test_watches_that_are_cut_and_a_history_that_is_gone_lose_nothing(
         assert ghost.gated
 
 
+def test_a_job_is_no_proof_before_its_pod_was_heard(space: Space, proxy: FaultProxy, faulty: OperatorProcess) -> None:
+    """The watch of pods has fallen silent, so the end of the Job is told and what its pod said is not."""
+    space.kubelet.claim("models")
+    pod = space.kubelet.workload("cache", "models")
+    with faulty:
+        space.cache()
+        syncing = space.kubelet.pod_of(space.job())
+        syncing.running()
+        space.until("Syncing")
+        deaf = proxy.faults.add(SILENT, 1000, "watch", "pods")
+        proxy.cut_watches()
+        eventually(lambda: deaf.spoilt, "the watch of pods is silent")
+        syncing.finish(0, complete(manifest=f"sha256:{'0' * 64}"))
+        space.kubelet.end_job(space.job(), "Complete")
+        eventually(lambda: space.condition("Complete").get("reason") == "ManifestChanged", "the Job does not count")
+        assert pod.gated
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_an_api_that_is_away_for_30_seconds_is_waited_for(space: Space) -> None:
@@ -169,7 +187,7 @@ def test_an_operator_that_starts_before_the_api_waits_for_it(
     space.cache()
     proxy.stop()
     with faulty.running(ready=False):
-        faulty.wait_for("waiting for the lease")
+        assert faulty.wait_for("the lease cannot be read or written; trying again")["level"] == "warning"
         proxy.start()
         space.job()
 

@@ -214,6 +214,7 @@ def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
     ("address", "asked"),
     [
         *(("10.1.2.3", True), ("fd00::1", True), ("169.254.169.254", False), ("fe80::1", False), ("", False)),
+        *(("::ffff:169.254.169.254", False), ("::ffff:10.1.2.3", True)),
         *(("224.0.0.1", False), ("0.0.0.0", False), ("localhost", False), ("10.0.0.1/x@y", False)),
     ],
 )

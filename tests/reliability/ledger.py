@@ -55,9 +55,8 @@ class CacheLife:
 
     def _in_doubt(self, generation: int, at: float) -> bool:
         doubts = [doubt for doubt in self.doubts if doubt + NOTICED_S < at]
-        return bool(doubts) and not any(
-            max(doubts) < proof <= at + SLACK_S for proof in self.proofs.get(generation, ())
-        )
+        cured = [proof for proof in self.proofs.get(generation, ()) if max(doubts, default=0.0) < proof <= at + SLACK_S]
+        return bool(doubts) and not cured
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ class Ledger:
         self.violations: list[str] = []
         self.statuses = 0
         self.waits_s: list[float] = []
-        """From the moment at which a pod might have been let go to the one at which it was."""
+        """How long pods waited that might have been let go: since the last proof, or since they came."""
 
     def cache_created(self, raw: Json, began: float) -> None:
         metadata = raw["metadata"]
@@ -153,7 +152,7 @@ class Ledger:
         life = self.cache(pod.cache)
         proofs = [proof for proof in life.proofs.get(life.generation, ()) if proof <= opened_at] if life else []
         if proofs:
-            self.waits_s.append(opened_at - max(pod.created_at, min(proofs)))
+            self.waits_s.append(opened_at - max(pod.created_at, max(proofs)))
 
     def _see_status(self, raw: Json) -> None:
         status, life = raw.get("status") or {}, self._by_uid.get(raw["metadata"]["uid"])

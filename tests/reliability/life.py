@@ -34,7 +34,7 @@ class Life:
         self._random = random.Random(seed)
         self._numbers = iter(range(1, 1 << 30))
         self._running: dict[str, Pod] = {}
-        """Pods of unfinished Jobs, by Job."""
+        """Pods of unfinished Jobs, by the Job's uid: names come again with the next cache of the same name."""
         self._serving: dict[str, Pod] = {}
         self._failed: dict[str, int] = {}
         """Failures of the present generation, by cache."""
@@ -104,12 +104,11 @@ class Life:
                 self._client.delete("configmaps", config["metadata"]["name"], self.namespace)
 
     def _delete_job(self, job: Json) -> None:
-        name = job["metadata"]["name"]
-        if pod := self._running.pop(name, None):
+        if pod := self._running.pop(_uid_of(job), None):
             with suppress(ApiError):
                 pod.delete()
         with suppress(ApiError):
-            self._client.delete("jobs", name, self.namespace)
+            self._client.delete("jobs", job["metadata"]["name"], self.namespace)
 
     def _change_cache(self) -> None:
         present = self._present()
@@ -166,7 +165,7 @@ class Life:
         if not jobs:
             return
         job = self._random.choice(jobs)
-        pod = self._running.get(job["metadata"]["name"])
+        pod = self._running.get(_uid_of(job))
         if pod is None:
             self._start_pod(job)
             return
@@ -175,12 +174,12 @@ class Life:
             self._succeed(job, pod)
         elif chance < 0.85:
             pod.finish(1, incomplete(Reason.HUB_UNREACHABLE, "down", _cache_of(job)))
-            pod.restart()
+            self._start_pod(job)  # a pod of a Job is not started again, it gets a successor
         elif self._failed.get(_cache_of(job), 0) < 1:
             self._fail(job, pod)
 
     def _start_pod(self, job: Json) -> Pod:
-        pod = self._running[job["metadata"]["name"]] = self._space.kubelet.pod_of(job)
+        pod = self._running[_uid_of(job)] = self._space.kubelet.pod_of(job)
         pod.running()
         return pod
 
@@ -203,14 +202,14 @@ class Life:
             self._end(job, "Failed", "PodFailurePolicy")
 
     def _end(self, job: Json, outcome: str, reason: str = "") -> None:
-        self._running.pop(job["metadata"]["name"], None)
+        self._running.pop(_uid_of(job), None)
         self._space.kubelet.end_job(job, outcome, reason)
 
     def settle(self) -> None:
         """Every Job that there is succeeds; called again and again until all is well."""
         for job in self._unfinished():
             with suppress(ApiError):  # the operator has just replaced it
-                self._succeed(job, self._running.get(job["metadata"]["name"]) or self._start_pod(job))
+                self._succeed(job, self._running.get(_uid_of(job)) or self._start_pod(job))
 
     def sweep(self) -> None:
         """What a cluster forgets after some time: events, and Jobs that ended."""
@@ -219,17 +218,14 @@ class Life:
         for job in self._client.list("jobs", self.namespace):
             if kept.get(job["metadata"]["ownerReferences"][0]["uid"]) != _generation_of(job):
                 self._delete_job(job)
-        known = {*self.ledger.pods, *(pod.name for pod in self._running.values())}
+        jobs = {_uid_of(job) for job in self._client.list("jobs", self.namespace)}
+        self._running = {uid: pod for uid, pod in self._running.items() if uid in jobs}
         for pod in self._client.list("pods", self.namespace):
             owners = pod["metadata"].get("ownerReferences")
-            if owners and pod["metadata"]["name"] not in known and self._is_over(owners[0]["name"]):
-                with suppress(ApiError):
-                    self._client.delete("pods", pod["metadata"]["name"], self.namespace)
+            if owners and owners[0]["uid"] not in jobs:
+                self._client.delete("pods", pod["metadata"]["name"], self.namespace)
         self.ledger.forget_the_dead(time.time() - 120)
         self._complaining = {name: until for name, until in self._complaining.items() if name in self.ledger.pods}
-
-    def _is_over(self, job: str) -> bool:
-        return self._client.find("jobs", job, self.namespace) is None
 
     def unsettled(self, since: float) -> list[str]:
         """What is not as it should be with all Jobs done; caches whose next Job was not due then are left out."""
@@ -238,16 +234,17 @@ class Life:
         found = [f"{name} is {_phase(caches[name])}" for name in sorted(asked) if not _is_ready(caches[name])]
         pods = {each["metadata"]["name"]: each for each in self._client.list("pods", self.namespace)}
         for pod in self.ledger.pods.values():
+            gated = pod.name in pods and bool(pods[pod.name]["spec"].get("schedulingGates"))
             if pod.name not in pods:
                 found.append(f"pod {pod.name} is gone")
-            elif pod.cache in asked and pods[pod.name]["spec"].get("schedulingGates"):
+            elif pod.cache in asked and gated:
                 found.append(f"{pod.name} waits for {pod.cache}")
-            elif (
-                pod.cache not in caches and pod.opened_at is None and not pods[pod.name]["spec"].get("schedulingGates")
-            ):
-                found.append(f"{pod.name} was let go, and {pod.cache} is not there")
         claims = {each["metadata"]["name"] for each in self._client.list("persistentvolumeclaims", self.namespace)}
         return [*found, *(f"claim {name} is gone" for name in self.ledger.claims - claims)]
+
+
+def _uid_of(job: Json) -> str:
+    return str(job["metadata"]["uid"])
 
 
 def _cache_of(job: Json) -> str:

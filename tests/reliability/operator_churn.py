@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -78,12 +79,19 @@ class Churn:
     def towns(self) -> tuple[Town, Town]:
         return self._steady, self._rough
 
-    def run(self, seconds: float, quiet_every_s: float = QUIET_EVERY_S) -> None:
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self._began) / 60
+
+    def run(
+        self, seconds: float, quiet_every_s: float = QUIET_EVERY_S, on_quiet: Callable[[], None] = lambda: None
+    ) -> None:
         end = self._began + seconds
         while (now := time.monotonic()) < end:
             self._live(min(end, now + quiet_every_s))
             for each in self.towns:
                 each.settle()
+            on_quiet()
 
     def _live(self, until: float) -> None:
         due = {"trouble": 0.0, "strike": 0.0, "sample": 0.0}
@@ -103,11 +111,11 @@ class Churn:
             time.sleep(max(0.0, now + 1 / ACTS_PER_S - time.monotonic()))
 
 
-def wrongs(churn: Churn, minutes: float) -> list[str]:
+def wrongs(churn: Churn) -> list[str]:
     """Everything that should not have been."""
     found = [each for one in churn.towns for each in (*one.violations, *one.life.ledger.violations)]
     flat = trends(churn.samples)
-    if minutes < LONG_ENOUGH_MIN or not flat:
+    if churn.minutes < LONG_ENOUGH_MIN or not flat:
         return found
     if flat["memory_mib"].per_hour > LEAK_MIB_PER_H:
         found.append(f"memory grows by {flat['memory_mib'].per_hour:.1f} MiB an hour")
@@ -117,12 +125,12 @@ def wrongs(churn: Churn, minutes: float) -> list[str]:
     return found
 
 
-def figures(churn: Churn, server: str, minutes: float) -> dict[str, Any]:
+def figures(churn: Churn, server: str) -> dict[str, Any]:
     steady, rough = churn.towns
     return {
         "api": server,
-        "minutes": round(minutes, 1),
-        "wrong": wrongs(churn, minutes),
+        "minutes": round(churn.minutes, 1),
+        "wrong": wrongs(churn),
         "longLived": _town(steady),
         "oftenKilled": _town(rough),
         "trends": {name: asdict(trend) for name, trend in trends(churn.samples).items()},
@@ -170,16 +178,21 @@ def _shown(value: Any) -> str:
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that operators and API end too
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # killed operators leave their connections
     with tempfile.TemporaryDirectory(prefix="modelcache-churn-") as name, cluster(Path(name)) as api:
         folder = Path(name)
         with town(api, "steady", folder, options.seed) as steady, town(api, "rough", folder, options.seed + 7) as rough:
             churn = Churn(steady, rough, options.seed)
-            churn.run(options.minutes * 60)
-        found = figures(churn, api.kind, options.minutes)
+            churn.run(options.minutes * 60, on_quiet=lambda: write(churn, api.kind, options.json))
+        found = figures(churn, api.kind)
     print(markdown(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if found["wrong"] else 0
+
+
+def write(churn: Churn, server: str, place: Path | None) -> None:
+    """The figures so far: a run that is ended early has not been for nothing."""
+    if place:
+        place.write_text(json.dumps(figures(churn, server), indent=1) + "\n")
 
 
 def _options() -> argparse.Namespace:

@@ -14,6 +14,9 @@ from enum import StrEnum
 from reliability.outages import OUTAGES, Outage
 from reliability.spoiling import CHANGES, LINK_CHANGES, Spoil, Target
 
+PATIENT_EXPIRY_S = 20.0
+"""With this expiry no lock is taken over from the living: even a busy machine lets them show that they are."""
+
 
 class Start(StrEnum):
     """The volume at the beginning."""
@@ -81,7 +84,7 @@ class Plan:
         strikes = [each.strike for round_ in self.rounds for each in round_.processes if each.strike]
         spoils = [spoil.target for round_ in self.rounds for spoil in round_.spoils]
         frozen = any(strike.blow in (Blow.FREEZE, Blow.FREEZE_KILL) for strike in strikes)
-        return 1.0 if frozen or Target.LOCK in spoils else 20.0
+        return 1.0 if frozen or Target.LOCK in spoils else PATIENT_EXPIRY_S
 
     def steps(self) -> list[str]:
         """For a person, a line each."""
@@ -98,22 +101,23 @@ def plan(seed: int) -> Plan:
     rng = random.Random(seed)
     start = rng.choice((Start.EMPTY, Start.EMPTY, Start.WHOLE, Start.OLDER, Start.BY_HAND))
     count = rng.choice((1, 1, 2, 3))
-    rounds = tuple(_round(rng, spoils=number > 0 or start is not Start.EMPTY) for number in range(count))
+    rounds = tuple(_round(rng, later=number > 0, spoils=start is not Start.EMPTY) for number in range(count))
     return Plan(seed, start, rng.choice((1, 2, 4)), rounds)
 
 
-def _round(rng: random.Random, spoils: bool) -> Round:
+def _round(rng: random.Random, later: bool, spoils: bool) -> Round:
     processes = rng.choices((1, 2, 3), (65, 25, 10))[0]
     return Round(
-        tuple(_spoil(rng) for _ in range(rng.choice((0, 1, 1, 2, 3)) if spoils else 0)),
+        tuple(_spoil(rng, later) for _ in range(rng.choice((0, 1, 1, 2, 3)) if later or spoils else 0)),
         tuple(_process(rng, first=number == 0) for number in range(processes)),
         rng.choice(OUTAGES)(rng) if rng.random() < 0.4 else None,
         rng.random() < 0.3,
     )
 
 
-def _spoil(rng: random.Random) -> Spoil:
-    target = rng.choices(list(Target), (8, 3, 2, 2, 1, 1, 2))[0]
+def _spoil(rng: random.Random, later: bool) -> Spoil:
+    # Partial files and journals are there only after a round that did not get to its end.
+    target = rng.choices(list(Target), (5, 9, 9, 2, 1, 1, 2) if later else (8, 0, 0, 2, 1, 1, 2))[0]
     changes = LINK_CHANGES if target is Target.LINK else CHANGES
     return Spoil(target, rng.random(), rng.choice(list(changes)), rng.random(), rng.random() < 0.4)
 

@@ -1,4 +1,4 @@
-"""A namespace with random life in it, the operator that serves it through a proxy that spoils calls, and an observer."""
+"""A namespace with random life in it, the operator that serves it through a proxy that spoils calls, an observer."""
 
 from __future__ import annotations
 

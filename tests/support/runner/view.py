@@ -33,8 +33,9 @@ def controller_uid(value: Json) -> str:
 class View:
     """``objects[resource][namespace, name]``; ``changed`` is set with every change."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, namespace: str) -> None:
         self.client = client
+        self._namespace = namespace
         self.changed = asyncio.Event()
         self.objects: dict[str, dict[Key, Json]] = {resource: {} for resource in RESOURCES}
         self._newest: dict[str, int] = {}
@@ -56,16 +57,17 @@ class View:
         while True:
             with contextlib.suppress(ApiError, aiohttp.ClientError, OSError):
                 version = await self._list(resource)
-                async for event in self.client.watch(resource, version):
+                async for event in self.client.watch(resource, self._namespace, version):
                     self._take(resource, event["object"], gone=event["type"] == "DELETED")
             await asyncio.sleep(RETRY_S)
 
     async def _list(self, resource: str) -> str:
-        found, version = await self.client.list(resource)
+        found, version = await self.client.list(resource, self._namespace)
         names = {each["metadata"]["uid"] for each in found}
         for old in self.all(resource):
             if old["metadata"]["uid"] not in names:
                 del self.objects[resource][key_of(old)]
+                self._newest.pop(old["metadata"]["uid"])  # made while the list was on its way: the watch tells
         for each in found:
             self._take(resource, each)
         self.changed.set()

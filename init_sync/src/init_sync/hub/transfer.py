@@ -87,7 +87,12 @@ class Transfer:
         return bool(self._pending)
 
     def prepare(self, watch: Watch) -> int:
-        """Take up what an earlier run left; returns how many bytes of it can be kept."""
+        """Take up what an earlier run left; returns how many bytes of it can be kept.
+
+        Raises:
+            LeaseLost: a successor is at work, or done: a new partial file would be left behind for nobody.
+        """
+        watch.may_write()
         recovered = self._partial.open(stop=watch.stop)
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
         self._plan()

@@ -19,7 +19,7 @@ modelcache_gate_gpu_seconds_total             the same seconds, times the GPUs t
 modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
 
-modelcache_operator_active, _queue_length, _reconciles_total, _errors_total, _status_writes_total,
+modelcache_operator_active, _queue_length, _tasks, _reconciles_total, _errors_total, _status_writes_total,
 _gates_opened_total, _api_requests_total, _last_full_list_timestamp_seconds
 """
 
@@ -40,6 +40,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from modelcache_operator.app.settings import port_refused
 from modelcache_operator.core import moments
 from modelcache_operator.core.facts import CacheFacts, PodFacts
 from modelcache_operator.core.gates import waiting_pods
@@ -195,7 +196,10 @@ def serve(collector: OperatorCollector, port: int) -> tuple[Callable[[], None], 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Undescribed(collector))
     address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - Prometheus is elsewhere
-    server, thread = start_http_server(port, address, registry)
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as error:
+        raise port_refused("--metrics-port", port, error) from error
 
     def stop() -> None:
         server.shutdown()

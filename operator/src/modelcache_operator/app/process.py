@@ -153,11 +153,12 @@ class Operator:
         log.info("operator stopped")
 
     def _vitals(self) -> metrics.Vitals:
-        counters = self._worker.counters
+        counters, loop = self._worker.counters, asyncio.get_running_loop()
         return metrics.Vitals(
             gauges={
                 "active": ("1 while this operator holds the lease.", lambda: float(self._lease.held())),
                 "queue_length": ("Caches that wait to be looked at.", lambda: len(self._queue)),
+                "tasks": ("Tasks in the event loop.", lambda: len(asyncio.all_tasks(loop))),
                 "last_full_list_timestamp_seconds": ("When everything was listed last.", lambda: self._listed_at),
             },
             counters={

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.queue import WorkQueue
+from modelcache_operator.core import names
+from modelcache_operator.core.evidence import is_unheard
 from modelcache_operator.core.facts import CacheFacts, Snapshot
 from modelcache_operator.core.gates import waiting_pods
 from modelcache_operator.core.reconcile import Decision, reconcile
@@ -109,6 +111,8 @@ class Worker:
         if snapshot is None:
             await self._orphans(key)
             return
+        if is_unheard(snapshot):
+            snapshot = await self._listen(key, snapshot)
         decision = reconcile(snapshot, self._clock())
         refusal = await self._prepare(snapshot, decision)
         if refusal:
@@ -134,6 +138,13 @@ class Worker:
         except Missing:
             raw = None
         self._store.take_claim(key.namespace, cache.volume.claim, raw)
+
+    async def _listen(self, key: Key, snapshot: Snapshot) -> Snapshot:
+        """Ask for the pods: theirs was the last word before the Job's, and it may be about another manifest."""
+        async for page in self._api.pages(kube.PODS, key.namespace, f"{names.CACHE_LABEL}={key.name}"):
+            for raw in page["items"]:
+                self._store.take_pod(raw)
+        return self._store.snapshot(key) or snapshot
 
     async def _prepare(self, snapshot: Snapshot, decision: Decision) -> Refused | None:
         """Make what the decision asks for; a refusal is remembered for the status, and tried again later."""

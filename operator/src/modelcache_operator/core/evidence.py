@@ -66,6 +66,17 @@ def update_record(snapshot: Snapshot, parties: Parties) -> SyncRecord:
     return _hear_workloads(record, snapshot, parties)
 
 
+def is_unheard(snapshot: Snapshot) -> bool:
+    """Whether a Job has ended and what its pod said of it has not been seen: two watches keep no order."""
+    parties, stored = sort_parties(snapshot), snapshot.cache.status.sync
+    latest = parties.latest
+    settled = stored.settled if stored.generation == snapshot.cache.generation else 0
+    if latest is None or not latest.outcome or latest.attempt <= settled:
+        return False
+    runs = [run for pod in parties.job_pods for run in pod.runs]
+    return not any(run.exit_code == 0 or latest.outcome != "Complete" for run in runs)
+
+
 def _settle(record: SyncRecord, job: JobFacts, parties: Parties, digest: str) -> SyncRecord:
     """Take the end of a Job into account, once."""
     finished = moments.stamp(job.finished_at or job.created_at)

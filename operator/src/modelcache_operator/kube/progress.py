@@ -92,4 +92,5 @@ def is_pod_address(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address  # the same host, in the words of IPv6
     return not (address.is_link_local or address.is_multicast or address.is_unspecified)
