@@ -1,11 +1,21 @@
 """Kubernetes APIs for tests and the demo: an in-memory one, and a real one where its programs are at hand.
 
-``LocalApi`` is the in-memory one, in a thread of its own. Not emulated: RBAC, admission (quotas, pod security, limits),
-scheduling, kubelets and controllers (but for garbage collection by owner; ``support.runner`` does what the demo needs),
-real field ownership (server-side apply merges and forgets what its manager dropped, but never conflicts), aggregated
-discovery, exec and the following of logs, list categories, versions other than the stored one. Of CRDs it does schema,
-defaults, pruning, list maps and CEL (a library stands in for the API server's, without cost limits). Whatever is tested
-on it is to be tested on ``RealApi`` too.
+``LocalApi`` is the in-memory one, in a thread of its own. Of CRDs it does schema, defaults, pruning, list maps and CEL
+(a library stands in for the API server's, without cost limits). Not emulated:
+
+- validation, defaults and immutable fields of built-in kinds: what is sent is what is stored, a Job's template or a
+  pod's gates may be changed at will; nor the rules for names;
+- RBAC and admission (quotas, pod security, limits, priority and fairness);
+- scheduling, kubelets and controllers, but for garbage collection by owner, which ignores ``blockOwnerDeletion`` and
+  foreground deletion (``support.runner`` does what the demo needs);
+- field ownership: server-side apply merges by a fixed set of list keys and forgets what its manager dropped, but never
+  conflicts and shows no managedFields; JSON patches cannot copy and move;
+- preconditions of a DELETE, lists as of an older version (pages are cut from what is there now), selectors limited to
+  the fields that a kind allows;
+- subresources but for status, binding and log (which cannot be followed), aggregated discovery, list categories,
+  versions other than the stored one.
+
+Whatever is tested on it is to be tested on ``RealApi`` too.
 
 ``FaultProxy`` stands before either of them: it spoils calls on demand and records their verbs and resources.
 """
