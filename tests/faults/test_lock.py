@@ -215,7 +215,7 @@ class TestDeadHolder:
         assert generations(volume) == ["8"]
         assert [line for line in done.lines if line.startswith("Waiting for ")]
         if b"trainer-7" in content:
-            assert "Waiting for trainer-7 (process 1), which is syncing this volume since" in done.stdout
+            assert "Waiting for trainer-7 (process 1), which has been syncing this volume since" in done.stdout
 
     def test_by_default_nobody_is_blocked_for_more_than_a_minute(self) -> None:
         text = subprocess.run(

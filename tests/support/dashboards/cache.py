@@ -47,6 +47,21 @@ def _state(made: Board) -> None:
             none="complete",
         )
     )
+    _progress(made)
+    made.with_panel(
+        panels.figure(
+            "Failures in a row",
+            "Sync Jobs that failed finally, one after the other.",
+            panels.COUNT,
+            Query(newest("consecutive_sync_failures")),
+            steps=panels.BAD_ABOVE_0,
+        )
+    )
+    over_time = Query(panels.phase_number(ONE, "cache"), "{{cache}}")
+    made.with_panel(panels.phases_over_time("Phase over time", "The cache's phases.", over_time, height=4))
+
+
+def _progress(made: Board) -> None:
     present = Query(f"{newest('present_bytes')} / ({newest('size_bytes')} > 0)")
     made.with_panel(panels.figure("Present", "Share of the bytes that are on the volume.", panels.SHARE, present))
     made.with_panel(
@@ -62,17 +77,6 @@ def _state(made: Board) -> None:
     )
     verified = Query(f"time() - min(modelcache_last_verified_timestamp_seconds{{{ONE}}})")
     made.with_panel(panels.figure("Verified", "Age of the oldest proof among the models.", panels.SECONDS, verified))
-    made.with_panel(
-        panels.figure(
-            "Failures in a row",
-            "Sync Jobs that failed finally, one after the other.",
-            panels.COUNT,
-            Query(newest("consecutive_sync_failures")),
-            steps=panels.BAD_ABOVE_0,
-        )
-    )
-    over_time = Query(panels.phase_number(ONE, "cache"), "{{cache}}")
-    made.with_panel(panels.phases_over_time("Phase over time", "The cache's phases.", over_time, height=4))
 
 
 def _sync(made: Board) -> None:

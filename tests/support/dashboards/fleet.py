@@ -136,6 +136,10 @@ def _gate(made: Board) -> None:
         ),
     ):
         made.with_panel(panels.figure(title, description, unit, Query(expr), width=6))
+    _gate_over_time(made)
+
+
+def _gate_over_time(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Pods waiting",
@@ -170,10 +174,12 @@ MEAN_WAIT = (
 )
 
 
+BY_POD = "{{namespace}}/{{pod}}"
+
+
 def _operator(made: Board) -> None:
     made.with_row(Row("Operator"))
-    by_pod = "{{namespace}}/{{pod}}"
-    active = Query("max by (namespace, pod) (modelcache_operator_active)", by_pod)
+    active = Query("max by (namespace, pod) (modelcache_operator_active)", BY_POD)
     made.with_panel(
         panels.lines(
             "Active", "1 for an operator that holds its lease; others stand by.", panels.COUNT, active, width=8
@@ -184,7 +190,7 @@ def _operator(made: Board) -> None:
             "Queue",
             "Caches that wait to be looked at. Stays near 0.",
             panels.COUNT,
-            Query("max by (namespace, pod) (modelcache_operator_queue_length)", by_pod),
+            Query("max by (namespace, pod) (modelcache_operator_queue_length)", BY_POD),
             width=8,
         )
     )
@@ -193,10 +199,14 @@ def _operator(made: Board) -> None:
             "Age of the last full list",
             "Everything is listed anew every two minutes; a line that climbs means that the API does not answer.",
             panels.SECONDS,
-            Query(LIST_AGE, by_pod),
+            Query(LIST_AGE, BY_POD),
             width=8,
         )
     )
+    _operator_work(made)
+
+
+def _operator_work(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Work",
@@ -210,7 +220,7 @@ def _operator(made: Board) -> None:
             "Calls to the Kubernetes API",
             "Watches aside.",
             panels.PER_SECOND,
-            Query("sum by (namespace, pod) (rate(modelcache_operator_api_requests_total[$__rate_interval]))", by_pod),
+            Query("sum by (namespace, pod) (rate(modelcache_operator_api_requests_total[$__rate_interval]))", BY_POD),
         )
     )
 

@@ -87,6 +87,10 @@ def _generation(made: Board) -> None:
         quantiles = ((0.5, "median"), (0.95, "95 of 100"))
         shown = [Query(_quantile(quantile, metric, window), legend) for quantile, legend in quantiles]
         made.with_panel(panels.lines(title, description, panels.SECONDS, *shown, width=8))
+    _output(made)
+
+
+def _output(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Seconds of video made",

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from init_sync.core.settings import SyncOptions
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -92,30 +94,39 @@ def _add_sync_options(sync: argparse.ArgumentParser) -> None:
     sync.add_argument(
         "--metrics-port", type=_port, metavar="N", help="serve /metrics and /status while syncing; 0 picks a free port"
     )
-    tuning = sync.add_argument_group("tuning")
+    _add_tuning(sync.add_argument_group("tuning"))
+
+
+def _add_tuning(tuning: argparse._ArgumentGroup) -> None:
+    defaults = SyncOptions()
     tuning.add_argument(
-        "--connections", type=_connections, metavar="N", default=16, help="to the hub, at most (default: 16)"
+        "--connections",
+        type=_connections,
+        metavar="N",
+        default=defaults.settings.connections,
+        help="to the hub, at most (default: %(default)s)",
     )
     tuning.add_argument(
         "--stall-timeout",
         type=_seconds,
         metavar="S",
-        default=10.0,
-        help="make a silent connection anew after this long (default: 10)",
+        default=defaults.settings.stall_timeout_s,
+        help="make a silent connection anew after this long (default: %(default)g)",
     )
     tuning.add_argument(
         "--give-up-after",
         type=_seconds,
         metavar="S",
-        default=30.0,
-        help="end the run when nothing has come for this long (default: 30)",
+        default=defaults.settings.give_up_s,
+        help="end the run when nothing has come for this long (default: %(default)g)",
     )
     tuning.add_argument(
         "--lock-expiry",
         type=_seconds,
         metavar="S",
-        default=20.0,
-        help="take over from a syncing process on another node that has been silent for this long (default: 20)",
+        default=defaults.lock_expiry_s,
+        help="take over from a syncing process on another node that has been silent for this long "
+        "(default: %(default)g)",
     )
 
 

@@ -156,7 +156,7 @@ class _Waiting:
 
     def tell(self, holder: Holder) -> None:
         self.happened = True
-        message = f"waiting for {holder.owner}, which is syncing this volume since {holder.since}"
+        message = f"waiting for {holder.owner}, which has been syncing this volume since {holder.since}"
         self._tracker.fail(SyncError(Reason.WAITING_FOR_LOCK, message))
         if time.monotonic() - self._told_at >= WAITING_LINE_EVERY_S:
             self._told_at = time.monotonic()
