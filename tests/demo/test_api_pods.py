@@ -69,6 +69,14 @@ def test_a_pod_is_bound_once(place: Place) -> None:
     assert refused.value.code == 409
 
 
+def test_a_patch_that_names_another_uid_is_refused(place: Place) -> None:
+    place.pod()
+    status = {"metadata": {"uid": str(uuid.uuid4())}, "status": {"message": "of another pod"}}
+    with pytest.raises(ApiError, match="uid") as refused:
+        place.client.patch("pods", "pod", status, place.namespace, sub="status")
+    assert refused.value.code == 422
+
+
 def test_a_pod_without_a_node_is_deleted_at_once(place: Place) -> None:
     place.pod()
     place.delete()

@@ -94,6 +94,9 @@ class Storage:
         if sent and sent != old["metadata"]["resourceVersion"]:
             what = f'Operation cannot be fulfilled on {kind.resource} "{name}": the object has been modified'
             raise ApiError(409, "Conflict", f"{what}; please apply your changes to the latest version and try again")
+        if kind.plural == "pods" and (uid := dig(new, "metadata.uid")) not in (None, old["metadata"]["uid"]):
+            message = f'Pod "{name}" is invalid: metadata.uid: Invalid value: "{uid}": field is immutable'
+            raise ApiError(422, "Invalid", message)
         for field in SERVER_FIELDS:
             new["metadata"].pop(field, None)
             if field in old["metadata"]:

@@ -163,7 +163,7 @@ class NodeLoop:
 
     def _check(self, life: asyncio.Task[None]) -> None:
         """A mistake of the runner's own ends the whole, instead of a pod that stands still."""
-        if not life.cancelled() and (error := life.exception()):
+        if not life.cancelled() and (error := life.exception()) and not self._broken.done():
             self._broken.set_exception(error)
 
     async def _finish(self, uid: str, pod: Json) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -89,10 +90,11 @@ class View:
         self._take(resource, await self.client.create(resource, body, namespace))
 
     async def patch(self, resource: str, value: Json, body: Json, sub: str = "") -> None:
-        """Nothing happens if the object is gone."""
+        """Nothing happens if the object is gone; one that took its name is refused by its uid."""
         namespace, name = key_of(value)
+        known = {**body, "metadata": {"uid": value["metadata"]["uid"]}}
         with absent_is_fine():
-            self._take(resource, await self.client.patch(resource, name, body, namespace, sub))
+            self._take(resource, await self.client.patch(resource, name, known, namespace, sub))
 
     async def delete(self, resource: str, value: Json, grace_s: int | None = None) -> None:
         namespace, name = key_of(value)
@@ -105,7 +107,7 @@ class View:
 
 
 @contextlib.contextmanager
-def absent_is_fine() -> Any:
+def absent_is_fine() -> Iterator[None]:
     """Somebody else deleted it."""
     try:
         yield
