@@ -86,6 +86,17 @@ def test_a_partial_volume_fetches_what_is_missing_and_nothing_else(
     assert tree(volume).keys() == {*partial, WEIGHTS}
 
 
+def given_up(spec: dict[str, Any], volume: Path, hub: LocalHub, outage: Outage) -> None:
+    """A sync during the outage ends in time, with its code and reason, and nothing was fetched."""
+    with at_most(IN_TIME_S, "giving up"):
+        result = run_sync(spec, volume, hub, *HURRY)
+    assert result.returncode == outage.exit_code
+    assert result.report["complete"] is False
+    assert result.reasons()["small"] in outage.reasons
+    assert len(hub.requests) in outage.requests
+    assert hub.bytes_sent == 0
+
+
 @pytest.mark.parametrize("state", OUTAGES)
 def test_a_partial_volume_is_refused_with_the_reason_while_the_hub_is_away(
     state: str, partial: dict[str, bytes], spec: dict[str, Any], volume: Path, hub: LocalHub
@@ -93,14 +104,7 @@ def test_a_partial_volume_is_refused_with_the_reason_while_the_hub_is_away(
     outage = OUTAGES[state]
     outage.arrange(hub)
 
-    with at_most(IN_TIME_S, "giving up"):
-        result = run_sync(spec, volume, hub, *HURRY)
-
-    assert result.returncode == outage.exit_code
-    assert result.report["complete"] is False
-    assert result.reasons()["small"] in outage.reasons
-    assert len(hub.requests) in outage.requests
-    assert hub.bytes_sent == 0
+    given_up(spec, volume, hub, outage)
     assert tree(volume) == partial, "what was whole stays, and nothing else appears"
 
 
@@ -111,12 +115,7 @@ def test_a_new_volume_is_refused_with_the_reason_while_the_hub_is_away(
     outage = OUTAGES[state]
     outage.arrange(hub)
 
-    with at_most(IN_TIME_S, "giving up"):
-        result = run_sync(spec, volume, hub, *HURRY)
-
-    assert result.returncode == outage.exit_code
-    assert result.reasons()["small"] in outage.reasons
-    assert len(hub.requests) in outage.requests
+    given_up(spec, volume, hub, outage)
     assert tree(volume) == {}
     assert receipts(volume) == []
 

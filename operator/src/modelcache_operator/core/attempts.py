@@ -51,11 +51,7 @@ def plan_jobs(cache: CacheFacts, parties: Parties, record: SyncRecord, usable: b
     """``usable``: the manifest and the volume allow a sync now."""
     delete = tuple(job.name for job in parties.superseded if not job.outcome and not job.deleting)
     latest = parties.latest
-    if latest and not latest.outcome and latest.deleting:
-        return JobPlan(replace(record, next_attempt_at=""), None, delete)
     if latest and not latest.outcome:
-        if not cache.job.enabled:  # switched off while it ran; a change of the spec, so the next generation's business
-            delete = (*delete, latest.name)
         return JobPlan(replace(record, next_attempt_at=""), None, delete)
     wanted, resync = _wanted(cache, record)
     if not (wanted and usable and cache.job.enabled) or cache.deleting:

@@ -6,7 +6,7 @@ than ``MAX_COUNTED`` such runs the surplus stays uncounted, which a cache with t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from init_sync.core.reasons import Reason
@@ -63,8 +63,8 @@ def _bytes(observation: Observation) -> tuple[int, int]:
     return fetched, max(0, observation.bytes_total - fetched) if observation.complete else 0
 
 
-def _hub_errors(before: object, observation: Observation | None) -> dict[str, int]:
-    errors = dict(before) if isinstance(before, dict) else {}
+def _hub_errors(before: Mapping[str, int], observation: Observation | None) -> dict[str, int]:
+    errors = dict(before)
     for reason in _reasons(observation):
         errors[reason] = errors.get(reason, 0) + 1
     return errors
