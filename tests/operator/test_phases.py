@@ -11,7 +11,6 @@ from support.reports import complete, incomplete
 from support.world import World
 
 HUB_DOWN = incomplete(Reason.HUB_UNREACHABLE, "the hub does not answer")
-GATED = incomplete(Reason.GATED_REPO, "accept the license at https://hub.example/owner/small")
 DAMAGED = incomplete(Reason.FILE_MISSING, "model.safetensors is missing")
 
 

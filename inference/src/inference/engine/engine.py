@@ -6,7 +6,6 @@ frames that are encoded as they come. Everything random follows from the request
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -34,8 +33,6 @@ from inference.generation import Cancelled, GenerationRequest, InvalidInput, Pro
 from inference.media.image_file import decode_image
 from inference.media.mp4 import Mp4Writer
 from inference.media.voice_file import decode_voice
-
-logger = logging.getLogger(__name__)
 
 
 class MultiTalkEngine:

@@ -25,7 +25,7 @@ from inference.engine.memory import MemoryPlan, ModelBytes, activation_bytes_per
 from inference.engine.offload import stream_blocks
 from inference.generation import LoadProgress
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -60,7 +60,7 @@ class Loader:
         dit_store = SafetensorsStore([*self._files.shards, self._files.audio_layers])
         problem = check_index(self._files.index, {name: dit_store.origin(name) for name in dit_store.shapes})
         if problem:
-            logger.warning("%s", problem)
+            log.warning("%s", problem)
         config = DitConfig.from_checkpoint(dit_store.shapes, self.settings)
         stores = {
             "vae": TorchStore(self._files.vae),
@@ -72,7 +72,7 @@ class Loader:
         encoder_device = torch.device("cpu") if plan.encoders_on_host else self._device
         parts = self._load_parts(config, dit_store, stores, plan, encoder_device)
         seconds = time.monotonic() - started
-        logger.info(
+        log.info(
             "loaded all components=%d bytes=%d seconds=%.2f encoders_on_host=%s host_blocks=%d",
             len(self.reports),
             sum(report.bytes_read for report in self.reports),

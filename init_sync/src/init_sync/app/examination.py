@@ -5,7 +5,6 @@ This is all that a warm start does, so it imports nothing that it can do without
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -18,8 +17,6 @@ from init_sync.core.spec import Model
 from init_sync.core.volumepath import is_pickle
 from init_sync.volume.inspection import Finding, Inspection, inspect, load_receipt
 from init_sync.volume.layout import Volume, write_json
-
-log = logging.getLogger(__name__)
 
 OnBytes = Callable[[int], None] | None
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from inference.engine.checkpoint.safetensors_file import SafetensorsFile
 from inference.engine.errors import CheckpointError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PREFIX = "diffusion_model."
 DOWN, UP = ".lora_down.weight", ".lora_up.weight"
@@ -50,7 +50,7 @@ class Lora:
             raise CheckpointError(f"merging {self.path.name}: the model has no {foreign[0]} ({len(foreign)} such keys)")
         if not self.changes:
             raise CheckpointError(f"merging {self.path.name}: no key begins with {PREFIX}, it is for another model")
-        logger.info("merging lora=%s parameters=%d scale=%g", self.path.name, len(self.changes), self.scale)
+        log.info("merging lora=%s parameters=%d scale=%g", self.path.name, len(self.changes), self.scale)
 
     def merge(self, name: str, weight: Tensor) -> Tensor:
         """Add this file's changes to one parameter; float32 arithmetic on the weight's device."""

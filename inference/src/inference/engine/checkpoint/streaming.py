@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from inference.engine.checkpoint.store import Shape, TensorStore
 from inference.engine.errors import CheckpointError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 READ_AHEAD = 3
 NAMES_SHOWN = 5
@@ -132,7 +132,7 @@ def fill(
         if on_bytes:
             on_bytes(done, total)
     report = LoadReport(component, len(order), total, time.monotonic() - started)
-    logger.info(
+    log.info(
         "loaded component=%s tensors=%d bytes=%d seconds=%.2f gigabytes_per_second=%.2f",
         component, report.tensors, report.bytes_read, report.seconds, report.gigabytes_per_second,
     )  # fmt: skip
