@@ -10,7 +10,8 @@ import pytest
 from init_sync.core.reasons import Reason
 from init_sync.hub.retry import Patience
 from init_sync.hub.source import Source
-from init_sync.hub.transfer import Transfer, Wanted, Watch
+from init_sync.hub.transfer import Transfer, Watch
+from init_sync.hub.wanted import Wanted
 from init_sync.volume.layout import Volume
 from init_sync.volume.lease import LeaseLost
 
