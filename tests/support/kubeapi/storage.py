@@ -50,6 +50,7 @@ class Storage:
         self.version = 100
         self.changed = asyncio.Condition()
         self._waking: asyncio.Task[None] | None = None
+        self._gone_owners: set[str] = set()
         for name in ("default", "kube-system"):
             body = {"metadata": {"name": name}, "status": {"phase": "Active"}}
             self._put(self.kinds["", "namespaces"], body, "ADDED", "", name)
@@ -83,6 +84,8 @@ class Storage:
         body, warning = self._conform(kind, body, query)
         if not query.get("dryRun"):
             body = self._put(kind, body, "ADDED", namespace, name)
+            if self._gone_owners.intersection(_owners(body)):  # made by somebody who had not seen that yet
+                self.delete(kind, namespace, name)
         return body, warning
 
     def update(
@@ -128,11 +131,11 @@ class Storage:
 
     def _collect(self, kind: Kind, name: str, uid: str) -> None:
         """Garbage collection in the background: what the object owned, or what was in the namespace."""
+        self._gone_owners.add(uid)
         for key, table in list(self.objects.items()):
             for (namespace, each), value in list(table.items()):
-                owners = [owner.get("uid") for owner in value["metadata"].get("ownerReferences", ())]
                 inside = kind.plural == "namespaces" and namespace == name
-                if (uid in owners or inside) and (namespace, each) in table:
+                if (uid in _owners(value) or inside) and (namespace, each) in table:
                     self.delete(self.kinds[key], namespace, each)
 
     def _conform(self, kind: Kind, body: Json, query: dict[str, str]) -> tuple[Json, str]:
@@ -211,6 +214,10 @@ def _grace(pod: Json, wanted_s: int | None) -> int:
     if wanted_s is not None:
         return wanted_s
     return int(spec.get("terminationGracePeriodSeconds", GRACE_S))
+
+
+def _owners(value: Json) -> list[str]:
+    return [owner.get("uid", "") for owner in value["metadata"].get("ownerReferences", ())]
 
 
 def _held(value: Json) -> bool:
