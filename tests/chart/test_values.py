@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"sync": {"endpoint": "http://hub:99999/x"}},
         "http://hub:99999/x has a port above",
     ),
+    "a password in the open": (
+        {"sync": {"endpoint": "https://user:secret@hub"}},
+        "sync.endpoint holds a user or password, and everybody can read it there",
+    ),
     "a registry that is a URL": ({"imageRegistry": "https://r.example"}, "imageRegistry=https://r.example is a URL"),
     "a label without a name": (
         {"commonLabels": {"a b": "c"}},

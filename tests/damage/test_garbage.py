@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,29 @@ class TestGarbage:
         site.verify(code=1)
         site.sync()
         assert site.whole()
+
+    @pytest.mark.parametrize("kind", ["a pipe", "an endless device"])
+    def test_what_is_no_file_in_place_of_our_own_holds_nothing_up(self, site: Site, kind: str) -> None:
+        (site.volume / SHARD).unlink()
+        for path in own_files(site.volume):
+            path.unlink()
+            os.mkfifo(path) if kind == "a pipe" else path.symlink_to("/dev/zero")
+        survive(site, cured=True)
+
+    def test_a_pipe_in_place_of_a_model_file_is_replaced(self, site: Site) -> None:
+        (site.volume / SHARD).unlink()
+        os.mkfifo(site.volume / SHARD)
+        shutil.rmtree(site.volume / ".modelcache/receipts")
+        site.verify("--deep", code=1)
+        site.sync()
+        assert site.whole()
+
+    def test_a_directory_in_place_of_a_receipt_is_named(self, site: Site) -> None:
+        receipt = site.receipts()[0]
+        receipt.unlink()
+        receipt.mkdir()
+        site.verify(code=1)
+        assert f"({receipt})" in site.sync(code=2).splitlines()[-1]
 
 
 def own_files(volume: Path) -> dict[Path, bytes]:

@@ -75,6 +75,15 @@ def test_a_bad_manifest_is_refused_by_both(space: Space, entry: Bad) -> None:
     assert refused.value.code in (400, 404, 422), refused.value
 
 
+@pytest.mark.parametrize("field", ["path", "include", "exclude"])
+@pytest.mark.parametrize("path", ["/a", "../a"])
+def test_a_path_that_leaves_the_volume_is_refused_in_words_too(space: Space, field: str, path: str) -> None:
+    """A pattern alone is repeated by the API server as it is, which helps nobody."""
+    value = path if field == "path" else [path]
+    with pytest.raises(ApiError, match=r"must be a relative path without '\.\.'"):
+        space.cache(models=[{"name": "a", "repo": "owner/a", "path": "a", field: value}])
+
+
 def test_every_field_has_a_description() -> None:
     schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert list(_undescribed(schema["properties"]["spec"], "spec")) == []

@@ -88,5 +88,6 @@ def test_a_claim_to_be_complete_needs_models_that_are() -> None:
 
 def test_control_characters_and_length_are_taken_away() -> None:
     assert line("a\x1b[31mb\n\u2028c") == "a [31mb c"
+    assert line("no\u202egpj.exe") == "no gpj.exe"
     assert len(line("x" * 5000)) == MAX_MESSAGE
     assert line(7) == ""

@@ -110,8 +110,9 @@ WORDINGS = (
 )
 
 RULES = {
-    "is no repository's name on the hub": "no `--`, no `..`, no `.git` at the end",
+    "is no repository's name on the hub; use OWNER/NAME": "no `--`, no `..`, no `.git` at the end",
     "is no revision; use a branch, a tag, a commit or 'refs/pr/N'": "no `..`, `//` or `@{`, no `.` or `/` at the end",
+    "must be a relative path without '..'": "",
     "'.modelcache' is reserved for the cache's own files; choose another path": "",
 }
 """Rules of single strings: the message, which answers a mistake, and the rule itself in words (empty: told above)."""

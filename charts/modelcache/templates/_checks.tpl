@@ -53,6 +53,9 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- else if gt (regexFind ":[0-9]+(/|$)" $endpoint | trimAll ":/" | int) 65535 }}
 - sync.endpoint={{ $endpoint }} has a port above 65535. Correct it
 {{- end }}
+{{- if regexMatch "^https?://[^/]*@" $endpoint }}
+- sync.endpoint holds a user or password, and everybody can read it there. Leave them out, and put a token into the Secret of cache.auth.secretName
+{{- end }}
 {{- if contains "://" (.Values.imageRegistry | default "") }}
 - imageRegistry={{ .Values.imageRegistry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
 {{- end }}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -49,6 +51,11 @@ def main() -> int:
                 screen.heading("Everything that was started is stopped, everything that was written is removed")
     except (NoHelm, *FAILURES) as error:
         screen.plain(f"demo: failed: {error}")
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        screen.plain(f"demo: failed: {tempfile.gettempdir()} is full. Free 300 MB there, or set TMPDIR")
         return 1
     except KeyboardInterrupt:
         return 0 if options.keep else INTERRUPTED

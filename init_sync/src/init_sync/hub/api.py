@@ -19,6 +19,7 @@ from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings
 from init_sync.hub.deadline import within
+from init_sync.hub.environment import refuse_wrong_environment
 from init_sync.hub.failures import failure, refusal
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.transport import origin
@@ -191,6 +192,7 @@ class Hub:
 
     def _client(self) -> HfApi:
         if self._api is None:
+            refuse_wrong_environment(os.environ)
             # Read by the library when it is imported, so set before; what the user set is kept.
             for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"):
                 os.environ.setdefault(name, "1")

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from init_sync.volume.layout import NoFile, open_file
+
 READ_BYTES = 1 << 20
 
 SHA256 = "sha256"
@@ -76,13 +78,15 @@ def file_matches(
     stop: threading.Event | None = None,
 ) -> bool:
     """Whether the file holds exactly the content. Raises OSError when it cannot be read."""
-    descriptor = os.open(path, os.O_RDONLY)
     try:
+        file = open_file(path)
+    except NoFile:
+        return False
+    with file:
+        descriptor = file.fileno()
         if os.fstat(descriptor).st_size != size:
             return False
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         digest = new_hash(content_id, size)
         return hash_range(descriptor, digest, 0, size, on_bytes, stop) == size and matches(digest, content_id)
-    finally:
-        os.close(descriptor)

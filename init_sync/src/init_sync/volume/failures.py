@@ -15,13 +15,16 @@ IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.
 def volume_failure(error: OSError, doing: str) -> SyncError:
     """The error to raise for an OSError that the volume caused; ``doing`` begins its message."""
     cause = error.strerror or str(error)
-    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    name = error.filename2 or error.filename  # of a rename the second: that is where something may be in the way
+    where = f" ({name})" if isinstance(name, str) else ""
     if error.errno in FULL:
         return NeedsChange(Reason.DISK_FULL, f"{doing}: {cause}{where}. Enlarge the volume; what is there is kept")
     if error.errno in NOT_WRITABLE:
         return NeedsChange(
             Reason.FILE_MISSING, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
         )
-    if error.errno in IN_THE_WAY or error.errno is None:
+    if error.errno is None:  # one of ours, whose words end with the cure
+        return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}")
+    if error.errno in IN_THE_WAY:
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}{where}. Move away what is in the way")
     return TryAgain(Reason.FILE_MISSING, f"{doing}: {cause}{where}")

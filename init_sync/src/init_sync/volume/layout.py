@@ -15,10 +15,12 @@ A name never shows half a file: text is written to tmp/, synced and renamed; mod
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-from typing import Any
+import stat
+from typing import Any, BinaryIO
 
 from init_sync.core.spec import Model
 from init_sync.core.volumepath import STATE_DIRECTORY
@@ -26,6 +28,23 @@ from init_sync.core.volumepath import STATE_DIRECTORY
 
 class OutsideVolume(OSError):
     """A directory on the volume is a link that leads out of it."""
+
+
+class NoFile(OSError):
+    """A pipe, a device or the like in the place of a file."""
+
+
+def open_file(path: str) -> BinaryIO:
+    """For reading, what may lie on a volume: opening a pipe would wait for ever, and reading a device would never end.
+
+    Raises:
+        NoFile: at once.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115  # handed on
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise NoFile(errno.EINVAL, "Not a regular file", path)
 
 
 class Volume:
@@ -98,7 +117,7 @@ def _slug(path: str) -> str:
 def read_json(path: str) -> Any:
     """What ``write_json`` wrote; None when there is nothing, or anything but that: both mean that nothing is known."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             data = json.loads(file.read())
         check = data.pop("check")
     except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):

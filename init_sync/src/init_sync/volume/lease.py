@@ -31,7 +31,7 @@ from typing import Any
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
-from init_sync.volume.layout import Volume
+from init_sync.volume.layout import NoFile, Volume, open_file
 
 
 class LeaseLost(TryAgain):
@@ -132,10 +132,10 @@ class Lease:
         if generation == 0:
             return 0, b""
         try:
-            with open(f"{self._directory}/{generation}", "rb") as file:  # opening makes NFS look at the server again
+            with open_file(f"{self._directory}/{generation}") as file:  # opening makes NFS look at the server again
                 return generation, file.read(4096)
-        except FileNotFoundError:
-            return generation, b""  # a newer one is there already; the next look sees it
+        except (FileNotFoundError, NoFile):
+            return generation, b""  # a newer one is there already, and the next look sees it; or it tells nothing
 
     def _claim(self, generation: int) -> bool:
         path = f"{self._directory}/{generation}"

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.volume.contents import READ_BYTES, Hash, hash_range, new_hash
-from init_sync.volume.layout import Volume, replace_durably
+from init_sync.volume.layout import Volume, open_file, replace_durably
 from init_sync.volume.spans import Span, merged
 
 CHECK_DIGITS = 16
@@ -200,8 +200,8 @@ class Records:
 def _read_journal(path: str, header: str) -> Records | None:
     """The journal's lines; None when there is none or it belongs to something else."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().split("\n")
+        with open_file(path) as file:
+            lines = file.read().decode(errors="replace").split("\n")
     except OSError:
         return None
     if lines[0] != header:

@@ -15,6 +15,7 @@ import zipfile
 from typing import Any
 
 from init_sync.core.volumepath import path_problem
+from init_sync.volume.layout import open_file
 
 
 class Damaged(ValueError):
@@ -45,7 +46,7 @@ def structure_problem(path: str) -> str | None:
 
 def safetensors_header(path: str) -> dict[str, Any]:
     """The header of a safetensors file. Raises ValueError (Damaged when it can say why) or RecursionError."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= MAX_HEADER_BYTES:
             raise Damaged("it does not begin with a safetensors header")
@@ -60,7 +61,7 @@ def safetensors_header(path: str) -> dict[str, Any]:
 
 def _safetensors_problem(path: str) -> str | None:
     header = safetensors_header(path)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         header_end = 8 + int.from_bytes(file.read(8), "little")
     ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
     if any(end < 0 for end in ends):
@@ -75,7 +76,7 @@ def _safetensors_problem(path: str) -> str | None:
 
 
 def _torch_zip_problem(path: str) -> str | None:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         if file.read(4) != LOCAL_FILE_MAGIC:
             return "empty" if os.path.getsize(path) == 0 else None  # an old pickle without a zip around it
     if not zipfile.is_zipfile(path):
@@ -89,7 +90,7 @@ def _torch_zip_problem(path: str) -> str | None:
 
 
 def _index_problem(path: str) -> str | None:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         index = json.loads(file.read())
     if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
         raise Damaged("it is not an index with a weight_map")
