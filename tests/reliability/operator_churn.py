@@ -151,6 +151,7 @@ def _town(one: Town) -> dict[str, Any]:
             "max": round(waits[-1], 3) if waits else None,
         },
         "longestSettlingSeconds": round(one.longest_settling_s, 1),
+        "longestEndSeconds": round(one.longest_end_s, 1),
         **dict(sorted(one.tally.items())),
     }
 
