@@ -22,6 +22,7 @@ FUZZ = settings(
 class TestGarbage:
     """Whatever bytes lie in .modelcache: no traceback, never "complete", and a sync still ends right."""
 
+    @pytest.mark.fuzz
     @FUZZ
     @given(data=st.data())
     def test_any_value_anywhere_in_our_own_files(self, site: Site, data: st.DataObject) -> None:
@@ -34,6 +35,7 @@ class TestGarbage:
         finally:
             restore(site.volume, saved)
 
+    @pytest.mark.fuzz
     @FUZZ
     @given(data=st.data())
     def test_any_bytes_in_place_of_our_own_files(self, site: Site, data: st.DataObject) -> None:
