@@ -26,7 +26,7 @@ FILES = {"config.json": b'{"a": 1}\n', "model.safetensors": noise("fuzzed", 300_
 SPEC = manifest(model("m", "owner/fuzzed"))
 HURRY = ("--stall-timeout", "0.3", "--give-up-after", "0.4")
 FUZZ = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=12, deadline=None
 )
 HEADERS = (
     *("Content-Length", "Content-Range", "Content-Encoding", "Transfer-Encoding", "Connection", "ETag", "Location"),
