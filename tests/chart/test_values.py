@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -47,6 +48,32 @@ REFUSED: dict[str, tuple[Json, str]] = {
         "sync.image.digest=v1 is no digest. Give sha256:",
     ),
     "a size with a space": ({"cache": {"volume": {"size": "120 GB"}}}, "cache.volume.size=120 GB is no size. Give"),
+    "a size of nothing": (
+        {"cache": {"volume": {"size": "0Gi"}}},
+        "cache.volume.size=0Gi is no size. Give a number",
+    ),
+    "no size": ({"cache": {"volume": {"size": None}}}, "cache.volume.size= is no size. Give"),
+    "a port that is none": (
+        {"sync": {"endpoint": "http://hub:99999/x"}},
+        "http://hub:99999/x has a port above",
+    ),
+    "a registry that is a URL": ({"imageRegistry": "https://r.example"}, "imageRegistry=https://r.example is a URL"),
+    "a label without a name": (
+        {"commonLabels": {"a b": "c"}},
+        'commonLabels: "a b" is no name of a label. Use',
+    ),
+    "a label that is too long": (
+        {"operator": {"podLabels": {"team": "a" * 64}}},
+        "the value of team, is no value of a label. Use letters",
+    ),
+    "a label that selects": (
+        {"commonLabels": {"app.kubernetes.io/name": "x"}},
+        "commonLabels: app.kubernetes.io/name is the chart's own label",
+    ),
+    "a label that names another cache": (
+        {"inference": {"podLabels": {"modelcache.dev/cache": "x"}}},
+        "inference.podLabels: modelcache.dev/cache is the chart's own label",
+    ),
     "an endpoint without a scheme": ({"sync": {"endpoint": "hub.example"}}, "sync.endpoint=hub.example is no URL"),
     "standalone with an operator": ({"cache": {"standalone": True}}, "Set operator.enabled=false too"),
     "standalone without a cache": (
@@ -62,7 +89,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
         "operator.namespaces leaves out models, where this release makes a ModelCache that nobody would serve",
     ),
     "a cache without a name": ({"cache": {"enabled": False}}, "cache.name is needed when cache.enabled=false"),
-    "a name that a cache cannot have": ({"cache": {"name": "a.b"}}, "Set cache.name"),
+    "a name that a cache cannot have": ({"cache": {"name": "a.b"}}, "'-' only. Change cache.name"),
     "two claims": (
         {"cache": {"volume": {"existingClaim": "a", "claimName": "b"}}},
         "cache.volume.existingClaim and cache.volume.claimName exclude each other",
@@ -99,6 +126,46 @@ def test_all_that_cannot_work_is_told_at_once(render: Render) -> None:
         render(sync={"endpoint": "hub"}, cache={"volume": {"size": "big"}})
     assert "sync.endpoint=hub" in str(refused.value)
     assert "cache.volume.size=big" in str(refused.value)
+
+
+EMPTIED = (
+    *("cache", "cache.models", "cache.job", "cache.volume.size", "cache.volume.nodeSelector", "inference.tolerations"),
+    *("inference.probes.startup", "operator.allNamespaces", "operator.image", "sync.endpoint", "sync.image.digest"),
+)
+"""Of each way in which templates use a value, one."""
+
+
+@pytest.mark.parametrize("path", EMPTIED)
+def test_an_emptied_value_is_the_same_as_none_or_refused_by_name(render: Render, path: str) -> None:
+    """In YAML a key with nothing behind it is null, and Helm takes null as the wish to have no default."""
+    values: Any = None
+    for name in reversed(path.split(".")):
+        values = {name: values}
+    assert re.search(rf"^$|missing property '{path.split('.')[-1]}'|{re.escape(path)}=", _refusal(render, values))
+
+
+def _refusal(render: Render, values: Json) -> str:
+    """Nothing if they are taken."""
+    try:
+        render(**values)
+    except HelmRefused as refused:
+        return str(refused)
+    return ""
+
+
+def test_a_group_of_values_cannot_be_emptied() -> None:
+    """Templates look into it."""
+    groups = [each.path for each in chart_docs.read_values(VALUES.read_text()) if each.group]
+    assert len(groups) > 20
+    optional = [path for path in groups if path[-1] not in _schema_at(path[:-1]).get("required", ())]
+    assert optional == [("podSecurityContext", "seccompProfile"), ("monitoring", "rules", "thresholds")]
+
+
+def _schema_at(path: tuple[str, ...]) -> Json:
+    schema = SCHEMA
+    for name in path:
+        schema = _resolved(schema["properties"][name])
+    return schema
 
 
 def test_every_value_has_a_comment() -> None:

@@ -39,17 +39,16 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def bench(api: Api, tmp_path: Path) -> Iterator[Bench]:
-    """In a namespace of its own; the runner serves all, but there are no pods in the others any more."""
+    """In a namespace of its own."""
     client, namespace = Client(api.kubeconfig), f"t-{uuid.uuid4().hex[:8]}"
     client.create("namespaces", {"metadata": {"name": namespace}}, "")
     images = {"shell": Image(("/bin/sh", "-c"))}
     with Runner(
-        api.kubeconfig, tmp_path / "node", images, {"nvidia.com/gpu": 1}, Pauses(first_s=0.2), job_pause_s=0.2
+        *(api.kubeconfig, tmp_path / "node", images, {"nvidia.com/gpu": 1}, Pauses(first_s=0.2)),
+        job_pause_s=0.2,
+        namespace=namespace,
     ) as runner:
         if api.local:
             api.local.logs = runner.log
         yield Bench(client, runner, tmp_path, namespace, api.local is not None)
-        for resource in ("deployments", "jobs", "pods", "services"):
-            for each in client.list(resource, namespace):
-                client.delete(resource, each["metadata"]["name"], namespace)
     client.close()

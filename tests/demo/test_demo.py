@@ -21,7 +21,7 @@ DEMO = Path(__file__).parents[1] / "support/demo"
 LONG_S = 240
 """Beside other tests; alone, on two cores, the whole takes 45 s."""
 
-pytestmark = [pytest.mark.skipif(helm() is None, reason=why_no_helm()), pytest.mark.timeout(LONG_S)]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(helm() is None, reason=why_no_helm()), pytest.mark.timeout(LONG_S)]
 
 
 @contextmanager
@@ -96,12 +96,11 @@ def test_the_demo_goes_from_an_empty_volume_to_a_video_a_warm_start_and_a_repair
     assert (left_behind(tmp_path), processes_of(tmp_path)) == ([], [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_no_process_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_demo_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
         wait_until(lambda: re.search(r"pod/all-minilm-sync\S+ +Running", shown(tmp_path)), "a sync runs", LONG_S - 60)
         assert any("sandbox.py" in each for each in processes_of(tmp_path))
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         began = time.monotonic()
         code = process.wait(40)
     assert code == 130, shown(tmp_path)

@@ -133,12 +133,26 @@ def test_a_service_leads_to_a_ready_pod_and_refuses_while_there_is_none(bench: B
     spec = {"selector": {"app": "web"}, "ports": ports}
     bench.create("services", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
     address = bench.until(lambda: bench.get("services", "web")["spec"].get("clusterIP"), "it has an address")
+    folder, shared = bench.shared()
+    env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
+    ready = {"exec": {"command": ["test", "-e", "/shared/ready"]}, "periodSeconds": 1}
+    main = container("exec python3 -m http.server 8000 --bind $IP", env=env, readinessProbe=ready)
+    deployment(
+        bench,
+        {**main, "ports": [{"name": "web", "containerPort": 8000}], "volumeMounts": SHARED},
+        **shared,
+    )
+    (name,) = bench.until(lambda: pods(bench), "it has a pod")
+    bench.until(lambda: _accepts(bench.status(name).get("podIP", "")), "it listens")
     with socket.create_connection((address, 80), timeout=5) as nobody:
         assert nobody.recv(1) == b""
-    env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
-    ready = {"tcpSocket": {"port": "web"}, "periodSeconds": 1}
-    main = container("exec python3 -m http.server 8000 --bind $IP", env=env, readinessProbe=ready)
-    deployment(bench, {**main, "ports": [{"name": "web", "containerPort": 8000}]})
+    (folder / "ready").touch()
     until_available(bench)
     with urllib.request.urlopen(f"http://{address}:80/", timeout=5) as answer:
         assert answer.status == 200
+
+
+def _accepts(address: str) -> bool:
+    """Raises OSError while nobody listens."""
+    with socket.create_connection((address, 8000), timeout=5):
+        return True

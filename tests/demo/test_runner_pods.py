@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from demo.bench import GATE, SHARED, Bench, container
 from support.kubeapi import ApiError
+from support.runner.pod import PodLife
 
 FOREVER = "while true; do sleep 0.05; done"
 
@@ -223,8 +226,12 @@ def test_a_pod_deleted_by_force_leaves_no_process(bench: Bench) -> None:
             {"initContainers": [container("true", "side", restartPolicy="Always")]},
             "container side: init containers that stay on",
         ),
+        (
+            {"initContainers": [], "containers": [container("true", readinessProbe={"grpc": {"port": 1}})]},
+            "container main: readinessProbe: only httpGet",
+        ),
     ],
-    ids=["host path", "sidecar"],
+    ids=["host path", "sidecar", "grpc probe"],
 )
 def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, Any], message: str) -> None:
     bench.pod(container("true"), **fields)
@@ -250,3 +257,36 @@ def test_the_api_serves_the_log_of_a_container_and_of_its_run_before(bench: Benc
     assert bench.log(tailLines="1") == "2\n"
     with pytest.raises(ApiError, match="no such run"):
         bench.log(container="other")
+
+
+def test_a_pod_that_is_deleted_while_its_process_starts_is_seen_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, end, starting, ended = asyncio.create_subprocess_exec, PodLife.end, threading.Event(), threading.Event()
+
+    async def slow_start(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        starting.set()
+        while not ended.is_set():
+            await asyncio.sleep(0.01)
+        return await start(*arguments, **options)
+
+    async def noticed_end(life: PodLife, grace_s: float) -> None:
+        ended.set()
+        await end(life, grace_s)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow_start)
+    monkeypatch.setattr(PodLife, "end", noticed_end)
+    bench.pod(container(FOREVER))
+    assert starting.wait(15)
+    bench.delete_gracefully()
+    bench.until_gone()
+    assert bench.runner.runs[0].ended.exit_code == 137
+
+
+def test_children_that_a_program_leaves_behind_end_with_it(bench: Bench) -> None:
+    folder, shared = bench.shared()
+    script = f"sh -c 'echo $$$$ > /shared/pid; {FOREVER}' & until test -s /shared/pid; do sleep 0.05; done"
+    bench.pod(container(script, volumeMounts=SHARED), **shared)
+    bench.until_phase("Succeeded")
+    pid = (folder / "pid").read_text().strip()
+    bench.until(lambda: not Path(f"/proc/{pid}").exists(), "its child is gone")

@@ -49,6 +49,9 @@ class Hub:
     def slow_down(self, bytes_per_second: int) -> None:
         self._control("POST", "faults", json.dumps([{"kind": "slow", "bytes_per_second": bytes_per_second}]))
 
+    def refuse_files(self) -> None:
+        self._control("POST", "faults", json.dumps([{"kind": "status", "status": 503, "match": ["blob"]}]))
+
     def recover(self) -> None:
         self._control("DELETE", "faults")
 
@@ -108,10 +111,24 @@ def merged(first: Mapping[str, object], second: Mapping[str, object]) -> dict[st
 @contextmanager
 def made(images: Images) -> Iterator[Site]:
     kube = Kube(f"modelcache-e2e-{uuid.uuid4().hex[:6]}")
-    with _namespace(kube), _gpu():
+    with _definition(), _namespace(kube), _gpu():
         kube.apply(*_hub(kube, images))
         kube.rolled_out("hub")
         yield Site(kube, images, Hub(kube))
+
+
+@contextmanager
+def _definition() -> Iterator[None]:
+    """Helm brings the definition if there is none, and never changes or removes one."""
+    name = "customresourcedefinition/modelcaches.modelcache.dev"
+    if run(["kubectl", "get", name, "--ignore-not-found", "--output", "name"]).stdout:
+        run(["kubectl", "apply", "--server-side", "--force-conflicts", "--filename", str(CHART / "crds")])
+        yield
+        return
+    try:
+        yield
+    finally:
+        run(["kubectl", "delete", name, "--ignore-not-found", "--timeout=60s"])
 
 
 @contextmanager

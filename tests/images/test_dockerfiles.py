@@ -17,7 +17,10 @@ from modelcache_operator.core.jobs import USER_ID
 each_image = pytest.mark.parametrize("folder", FOLDERS)
 
 
-@each_image
+each_dockerfile = pytest.mark.parametrize("folder", [*FOLDERS, "tests/e2e"])
+
+
+@each_dockerfile
 def test_hadolint_has_nothing_to_say(folder: str) -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     done = subprocess.run([hadolint, f"{folder}/Dockerfile"], cwd=ROOT, capture_output=True, text=True, timeout=50)
@@ -63,7 +66,7 @@ def test_it_starts_the_command_of_its_distribution_under_tini(folder: str) -> No
     assert json.loads(entrypoint) == ["/usr/bin/tini", "--", command]
 
 
-@each_image
+@each_dockerfile
 def test_what_is_copied_exists_and_is_let_into_the_build_context(folder: str) -> None:
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     sources = [
@@ -72,7 +75,8 @@ def test_what_is_copied_exists_and_is_let_into_the_build_context(folder: str) ->
     assert sources
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert source in let_in or re.sub(r"[^/]+\.txt$", "*.txt", source) in let_in, source
+        above = {source, *map(str, Path(source).parents), re.sub(r"[^/]+\.txt$", "*.txt", source)}
+        assert above & let_in, source
 
 
 def test_all_are_made_of_one_python_the_one_that_the_lock_is_for() -> None:

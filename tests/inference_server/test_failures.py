@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from inference.generation import GenerationRequest, InvalidInput, Progress
-from inference_server.drawing_engine import DrawingEngine
-from inference_server.harness import RunningServer, config_for, error_of, running
+from inference_server.drawing_engine import DrawingEngine, ThreadGate
+from inference_server.harness import RunningServer, config_for, error_of, running, until
 
 
 class OutOfMemoryError(RuntimeError):
@@ -143,3 +143,18 @@ def test_a_full_disk_is_503_and_says_when_to_try_again(server: RunningServer, mo
     answer = server.post()
     assert (answer.status_code, error_of(answer)["code"]) == (503, "scratch_full")
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_videos_that_a_stopping_server_gives_up_do_not_count_as_failures_of_its_engine(
+    tmp_path: Path, gate: ThreadGate
+) -> None:
+    with running(config_for(tmp_path, grace_s=0.0, linger_s=5.0), DrawingEngine(gate)) as server:
+        running_one, waiting = server.create(steps="50"), server.create()
+        gate.wait_for_arrival(1)
+        server.ask_to_stop()
+        assert server.wait_status(waiting, "failed")["error"]["code"] == "server_shutting_down"
+        until(lambda: server.service.board.wanted(running_one), lambda wanted: not wanted)
+        gate.open()
+        server.join()
+        assert server.metric("multitalk_requests_total", status="interrupted") == 2
+        assert server.metric("multitalk_requests_total", status="failed") == 0

@@ -150,3 +150,15 @@ def test_the_real_job_controller_makes_pods_and_ends_jobs_as_the_operator_expect
         space.kubelet.made_pod(second, 2, SECONDS).finish(0, complete())
         space.until("Ready", timeout_s=SECONDS)
         assert space.status()["totals"]["syncs"] == 3
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.usefixtures("collector")
+def test_what_is_made_for_an_owner_that_is_gone_is_collected_too(space: Space) -> None:
+    """As by an operator that had not yet seen that its cache was deleted."""
+    owner = space.client.create("configmaps", {"metadata": {"name": "owner"}}, space.namespace)
+    space.client.delete("configmaps", "owner", space.namespace)
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    late = {"metadata": {"name": "late", "ownerReferences": [reference]}}
+    space.client.create("configmaps", late, space.namespace)
+    eventually(lambda: not exists(space, "configmaps", "late"), "the late one is collected", SECONDS)

@@ -187,7 +187,7 @@ def test_an_operator_that_starts_before_the_api_waits_for_it(
     space.cache()
     proxy.stop()
     with faulty.running(ready=False):
-        faulty.wait_for("waiting for the lease")
+        assert faulty.wait_for("the lease cannot be read or written; trying again")["level"] == "warning"
         proxy.start()
         space.job()
 

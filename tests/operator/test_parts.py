@@ -18,8 +18,9 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
 from modelcache_operator.core.names import job_name
 from modelcache_operator.core.status import quantity
+from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.progress import is_pod_address
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.store import Store
 from modelcache_operator.kube.writer import difference
 from support.reports import complete, incomplete
 from support.world import World
@@ -213,6 +214,7 @@ def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
     ("address", "asked"),
     [
         *(("10.1.2.3", True), ("fd00::1", True), ("169.254.169.254", False), ("fe80::1", False), ("", False)),
+        *(("::ffff:169.254.169.254", False), ("::ffff:10.1.2.3", True)),
         *(("224.0.0.1", False), ("0.0.0.0", False), ("localhost", False), ("10.0.0.1/x@y", False)),
     ],
 )

@@ -174,7 +174,7 @@ class Life:
             self._succeed(job, pod)
         elif chance < 0.85:
             pod.finish(1, incomplete(Reason.HUB_UNREACHABLE, "down", _cache_of(job)))
-            pod.restart()
+            self._start_pod(job)  # a pod of a Job is not started again, it gets a successor
         elif self._failed.get(_cache_of(job), 0) < 1:
             self._fail(job, pod)
 

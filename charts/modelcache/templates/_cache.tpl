@@ -105,8 +105,8 @@ Users who take a field out (null) mean it: the operator's own default for it mus
 {{- $_ := set $job "annotations" (include "modelcache.scrapeAnnotations" (dict "port" 9464) | fromYaml) -}}
 {{- end -}}
 {{- $job = merge (dict) $given $job -}}
-{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default dict) $volume.nodeSelector) -}}
-{{- $_ := set $job "tolerations" (concat $volume.tolerations ($given.tolerations | default list)) -}}
+{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
+{{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default list)) -}}
 {{- $_ := set $job "env" (concat (include "modelcache.sync.env" . | fromYamlArray) ($given.env | default list)) -}}
 {{- range $key, $value := $job -}}
 {{- if and (not $value) (kindIs "bool" $value | not) (kindIs "float64" $value | not) -}}{{- $_ := unset $job $key -}}{{- end -}}

@@ -9,6 +9,8 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- $operator := .Values.operator -}}
 {{- $inference := .Values.inference -}}
 {{- $name := include "modelcache.cache.name" . -}}
+{{- $endpoint := .Values.sync.endpoint | default "" -}}
+{{- $chosen := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "modelcache.dev/cache" -}}
 {{- if and $cache.standalone $operator.enabled }}
 - cache.standalone and operator.enabled exclude each other: standalone means no operator. Set operator.enabled=false too, or leave cache.standalone out
 {{- end }}
@@ -25,7 +27,7 @@ It is called once, by templates/checks.yaml, which renders nothing.
 - cache.name is needed when cache.enabled=false: say which existing ModelCache the inference server serves, or set inference.enabled=false
 {{- end }}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) }}
-- the cache would be called {{ $name }}, as the release is; a ModelCache takes lower-case letters, digits and '-' only. Set cache.name
+- the cache would be called {{ $name }}{{ if not $cache.name }}, as the release is{{ end }}; a ModelCache takes lower-case letters, digits and '-' only. {{ if $cache.name }}Change{{ else }}Set{{ end }} cache.name
 {{- end }}
 {{- if and $cache.volume.existingClaim $cache.volume.claimName }}
 - cache.volume.existingClaim and cache.volume.claimName exclude each other: the first is used as it is, the second is made
@@ -37,17 +39,34 @@ It is called once, by templates/checks.yaml, which renders nothing.
 - inference.terminationGracePeriodSeconds={{ $inference.terminationGracePeriodSeconds }} is too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to {{ sub $inference.terminationGracePeriodSeconds (include "modelcache.server.graceS" . | int) }} at least
 {{- end }}
 {{- range $key, $image := dict "operator" $operator.image "sync" .Values.sync.image "inference" $inference.image }}
-{{- if not (regexMatch "^(sha256:[0-9a-f]{64})?$" $image.digest) }}
+{{- if not (regexMatch "^(sha256:[0-9a-f]{64})?$" ($image.digest | default "")) }}
 - {{ $key }}.image.digest={{ $image.digest }} is no digest. Give sha256: and 64 hexadecimal digits, or leave it empty and set the tag
 {{- end }}
 {{- end }}
-{{- range $key, $size := dict "cache.volume.size" $cache.volume.size "inference.shmSize" ($inference.shmSize | default "1Gi") }}
-{{- if not (regexMatch "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$" $size) }}
-- {{ $key }}={{ $size }} is no size. Give a number and a unit without a space between, such as 120Gi
+{{- range $key, $size := dict "cache.volume.size" ($cache.volume.size | default "") "inference.shmSize" ($inference.shmSize | default "1Gi") }}
+{{- if not (and (regexMatch "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$" $size) (regexMatch "[1-9]" $size)) }}
+- {{ $key }}={{ $size }} is no size. Give a number above zero and a unit without a space between, such as 120Gi
 {{- end }}
 {{- end }}
-{{- if not (regexMatch "^(https?://[^/\\s]+[^\\s]*)?$" .Values.sync.endpoint) }}
-- sync.endpoint={{ .Values.sync.endpoint }} is no URL of a hub. Give one such as http://mirror.example:8080, or leave it empty
+{{- if not (regexMatch "^(https?://[^/\\s]+[^\\s]*)?$" $endpoint) }}
+- sync.endpoint={{ $endpoint }} is no URL of a hub. Give one such as http://mirror.example:8080, or leave it empty
+{{- else if gt (regexFind ":[0-9]+(/|$)" $endpoint | trimAll ":/" | int) 65535 }}
+- sync.endpoint={{ $endpoint }} has a port above 65535. Correct it
+{{- end }}
+{{- if contains "://" (.Values.imageRegistry | default "") }}
+- imageRegistry={{ .Values.imageRegistry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
+{{- end }}
+{{- range $key, $labels := dict "commonLabels" .Values.commonLabels "operator.podLabels" $operator.podLabels "inference.podLabels" $inference.podLabels }}
+{{- range $label, $value := $labels | default dict }}
+{{- if not (regexMatch "^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $label) }}
+- {{ $key }}: {{ quote $label }} is no name of a label. Use letters, digits, '-', '_' and '.', at most 63, after a domain and '/' if need be
+{{- else if has $label $chosen }}
+- {{ $key }}: {{ $label }} is the chart's own label, by which objects find each other. Use another name
+{{- end }}
+{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$" $value) }}
+- {{ $key }}: {{ quote $value }}, the value of {{ $label }}, is no value of a label. Use letters, digits, '-', '_' and '.', at most 63
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range $key, $list := dict "sync.env" .Values.sync.env "cache.job.env" ($cache.job.env | default list) }}
 {{- range $list }}

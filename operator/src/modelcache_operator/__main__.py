@@ -23,7 +23,7 @@ def main() -> int:
     logs.set_up(settings.log_format, settings.log_level)
     try:
         return asyncio.run(process.main(settings))
-    except NoCluster as error:
+    except (NoCluster, WrongSettings) as error:
         print(f"modelcache-operator: error: {error}", file=sys.stderr)
         return 2
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-import tempfile
 import time
-from pathlib import Path
+from dataclasses import asdict
 
-import av
 import httpx2
 
-from support.serve import write_example
+from inference_server.media import decode, png, wav
 
 LIMIT_S = 120
 
 
 def main(endpoint: str) -> int:
-    with tempfile.TemporaryDirectory() as folder, httpx2.Client(base_url=endpoint, timeout=30) as client:
-        picture, voice = write_example(Path(folder))
+    with httpx2.Client(base_url=endpoint, timeout=30) as client:
         video = client.post(
             "/v1/videos",
             data={"prompt": "A woman talks", "steps": "2"},
-            files={"input_reference": picture.open("rb"), "audio": voice.open("rb")},
+            files={"input_reference": ("face.png", png(96, 64)), "audio": ("voice.wav", wav(1.0))},
         )
         video.raise_for_status()
         job = wait(client, video.json()["id"])
@@ -32,7 +28,7 @@ def main(endpoint: str) -> int:
             return 1
         content = client.get(f"/v1/videos/{job['id']}/content")
         content.raise_for_status()
-    print(json.dumps(described(content.content)))
+    print(json.dumps(asdict(decode(content.content))))
     return 0
 
 
@@ -43,13 +39,6 @@ def wait(client: httpx2.Client, video: str) -> dict[str, str]:
         if job["status"] not in ("queued", "in_progress") or time.monotonic() > deadline:
             return job
         time.sleep(0.2)
-
-
-def described(mp4: bytes) -> dict[str, object]:
-    with av.open(io.BytesIO(mp4), "r") as container:
-        streams = sorted(stream.codec_context.name for stream in container.streams)
-        frames = sum(1 for _ in container.decode(video=0))
-    return {"bytes": len(mp4), "codecs": streams, "frames": frames}
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ def _requests(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Requests for a video",
-            "By their end. Rejected: no place in the queue, or not ready. Invalid: refused for what they said.",
+            "By their end. Interrupted: the server was stopped first. Rejected: no place in the queue, or not ready. "
+            "Invalid: refused for what they said.",
             panels.COUNT,
             Query(f"sum by (status) (increase(multitalk_requests_total{{{CHOSEN}}}[$__rate_interval]))", "{{status}}"),
             bars=True,

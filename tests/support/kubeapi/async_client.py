@@ -42,9 +42,9 @@ class AsyncClient:
     ) -> None:
         await self._session.close()
 
-    async def list(self, resource: str) -> tuple[list[Json], str]:
-        """Every object of all namespaces, and the version of the whole."""
-        answer = await self.call("GET", resource_path(resource))
+    async def list(self, resource: str, namespace: str) -> tuple[list[Json], str]:
+        """Every object, of all namespaces if it is empty, and the version of the whole."""
+        answer = await self.call("GET", resource_path(resource, namespace))
         return entries(answer), str(answer["metadata"]["resourceVersion"])
 
     async def create(self, resource: str, body: Json, namespace: str) -> Json:
@@ -75,9 +75,9 @@ class AsyncClient:
                 raise ApiError(answer.status, found.get("reason", ""), found.get("message", ""))
             return found
 
-    async def watch(self, resource: str, version: str) -> AsyncIterator[Json]:
+    async def watch(self, resource: str, namespace: str, version: str) -> AsyncIterator[Json]:
         """Every event after ``version``; ends when the server ends it, or has forgotten so early a version."""
-        path = f"{resource_path(resource)}?watch=true&resourceVersion={version}&timeoutSeconds={WATCH_S}"
+        path = f"{resource_path(resource, namespace)}?watch=true&resourceVersion={version}&timeoutSeconds={WATCH_S}"
         async with self._session.get(self._url + path) as answer:
             async for line in answer.content:
                 event: Json = json.loads(line)

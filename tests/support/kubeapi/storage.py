@@ -50,6 +50,7 @@ class Storage:
         self.version = 100
         self.changed = asyncio.Condition()
         self._waking: asyncio.Task[None] | None = None
+        self._gone_owners: set[str] = set()
         for name in ("default", "kube-system"):
             body = {"metadata": {"name": name}, "status": {"phase": "Active"}}
             self._put(self.kinds["", "namespaces"], body, "ADDED", "", name)
@@ -83,6 +84,8 @@ class Storage:
         body, warning = self._conform(kind, body, query)
         if not query.get("dryRun"):
             body = self._put(kind, body, "ADDED", namespace, name)
+            if self._gone_owners.intersection(_owners(body)):  # made by somebody who had not seen that yet
+                self.delete(kind, namespace, name)
         return body, warning
 
     def update(
@@ -94,6 +97,9 @@ class Storage:
         if sent and sent != old["metadata"]["resourceVersion"]:
             what = f'Operation cannot be fulfilled on {kind.resource} "{name}": the object has been modified'
             raise ApiError(409, "Conflict", f"{what}; please apply your changes to the latest version and try again")
+        if kind.plural == "pods" and (uid := dig(new, "metadata.uid")) not in (None, old["metadata"]["uid"]):
+            message = f'Pod "{name}" is invalid: metadata.uid: Invalid value: "{uid}": field is immutable'
+            raise ApiError(422, "Invalid", message)
         for field in SERVER_FIELDS:
             new["metadata"].pop(field, None)
             if field in old["metadata"]:
@@ -125,11 +131,11 @@ class Storage:
 
     def _collect(self, kind: Kind, name: str, uid: str) -> None:
         """Garbage collection in the background: what the object owned, or what was in the namespace."""
+        self._gone_owners.add(uid)
         for key, table in list(self.objects.items()):
             for (namespace, each), value in list(table.items()):
-                owners = [owner.get("uid") for owner in value["metadata"].get("ownerReferences", ())]
                 inside = kind.plural == "namespaces" and namespace == name
-                if (uid in owners or inside) and (namespace, each) in table:
+                if (uid in _owners(value) or inside) and (namespace, each) in table:
                     self.delete(self.kinds[key], namespace, each)
 
     def _conform(self, kind: Kind, body: Json, query: dict[str, str]) -> tuple[Json, str]:
@@ -208,6 +214,10 @@ def _grace(pod: Json, wanted_s: int | None) -> int:
     if wanted_s is not None:
         return wanted_s
     return int(spec.get("terminationGracePeriodSeconds", GRACE_S))
+
+
+def _owners(value: Json) -> list[str]:
+    return [owner.get("uid", "") for owner in value["metadata"].get("ownerReferences", ())]
 
 
 def _held(value: Json) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections import deque
 
 KUBELET_PORT = 10250
 SECOND = range(64, 128)
@@ -15,25 +16,30 @@ SECOND = range(64, 128)
 
 
 class Addresses:
-    """Pods get the lower half, services the upper one; each address is given out once."""
+    """Pods get the lower half, services the upper one. One that was given back is the last to be given out again."""
 
     def __init__(self) -> None:
         self._reservation, self._network = _reserve()
-        self._pods = iter(range(2, 128))
-        self._services = iter(range(128, 255))
-
-    @property
-    def node(self) -> str:
-        return f"{self._network}.1"
+        self._pods = deque(f"{self._network}.{number}" for number in range(2, 128))
+        self._services = deque(f"{self._network}.{number}" for number in range(128, 255))
 
     def pod(self) -> str:
-        return f"{self._network}.{next(self._pods)}"
+        return _next(self._pods, "pods")
+
+    def give_back_pod(self, address: str) -> None:
+        self._pods.append(address)
 
     def service(self) -> str:
-        return f"{self._network}.{next(self._services)}"
+        return _next(self._services, "services")
 
     def close(self) -> None:
         self._reservation.close()
+
+
+def _next(free: deque[str], what: str) -> str:
+    if not free:
+        raise OSError(f"giving out an address: all are taken; delete some {what}")
+    return free.popleft()
 
 
 def _reserve() -> tuple[socket.socket, str]:

@@ -15,7 +15,7 @@ from typing import Any
 from support.runner.environment import Find, Missing, PodFields, expand, variables
 from support.runner.health import Health
 from support.runner.images import Image
-from support.runner.probes import Prober
+from support.runner.probes import Prober, refuse_unknown
 from support.runner.process import Command, ContainerProcess
 from support.runner.statuses import ContainerStatus, Ended, now, waiting
 from support.runner.volumes import container_paths
@@ -76,6 +76,7 @@ class Container:
     """``status`` always is what the kubelet would say now."""
 
     def __init__(self, spec: Json, image: Image | None, surroundings: Surroundings) -> None:
+        refuse_unknown(spec)
         self._spec = spec
         self._image = image
         self._around = surroundings
@@ -153,30 +154,29 @@ class Container:
         return Command([self._paths.map(each) for each in arguments], self._env, self._own, self._own / "message", log)
 
     async def _run_once(self, command: Command) -> int:
-        began = time.monotonic()
+        began, metadata = time.monotonic(), self._around.fields.pod["metadata"]
         try:
-            self._process = await ContainerProcess.start(command)
+            ended = await self._run(command)
         except OSError as error:
             ended = Ended(128, f"failed to create containerd task: {error}", now(), now(), "StartError")
-        else:
-            self.say(state={"running": {"startedAt": now()}}, started="startupProbe" not in self._spec)
-            health = Health(self._spec, self._prober(), self)
-            watching = asyncio.create_task(health.watch(self._process))
-            try:
-                ended = await self._process.wait()
-            finally:
-                watching.cancel()
-                self._process.signal(signal.SIGKILL)
-                self._process = None
-        metadata = self._around.fields.pod["metadata"]
+        took = time.monotonic() - began
         self._around.record(
-            RunRecord(
-                metadata["namespace"], metadata["name"], self.status.name,
-                command.log, began, time.monotonic() - began, ended,
-            )
-        )  # fmt: skip
+            RunRecord(metadata["namespace"], metadata["name"], self.status.name, command.log, began, took, ended)
+        )
         self.say(state={"terminated": ended.json()}, ready=False, started=False)
         return ended.exit_code
+
+    async def _run(self, command: Command) -> Ended:
+        self._process = process = await ContainerProcess.start(command)
+        if self._around.ending.is_set():  # since the pod was asked to end, which did not see this process
+            process.signal(signal.SIGKILL)
+        self.say(state={"running": {"startedAt": now()}}, started="startupProbe" not in self._spec)
+        watching = asyncio.create_task(Health(self._spec, self._prober(), self).watch(process))
+        try:
+            return await process.wait()
+        finally:
+            watching.cancel()
+            self._process = None
 
     async def _pause(self) -> None:
         """Back off, and be restarted."""

@@ -6,9 +6,10 @@ Claims are bound, Jobs and Deployments get their pods, pods get their place, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -26,8 +27,10 @@ from support.runner.volumes import claim_folder
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
-CONFLICT_S = 0.1
-"""Before a step is tried again that met a newer object, or no API."""
+Act = Callable[[Json], Awaitable[float | None]]
+"""Does what there is to do about an object; returns when to look again."""
+RETRY_S = 0.5
+"""Before something is tried again that met a newer object, or no API."""
 
 
 class NodeLoop:
@@ -54,14 +57,13 @@ class NodeLoop:
             await self._broken
 
     async def _keep_stepping(self) -> None:
+        wait_s: float | None = None
         while True:
-            await self._view.changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._view.changed.wait()
             self._view.changed.clear()
-            try:
-                await self._step()
-            except (ApiError, aiohttp.ClientError, OSError) as error:
-                log.debug("looking again: %s", error)
-                self._again_in(CONFLICT_S)
+            wait_s = await self._step()
 
     async def close(self, grace_s: float) -> None:
         """End every container on this node."""
@@ -72,22 +74,36 @@ class NodeLoop:
         for task in self._endings.values():
             task.cancel()
 
-    def _again_in(self, seconds: float | None) -> None:
-        if seconds is not None:
-            asyncio.get_running_loop().call_later(max(0.01, seconds), self._view.changed.set)
+    async def _step(self) -> float | None:
+        """After how many seconds to look again, though nothing changes."""
+        view = self._view
+        waits = [
+            *await self._each(self._bind, view.all("persistentvolumeclaims")),
+            *await self._each(lambda deployment: control_deployment(view, deployment), view.all("deployments")),
+            *await self._each(self._control_job, view.all("jobs")),
+            *await self._each(self._place, [pod for pod in view.all("pods") if not pod["spec"].get("nodeName")]),
+            *await self._each(self._run_pod, [pod for pod in view.all("pods") if pod["spec"].get("nodeName")]),
+            *await self._each(self._proxy.lead, view.all("services")),
+        ]
+        self._proxy.forget()
+        self._end_forced()
+        return min((each for each in waits if each is not None), default=None)
 
-    async def _step(self) -> None:
-        for claim in self._view.all("persistentvolumeclaims"):
-            await self._bind(claim)
-        for deployment in self._view.all("deployments"):
-            await control_deployment(self._view, deployment)
-        for job in self._view.all("jobs"):
-            self._again_in(await control_job(self._view, job, time.time(), self._job_pause_s))
-        for pod in self._view.all("pods"):
-            if not pod["spec"].get("nodeName"):
-                await self._place(pod)
-        await self._run_pods()
-        await self._proxy.step()
+    async def _each(
+        self, act: Callable[[Json], Awaitable[float | None]], objects: Iterable[Json]
+    ) -> list[float | None]:
+        """What cannot be done now must not hold up the rest."""
+        waits: list[float | None] = []
+        for each in objects:
+            try:
+                waits.append(await act(each))
+            except (ApiError, aiohttp.ClientError, OSError) as error:
+                log.debug("looking again at %s: %s", key_of(each), error)
+                waits.append(RETRY_S)
+        return waits
+
+    async def _control_job(self, job: Json) -> float | None:
+        return await control_job(self._view, job, time.time(), self._job_pause_s)
 
     async def _bind(self, claim: Json) -> None:
         """The provisioner: a folder for each claim, which stays when the claim goes."""
@@ -126,24 +142,28 @@ class NodeLoop:
             status = scheduling.unscheduled(reason, message, now())
             await self._view.patch("pods", pod, {"status": status}, "status")
 
-    async def _run_pods(self) -> None:
-        present = {pod["metadata"]["uid"]: pod for pod in self._view.all("pods") if pod["spec"].get("nodeName")}
-        for uid, pod in present.items():
-            if pod["metadata"].get("deletionTimestamp"):
-                await self._finish(uid, pod)
-            elif uid not in self._lives and not scheduling.over(pod):
-                life = PodLife(self._node, self._view, pod, self._addresses.pod())
-                task = asyncio.create_task(life.run(), name=pod["metadata"]["name"])
-                task.add_done_callback(self._check)
-                self._lives[uid] = life, task
-            elif uid in self._lives:
-                self._lives[uid][0].volumes.refresh()
-        for uid in [uid for uid in self._lives if uid not in present]:
-            self._end(uid, 0)  # deleted by force
+    async def _run_pod(self, pod: Json) -> None:
+        uid = pod["metadata"]["uid"]
+        if pod["metadata"].get("deletionTimestamp"):
+            await self._finish(uid, pod)
+        elif uid not in self._lives and not scheduling.over(pod):
+            life = PodLife(self._node, self._view, pod, self._addresses.pod())
+            task = asyncio.create_task(life.run(), name=pod["metadata"]["name"])
+            task.add_done_callback(self._check)
+            self._lives[uid] = life, task
+        elif uid in self._lives:
+            self._lives[uid][0].volumes.refresh()
+
+    def _end_forced(self) -> None:
+        """Pods that were deleted without grace: nothing waits for their end."""
+        present = {pod["metadata"]["uid"] for pod in self._view.all("pods")}
+        for uid in self._lives:
+            if uid not in present:
+                self._end(uid, 0)
 
     def _check(self, life: asyncio.Task[None]) -> None:
         """A mistake of the runner's own ends the whole, instead of a pod that stands still."""
-        if not life.cancelled() and (error := life.exception()):
+        if not life.cancelled() and (error := life.exception()) and not self._broken.done():
             self._broken.set_exception(error)
 
     async def _finish(self, uid: str, pod: Json) -> None:
@@ -161,5 +181,6 @@ class NodeLoop:
         life, task = self._lives[uid]
         await life.end(grace_s)
         await task
+        self._addresses.give_back_pod(life.address)
         del self._lives[uid], self._endings[uid]
         self._view.changed.set()

@@ -68,7 +68,8 @@ class PodLife:
             self._refusal = {"phase": "Failed", "reason": "NotEmulated", "message": str(error)}
         finally:
             teller.cancel()
-            await self._tell()
+            while not await self._tell() and not self._ending.is_set():
+                await asyncio.sleep(RETRY_S)
 
     async def end(self, grace_s: float) -> None:
         """As on deletion: preStop hooks, SIGTERM, and SIGKILL when the time is over, for all containers at once."""

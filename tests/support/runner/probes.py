@@ -15,6 +15,15 @@ Execute = Callable[[list[str]], Awaitable[bool]]
 """Runs a command in the container's surroundings; whether it ended well."""
 
 
+KINDS = ("httpGet", "tcpSocket", "exec")
+
+
+def refuse_unknown(container: Json) -> None:
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        if (probe := container.get(name)) and not any(kind in probe for kind in KINDS):
+            raise NotImplementedError(f"container {container['name']}: {name}: only {', '.join(KINDS)} are known")
+
+
 @dataclass(frozen=True, slots=True)
 class Prober:
     """Asks one container."""

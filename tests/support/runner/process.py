@@ -54,9 +54,11 @@ class ContainerProcess:
         return self._process.pid
 
     async def wait(self) -> Ended:
-        """Until the program ends; children that it left behind are ended with it, as with a container's PID 1."""
-        code = await self._process.wait()
-        self.signal(signal.SIGKILL)
+        """Until the program ends or nobody waits any more; its children end with it, as with a container's PID 1."""
+        try:
+            code = await self._process.wait()
+        finally:
+            self.signal(signal.SIGKILL)
         message = termination_message(self._command.message.read_bytes())
         return Ended(code if code >= 0 else 128 - code, message, self._started_at, now())
 

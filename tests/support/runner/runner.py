@@ -26,7 +26,7 @@ END_S = 10.0
 
 
 class Runner:
-    """``runs`` lists every run of a container that is over."""
+    """Serves one namespace or, without one, all. ``runs`` lists every run of a container that is over."""
 
     def __init__(
         self,
@@ -37,10 +37,12 @@ class Runner:
         pauses: Pauses | None = None,
         job_pause_s: float = 10.0,
         env: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.runs: list[RunRecord] = []
         self._kubeconfig = kubeconfig
+        self._namespace = namespace
         self._node = Node(NODE, folder, images, env or {}, pauses or Pauses(), self.runs)
         self._capacity = capacity or {}
         self._job_pause_s = job_pause_s
@@ -49,7 +51,11 @@ class Runner:
         self._main: asyncio.Task[None]
         self._running = threading.Event()
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="runner", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="runner", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def log(self, pod: Json, container: str, previous: bool) -> bytes | None:
         """What the API serves as a pod's log."""
@@ -59,6 +65,8 @@ class Runner:
     def __enter__(self) -> Self:
         self._thread.start()
         self._running.wait()
+        if self._error:
+            raise self._error
         return self
 
     def __exit__(
@@ -71,18 +79,23 @@ class Runner:
         if self._error and value is None:
             raise self._error
 
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except Exception as error:  # told in the caller's thread
+            self._error = error
+        finally:
+            self._running.set()
+
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with AsyncClient(self._kubeconfig) as client:
-            view = View(client)
+            view = View(client, self._namespace)
             loop = NodeLoop(self._node, view, self._addresses, self._capacity, self._job_pause_s)
             self._main = asyncio.create_task(loop.run())
             self._running.set()
             try:
-                await self._main
-            except asyncio.CancelledError:
-                pass
-            except Exception as error:  # told at the end, in the caller's thread
-                self._error = error
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._main
             finally:
                 await loop.close(END_S)

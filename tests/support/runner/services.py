@@ -23,14 +23,17 @@ class ServiceProxy:
         self._addresses = addresses
         self._listeners: dict[Key, list[asyncio.Server]] = {}
 
-    async def step(self) -> None:
-        services = {key_of(each): each for each in self._view.all("services") if each["spec"].get("selector")}
-        for key in [key for key in self._listeners if key not in services]:
+    async def lead(self, service: Json) -> None:
+        """Listen for it, if it selects pods and is new."""
+        key = key_of(service)
+        if service["spec"].get("selector") and key not in self._listeners:
+            self._listeners[key] = await self._open(key, service)
+
+    def forget(self) -> None:
+        """Stop listening for those that are gone."""
+        for key in [key for key in self._listeners if self._view.find("services", *key) is None]:
             for server in self._listeners.pop(key):
                 server.close()
-        for key, service in services.items():
-            if key not in self._listeners:
-                self._listeners[key] = await self._open(key, service)
 
     def close(self) -> None:
         for servers in self._listeners.values():
@@ -39,12 +42,14 @@ class ServiceProxy:
 
     async def _open(self, key: Key, service: Json) -> list[asyncio.Server]:
         address = self._addresses.service()
-        body = {"spec": {"clusterIP": address, "clusterIPs": [address]}}
-        await self._view.patch("services", service, body)
-        return [
+        servers = [
             await asyncio.start_server(_Forwarding(self._target(key, port)).accept, address, port["port"])
             for port in service["spec"].get("ports", ())
         ]
+        # Only now: whoever reads the address may connect to it.
+        body = {"spec": {"clusterIP": address, "clusterIPs": [address]}}
+        await self._view.patch("services", service, body)
+        return servers
 
     def _target(self, key: Key, port: Json) -> Target:
         def find() -> tuple[str, int] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -33,8 +34,9 @@ def controller_uid(value: Json) -> str:
 class View:
     """``objects[resource][namespace, name]``; ``changed`` is set with every change."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, namespace: str) -> None:
         self.client = client
+        self._namespace = namespace
         self.changed = asyncio.Event()
         self.objects: dict[str, dict[Key, Json]] = {resource: {} for resource in RESOURCES}
         self._newest: dict[str, int] = {}
@@ -56,16 +58,17 @@ class View:
         while True:
             with contextlib.suppress(ApiError, aiohttp.ClientError, OSError):
                 version = await self._list(resource)
-                async for event in self.client.watch(resource, version):
+                async for event in self.client.watch(resource, self._namespace, version):
                     self._take(resource, event["object"], gone=event["type"] == "DELETED")
             await asyncio.sleep(RETRY_S)
 
     async def _list(self, resource: str) -> str:
-        found, version = await self.client.list(resource)
+        found, version = await self.client.list(resource, self._namespace)
         names = {each["metadata"]["uid"] for each in found}
         for old in self.all(resource):
             if old["metadata"]["uid"] not in names:
                 del self.objects[resource][key_of(old)]
+                self._newest.pop(old["metadata"]["uid"])  # made while the list was on its way: the watch tells
         for each in found:
             self._take(resource, each)
         self.changed.set()
@@ -87,10 +90,11 @@ class View:
         self._take(resource, await self.client.create(resource, body, namespace))
 
     async def patch(self, resource: str, value: Json, body: Json, sub: str = "") -> None:
-        """Nothing happens if the object is gone."""
+        """Nothing happens if the object is gone; one that took its name is refused by its uid."""
         namespace, name = key_of(value)
+        known = {**body, "metadata": {"uid": value["metadata"]["uid"]}}
         with absent_is_fine():
-            self._take(resource, await self.client.patch(resource, name, body, namespace, sub))
+            self._take(resource, await self.client.patch(resource, name, known, namespace, sub))
 
     async def delete(self, resource: str, value: Json, grace_s: int | None = None) -> None:
         namespace, name = key_of(value)
@@ -103,7 +107,7 @@ class View:
 
 
 @contextlib.contextmanager
-def absent_is_fine() -> Any:
+def absent_is_fine() -> Iterator[None]:
     """Somebody else deleted it."""
     try:
         yield

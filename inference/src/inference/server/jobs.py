@@ -39,6 +39,7 @@ class JobError:
 
 
 SHUTTING_DOWN = JobError("server_shutting_down", "The server was stopped before the video was finished; send it again.")
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,12 @@ class Job:
     @property
     def finished(self) -> bool:
         return self.status in FINISHED
+
+    @property
+    def outcome(self) -> str:
+        """What figures and logs call its end. To its client a stop of the server is a failure like any other; it says
+        nothing against the engine, and each rolling restart would look like an outage."""
+        return INTERRUPTED if self.error == SHUTTING_DOWN else self.status.value
 
     @property
     def size_bytes(self) -> int:

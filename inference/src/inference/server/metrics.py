@@ -14,8 +14,9 @@
     multitalk_gpu_memory_bytes{kind}             allocated, reserved and peak bytes on the device; absent on a CPU
     multitalk_http_requests_total{method,route,code}  answers
 
-Statuses of multitalk_requests_total: completed, failed, cancelled; rejected (no place, loading or stopping) and
-invalid (wrong, too large, too slow). Each POST ends in exactly one of them.
+Statuses of multitalk_requests_total: completed, failed, cancelled, interrupted (accepted, but the server stopped before
+it was done); rejected (no place, loading or stopping) and invalid (wrong, too large, too slow). Each POST ends in
+exactly one of them.
 
 Each server has a registry of its own, so that several can live in one process (as tests do).
 """
@@ -29,9 +30,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inference.server.jobs import INTERRUPTED
+
 _STEP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 _JOB_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 2400, 4800, 9600)
-REQUEST_STATUSES = ("completed", "failed", "cancelled", "rejected", "invalid")
+REQUEST_STATUSES = ("completed", "failed", "cancelled", INTERRUPTED, "rejected", "invalid")
 
 
 class ServerMetrics:

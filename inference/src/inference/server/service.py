@@ -90,7 +90,8 @@ class Service:
         """Begin to stop: nothing new is taken on, and what waits fails at once so that its clients can go elsewhere."""
         self.gate.drain()
         for job in self.board.close():
-            self.metrics.requests.labels("failed").inc()
+            log.info("event=%s id=%s", job.outcome, job.id)
+            self.metrics.requests.labels(job.outcome).inc()
             self.scratch.remove(job.id)
 
     def engine_left(self, timeout_s: float) -> bool:

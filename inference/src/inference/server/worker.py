@@ -130,9 +130,9 @@ class GenerationWorker:
 
     def _settle(self, job: Job, ended: Job | None, took_s: float) -> None:
         """Files and figures, once the board knows how the job ended. None: it was deleted meanwhile."""
-        status = ended.status if ended is not None else Status.CANCELLED
-        log.info("event=%s id=%s took_s=%.1f", status, job.id, took_s)
-        self._metrics.requests.labels(status.value).inc()
+        outcome = ended.outcome if ended is not None else Status.CANCELLED.value
+        log.info("event=%s id=%s took_s=%.1f", outcome, job.id, took_s)
+        self._metrics.requests.labels(outcome).inc()
         if ended is None or ended.clip is None:
             self._scratch.remove(job.id)
             return

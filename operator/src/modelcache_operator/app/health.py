@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from modelcache_operator.app.settings import port_refused
+
 
 class Health:
     """Fed by the process, read by the kubelet."""
@@ -42,12 +44,19 @@ class Health:
 
 
 async def serve(health: Health, port: int) -> tuple[web.AppRunner, int]:
-    """Returns what to clean up, and the port that was taken."""
+    """Returns what to clean up, and the port that was taken.
+
+    Raises:
+        WrongSettings: when the port is not free.
+    """
     app = web.Application()
     app.add_routes([web.get("/healthz", health.healthz), web.get("/readyz", health.readyz)])
+    try:
+        listener = _listen(port)
+    except OSError as error:
+        raise port_refused("--health-port", port, error) from error
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    listener = _listen(port)
     await web.SockSite(runner, listener).start()
     return runner, int(listener.getsockname()[1])
 

@@ -40,12 +40,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from modelcache_operator.app.settings import port_refused
 from modelcache_operator.core import moments
 from modelcache_operator.core.facts import CacheFacts, PodFacts
 from modelcache_operator.core.gates import waiting_pods
 from modelcache_operator.core.status import Phase, Totals
 from modelcache_operator.core.totals import BEYOND, BUCKETS_S
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 LABELS = ("namespace", "cache")
 
@@ -194,7 +196,10 @@ def serve(collector: OperatorCollector, port: int) -> tuple[Callable[[], None], 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Undescribed(collector))
     address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - Prometheus is elsewhere
-    server, thread = start_http_server(port, address, registry)
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as error:
+        raise port_refused("--metrics-port", port, error) from error
 
     def stop() -> None:
         server.shutdown()

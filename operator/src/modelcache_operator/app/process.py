@@ -29,10 +29,11 @@ from modelcache_operator.app.worker import WORKERS, Worker
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.connection import load_configuration
 from modelcache_operator.kube.errors import ApiError, Missing
+from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lease import Lease, LeaseLost
 from modelcache_operator.kube.lists import list_everything
 from modelcache_operator.kube.progress import ProgressPoller
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.store import Store
 from modelcache_operator.kube.writer import Writer
 
 log = logging.getLogger(__name__)

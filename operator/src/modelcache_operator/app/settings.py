@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from modelcache_operator import __version__
 
 PREFIX = "MODELCACHE_"
-DEFAULT_IMAGE = "modelcache/init-sync"
+DEFAULT_IMAGE = f"modelcache/init-sync:{__version__}"
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+IMAGE = re.compile(r"[^\s:]\S*")
 
 EPILOG = """\
 examples:
@@ -58,6 +60,13 @@ class Settings:
 
 class WrongSettings(Exception):
     """All that is wrong, a line each."""
+
+
+def port_refused(flag: str, port: int, error: OSError) -> WrongSettings:
+    """Nobody can know before the socket is asked for."""
+    return WrongSettings(
+        f"{flag}: listening on port {port}: {error.strerror}. Choose another port, or 0 for a free one"
+    )
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -171,8 +180,17 @@ def _problems(options: argparse.Namespace) -> list[str]:
         *(("full-list-seconds", 1, 86400), ("claim-check-seconds", 0.1, 3600), ("progress-seconds", 0.1, 3600)),
     ):
         text = getattr(options, flag.replace("-", "_"))
-        if not _in_range(text, low, high):
-            found.append(f"--{flag}: {text!r} is not a number from {low} to {high}")
+        whole = not flag.endswith("-seconds") or flag == "lease-seconds"
+        if not _in_range(text, low, high, whole):
+            found.append(f"--{flag}: {text!r} is not a {'whole ' * whole}number from {low} to {high}")
+    if options.metrics_port == options.health_port != "0":
+        found.append(f"--metrics-port and --health-port are both {options.health_port}; give each its own")
+    if not IMAGE.fullmatch(options.sync_image):
+        found.append(f"--sync-image: {options.sync_image!r} is not the name of an image")
+    if not OBJECT.fullmatch(options.lease_name):
+        found.append(f"--lease-name: {options.lease_name!r} is not a name; use lower-case letters, digits, '-' and '.'")
+    if not options.identity.strip():
+        found.append("--identity: is empty, as a lease is that nobody holds; give a name, or leave it out")
     if options.log_format not in ("json", "text"):
         found.append(f"--log-format: {options.log_format!r} is not valid; use json or text")
     if options.log_level not in ("debug", "info", "warning", "error"):
@@ -180,8 +198,8 @@ def _problems(options: argparse.Namespace) -> list[str]:
     return found
 
 
-def _in_range(text: str, low: float, high: float) -> bool:
+def _in_range(text: str, low: float, high: float, whole: bool) -> bool:
     try:
-        return low <= float(text) <= high
+        return low <= (int(text) if whole else float(text)) <= high
     except ValueError:
         return False

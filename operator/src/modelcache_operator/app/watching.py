@@ -16,7 +16,8 @@ from kubernetes.aio import client
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.core import names
 from modelcache_operator.kube.connection import kopf_login
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 Json = dict[str, Any]
 Take = Callable[[Json], Iterable[Key]]

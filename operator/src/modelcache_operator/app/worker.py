@@ -22,7 +22,8 @@ from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Conflict, Missing, Refused, Unavailable
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 from modelcache_operator.kube.writer import Writer
 
 log = logging.getLogger(__name__)

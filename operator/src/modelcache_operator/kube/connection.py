@@ -28,8 +28,11 @@ async def load_configuration(kubeconfig: str | None, context: str | None, in_clu
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await config.load_kube_config(kubeconfig, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
-    except config.ConfigException as error:
+    except (config.ConfigException, OSError) as error:
         raise NoCluster(f"finding the cluster: {error}. Set --kubeconfig or KUBECONFIG, or run in a pod") from error
+    except Exception as error:  # whatever the client stumbles over in a file of another kind
+        file = kubeconfig or "the file that KUBECONFIG names"
+        raise NoCluster(f"finding the cluster: {file} is no kubeconfig. Set --kubeconfig or KUBECONFIG") from error
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.retries = 0
     return configuration

@@ -51,15 +51,19 @@ class Lease:
         told = ""
         while True:
             try:
-                holder = await self._try()
+                holder, failure = await self._try(), ""
             except ApiError as error:
-                holder = f"nobody known ({error})"
-            if not holder:
+                holder, failure = "", str(error)
+            if not holder and not failure:
                 log.info("lease acquired", extra={"fields": {"lease": self._name, "identity": self._identity}})
                 return
-            if holder != told:
-                log.info("waiting for the lease", extra={"fields": {"lease": self._name, "holder": holder}})
-                told = holder
+            if (holder or failure) != told:
+                told = holder or failure
+                if failure:
+                    fields = {"lease": f"{self._namespace}/{self._name}", "error": failure}
+                    log.warning("the lease cannot be read or written; trying again", extra={"fields": fields})
+                else:
+                    log.info("waiting for the lease", extra={"fields": {"lease": self._name, "holder": holder}})
             await asyncio.sleep(self._pause)
 
     async def keep(self) -> None:

@@ -14,7 +14,8 @@ from modelcache_operator.core import names
 from modelcache_operator.core.reading import config_digest
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api, Resource
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 Json = dict[str, Any]
 MANAGED = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())

@@ -17,7 +17,8 @@ import aiohttp
 
 from modelcache_operator.core.facts import Observation, PodFacts, Progress, RunState
 from modelcache_operator.core.reports import MAX_REPORT_BYTES, parse_report
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 INTERVAL_S = 5.0
 PER_SECOND = 20.0
@@ -91,4 +92,5 @@ def is_pod_address(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address  # the same host, in the words of IPv6
     return not (address.is_link_local or address.is_multicast or address.is_unspecified)

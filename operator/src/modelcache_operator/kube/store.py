@@ -7,8 +7,8 @@ is a cache, never the truth: whatever must not be wrong (opening a gate) asks th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from modelcache_operator.core import reading
 from modelcache_operator.core.facts import (
@@ -20,84 +20,12 @@ from modelcache_operator.core.facts import (
     Progress,
     Snapshot,
 )
+from modelcache_operator.kube import tables
+from modelcache_operator.kube.claim_index import ClaimIndex
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.tables import Exists, is_gone, is_newer
 
 Json = dict[str, Any]
-
-
-class Key(NamedTuple):
-    """A cache; what the queue holds."""
-
-    namespace: str
-    name: str
-
-
-Exists = Callable[[str, str], bool]
-"""Whether an object of this namespace and uid is there, or was not asked for."""
-
-
-class _Versioned(Protocol):
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def uid(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-
-
-Fact = TypeVar("Fact", bound=_Versioned)
-
-
-def is_newer(new: _Versioned, old: _Versioned | None) -> bool:
-    """Versions of one object are compared as numbers, as the API allows by now; what is no number counts as newer."""
-    if old is None or new.uid != old.uid:
-        return True
-    if new.version.isdigit() and old.version.isdigit():
-        return int(new.version) > int(old.version)
-    return new.version != old.version
-
-
-class ClaimIndex:
-    """Which caches use a claim, and who wants what at which place of it: thousands may share one."""
-
-    def __init__(self) -> None:
-        self.users: dict[Key, set[Key]] = defaultdict(set)
-        self._places: dict[tuple[Key, str], dict[Key, str]] = defaultdict(dict)
-
-    def add(self, key: Key, cache: CacheFacts) -> set[Key]:
-        """Returns the caches for which that makes a difference."""
-        if not cache.volume.claim:
-            return set()
-        claim = Key(key.namespace, cache.volume.claim)
-        before = set(self.users[claim])
-        self.users[claim].add(key)
-        for place, digest in cache.places.items():
-            self._places[claim, place][key] = digest
-        return self.rivals(key, cache) | (before if len(before) == 1 else set())
-
-    def remove(self, key: Key, cache: CacheFacts) -> set[Key]:
-        if not cache.volume.claim:
-            return set()
-        claim = Key(key.namespace, cache.volume.claim)
-        rivals = self.rivals(key, cache)
-        self.users[claim].discard(key)
-        for place in cache.places:
-            self._places[claim, place].pop(key, None)
-            if not self._places[claim, place]:
-                del self._places[claim, place]
-        left = set(self.users[claim])
-        if not left:
-            del self.users[claim]
-        return rivals | (left if len(left) == 1 else set())
-
-    def rivals(self, key: Key, cache: CacheFacts) -> set[Key]:
-        """Caches that want other content at a place of this one's."""
-        claim = Key(key.namespace, cache.volume.claim)
-        return {
-            other
-            for place, digest in cache.places.items()
-            for other, wanted in self._places.get((claim, place), {}).items()
-            if other != key and wanted != digest
-        }
 
 
 class Store:
@@ -156,22 +84,22 @@ class Store:
         self.refused.pop(key, None)
 
     def take_pod(self, raw: Json) -> Iterable[Key]:
-        return _take(self.pods, reading.read_pod(raw))
+        return tables.take(self.pods, reading.read_pod(raw))
 
     def take_job(self, raw: Json) -> Iterable[Key]:
-        return _take(self.jobs, reading.read_job_object(raw))
+        return tables.take(self.jobs, reading.read_job_object(raw))
 
     def drop_pod(self, raw: Json) -> Iterable[Key]:
         self.progress.pop(raw["metadata"]["uid"], None)
-        return _drop(self.pods, reading.read_pod(raw))
+        return tables.drop(self.pods, reading.read_pod(raw))
 
     def forget_pod(self, pod: PodFacts) -> None:
         """It was looked for and is not there."""
         self.progress.pop(pod.uid, None)
-        _drop(self.pods, pod)
+        tables.drop(self.pods, pod)
 
     def drop_job(self, raw: Json) -> Iterable[Key]:
-        return _drop(self.jobs, reading.read_job_object(raw))
+        return tables.drop(self.jobs, reading.read_job_object(raw))
 
     def take_claim(self, namespace: str, name: str, raw: Json | None) -> None:
         self.claims[Key(namespace, name)] = reading.read_claim(raw) if raw else None
@@ -207,60 +135,14 @@ class Store:
 
     def keep_pods(self, exists: Exists, version: int) -> Iterable[Key]:
         """After a full list as of ``version``: drop what is gone. A watch that relists never tells about those."""
-        changed = list(_keep(self.pods, exists, version))
+        changed = list(tables.keep(self.pods, exists, version))
         alive = {pod.uid for pods in self.pods.values() for pod in pods.values()}
         self.progress = {uid: progress for uid, progress in self.progress.items() if uid in alive}
         return changed
 
     def keep_jobs(self, exists: Exists, version: int) -> Iterable[Key]:
-        return _keep(self.jobs, exists, version)
+        return tables.keep(self.jobs, exists, version)
 
     def keep_caches(self, exists: Exists, version: int) -> Iterable[Key]:
-        gone = [key for key, cache in self.caches.items() if _is_gone(cache, exists, version)]
+        gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
         return [each for key in gone for each in self.drop_cache(key)]
-
-
-class _Labelled(_Versioned, Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def cache(self) -> str: ...
-
-
-Owned = TypeVar("Owned", bound=_Labelled)
-
-
-def _take(table: dict[Key, dict[str, Owned]], new: Owned) -> Iterable[Key]:
-    key = Key(new.namespace, new.cache)
-    if not new.cache or not is_newer(new, table[key].get(new.name)):
-        return ()
-    table[key][new.name] = new
-    return (key,)
-
-
-def _drop(table: dict[Key, dict[str, Owned]], last: Owned) -> Iterable[Key]:
-    key = Key(last.namespace, last.cache)
-    known = table[key].get(last.name)
-    if known is not None and known.uid == last.uid:
-        del table[key][last.name]
-    if not table[key]:
-        del table[key]
-    return (key,)
-
-
-def _keep(table: dict[Key, dict[str, Owned]], exists: Exists, version: int) -> Iterable[Key]:
-    changed = []
-    for key in list(table):
-        gone = [name for name, fact in table[key].items() if _is_gone(fact, exists, version)]
-        for name in gone:
-            del table[key][name]
-        if gone:
-            changed.append(key)
-        if not table[key]:
-            del table[key]
-    return changed
-
-
-def _is_gone(fact: _Versioned, exists: Exists, version: int) -> bool:
-    """Not in a list that is newer than what we know of it."""
-    return fact.version.isdigit() and int(fact.version) <= version and not exists(fact.namespace, fact.uid)

@@ -24,7 +24,8 @@ from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Conflict, Missing, Unavailable
-from modelcache_operator.kube.store import Key, Store
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.store import Store
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
