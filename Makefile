@@ -15,7 +15,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test reliability-sync reliability-operator parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
+.PHONY: help install lint style test reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -40,6 +40,9 @@ reliability-sync: $(STAMP) ## Strike syncs, spoil volumes and upset the hub at r
 
 reliability-operator: $(STAMP) ## Let operators live through churn (MINUTES=60; KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/reliability/operator_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
+
+fuzz: $(STAMP) ## Feed manifests, reports, state files, hub answers and the API what nobody wrote (MINUTES=10)
+	$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),10)
 
 parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.site import (
-    SHARD,
-    SPEC,
-    WHOLE,
-    Site,
-)
+from support.mutation import mutated
+from support.site import SHARD, SPEC, WHOLE, Site
 
-JSON = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.floats(),
-        st.text(max_size=5),
-        st.sampled_from(["a\0b", "\ud800", "../../etc/passwd", "/etc/passwd", "sha256:", "md5:00", "x" * 5000, 1e999]),
-    ),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
 FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
 )
@@ -41,6 +23,7 @@ FUZZ = settings(
 class TestGarbage:
     """Whatever bytes lie in .modelcache: no traceback, never "complete", and a sync still ends right."""
 
+    @pytest.mark.fuzz
     @FUZZ
     @given(data=st.data())
     def test_any_value_anywhere_in_our_own_files(self, site: Site, data: st.DataObject) -> None:
@@ -53,6 +36,7 @@ class TestGarbage:
         finally:
             restore(site.volume, saved)
 
+    @pytest.mark.fuzz
     @FUZZ
     @given(data=st.data())
     def test_any_bytes_in_place_of_our_own_files(self, site: Site, data: st.DataObject) -> None:
@@ -149,21 +133,6 @@ def restore(volume: Path, saved: dict[Path, bytes]) -> None:
     for path, content in saved.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-
-
-def mutated(value: Any, data: st.DataObject) -> Any:
-    """The value with one part of it, chosen anywhere, replaced or left out."""
-    holder: dict[str, Any] = {"root": copy.deepcopy(value)}
-    at: Any = holder
-    key: Any = "root"
-    while isinstance(at[key], dict | list) and at[key] and data.draw(st.integers(0, 5)):
-        at = at[key]
-        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
-    if at is not holder and isinstance(at, dict) and data.draw(st.booleans()):
-        del at[key]
-    else:
-        at[key] = data.draw(JSON)
-    return holder["root"]
 
 
 def survive(site: Site, *, cured: bool) -> None:

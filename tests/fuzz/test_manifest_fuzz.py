@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from init_sync.core.manifest import parse_manifest
 from init_sync.core.spec import Manifest
 from init_sync.core.volumepath import path_problem
 from unit.manifests import FULL
+
+pytestmark = pytest.mark.fuzz
 
 WHOLE: dict[str, Any] = yaml.safe_load(FULL)
 KEYS = sorted({"spec", "models", "name", "path", "include", "oneOf", "links", "file", "at", "volume", "job", "kind"})

@@ -37,11 +37,13 @@ NEARLY = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_no_report_or_a_sound_one(data: bytes) -> None:
     _check(parse_report(data))
 
 
+@pytest.mark.fuzz
 @given(NEARLY)
 def test_something_like_a_report_becomes_a_sound_one_or_none(data: dict[str, Any]) -> None:
     _check(parse_report(json.dumps(data)))

@@ -15,7 +15,7 @@ from reliability.sync_trials import Bench, bench, replay
 from reliability.trial import Result
 from support.site import flip, keeping_mtime
 
-TRIALS, BATCHES = 80, 8
+TRIALS, BATCHES = 48, 8
 TRUTH = {"base/a.bin": b"a" * 5000, "addon/b.bin": b"b" * 5000}
 
 
@@ -40,7 +40,7 @@ def test_syncs_that_are_struck_on_spoiled_volumes_from_a_bad_hub_keep_every_prom
 
 def test_a_trial_is_a_function_of_its_seed() -> None:
     assert plan(7) == plan(7)
-    assert len({plan(seed) for seed in range(50)}) == 50
+    assert len({str(plan(seed)) for seed in range(50)}) == 50
     assert {plan(seed).start for seed in range(50)} == set(Start)
 
 

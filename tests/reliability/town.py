@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -21,6 +23,8 @@ from support.operator_process import OperatorProcess
 
 SETTLES_WITHIN_S = 45.0
 """With a healthy API and all Jobs done: more than a full list (30 s) takes, which heals whatever was missed."""
+GRACE_S = 30.0
+"""How long Kubernetes waits after SIGTERM, unless told otherwise."""
 SPOILT = (
     *(("", ""), ("patch", "pods"), ("patch", "modelcaches/status"), ("get", "modelcaches"), ("create", "jobs")),
     *(("create", "events"), ("patch", "configmaps"), ("delete", "jobs"), ("get", "persistentvolumeclaims")),
@@ -40,6 +44,7 @@ class Town:
         self.tally: Counter[str] = Counter()
         self.violations: list[str] = []
         self.longest_settling_s = 0.0
+        self.longest_end_s = 0.0
         self._client = space.client
         self._random = random.Random(seed + 1)
         self._back_at: float | None = None
@@ -119,11 +124,22 @@ class Town:
             self.operator.kill()
             self.tally["operators killed"] += 1
         else:
-            code = self.operator.stop()
             self.tally["operators told to end"] += 1
-            if code != 0:
-                self.violations.append(f"told to end, the operator ended with {code}: {self.operator.lines[-3:]}")
+            self._end_operator()
         self._starts_at = time.monotonic() + self._random.uniform(0, 3)
+
+    def _end_operator(self) -> None:
+        began = time.monotonic()
+        # Before it listens to signals, one is the end of it.
+        fine = (0,) if self.operator.logged("operator started") else (0, -signal.SIGTERM)
+        try:
+            code: int | str = self.operator.stop(GRACE_S)
+        except subprocess.TimeoutExpired:
+            code = f"nothing, for {GRACE_S:g} s"
+        self.longest_end_s = max(self.longest_end_s, time.monotonic() - began)
+        if code not in fine:
+            lines = [f"{line.get('level')}: {line['message']}" for line in self.operator.lines[-8:]]
+            self.violations.append(f"told to end, the operator ended with {code}: {lines}")
 
     def calm(self) -> None:
         """A healthy API, and an operator that runs."""

@@ -261,7 +261,7 @@ class Trial:
             self._result.tally[f"struck: {strike.blow} {strike.moment}"] += 1
         if code or each.hit:  # a run that gives up leaves its connections too
             self._result.interruptions += 1
-        if code not in self._explained(strike, outage, output) or "Traceback" in output or "unexpected" in output:
+        if code not in self._explained(strike, outage, output) or "Traceback" in output or "unexpected error" in output:
             raise Violation(Wrong.EXIT, f"sync {each.number} ended with {code}: {output[-2000:]}")
         return code
 

@@ -233,6 +233,25 @@ def test_a_file_that_grew_is_refused_before_it_is_read(connections: Connections)
     assert caught.value.message == "it: 5 bytes offered, 4 were listed"
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:x/",
+        "http://[::1",
+        "/\xe9",
+        f"http://{'a' * 70}.example/",
+        "//[",
+        "/a b",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_worth_another_try(connections: Connections, location: str) -> None:
+    with ScriptedServer([answer("302 Found", Location=location)]) as server, pytest.raises(Transient) as caught:
+        Source(f"{server.url}/file", {}, 4, "it").open(connections, 0, 4)
+
+    assert caught.value.reason is Reason.HUB_UNREACHABLE
+
+
 def test_a_loop_of_redirects_ends(connections: Connections) -> None:
     with ScriptedServer([answer("302 Found", Location="/file")]) as server:
         with pytest.raises(Transient, match="more than 5 redirects"):

@@ -115,7 +115,7 @@ class Source:
             answer = connections.get(url, {**(self._headers if own else {}), **_IDENTITY, **range_headers})
             if answer.status in (301, 302, 303, 307, 308) and answer.headers.get("Location"):
                 answer.drain()
-                url = urljoin(url, answer.headers["Location"])
+                url = self._redirected(url, answer.headers["Location"])
                 if origin(url) != origin(self._url):
                     self._signed = url
                 continue
@@ -123,6 +123,16 @@ class Source:
                 self._renew(answer, url)
             return self._checked_status(answer)
         raise Transient(Reason.HUB_UNREACHABLE, f"{self.label}: more than {MAX_REDIRECTS} redirects")
+
+    def _redirected(self, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+            origin(target)
+        except ValueError as error:
+            raise Transient(
+                Reason.HUB_UNREACHABLE, f"{self.label}: redirected to what is no address: {error}"
+            ) from error
+        return target
 
     def _renew(self, answer: Answer, signed: str) -> None:
         answer.drain()

@@ -146,6 +146,9 @@ class Connections:
             raise Transient(
                 Reason.HUB_UNREACHABLE, f"no connection to {key[1]}:{key[2]} ({describe(error)})"
             ) from error
+        except ValueError as error:  # a redirect may lead to a host or a path that cannot be put into a request
+            self._drop(key)
+            raise Transient(Reason.HUB_UNREACHABLE, f"{key[1]}:{key[2]} cannot be asked: {error}") from error
         return Answer(response.status, _headers(response), response, lambda: self._drop(key), self._timeout_s)
 
     def close(self) -> None:
