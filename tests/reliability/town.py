@@ -25,11 +25,16 @@ SETTLES_WITHIN_S = 45.0
 """With a healthy API and all Jobs done: more than a full list (30 s) takes, which heals whatever was missed."""
 GRACE_S = 30.0
 """How long Kubernetes waits after SIGTERM, unless told otherwise."""
-SPOILT = (
-    *(("", ""), ("patch", "pods"), ("patch", "modelcaches/status"), ("get", "modelcaches"), ("create", "jobs")),
-    *(("create", "events"), ("patch", "configmaps"), ("delete", "jobs"), ("get", "persistentvolumeclaims")),
-    *(("update", "leases"), ("list", ""), ("watch", "")),
+WRITES = (
+    *(("patch", "pods"), ("patch", "modelcaches/status"), ("create", "jobs"), ("create", "events")),
+    *(("patch", "configmaps"), ("delete", "jobs"), ("update", "leases")),
 )
+SPOILT = (
+    *WRITES,
+    *(("", ""), ("get", "modelcaches"), ("get", "persistentvolumeclaims"), ("list", ""), ("watch", "")),
+)
+REFUSALS = (409, 422)
+"""What an API says to writes alone."""
 UNTOUCHED = ("pods", "persistentvolumeclaims")
 """What the operator must never delete."""
 
@@ -93,8 +98,8 @@ class Town:
         """The API misbehaves towards the operator."""
         kind = self._random.choice(("rule", "rule", "rule", "cut", "gone", "silent", "away"))
         if kind == "rule":
-            code = self._random.choice((409, 422, 429, 500, 503, CUT_BEFORE, CUT_AFTER))
-            verb, resource = self._random.choice(SPOILT)
+            code = self._random.choice((*REFUSALS, 429, 500, 503, CUT_BEFORE, CUT_AFTER))
+            verb, resource = self._random.choice(WRITES if code in REFUSALS else SPOILT)
             kind = {CUT_BEFORE: "calls cut before they were made", CUT_AFTER: "calls cut after they were made"}.get(
                 code, f"calls answered with {code}"
             )
