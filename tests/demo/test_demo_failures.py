@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from types import TracebackType
 
@@ -31,6 +32,6 @@ def test_a_full_temporary_folder_is_said_in_a_line(
 ) -> None:
     monkeypatch.setattr(demo, "Stage", FullStage)
     monkeypatch.setattr(sys, "argv", ["demo"])
-    monkeypatch.setattr(demo.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert demo.main() == 1
     assert "is full. Free 300 MB there, or set TMPDIR" in capsys.readouterr().out

@@ -91,6 +91,11 @@ def test_wrong_settings_are_exit_code_2_and_a_line_each(capsys: pytest.CaptureFi
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["multitalk-server"] * 2
 
 
+def test_the_help_tells_one_default_for_each_setting() -> None:
+    told = [action.help or "" for action in build_parser()._actions]
+    assert [text for text in told if text.count("default:") > 1] == []
+
+
 def test_without_a_folder_for_temporary_files_the_help_still_works() -> None:
     script = """
 import tempfile

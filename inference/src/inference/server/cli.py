@@ -76,7 +76,8 @@ def _options() -> list[_Option]:
 
 def _add_flag(parser: argparse.ArgumentParser, option: _Option) -> None:
     default = "required" if option.required else f"default: {_shown(option.default)}"
-    text = f"{option.setting.help} ({default})".replace("%", "%%")
+    told = option.default is None and "default:" in option.setting.help
+    text = (option.setting.help if told else f"{option.setting.help} ({default})").replace("%", "%%")
     if isinstance(option.default, bool):
         parser.add_argument(option.flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     else:
