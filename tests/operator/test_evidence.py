@@ -24,6 +24,19 @@ def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
     assert world.status["complete"] is True
 
 
+def test_a_failed_try_in_the_same_second_does_not_hide_that_another_manifest_was_read(world: World) -> None:
+    world.settle()
+    for name, code, report in (
+        ("first", 1, incomplete(Reason.HUB_UNREACHABLE)),
+        ("second", 0, complete(manifest=OTHER)),
+    ):
+        world.finish(world.add_pod(name, world.latest), code, report)
+    world.end_job(world.latest, "Complete")
+    world.settle()
+    assert world.status["complete"] is False
+    assert world.condition("Complete")["reason"] == "ManifestChanged"
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("Complete", 0), ("Failed", 2)])
 def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(world: World, outcome: str, code: int) -> None:
     world.settle()

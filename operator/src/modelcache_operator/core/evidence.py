@@ -81,7 +81,7 @@ def _settle(record: SyncRecord, job: JobFacts, parties: Parties, digest: str) ->
     """Take the end of a Job into account, once."""
     finished = moments.stamp(job.finished_at or job.created_at)
     record = replace(record, settled=job.attempt, finished_at=finished, resync=job.resync or record.resync)
-    last = _last_run(parties.job_pods)
+    last = _deciding_run(job, parties.job_pods)
     report = last.observation if last else None
     of_other_manifest = last is not None and not names_no_other(last, digest)
     if job.outcome == "Complete" and not of_other_manifest:
@@ -92,9 +92,11 @@ def _settle(record: SyncRecord, job: JobFacts, parties: Parties, digest: str) ->
     return replace(record, broken_at=finished)
 
 
-def _last_run(pods: tuple[PodFacts, ...]) -> Run | None:
+def _deciding_run(job: JobFacts, pods: tuple[PodFacts, ...]) -> Run | None:
+    """The run that made the Job end as it did. Another may have ended in the same second: times have no fractions."""
     runs = [run for pod in pods for run in pod.runs]
-    return max(runs, key=lambda run: run.finished_at, default=None)
+    fitting = [run for run in runs if (run.exit_code == 0) == (job.outcome == "Complete")]
+    return max(fitting or runs, key=lambda run: run.finished_at, default=None)
 
 
 def _hear_workloads(record: SyncRecord, snapshot: Snapshot, parties: Parties) -> SyncRecord:

@@ -139,15 +139,15 @@ def _syncing(situation: Situation, pod: PodFacts | None, pods: tuple[PodFacts, .
 def _failed(situation: Situation) -> Verdict:
     parties = situation.parties
     latest = parties.latest
-    if failure := _last_failure(parties.job_pods):
+    if latest and latest.outcome == "Complete":
+        reason, message = "ManifestChanged", f"Job {latest.name} synced an older manifest; it is done again"
+    elif failure := _last_failure(parties.job_pods):
         reason, message = words.run_failure(*failure)
-    elif situation.snapshot.cache.status.sync.settled == situation.record.settled:
+    elif latest is None or situation.snapshot.cache.status.sync.settled == situation.record.settled:
         reason, message = _stored(situation, "SyncFailed", "the last sync failed")
-    elif latest and latest.outcome == "Failed":
+    else:
         reason = latest.outcome_reason or "SyncFailed"
         message = f"Job {latest.name} failed: {latest.outcome_message or reason}"
-    else:
-        reason, message = "ManifestChanged", f"Job {situation.record.job} synced an older manifest; it is done again"
     return Verdict(Phase.FAILED, reason, message + _next(situation))
 
 
