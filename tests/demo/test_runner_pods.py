@@ -46,6 +46,15 @@ def test_a_pod_waits_for_the_gpu_that_another_one_holds(bench: Bench) -> None:
     bench.until_phase("Succeeded", "second")
 
 
+def test_an_image_runs_though_a_volume_is_mounted_where_its_program_lies_on_this_machine(bench: Bench) -> None:
+    mounts = [{"name": "shared", "mountPath": "/bin"}]
+    bench.pod(
+        container("printf here > /dev/termination-log", volumeMounts=mounts),
+        volumes=[{"name": "shared", "emptyDir": {}}],
+    )
+    assert bench.until_phase("Succeeded")["containerStatuses"][0]["state"]["terminated"]["message"] == "here"
+
+
 def test_init_containers_run_one_after_the_other_and_before_all_others(bench: Bench) -> None:
     volumes = [{"name": "shared", "emptyDir": {}}]
     names = ("one", "two")

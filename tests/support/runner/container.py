@@ -136,8 +136,10 @@ class Container:
     def _compose(self, image: Image) -> Command:
         around, spec = self._around, self._spec
         own = variables(spec, around.fields, around.find)
-        program = expand(spec["command"], own) if spec.get("command") else list(image.entrypoint)
-        arguments = [*program, *expand(spec.get("args") or [], own)]
+        given = [
+            self._paths.map(each) for each in expand([*(spec.get("command") or ()), *(spec.get("args") or ())], own)
+        ]
+        program = () if spec.get("command") else image.entrypoint  # a path of this machine, wherever it lies
         self._env = {
             **{key: os.environ[key] for key in ("PATH", "LANG", "OMP_NUM_THREADS") if key in os.environ},
             "HOME": str(self._own),
@@ -151,7 +153,7 @@ class Container:
             **{key: self._paths.map(value) for key, value in own.items()},
         }
         log = self._own / f"{self.status.restarts}.log"
-        return Command([self._paths.map(each) for each in arguments], self._env, self._own, self._own / "message", log)
+        return Command([*program, *given], self._env, self._own, self._own / "message", log)
 
     async def _run_once(self, command: Command) -> int:
         began, metadata = time.monotonic(), self._around.fields.pod["metadata"]
