@@ -33,6 +33,8 @@ class Conformity:
     def __init__(self) -> None:
         self.errors: list[str] = []
         self.unknown: list[str] = []
+        self._blocking = 0
+        """Errors that keep the rules around them from being asked, for these rely on types, sizes and what is there."""
 
     def check(self, value: Any, schema: Json, path: str = "") -> Any:
         """The value with defaults filled in and unknown fields removed; problems are collected."""
@@ -42,25 +44,30 @@ class Conformity:
         if kind in TYPES and (
             not isinstance(value, TYPES[kind]) or (kind in ("integer", "number") and isinstance(value, bool))
         ):
-            self._wrong(path, value, f"must be of type {kind}")
+            self._wrong(path, value, f"must be of type {kind}", blocking=True)
             return value
-        before = len(self.errors)
+        before = self._blocking
         self._scalar(value, schema, path)
         if kind == "array":
             value = self._array(value, schema, path)
         elif kind == "object":
             value = self._object(value, schema, path)
-        if len(self.errors) == before:  # rules may rely on what the schema says
+        if self._blocking == before:
             self._rules(value, schema, path)
         return value
 
-    def _wrong(self, path: str, value: Any, what: str) -> None:
+    def _wrong(self, path: str, value: Any, what: str, blocking: bool = False) -> None:
         self.errors.append(f"{path}: Invalid value: {json.dumps(value)[:100]}: {what}")
+        self._blocking += blocking
+
+    def _refuse(self, error: str) -> None:
+        self.errors.append(error)
+        self._blocking += 1
 
     def _scalar(self, value: Any, schema: Json, path: str) -> None:
         if "enum" in schema and value not in schema["enum"]:
             allowed = ", ".join(map(json.dumps, schema["enum"]))
-            self.errors.append(f"{path}: Unsupported value: {json.dumps(value)}: supported values: {allowed}")
+            self._refuse(f"{path}: Unsupported value: {json.dumps(value)}: supported values: {allowed}")
         if isinstance(value, str):
             self._string(value, schema, path)
             for part in schema.get("allOf", ()):
@@ -75,18 +82,18 @@ class Conformity:
         if "pattern" in schema and not re.search(re.sub(r"\$$", r"\\Z", schema["pattern"]), value):
             self._wrong(path, value, f"should match '{schema['pattern']}'")
         if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-            self._wrong(path, value, "is too short or too long")
+            self._wrong(path, value, "is too short or too long", blocking=True)
 
     def _array(self, value: list[Any], schema: Json, path: str) -> list[Any]:
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-            self._wrong(path, value, "has too few or too many items")
+            self._wrong(path, value, "has too few or too many items", blocking=True)
         items = [self.check(each, schema.get("items", {}), f"{path}[{index}]") for index, each in enumerate(value)]
         if schema.get("x-kubernetes-list-type") == "map":
             keys = schema["x-kubernetes-list-map-keys"]
             found = [tuple(each.get(key) for key in keys) for each in items if isinstance(each, dict)]
             for index, each in enumerate(found):
                 if each in found[:index]:
-                    self.errors.append(f"{path}[{index}]: Duplicate value: {json.dumps(each)}")
+                    self._refuse(f"{path}[{index}]: Duplicate value: {json.dumps(each)}")
         return items
 
     def _object(self, value: Json, schema: Json, path: str) -> Json:
@@ -102,7 +109,7 @@ class Conformity:
                 result[key] = copy.deepcopy(inner["default"])
         for key in schema.get("required", []):
             if key not in result:
-                self.errors.append(f"{path}.{key}: Required value".lstrip("."))
+                self._refuse(f"{path}.{key}: Required value".lstrip("."))
         for key in list(result):
             self._field(result, key, schema, path)
         return result
