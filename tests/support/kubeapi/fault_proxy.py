@@ -76,15 +76,14 @@ class FaultProxy:
             return await self._pass_on(request, cut=False)
         self.calls.append(call)
         rule = self.faults.take(call)
-        if rule and rule.code == SILENT:
-            return await _say_nothing(request)
-        if rule and rule.code != CUT_AFTER:
+        if rule and rule.code not in (CUT_AFTER, SILENT):
             return _spoil(request, rule, call)
         if call.verb != "watch":
             return await self._pass_on(request, cut=rule is not None)
         self._watches[id(request)] = request
         try:
-            return await self._pass_on(request, cut=False)
+            silent = rule is not None and rule.code == SILENT
+            return await (_say_nothing(request) if silent else self._pass_on(request, cut=False))
         finally:
             del self._watches[id(request)]
 
