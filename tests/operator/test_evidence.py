@@ -24,6 +24,17 @@ def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
     assert world.status["complete"] is True
 
 
+def test_of_two_pods_of_a_job_that_end_in_one_second_the_good_end_counts(world: World) -> None:
+    """That the first one failed says nothing about the manifest that the second one read."""
+    world.settle()
+    job = world.latest
+    world.finish(world.add_pod("first", job), 1, incomplete(Reason.HUB_UNREACHABLE))
+    world.finish(world.add_pod("second", job), 0, complete(manifest=OTHER))
+    world.end_job(job, "Complete")
+    world.settle()
+    assert world.condition("Complete")["reason"] == "ManifestChanged"
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("Complete", 0), ("Failed", 2)])
 def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(world: World, outcome: str, code: int) -> None:
     world.settle()

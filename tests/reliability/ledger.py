@@ -164,4 +164,5 @@ class Ledger:
         if life is None or not status.get("complete") or status.get("observedGeneration") != generation:
             return
         if not life.proofs.get(generation):
-            self.violations.append(f"{life.name} is called complete for generation {generation}, never proven")
+            what = f"{life.name} is called complete for generation {generation}, never proven"
+            self.violations.append(f"{self._clock():.3f} {what}: {status.get('sync')}")

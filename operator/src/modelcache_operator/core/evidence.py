@@ -93,8 +93,9 @@ def _settle(record: SyncRecord, job: JobFacts, parties: Parties, digest: str) ->
 
 
 def _last_run(pods: tuple[PodFacts, ...]) -> Run | None:
+    """Kubernetes tells seconds: of two pods that ended in the same one, the one that ended well was the later."""
     runs = [run for pod in pods for run in pod.runs]
-    return max(runs, key=lambda run: run.finished_at, default=None)
+    return max(runs, key=lambda run: (run.finished_at, run.exit_code == 0), default=None)
 
 
 def _hear_workloads(record: SyncRecord, snapshot: Snapshot, parties: Parties) -> SyncRecord:
