@@ -146,7 +146,10 @@ class Ledger:
         pod.opened_at = datetime.fromisoformat(stamp).timestamp()
         self._note_wait(pod, pod.opened_at)
         if not any(life.may_open(pod.opened_at) for life in self._lives.get(pod.cache, ())):
-            self.violations.append(f"{pod.name} was let go although {pod.cache} was not proven: {self._lives}")
+            lives = self._lives.get(pod.cache, [])
+            self.violations.append(
+                f"{pod.name} was let go at {pod.opened_at} although {pod.cache} was not proven: {lives}"
+            )
 
     def _note_wait(self, pod: PodLife, opened_at: float) -> None:
         life = self.cache(pod.cache)
@@ -161,4 +164,5 @@ class Ledger:
         if life is None or not status.get("complete") or status.get("observedGeneration") != generation:
             return
         if not life.proofs.get(generation):
-            self.violations.append(f"{life.name} is called complete for generation {generation}, never proven")
+            what = f"{life.name} is called complete for generation {generation}, never proven"
+            self.violations.append(f"{self._clock():.3f} {what}: {status.get('sync')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ Json = dict[str, Any]
 
 CACHES, PODS = 8, 24
 CLAIM = "models"
+REMEMBERED = 500
 FIRST_RETRY_S = 10.0
 REPAIR_S = 60.0
 """How long the operator waits with the next Job after a failed one, and after the last one with a repair."""
@@ -44,6 +46,8 @@ class Life:
         """Until when nothing can be asked of a cache, by name: its next Job is not due before."""
         self.ledger = Ledger()
         self.acts = 0
+        self.history: deque[str] = deque(maxlen=REMEMBERED)
+        """What was done to Jobs, for whoever looks into a finding."""
         space.kubelet.claim(CLAIM)
         self.ledger.claims.add(CLAIM)
 
@@ -186,6 +190,7 @@ class Life:
     def _succeed(self, job: Json, pod: Pod) -> None:
         # The very report may be taken for the proof before the Job is called Complete.
         self.ledger.proven(job["metadata"]["ownerReferences"][0]["uid"], _generation_of(job))
+        self._tell(job, f"succeeds in {pod.name}")
         pod.finish(0, complete(_cache_of(job)))
         self._end(job, "Complete")
 
@@ -195,15 +200,20 @@ class Life:
         self._failed[cache] = self._failed.get(cache, 0) + 1
         self.patience[cache] = time.time() + FIRST_RETRY_S * 2 ** self._failed[cache]
         if self._random.random() < 0.5:
+            self._tell(job, f"has read another manifest in {pod.name}")
             pod.finish(0, {**complete(cache), "manifest": ANOTHER_MANIFEST})
             self._end(job, "Complete")
         else:
+            self._tell(job, f"fails in {pod.name}")
             pod.finish(2, incomplete(Reason.REPO_NOT_FOUND, "no such repository", cache))
             self._end(job, "Failed", "PodFailurePolicy")
 
     def _end(self, job: Json, outcome: str, reason: str = "") -> None:
         self._running.pop(_uid_of(job), None)
         self._space.kubelet.end_job(job, outcome, reason)
+
+    def _tell(self, job: Json, what: str) -> None:
+        self.history.append(f"{time.time():.3f} {job['metadata']['name']} ({_uid_of(job)[:8]}): {what}")
 
     def settle(self) -> None:
         """Every Job that there is succeeds; called again and again until all is well."""

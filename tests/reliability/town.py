@@ -25,16 +25,14 @@ SETTLES_WITHIN_S = 45.0
 """With a healthy API and all Jobs done: more than a full list (30 s) takes, which heals whatever was missed."""
 GRACE_S = 30.0
 """How long Kubernetes waits after SIGTERM, unless told otherwise."""
+READS = (("get", "modelcaches"), ("get", "persistentvolumeclaims"), ("list", ""), ("watch", ""))
 WRITES = (
-    *(("patch", "pods"), ("patch", "modelcaches/status"), ("create", "jobs"), ("create", "events")),
-    *(("patch", "configmaps"), ("delete", "jobs"), ("update", "leases")),
-)
-SPOILT = (
-    *WRITES,
-    *(("", ""), ("get", "modelcaches"), ("get", "persistentvolumeclaims"), ("list", ""), ("watch", "")),
+    *(("patch", "pods"), ("patch", "modelcaches/status"), ("patch", "configmaps"), ("create", "jobs")),
+    *(("create", "events"), ("delete", "jobs"), ("update", "leases")),
 )
 REFUSALS = (409, 422)
-"""What an API says to writes alone."""
+"""Answered to writes only."""
+FAILURES = (429, 500, 503, CUT_BEFORE, CUT_AFTER)
 UNTOUCHED = ("pods", "persistentvolumeclaims")
 """What the operator must never delete."""
 
@@ -98,8 +96,8 @@ class Town:
         """The API misbehaves towards the operator."""
         kind = self._random.choice(("rule", "rule", "rule", "cut", "gone", "silent", "away"))
         if kind == "rule":
-            code = self._random.choice((*REFUSALS, 429, 500, 503, CUT_BEFORE, CUT_AFTER))
-            verb, resource = self._random.choice(WRITES if code in REFUSALS else SPOILT)
+            code = self._random.choice((*REFUSALS, *FAILURES))
+            verb, resource = self._random.choice(WRITES if code in REFUSALS else (*READS, *WRITES))
             kind = {CUT_BEFORE: "calls cut before they were made", CUT_AFTER: "calls cut after they were made"}.get(
                 code, f"calls answered with {code}"
             )
@@ -115,10 +113,11 @@ class Town:
         elif kind == "cut":
             kind = "watches cut"
             self.proxy.cut_watches()
-        elif self._back_at is None:
+        else:
             kind = "an API that is away"
-            self.proxy.stop()
-            self._back_at = time.monotonic() + self._random.uniform(0.5, 5)
+            if self._back_at is None:
+                self.proxy.stop()
+                self._back_at = time.monotonic() + self._random.uniform(0.5, 5)
         self.tally[kind] += 1
 
     def strike(self) -> None:
@@ -151,7 +150,7 @@ class Town:
         self.proxy.faults.clear()
         self._back_at, self._starts_at = self._back_at and 0.0, self._starts_at and 0.0
         self.tick()
-        self.proxy.cut_watches()  # the silent ones
+        self.proxy.cut_watches()  # the silent ones, which only the next full list would make up for
 
     def settle(self) -> None:
         """All Jobs succeed: every cache must become Ready, and no pod whose cache is there may be left waiting."""
@@ -167,7 +166,8 @@ class Town:
             time.sleep(0.2)
         self.longest_settling_s = max(self.longest_settling_s, took)
         self.tally["quiet points"] += 1
-        self.violations += [f"{took:.0f} s after all was well: {each}" for each in left]
+        at = time.strftime("%H:%M:%S")
+        self.violations += [f"{self.life.namespace} at {at}, {took:.0f} s after all was well: {each}" for each in left]
         self._look_back()
         self.life.sweep()
 

@@ -77,7 +77,9 @@ class Client:
         return self.call("GET", self.path(resource, namespace), query=query, accept=TABLE)
 
     def delete(self, resource: str, name: str, namespace: str = "default") -> None:
-        self.call("DELETE", self.path(resource, namespace, name), {"gracePeriodSeconds": 0})
+        """At once; what it owned is left to the garbage collector, which a Job would wait for by default."""
+        options = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
+        self.call("DELETE", self.path(resource, namespace, name), options)
 
     def path(self, resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
         return resource_path(resource, namespace, name, sub)

@@ -111,12 +111,12 @@ class Worker:
         if snapshot is None:
             await self._orphans(key)
             return
-        if is_unheard(snapshot):
-            snapshot = await self._listen(key, snapshot)
+        snapshot = await self._listened(key, snapshot)
         decision = reconcile(snapshot, self._clock())
         refusal = await self._prepare(snapshot, decision)
         if refusal:
-            decision = reconcile(self._store.snapshot(key) or snapshot, self._clock(), act=False)
+            again = await self._listened(key, self._store.snapshot(key) or snapshot)
+            decision = reconcile(again, self._clock(), act=False)
         cache = await self._write_status(key, snapshot.cache, decision)
         if decision.open_gates and not refusal:
             await self._writer.open_gates(cache, decision.open_gates)
@@ -139,8 +139,10 @@ class Worker:
             raw = None
         self._store.take_claim(key.namespace, cache.volume.claim, raw)
 
-    async def _listen(self, key: Key, snapshot: Snapshot) -> Snapshot:
-        """Ask for the pods: theirs was the last word before the Job's, and it may be about another manifest."""
+    async def _listened(self, key: Key, snapshot: Snapshot) -> Snapshot:
+        """Ask for the pods where a Job's end is known and theirs is not: it may have been about another manifest."""
+        if not is_unheard(snapshot):
+            return snapshot
         async for page in self._api.pages(kube.PODS, key.namespace, f"{names.CACHE_LABEL}={key.name}"):
             for raw in page["items"]:
                 self._store.take_pod(raw)
