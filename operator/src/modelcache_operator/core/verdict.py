@@ -209,5 +209,5 @@ def _runs_of(pods: tuple[PodFacts, ...]) -> bool:
 def _last_failure(pods: tuple[PodFacts, ...]) -> tuple[Run, PodFacts] | None:
     """The newest run that failed, unless a later one succeeded."""
     runs = [(run, pod) for pod in pods for run in pod.runs]
-    last = max(runs, key=lambda each: (each[0].finished_at, each[1].created_at), default=None)
+    last = max(runs, key=lambda each: (each[0].finished_at, each[0].exit_code == 0, each[1].created_at), default=None)
     return last if last and last[0].exit_code != 0 else None
