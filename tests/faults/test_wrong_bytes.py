@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.liar import Liar, Said
 from support.scripted_server import ScriptedServer, answer
 from support.sync import manifest, model, run_sync, start_sync, tree, wait_until
 from support.trouble import HURRY, MIB, content, ended, receipts, whole_files
@@ -30,6 +32,28 @@ def test_bytes_that_are_wrong_once_are_fetched_anew(
     assert f"{FILE}: the bytes received are not those that the hub listed; fetching it anew" in result.stdout
     assert hub.bytes_sent == result.report["bytesFetched"] == 2 * SIZE
     assert result.report["bytesPresent"] == SIZE
+
+
+def test_an_empty_file_that_is_listed_with_the_hash_of_another_ends_the_run(
+    repo: RepoBuilder, volume: Path, hub: LocalHub
+) -> None:
+    """There is nothing to fetch anew: the run once waited for that for ever."""
+    repo.commit({"empty.txt": b""})
+    empty = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+    def lie(kind: str, said: Said) -> Said:
+        return replace(said, body=said.body.replace(empty, empty[::-1]))
+
+    with Liar(hub) as liar:
+        liar.lie = lie
+        result = run_sync(
+            manifest(model("small", repo.name)), volume, None, *HURRY, env={"HF_ENDPOINT": liar.endpoint}, timeout=20
+        )
+
+    assert result.returncode == 1
+    assert result.reasons() == {"small": "ChecksumMismatch"}
+    assert "small/empty.txt" in result.stderr
+    assert tree(volume) == {}
 
 
 @EVERYWHERE

@@ -217,6 +217,11 @@ class Transfer:
     def _start_over(self, watch: Watch) -> None:
         self._wrong += 1
         message = f"{self.wanted.label}: the bytes received are not those that the hub listed"
+        if not self.wanted.size:  # nothing to fetch anew, and so nobody who would come to finish it
+            raise TryAgain(
+                Reason.CHECKSUM_MISMATCH,
+                f"{self.wanted.label}: the hub lists it as empty and with the hash of something else",
+            )
         if self._wrong >= WRONG_CONTENT_ATTEMPTS:
             self._partial.restart()
             raise TryAgain(
