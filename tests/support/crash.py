@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from support.sync import command, environment
 
 CHANGES = ("pwrite", "write", "replace", "rename", "symlink", "link", "unlink", "ftruncate", "fsync", "mkdir")
 """Functions of ``os`` that change a volume: an armed command dies right before one of their calls."""
+LONGEST_S = 100.0
+"""More than a sync's patience with a dead hub, and a busy machine."""
 TORN = ("pwrite", "write")
 """Of these, half is done before it dies."""
 
@@ -60,12 +63,17 @@ class Run:
         stat = Path(f"/proc/{self.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] in "ZX"
 
-    def wait(self) -> int:
-        """Its exit code; negative for the signal that ended it."""
+    def wait(self, timeout_s: float = LONGEST_S) -> int:
+        """Its exit code; negative for the signal that ended it. One that does not end in time is killed, and told."""
         if self._status is None:
+            late = not _ends_within(self.pid, timeout_s)
+            if late:
+                self.kill()
             answer = self._nursery._read()
             self._status, self.changes = int(answer["status"]), int(answer["changes"])
             self._nursery._send({})
+            if late:
+                raise TimeoutError(f"no end after {timeout_s:g} s: {self.output[-2000:]}")
         return self._status
 
     @property
@@ -127,6 +135,14 @@ class Nursery:
             raise RuntimeError("the process that starts commands has ended; see its output above")
         message: dict[str, Any] = json.loads(line)
         return message
+
+
+def _ends_within(pid: int, timeout_s: float) -> bool:
+    descriptor = os.pidfd_open(pid)
+    try:
+        return bool(select.select([descriptor], [], [], timeout_s)[0])
+    finally:
+        os.close(descriptor)
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
