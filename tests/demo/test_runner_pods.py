@@ -169,9 +169,9 @@ def test_readiness_follows_the_probe_both_ways_once_the_startup_probe_has_passed
 def test_a_container_that_is_not_alive_is_restarted(bench: Bench) -> None:
     folder, shared = bench.shared()
     alive = shell_probe("! -e /shared/dead", failureThreshold=1)
-    script = f"rm -f /shared/dead; {FOREVER}"
+    script = f"rm -f /shared/dead; touch /shared/up; {FOREVER}"
     bench.pod(container(script, livenessProbe=alive, volumeMounts=SHARED), **shared, restartPolicy="Always")
-    bench.until_phase("Running")
+    bench.until((folder / "up").exists, "it runs, and removes no sign of its death any more")
     (folder / "dead").touch()
     bench.until(lambda: bench.container()["restartCount"] == 1, "it is restarted")
     bench.until(lambda: "running" in bench.container()["state"], "it runs again")
