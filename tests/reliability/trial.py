@@ -1,4 +1,4 @@
-"""Carrying out one plan: spoil, start, strike, wait, judge; and in the end a healthy hub has to make it whole."""
+"""Carrying out one plan: spoil, let the syncs run, judge; and in the end a healthy hub has to make it whole."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reliability.crowd import Crowd, Struck
 from reliability.oracle import Oracle, Violation, Wrong
-from reliability.outages import Outage
-from reliability.plan import PATIENT_EXPIRY_S, Blow, Moment, Plan, Process, Round, Start, Strike
+from reliability.outages import LARGEST_BYTES, Outage
+from reliability.plan import PATIENT_EXPIRY_S, Blow, Plan, Round, Start, Strike
 from reliability.spoiling import Target
-from support.crash import Nursery, Run
+from support.crash import Nursery
 from support.lab import PER_CONNECTION_BYTES, Lab, Release, first_commit
 from support.sync import command
-
-IMPATIENT = ("--stall-timeout", "0.5", "--give-up-after", "1.5")
-"""For syncs from a hub that misbehaves: trials must not wait it out."""
-LONGEST_RUN_S = 90.0
-"""More than the default patience of a sync with a dead hub: one that takes longer will not end."""
-POLL_S = 0.004
 
 
 @dataclass(slots=True)
@@ -44,20 +39,6 @@ class Result:
     what: str = ""
 
 
-@dataclass(slots=True)
-class Struck:
-    """A process on its way, and what will be done to it."""
-
-    number: int
-    process: Process
-    run: Run
-    starts_at: float
-    bytes_at: int
-    frozen_at: float = 0.0
-    hit: bool = False
-    done: bool = False
-
-
 class Trial:
     """One plan on a volume of its own."""
 
@@ -69,8 +50,11 @@ class Trial:
         self._volume = lab.folder / f"volume-{plan.seed}"
         self._oracle = Oracle(self._volume, self._goal.files)
         self._result = Result(plan.seed, connections=plan.connections)
+        self._crowd = Crowd(lab.hub, nurseries, plan, self._spec, self._volume)
         self._budget = 0
+        """How many bytes may be fetched; what an interruption may cost comes on top."""
         self._clean = True
+        """Whether interruptions alone can have cost bytes."""
 
     def run(self) -> Result:
         began = time.monotonic()
@@ -84,6 +68,8 @@ class Trial:
             self._count_bytes()
         except Violation as error:
             result.wrong, result.what = error.wrong, str(error)
+        except TimeoutError as error:
+            result.wrong, result.what = Wrong.HANG, str(error)
         result.seconds = time.monotonic() - began
         return result
 
@@ -97,8 +83,6 @@ class Trial:
         try:
             yield
         finally:
-            self._lab.hub.clear_faults()
-            self._lab.hub.start()
             shutil.rmtree(self._volume)
 
     @property
@@ -123,19 +107,15 @@ class Trial:
         self._oracle.look()
         if number == 1:
             self._budget += sum(self._oracle.missing().values())
-        outage = round_.outage
-        struck: list[Struck] = []
-        with self._misbehaving(outage):
-            try:
-                self._start(round_, struck)
-                self._await_all(struck, outage)
-            finally:
-                for each in struck:
-                    each.run.kill()
-                    each.run.wait()
+        if round_.outage:
+            self._count_on(round_.outage)
+        struck = self._crowd.run(round_, sum(self._oracle.missing().values()))
+        self._result.tally[f"processes at once: {len(struck)}"] += 1
+        if self._plan.lock_expiry_s < PATIENT_EXPIRY_S:  # a busy machine may let the lock change hands
+            self._result.interruptions += len(struck) - 1
         found = self._oracle.judge()
         for each in struck:
-            code = self._ended(each, outage)
+            code = self._ended(each, round_.outage)
             if code == 0:
                 deep = each.process.deep
                 self._oracle.must_be_complete(found, f"sync{' --verify deep' if deep else ''}", deep)
@@ -154,102 +134,19 @@ class Trial:
             self._note(f"spoiled {changed.relative_to(self._volume)}: {spoil.change}")
             self._result.tally[f"spoiled: {spoil.target}, {spoil.change}"] += 1
             cost = self._oracle.spoiled(changed, states.get(changed))
-            if number > 1 or spoil.keep_time or spoil.target in (Target.PARTIAL, Target.JOURNAL):
-                self._clean = False
+            kept = spoil.target in (Target.PARTIAL, Target.JOURNAL)  # of a file that was on its way
             if number > 1:
-                self._budget += cost or self._partial_cost(changed)
+                self._budget += LARGEST_BYTES if kept else cost
+            self._clean = self._clean and not (number > 1 or spoil.keep_time or kept)
             self._oracle.look()
 
-    def _partial_cost(self, changed: Path) -> int:
-        """A part or its journal: what it held of a file."""
-        held = changed.with_suffix(".part")
-        name = held.stem
-        sizes = {len(content) for content in self._goal.files.values()}
-        return max(sizes) if name.startswith(("sha256", "git-sha1")) else 0
-
-    @contextmanager
-    def _misbehaving(self, outage: Outage | None) -> Iterator[None]:
-        if outage is None:
-            yield
-            return
+    def _count_on(self, outage: Outage) -> None:
+        """What it may cost is allowed for."""
         self._note(f"the hub {outage.kind}")
         self._result.tally[f"hub: {outage.kind}"] += 1
         self._budget += outage.costs_bytes
         self._result.interruptions += outage.cuts
         self._clean = self._clean and not (outage.costs_bytes or outage.cuts)
-        try:
-            yield
-        finally:
-            self._lab.hub.clear_faults()
-            self._lab.hub.start()
-
-    def _start(self, round_: Round, struck: list[Struck]) -> None:
-        began = time.monotonic()
-        for number, process in enumerate(round_.processes):
-            # In between the first may be struck already; a few hundredths of a second make no difference to that.
-            time.sleep(max(0.0, began + process.after_s - time.monotonic()))
-            struck.append(self._start_one(number, process, round_.outage))
-        self._result.tally[f"processes at once: {len(struck)}"] += 1
-        if self._plan.lock_expiry_s < PATIENT_EXPIRY_S:  # a busy machine may let the lock change hands
-            self._result.interruptions += len(struck) - 1
-
-    def _start_one(self, number: int, process: Process, outage: Outage | None) -> Struck:
-        strike = process.strike
-        kill_at = int(strike.value) if strike and strike.moment is Moment.CHANGE else None
-        arguments = ["--connections", str(self._plan.connections), "--lock-expiry", str(self._plan.lock_expiry_s)]
-        arguments += IMPATIENT if outage else ()
-        arguments += ("--verify", "deep") if process.deep else ()
-        run = self._nurseries[number].start("sync", self._spec, self._volume, *arguments, kill_at=kill_at)
-        left = sum(self._oracle.missing().values())
-        share = strike.value if strike and strike.moment is Moment.BYTES else 0.0
-        bytes_at = self._lab.hub.bytes_sent + int(left * share)
-        return Struck(number, process, run, time.monotonic(), bytes_at, done=kill_at is not None or strike is None)
-
-    def _await_all(self, struck: list[Struck], outage: Outage | None) -> None:
-        began = time.monotonic()
-        pending = outage
-        while not all(each.run.over for each in struck):
-            now = time.monotonic()
-            if pending and now - began >= pending.after_s:
-                self._misbehave(pending)
-                pending = None
-            if outage and outage.away_s and now - began >= outage.after_s + outage.away_s:
-                self._lab.hub.start()
-            for each in struck:
-                self._strike(each, now)
-            if now - began > LONGEST_RUN_S:
-                raise Violation(Wrong.HANG, "; ".join(each.run.output[-300:] for each in struck if not each.run.over))
-            time.sleep(POLL_S)
-
-    def _misbehave(self, outage: Outage) -> None:
-        for fault in outage.faults:
-            self._lab.hub.add_fault(fault)
-        if outage.away_s:
-            self._lab.hub.stop()
-
-    def _strike(self, each: Struck, now: float) -> None:
-        strike = each.process.strike
-        if strike is None or each.done or each.run.over:
-            return
-        if each.frozen_at:
-            if now - each.frozen_at >= strike.frozen_s:
-                each.run.send(signal.SIGCONT if strike.blow is Blow.FREEZE else signal.SIGKILL)
-                each.done = True
-            return
-        if not self._is_due(each, strike, now):
-            return
-        each.hit = True
-        if strike.blow in (Blow.FREEZE, Blow.FREEZE_KILL):
-            each.run.send(signal.SIGSTOP)
-            each.frozen_at = now
-        else:
-            each.run.send(signal.SIGTERM if strike.blow is Blow.TERM else signal.SIGKILL)
-            each.done = True
-
-    def _is_due(self, each: Struck, strike: Strike, now: float) -> bool:
-        if strike.moment is Moment.TIME:
-            return now - each.starts_at >= strike.value
-        return self._lab.hub.bytes_sent >= each.bytes_at
 
     def _ended(self, each: Struck, outage: Outage | None) -> int:
         """Its exit code, which must be one that the plan explains."""
