@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from inference.engine.dit.config import FRAMES_PER_LATENT, AudioProjectorConfig
-from inference.engine.dit.layers import WideLayerNorm, attend
+from inference.engine.dit.layers import attend
 from inference.engine.dit.speakers import LabelPositions, LabelRotary, key_positions
 
 AUDIO_NORM_EPS = 1e-5
@@ -46,7 +46,7 @@ class AudioProjector(nn.Module):
         self.proj1_vf = nn.Linear(later * config.features, config.hidden)
         self.proj2 = nn.Linear(config.hidden, config.hidden)
         self.proj3 = nn.Linear(config.hidden, config.tokens * config.dim)
-        self.norm = WideLayerNorm(config.dim, eps=AUDIO_NORM_EPS)
+        self.norm = nn.LayerNorm(config.dim, eps=AUDIO_NORM_EPS)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features to tokens `[people, latent frames, tokens, dim]`."""

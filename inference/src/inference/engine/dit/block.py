@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inference.engine.dit.audio import AudioCrossAttention, Voices
 from inference.engine.dit.config import DitConfig
-from inference.engine.dit.layers import RMSNorm, WideLayerNorm, attend, gate, modulate
+from inference.engine.dit.layers import RMSNorm, attend, gate, modulate
 from inference.engine.dit.rotary import Rotary
 from inference.engine.dit.speakers import SpeakerMap
 
@@ -89,13 +89,13 @@ class Block(nn.Module):
         super().__init__()
         dim, eps = config.dim, config.eps
         self.modulation = nn.Parameter(torch.empty(1, 6, dim))
-        self.norm1 = WideLayerNorm(dim, eps, elementwise_affine=False)
+        self.norm1 = nn.LayerNorm(dim, eps, elementwise_affine=False)
         self.self_attn = SelfAttention(config)
-        self.norm3 = WideLayerNorm(dim, eps)
+        self.norm3 = nn.LayerNorm(dim, eps)
         self.cross_attn = TextImageAttention(config)
-        self.norm_x = WideLayerNorm(dim, eps)
+        self.norm_x = nn.LayerNorm(dim, eps)
         self.audio_cross_attn = AudioCrossAttention(dim, config.num_heads, config.audio.dim)
-        self.norm2 = WideLayerNorm(dim, eps, elementwise_affine=False)
+        self.norm2 = nn.LayerNorm(dim, eps, elementwise_affine=False)
         self.ffn = nn.Sequential(
             nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
         )

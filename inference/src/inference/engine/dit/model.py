@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from inference.engine.dit.audio import AudioProjector
 from inference.engine.dit.block import Block, Guides
 from inference.engine.dit.config import DitConfig
-from inference.engine.dit.layers import WideLayerNorm, modulate, wide_linear
+from inference.engine.dit.layers import modulate, wide_linear
 
 IMAGE_NORM_EPS = 1e-5
 
@@ -41,11 +41,11 @@ class ImageEmbedding(nn.Module):
     def __init__(self, image_dim: int, dim: int) -> None:
         super().__init__()
         self.proj = nn.Sequential(
-            WideLayerNorm(image_dim, IMAGE_NORM_EPS),
+            nn.LayerNorm(image_dim, IMAGE_NORM_EPS),
             nn.Linear(image_dim, image_dim),
             nn.GELU(),
             nn.Linear(image_dim, dim),
-            WideLayerNorm(dim, IMAGE_NORM_EPS),
+            nn.LayerNorm(dim, IMAGE_NORM_EPS),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Head(nn.Module):
     def __init__(self, config: DitConfig) -> None:
         super().__init__()
         time, rows, columns = config.patch
-        self.norm = WideLayerNorm(config.dim, config.eps, elementwise_affine=False)
+        self.norm = nn.LayerNorm(config.dim, config.eps, elementwise_affine=False)
         self.head = nn.Linear(config.dim, time * rows * columns * config.out_channels)
         self.modulation = nn.Parameter(torch.empty(1, 2, config.dim))
 
@@ -122,7 +122,9 @@ class MultiTalkDiT(nn.Module):
     def embed(self, latent: Tensor, condition: Tensor) -> Tensor:
         """Cut latent and condition `[batch, channels, T, h, w]` into tokens."""
         joined = torch.cat((latent, condition), dim=1).to(self.dtype)
-        return self.patch_embedding(joined).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+        # Channels last and contiguous: every block keeps the layout that it is given, and its norms would copy another.
+        tokens: Tensor = self.patch_embedding(joined).flatten(2).transpose(1, 2).contiguous()
+        return tokens
 
     def run_blocks(self, tokens: Tensor, time: TimeConditioning, guides: Guides) -> Tensor:
         """Run all layers."""
