@@ -12,7 +12,8 @@ from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
 from inference.generation import GenerationRequest, Speaker
-from inference.tiny import AUDIO, BASE, WAV2VEC, write_tiny
+from inference.layout import AUDIO, BASE, WAV2VEC
+from inference.tiny import write_tiny
 from inference_engine.sounds import MakeVoice, write_sound
 
 torch.set_num_threads(1)  # tests run side by side; more threads than cores only wait for each other

@@ -26,7 +26,8 @@ from inference.engine.sampling.noise import SeededNoise
 from inference.engine.sampling.teacache import plan_steps
 from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import latent_masks, whole_picture
-from inference.tiny import AUDIO, BASE, WAV2VEC, write_tiny
+from inference.layout import AUDIO, BASE, WAV2VEC
+from inference.tiny import write_tiny
 from inference.weights_rule import rule_weight
 
 FILE = Path(__file__).parent / "data" / "engine.safetensors"

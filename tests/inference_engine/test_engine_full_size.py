@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.bench import FULL
 from inference.engine.dit.config import DitConfig
 from inference.engine.dit.model import MultiTalkDiT
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
@@ -21,6 +20,7 @@ from inference.engine.sampling.guidance import GuidanceScales
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import StepEstimate
+from inference.official import DIT as FULL
 
 META = torch.device("meta")
 SHORT = replace(FULL, num_layers=3)

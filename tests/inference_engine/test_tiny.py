@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from inference.tiny import AUDIO, BASE, INDEX, TinySizes, write_tiny
+from inference.layout import AUDIO, BASE, INDEX
+from inference.tiny import TinySizes, write_tiny
 
 
 def digests(folder: Path) -> dict[str, str]:

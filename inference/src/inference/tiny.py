@@ -1,48 +1,34 @@
 """A tiny MultiTalk in the official layout, for tests and demonstrations: `python -m inference.tiny DIR`.
 
-    DIR/Wan2.1-I2V-14B-480P/     config.json, three shards and their index, T5, CLIP, VAE, tokenizer
-        chinese-wav2vec2-base/   config.json, preprocessor_config.json, model.safetensors
-        MeiGen-MultiTalk/        multitalk.safetensors and the merged index
-
-File names, tensor names and formats are the official ones, only the sizes are small (about 2 MB) and the numbers come
-from `weights_rule`. The three directories are as their repositories have them: nothing is linked from one into another.
-Videos made from it show noise.
+File names, tensor names and formats are the official ones (`layout`), only the sizes are small (about 2 MB) and the
+numbers come from `weights_rule`. The three directories are as their repositories have them: nothing is linked from one
+into another. Videos made from it show noise.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
+from torch import Tensor
+from transformers import CLIPVisionConfig, UMT5Config
 
-from inference.engine.checkpoint.streaming import Source
+from inference import layout
 from inference.engine.dit.config import AudioProjectorConfig, DitConfig
-from inference.engine.dit.model import MultiTalkDiT
-from inference.engine.encoders.clip import HEADS, clip_source
-from inference.engine.encoders.text import text_source
-from inference.engine.encoders.vae import vae_source
-from inference.engine.encoders.voice_names import CONV_STRIDES, PREFIX, Wav2VecConfig
-from inference.engine.encoders.wav2vec import VoiceEncoder
+from inference.engine.encoders.clip import HEADS
+from inference.engine.encoders.voice_names import CONV_STRIDES, Wav2VecConfig
 from inference.engine.geometry import KEY as GEOMETRY_KEY
+from inference.layout import AUDIO, BASE, INDEX, WAV2VEC
 from inference.tiny_tokenizer import tiny_tokenizer
 from inference.weights_rule import rule_weight
 
-BASE, WAV2VEC, AUDIO = "Wan2.1-I2V-14B-480P", "chinese-wav2vec2-base", "MeiGen-MultiTalk"
 SALT = "multitalk-tiny"
 KERNELS = (10, 3, 3, 3, 3, 2, 2)
-INDEX = "diffusion_pytorch_model.safetensors.index.json"
-AUDIO_PARTS = ("audio_proj.", ".audio_cross_attn.", ".norm_x.")
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +68,14 @@ def write_tiny(folder: Path, sizes: TinySizes | None = None) -> Path:
 
 def _write_transformer(folder: Path, sizes: TinySizes) -> None:
     config = dit_config(sizes)
-    with torch.device("meta"):
-        shapes = _shapes(MultiTalkDiT(config), Source)
-    audio = {name for name in shapes if any(part in name for part in AUDIO_PARTS)}
-    base = sorted(shapes.keys() - audio)
-    files: dict[str, list[str]] = {}
-    for number, name in enumerate(base):
-        shard = 1 + number * sizes.shards // len(base)
-        files.setdefault(f"diffusion_pytorch_model-{shard:05d}-of-{sizes.shards:05d}.safetensors", []).append(name)
-    for file, names in files.items():
-        save_file(_values(sizes, "dit", {name: shapes[name] for name in names}), folder / BASE / file)
-    voices = _values(sizes, "dit", {name: shapes[name] for name in sorted(audio)})
-    save_file(voices, folder / AUDIO / "multitalk.safetensors")
-    weight_map = {name: file for file, names in files.items() for name in names}
-    _write_json(folder / BASE / INDEX, {"metadata": {}, "weight_map": weight_map})
-    merged = weight_map | dict.fromkeys(sorted(audio), "multitalk.safetensors")
-    _write_json(folder / AUDIO / INDEX, {"metadata": {}, "weight_map": merged})
-    _write_json(folder / BASE / "config.json", _settings(config, sizes))
+    files = layout.dit_files(config, sizes.shards)
+    for file, shapes in files.items():
+        save_file(_values(sizes, "dit", shapes), folder / (AUDIO if file == layout.AUDIO_FILE else BASE) / file)
+    shards = {file: shapes for file, shapes in files.items() if file != layout.AUDIO_FILE}
+    _write_json(folder / BASE / INDEX, layout.index(shards))
+    _write_json(folder / AUDIO / INDEX, layout.index(files))
+    geometry = {"frame_num": sizes.frame_num, "motion_frames": sizes.motion_frames, "scale": sizes.scale}
+    _write_json(folder / BASE / "config.json", layout.dit_settings(config) | {GEOMETRY_KEY: geometry})
 
 
 def dit_config(sizes: TinySizes) -> DitConfig:
@@ -111,118 +88,32 @@ def dit_config(sizes: TinySizes) -> DitConfig:
     )  # fmt: skip
 
 
-def _settings(config: DitConfig, sizes: TinySizes) -> dict[str, object]:
-    return {
-        "_class_name": "WanModel",
-        "model_type": "i2v",
-        "dim": config.dim,
-        "eps": config.eps,
-        "ffn_dim": config.ffn_dim,
-        "freq_dim": config.freq_dim,
-        "in_dim": config.in_channels,
-        "num_heads": config.num_heads,
-        "num_layers": config.num_layers,
-        "out_dim": config.out_channels,
-        "text_len": config.text_len,
-        GEOMETRY_KEY: {"frame_num": sizes.frame_num, "motion_frames": sizes.motion_frames, "scale": sizes.scale},
-    }
-
-
 def _write_encoders(folder: Path, sizes: TinySizes) -> None:
     tokenizer = tiny_tokenizer()
-    (folder / "google/umt5-xxl").mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "google/umt5-xxl/tokenizer.json"))
-    text = _values(sizes, "t5", _text_shapes(tokenizer.get_vocab_size()))
-    half = {name: tensor.bfloat16() for name, tensor in text.items()}
-    torch.save(half, folder / "models_t5_umt5-xxl-enc-bf16.pth")
-    clip = _values(sizes, "clip", _clip_shapes())
-    torch.save(clip, folder / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
-    torch.save(_values(sizes, "vae", _vae_shapes()), folder / "Wan2.1_VAE.pth")
-
-
-def _text_shapes(vocabulary: int) -> Shapes:
-    config = UMT5Config(vocab_size=vocabulary, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-    with torch.device("meta"):
-        return _shapes(UMT5EncoderModel(config), text_source)
-
-
-def _clip_shapes() -> Shapes:
-    config = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=HEADS,
-        image_size=224,
+    (folder / layout.TOKENIZER_FILE).parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / layout.TOKENIZER_FILE))
+    words = tokenizer.get_vocab_size()
+    text = UMT5Config(vocab_size=words, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    half = {name: tensor.bfloat16() for name, tensor in _values(sizes, "t5", layout.text_shapes(text)).items()}
+    torch.save(half, folder / layout.TEXT_FILE)
+    clip = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=HEADS, image_size=224,
         patch_size=14,
-    )
-    with torch.device("meta"):
-        model: nn.Module = CLIPVisionModel(config)
-        model = getattr(model, "vision_model", model)
-        model.post_layernorm = nn.Identity()
-        shapes = _shapes(model, clip_source)
-    # What the real file has besides, and an engine must step over: the text tower, the last block, the head.
-    last = {name.replace(".0.", ".2.", 1): shape for name, shape in shapes.items() if ".transformer.0." in name}
-    return shapes | last | {
-        "visual.cls_embedding": (1, 1, 32),
-        "visual.pos_embedding": (1, 257, 32),
-        "visual.post_norm.weight": (32,),
-        "visual.post_norm.bias": (32,),
-        "visual.head": (32, 8),
-        "textual.token_embedding.weight": (16, 8),
-        "log_scale": (),
-    }  # fmt: skip
-
-
-def _vae_shapes() -> Shapes:
-    with torch.device("meta"):
-        model: Any = AutoencoderKLWan(  # type: ignore[no-untyped-call]
-            base_dim=8, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1, attn_scales=[],
-            temperal_downsample=[False, True, True],
-        )  # fmt: skip
-    return _shapes(model, lambda name: vae_source(1, name))
+    )  # fmt: skip
+    torch.save(_values(sizes, "clip", layout.clip_shapes(clip)), folder / layout.CLIP_FILE)
+    vae = layout.VaeShape(base_dim=8, multipliers=(1, 2, 2, 2), residual_blocks=1)
+    torch.save(_values(sizes, "vae", layout.vae_shapes(vae)), folder / layout.VAE_FILE)
 
 
 def _write_voice(folder: Path, sizes: TinySizes) -> None:
-    channels = 16
-    inputs = (1, *[channels] * (len(KERNELS) - 1))
-    convolutions = tuple(
-        (wide, channels, kernel, stride) for wide, kernel, stride in zip(inputs, KERNELS, CONV_STRIDES, strict=True)
-    )
     config = Wav2VecConfig(
-        dim=sizes.voice_dim, ffn_dim=64, layers=sizes.voice_layers, heads=4, convolutions=convolutions, conv_bias=False,
-        position_kernel=16, position_groups=4, eps=1e-5,
+        dim=sizes.voice_dim, ffn_dim=64, layers=sizes.voice_layers, heads=4,
+        convolutions=layout.convolutions(16, KERNELS, CONV_STRIDES), conv_bias=False, position_kernel=16,
+        position_groups=4, eps=1e-5,
     )  # fmt: skip
-    with torch.device("meta"):
-        shapes = _shapes(VoiceEncoder(config), lambda name: Source(PREFIX + name))
-    # Left-overs of pre-training, as in the real file.
-    shapes |= {"quantizer.codevectors": (1, 16, 8), "project_q.weight": (8, 8), f"{PREFIX}masked_spec_embed": (32,)}
-    save_file(_values(sizes, "wav2vec2", shapes), folder / "model.safetensors")
-    _write_json(
-        folder / "config.json",
-        {
-            "hidden_size": config.dim,
-            "num_hidden_layers": config.layers,
-            "num_attention_heads": config.heads,
-            "intermediate_size": config.ffn_dim,
-            "conv_dim": [channels] * len(KERNELS),
-            "conv_kernel": list(KERNELS),
-            "conv_stride": list(CONV_STRIDES),
-            "conv_bias": False,
-            "feat_extract_norm": "group",
-            "do_stable_layer_norm": False,
-            "num_conv_pos_embeddings": config.position_kernel,
-            "num_conv_pos_embedding_groups": config.position_groups,
-        },
-    )
-    _write_json(folder / "preprocessor_config.json", {"do_normalize": True, "sampling_rate": 16000, "feature_size": 1})
-
-
-def _shapes(model: nn.Module, name_map: Callable[[str], Source]) -> Shapes:
-    shapes: Shapes = {}
-    for target, parameter in model.named_parameters():
-        source = name_map(target)
-        shapes[source.name] = source.stored_shape(tuple(parameter.shape))
-    return shapes
+    save_file(_values(sizes, "wav2vec2", layout.voice_shapes(config)), folder / layout.VOICE_FILE)
+    _write_json(folder / "config.json", layout.voice_settings(config))
+    _write_json(folder / "preprocessor_config.json", layout.VOICE_PREPROCESSOR)
 
 
 def _values(sizes: TinySizes, model: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ def rule_weight(salt: str, model: str, name: str, shape: Sequence[int]) -> Tenso
     """Make the tensor `name` of `model`; another salt gives other numbers."""
     seed = zlib.crc32(f"{salt}|{model}|{name}".encode()) & 0xFFFFFFFF
     draw = np.asarray(np.random.RandomState(seed).standard_normal(tuple(shape)), dtype=np.float32)
-    scaled = np.float32(_mean(name, shape)) + np.float32(_spread(name, shape)) * draw
+    scaled = np.float32(mean_of(name, shape)) + np.float32(spread_of(name, shape)) * draw
     return torch.from_numpy(np.asarray(scaled, dtype=np.float32))
 
 
@@ -27,11 +27,13 @@ def _is_norm(name: str, shape: Sequence[int]) -> bool:
     return leaf in ("gamma", "weight_g") or (leaf == "weight" and len(shape) == 1)
 
 
-def _mean(name: str, shape: Sequence[int]) -> float:
+def mean_of(name: str, shape: Sequence[int]) -> float:
+    """Mean of a tensor's numbers: 1 for the weights of norms."""
     return 1.0 if _is_norm(name, shape) else 0.0
 
 
-def _spread(name: str, shape: Sequence[int]) -> float:
+def spread_of(name: str, shape: Sequence[int]) -> float:
+    """Standard deviation of a tensor's numbers."""
     leaf = name.rsplit(".", 1)[-1]
     if _is_norm(name, shape):
         return 0.1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from inference.tiny import AUDIO, BASE, WAV2VEC, TinySizes, write_tiny
+from inference.layout import AUDIO, BASE, WAV2VEC
+from inference.tiny import TinySizes, write_tiny
 from support.hub import RepoBuilder
 from support.hub import __main__ as hub
 from support.hub.demo import BASE as BASE_REPO

@@ -1,4 +1,4 @@
-"""Measure a step of the transformer at any size, with random weights: `python -m inference.bench --people 2`.
+"""A step of the transformer at any size, with random weights.
 
 Nothing is read from disk, so that a GPU can be measured before 90 GB have been fetched. The numbers hold for the real
 weights too: no step depends on their values (but for TeaCache, which is off). One JSON line is printed:
@@ -11,26 +11,19 @@ Loading is not measured here: the engine logs seconds and GB/s of every componen
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from inference.engine.dit.config import AudioProjectorConfig, DitConfig
+from inference.engine.dit.config import DitConfig
 from inference.engine.dit.model import MultiTalkDiT
 from inference.engine.offload import compile_blocks
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import THREE_PASSES, TWO_PASSES
 from inference.engine.sampling.schedule import timesteps
 
-FULL = DitConfig(
-    in_channels=36, out_channels=16, dim=5120, ffn_dim=13824, freq_dim=256, text_dim=4096, text_len=512,
-    image_dim=1280, num_heads=40, num_layers=40, patch=(1, 2, 2), eps=1e-6,
-    audio=AudioProjectorConfig(window=5, features=12 * 768, hidden=512, tokens=32, dim=768),
-)  # fmt: skip
 IMAGE_TOKENS = 257
 
 
@@ -114,26 +107,6 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def main() -> None:
-    """Measure what the command line asks for and print one line."""
-    parser = argparse.ArgumentParser(description="Time a step of MultiTalk's transformer with random weights.")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--people", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--two-passes", action="store_true", help="text guidance 1, as with distilled LoRAs")
-    parser.add_argument("--height", type=int, default=640)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--frames", type=int, default=81)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--layers", type=int, default=FULL.num_layers, help="fewer layers fit smaller devices")
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--one-by-one", dest="batch_passes", action="store_false", help="do not batch the passes")
-    given = vars(parser.parse_args())
-    config = replace(FULL, num_layers=given.pop("layers"))
-    setting = Setting(device=torch.device(given.pop("device")), **given)
-    result = measure(config, setting)
-    print(json.dumps(describe(setting, result)))
-
-
 def describe(setting: Setting, result: Result) -> dict[str, object]:
     """Put setting and result into the words of the printed line."""
     device = setting.device
@@ -147,7 +120,3 @@ def describe(setting: Setting, result: Result) -> dict[str, object]:
         "secondsPerStep": round(result.seconds_per_step, 3),
         "peakBytes": result.peak_bytes,
     }
-
-
-if __name__ == "__main__":
-    main()

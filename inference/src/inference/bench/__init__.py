@@ -1,0 +1,1 @@
+"""Measuring on the machine that will serve: `python -m inference.bench --help`."""

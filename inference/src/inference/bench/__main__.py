@@ -1,0 +1,92 @@
+"""Command line of the measurements; each prints one JSON line.
+
+python -m inference.bench step --people 2         a step of the transformer, random weights, nothing read
+python -m inference.bench checkpoint /models      write files of the published sizes (90 GB)
+python -m inference.bench volume /models          load a volume and make a short video, real files or those
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from inference import official
+from inference.bench.checkpoint import write_official
+from inference.bench.step import Setting, describe, measure
+from inference.bench.volume import Task, measure_volume
+from inference.engine.video.buckets import SIZES
+
+GIB = 2**30
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m inference.bench", description="Measure MultiTalk on this machine.")
+    commands = parser.add_subparsers(required=True)
+    _add_step(commands.add_parser("step", help="time a step of the transformer with random weights"))
+    _add_checkpoint(commands.add_parser("checkpoint", help="write files of the published sizes with random numbers"))
+    _add_volume(commands.add_parser("volume", help="load the models of a volume and make a short video"))
+    options = vars(parser.parse_args())
+    options.pop("run")(options)
+
+
+def _add_step(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--people", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--two-passes", action="store_true", help="text guidance 1, as with distilled LoRAs")
+    parser.add_argument("--height", type=int, default=640)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--frames", type=int, default=81)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=official.DIT.num_layers, help="fewer layers fit smaller devices")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--one-by-one", dest="batch_passes", action="store_false", help="do not batch the passes")
+    parser.set_defaults(run=_step)
+
+
+def _step(options: dict[str, object]) -> None:
+    config = replace(official.DIT, num_layers=options.pop("layers"))  # type: ignore[arg-type]
+    setting = Setting(device=torch.device(str(options.pop("device"))), **options)  # type: ignore[arg-type]
+    print(json.dumps(describe(setting, measure(config, setting))))
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("volume", type=Path, help="directory that shall hold the three model directories")
+    parser.add_argument("--layers", type=int, default=official.DIT.num_layers)
+    parser.add_argument("--bfloat16", action="store_true", help="half the size; the published shards are float32")
+    parser.set_defaults(run=_checkpoint)
+
+
+def _checkpoint(options: dict[str, object]) -> None:
+    volume = Path(str(options["volume"]))
+    dtype = torch.bfloat16 if options["bfloat16"] else torch.float32
+    write_official(volume, int(str(options["layers"])), dtype)
+    size = sum(path.stat().st_size for path in volume.rglob("*") if path.is_file())
+    print(json.dumps({"volume": str(volume), "bytes": size}))
+
+
+def _add_volume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("volume", type=Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--memory-limit-gib", type=float)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--resolution", choices=tuple(SIZES), default="multitalk-480")
+    parser.add_argument("--room-for", choices=tuple(SIZES), default="multitalk-480")
+    parser.add_argument("--people", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--frames", type=int, default=81, help="length of the video at 25 frames a second")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.set_defaults(run=_volume)
+
+
+def _volume(options: dict[str, object]) -> None:
+    limit = options.pop("memory_limit_gib")
+    task = Task(**options, memory_limit_bytes=None if limit is None else int(float(str(limit)) * GIB))  # type: ignore[arg-type]
+    print(json.dumps(measure_volume(task)))
+
+
+if __name__ == "__main__":
+    main()
