@@ -15,7 +15,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
+.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -46,6 +46,9 @@ fuzz: $(STAMP) ## Feed manifests, reports, state files, hub answers and the API 
 
 parity: $(STAMP) ## Compare the engine with the official code's numbers (MULTITALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity
+
+test-gpu: $(STAMP) ## Run what only a GPU can show (TORCH must name a build for it)
+	$(BIN)/python -m pytest tests/inference_gpu
 
 e2e: $(STAMP) $(HELM_STAMP) ## Install on the cluster of KUBECONFIG and try everything (see tests/e2e/run.py)
 	$(BIN)/python tests/e2e/run.py

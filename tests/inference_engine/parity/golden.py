@@ -77,6 +77,12 @@ class RuleStore:
     def position(self, name: str) -> tuple[int, int]:
         return 0, 0
 
+    def dtype(self, name: str) -> torch.dtype:
+        return torch.float32
+
+    def read_into(self, name: str, start: int, buffer: memoryview) -> None:
+        buffer[:] = self.read(name).numpy().tobytes()[start : start + len(buffer)]
+
     def read(self, name: str) -> Tensor:
         return weight(self._salt, self._model, name, self.shapes[name]) * self._scaled.get(name, 1.0)
 

@@ -51,6 +51,7 @@ class MultiTalkEngine:
         self._parts = parts
         self._geometry = geometry
         self._device = device
+        self.plan = plan
         lend: Callable[[nn.Module], AbstractContextManager[None]] = lambda _: nullcontext()  # noqa: E731
         if plan.encoders_on_host:
             lend = partial(lent, move=lambda tensor: tensor.to(device, non_blocking=True))
@@ -87,6 +88,7 @@ class MultiTalkEngine:
         image = decode_image(request.image)
         source = (image.height, image.width)
         size = self._geometry.output_size(*source, request.resolution)
+        self._check_room(math.prod(size))
         latent = latent_size(*size)
         boxes = check_boxes([speaker.box for speaker in request.speakers], *source)
         masks = whole_picture(latent)
@@ -96,6 +98,16 @@ class MultiTalkEngine:
         waves = [torch.from_numpy(wave).to(self._device) for wave in tracks.people]
         features = torch.stack([self._parts.voice(wave, tracks.frames).float() for wave in waves])
         return Scene(to_pixels(resize_crop(image, *size)), features, masks), size
+
+    def _check_room(self, pixels: int) -> None:
+        # Said now, not after an hour of steps when the frames are decoded.
+        short = self.plan.shortage(self._geometry.tokens(pixels), pixels)
+        if short:
+            raise InvalidInput(
+                "resolution",
+                f"this device lacks {short / 1e9:.1f} GB for it; choose a smaller one, or start the server with "
+                "--room-for multitalk-720, so that more weights wait on the host",
+            )
 
 
 def load_engine(
@@ -111,19 +123,21 @@ def load_engine(
     lora_scale: float | None = None,
     compile: bool = False,
     on_progress: OnProgress | None = None,
+    room_for: str = "multitalk-480",
 ) -> MultiTalkEngine:
     """Load MultiTalk from three model directories below `volume`.
 
     `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory;
-    weights that do not fit wait on the host. `compile` makes the first step of every new size slow, the others faster.
+    weights that do not fit wait on the host, so that videos of the resolution `room_for` find the room that they need;
+    larger ones are refused where they do not. `compile` makes the first step of every new size slow, the others faster.
     """
     loader = open_loader(
-        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, lora_scale, on_progress
+        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, lora_scale, on_progress, room_for
     )
     parts, plan = loader.load()
     if compile:
         compile_blocks(parts.dit.blocks)
-    return MultiTalkEngine(parts, loader.geometry, torch.device(device), plan, loader.reports)
+    return MultiTalkEngine(parts, loader.geometry, loader.device, plan, loader.reports)
 
 
 def check_request(request: GenerationRequest) -> None:

@@ -58,11 +58,14 @@ class Geometry:
         except (TypeError, ValueError) as e:
             raise CheckpointError(f"reading config.json: {KEY}: {e}") from e
 
-    def most_tokens(self, resolution: str) -> int:
-        """Tokens of a window at the largest size of a resolution."""
+    def most_pixels(self, resolution: str) -> int:
+        """Pixels of a frame at the largest size of a resolution."""
+        return max(height * width for height, width in map(self._scaled, SIZES[resolution]))
+
+    def tokens(self, pixels: int) -> int:
+        """Tokens of a window whose frames have so many pixels."""
         latent_frames = 1 + (self.frame_num - 1) // 4
-        sizes = (self._scaled(size) for size in SIZES[resolution])
-        return latent_frames * max(height * width for height, width in sizes) // self.granularity**2
+        return latent_frames * pixels // self.granularity**2
 
     def output_size(self, height: int, width: int, resolution: str) -> Size:
         """Pick the output size (height, width) for a picture."""

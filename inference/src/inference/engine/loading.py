@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,11 +17,14 @@ from inference.engine.checkpoint.store import SafetensorsStore, TensorStore, Tor
 from inference.engine.checkpoint.streaming import Home, LoadReport
 from inference.engine.components import Components
 from inference.engine.dit.config import DitConfig
+from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
+from inference.engine.encoders.vae import VaeSizes
 from inference.engine.errors import EngineError
 from inference.engine.geometry import Geometry
-from inference.engine.memory import MemoryPlan, ModelBytes, activation_bytes_per_token, plan_memory
+from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
 from inference.engine.offload import stream_blocks
+from inference.engine.video.buckets import SIZES
 from inference.generation import LoadProgress
 
 log = logging.getLogger(__name__)
@@ -43,13 +45,15 @@ class Loader:
         memory_limit_bytes: int | None,
         loras: Sequence[Lora],
         on_progress: OnProgress | None,
+        room_for: str,
     ) -> None:
         self._files = files
-        self._device = device
+        self.device = device
         self._dtype = dtype
         self._limit = memory_limit_bytes
         self._loras = loras
         self._on_progress = on_progress
+        self._room_for = room_for
         self.settings = read_settings(files.config)
         self.geometry = Geometry.from_settings(self.settings)
         self.reports: list[LoadReport] = []
@@ -69,8 +73,10 @@ class Loader:
             "text": TorchStore(self._files.text),
         }
         plan = self._plan(config, dit_store, stores)
-        encoder_device = torch.device("cpu") if plan.encoders_on_host else self._device
+        encoder_device = torch.device("cpu") if plan.encoders_on_host else self.device
         parts = self._load_parts(config, dit_store, stores, plan, encoder_device)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # the pieces that tensors passed through are of no use to a generation
         seconds = time.monotonic() - started
         log.info(
             "loaded all components=%d bytes=%d seconds=%.2f encoders_on_host=%s host_blocks=%d",
@@ -91,7 +97,7 @@ class Loader:
         encoder_device: torch.device,
     ) -> Components:
         # The autoencoder and the voice encoder need float32; they are small.
-        wide = Home(self._device, torch.float32)
+        wide = Home(self.device, torch.float32)
         tokenizer = read_tokenizer(self._files.tokenizer, stores["text"].shapes["token_embedding.weight"][0])
         voice_settings = read_settings(self._files.wav2vec_config)
         vae = self._keep(components.load_vae(stores["vae"], home=wide, on_bytes=self._bytes("video autoencoder")))
@@ -111,13 +117,13 @@ class Loader:
             components.load_dit(
                 dit_store,
                 self.settings,
-                home=Home(self._device, self._dtype),
+                home=Home(self.device, self._dtype),
                 host_blocks=plan.host_blocks,
                 loras=self._loras,
                 on_bytes=self._bytes("transformer"),
             )
         )
-        dit.blocks = stream_blocks(dit.blocks, plan.host_blocks, self._device)
+        dit.blocks = stream_blocks(dit.blocks, plan.host_blocks, self.device)
         return Components(dit, text, clip, vae, voice)
 
     def _keep(self, loaded: tuple[T, LoadReport]) -> T:
@@ -137,18 +143,20 @@ class Loader:
 
     def _plan(self, config: DitConfig, dit_store: TensorStore, stores: dict[str, TensorStore]) -> MemoryPlan:
         size = self._dtype.itemsize
-        numel = partial(_elements, dit_store)
-        block = numel("blocks.0.")
+        block = _elements(dit_store, "blocks.0.")
         sizes = ModelBytes(
-            dit=numel("") * size,
+            dit=_elements(dit_store, "") * size,
             block=block * size,
             blocks=config.num_layers,
-            encoders=(_elements(stores["text"], "") + _elements(stores["clip"], "visual.")) * size,
+            encoders=(
+                _elements(stores["text"], "") * size,
+                _elements(stores["clip"], PICTURE_PREFIX) * self._picture_dtype().itemsize,
+            ),
             always=(_elements(stores["vae"], "") + _elements(stores["voice"], "")) * 4,
         )
-        # Room for one pass at the smaller resolution is the least that makes sense.
-        tokens = self.geometry.most_tokens("multitalk-480")
-        return plan_memory(self._limit, sizes, activation_bytes_per_token(config, size), tokens)
+        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim)
+        pixels = self.geometry.most_pixels(self._room_for)
+        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels)
 
 
 def open_loader(
@@ -162,8 +170,11 @@ def open_loader(
     loras: Sequence[Path],
     lora_scale: float | None,
     on_progress: OnProgress | None,
+    room_for: str,
 ) -> Loader:
     """Check the settings and find the files."""
+    if room_for not in SIZES:
+        raise EngineError(f"planning the memory: {room_for!r} is not one of {', '.join(SIZES)}")
     files = find_files(volume, base, wav2vec, audio)
     target = _device(device)
     scale = DEFAULT_SCALE if lora_scale is None else lora_scale
@@ -174,6 +185,7 @@ def open_loader(
         _limit(memory_limit_bytes, target),
         [Lora(path, scale) for path in loras],
         on_progress,
+        room_for,
     )
 
 
@@ -191,11 +203,14 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as e:
         raise EngineError(f"choosing the device: {name!r} is no device. Use cuda, cuda:N or cpu") from e
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
         raise EngineError(
             "choosing the device: CUDA is not available here. Use cpu, or check the driver and the pod's GPU"
         )
-    return device
+    # Some of torch's functions take no device without a number.
+    return device if device.index is not None else torch.device("cuda", torch.cuda.current_device())
 
 
 def _dtype(name: str | None, device: torch.device) -> torch.dtype:

@@ -1,10 +1,11 @@
 """What stays on the device, what waits on the host, and whether a step's passes run together.
 
-A plan is made from a limit and the sizes of the networks, before anything is loaded. Room is given up in this order:
-first the prompt and picture encoders wait on the host (used once per video and once per window), then blocks of the
-transformer do (each is copied in while the one before computes). Passes are batched whenever the room left allows it.
+A plan is made from a limit, the sizes of the networks and the room that work needs beside them, before anything is
+loaded. Room is given up in this order: first the prompt and picture encoders wait on the host (used once per video and
+once per window), then blocks of the transformer do (each is copied in while the one before computes). Passes are
+batched whenever the room left allows it.
 
-The bytes per token of activations are estimates from the shapes of the largest intermediates, not measurements.
+The constants of the estimates were measured on an H100 at full size; docs/benchmarks.md has the figures.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ RESERVE_SHARE = 0.05
 """Of the limit, for the allocator's fragmentation and the library's own workspaces."""
 STREAMED_BLOCKS = 2
 """Blocks from the host that are on the device at one time: one computes, one arrives."""
+DECODE_BYTES_PER_PIXEL = 270
+"""For each of the autoencoder's base channels: most of it holds the frames that its convolutions look back on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,24 @@ class ModelBytes:
     block: int
     """One block of the transformer; `dit` includes all of them."""
     blocks: int
-    encoders: int
-    """Prompt and picture encoder."""
+    encoders: tuple[int, ...]
+    """Prompt and picture encoder; one at a time is on the device when they live on the host."""
     always: int
     """Autoencoder and voice encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBytes:
+    """What work needs beside the networks, for each unit of it."""
+
+    per_token: int
+    """One pass of the transformer."""
+    per_pixel: int
+    """Decoding a window, by the pixels of one frame."""
+
+    def most(self, tokens: int, pixels: int) -> int:
+        """Bytes of the larger of the two, which are never there at the same time."""
+        return max(tokens * self.per_token, pixels * self.per_pixel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +59,51 @@ class MemoryPlan:
     resident_bytes: int
     encoders_on_host: bool
     host_blocks: int
-    bytes_per_token: int
+    work: WorkBytes
 
     def batches(self, tokens: int, passes: int) -> bool:
         """Tell whether all passes of a step fit together."""
         if self.limit_bytes is None:
             return True
         free = self.limit_bytes * (1 - RESERVE_SHARE) - self.resident_bytes
-        return passes * tokens * self.bytes_per_token <= free
+        return passes * tokens * self.work.per_token <= free
+
+    def shortage(self, tokens: int, pixels: int) -> int:
+        """Bytes by which a window of this size surely does not fit; 0 when it may."""
+        if self.limit_bytes is None:
+            return 0
+        return max(0, self.resident_bytes + self.work.most(tokens, pixels) - self.limit_bytes)
 
 
-def activation_bytes_per_token(config: DitConfig, element_bytes: int) -> int:
-    """Estimate the peak of one block: the residual stream with float32 copies, and the widest hidden layer twice."""
-    stream = config.dim * (3 * element_bytes + 4 * 4)
-    widest = max(3 * config.dim, 2 * config.ffn_dim) * element_bytes
-    return stream + widest
+def work_bytes(config: DitConfig, element_bytes: int, base_channels: int) -> WorkBytes:
+    """Estimate the peaks of a block and of the autoencoder (`base_channels` wide).
+
+    A block's peak is in its feed-forward part: the residual stream and its normed copy, and the hidden layer twice.
+    """
+    stream = config.dim * 4 * (element_bytes + 4)
+    return WorkBytes(stream + 2 * config.ffn_dim * element_bytes, DECODE_BYTES_PER_PIXEL * base_channels)
 
 
-def plan_memory(limit_bytes: int | None, sizes: ModelBytes, bytes_per_token: int, tokens: int) -> MemoryPlan:
-    """Fit the networks and one pass of `tokens` into the limit; None means that everything stays."""
-    everything = sizes.dit + sizes.encoders + sizes.always
+def plan_memory(limit_bytes: int | None, sizes: ModelBytes, work: WorkBytes, tokens: int, pixels: int) -> MemoryPlan:
+    """Fit the networks and a window of `tokens`, each frame of `pixels`, into the limit; None: everything stays."""
+    everything = sizes.dit + sum(sizes.encoders) + sizes.always
     if limit_bytes is None:
-        return MemoryPlan(None, everything, False, 0, bytes_per_token)
-    room = int(limit_bytes * (1 - RESERVE_SHARE)) - tokens * bytes_per_token
-    if everything <= room:
-        return MemoryPlan(limit_bytes, everything, False, 0, bytes_per_token)
-    # The lent encoders and the activations are never on the device at the same time.
+        return MemoryPlan(None, everything, False, 0, work)
+    usable = int(limit_bytes * (1 - RESERVE_SHARE))
+    if everything <= usable - work.most(tokens, pixels):
+        return MemoryPlan(limit_bytes, everything, False, 0, work)
+    # A lent encoder is on the device when nothing else works there.
+    room = usable - max(work.most(tokens, pixels), *sizes.encoders)
     needed = sizes.dit + sizes.always
     if needed <= room:
-        return MemoryPlan(limit_bytes, needed, True, 0, bytes_per_token)
+        return MemoryPlan(limit_bytes, needed, True, 0, work)
     with_stream = needed + STREAMED_BLOCKS * sizes.block
     host_blocks = -(-(with_stream - room) // sizes.block)
     if host_blocks > sizes.blocks:
-        least = with_stream - sizes.blocks * sizes.block + tokens * bytes_per_token
+        least = usable - room + with_stream - sizes.blocks * sizes.block
         raise EngineError(
             f"fitting the models into {limit_bytes / 1e9:.1f} GB: at least {least / (1 - RESERVE_SHARE) / 1e9:.1f} GB "
             "are needed. Raise the memory limit or use a device with more memory"
         )
     resident = with_stream - host_blocks * sizes.block
-    return MemoryPlan(limit_bytes, resident, True, host_blocks, bytes_per_token)
+    return MemoryPlan(limit_bytes, resident, True, host_blocks, work)

@@ -31,6 +31,39 @@ def lent(module: nn.Module, move: Move) -> Iterator[None]:
             tensor.data = data
 
 
+ALIGNMENT = 256
+"""Bytes at which a packed tensor may begin; what a GPU's own allocations keep to."""
+
+
+class PackedWeights:
+    """A module's weights in one piece of host memory: one copy brings them all, and page-locking wastes little.
+
+    The allocator of page-locked memory rounds every piece up to a power of two.
+    """
+
+    def __init__(self, module: nn.Module, *, page_locked: bool) -> None:
+        self._places: list[tuple[str, int, nn.Parameter]] = []
+        end = 0
+        for name, parameter in module.named_parameters():
+            start = -(-end // ALIGNMENT) * ALIGNMENT
+            end = start + parameter.nbytes
+            self._places.append((name, start, parameter))
+        self._bytes = torch.empty(end, dtype=torch.uint8, pin_memory=page_locked)
+        for _, start, parameter in self._places:
+            place = _view(self._bytes, start, parameter)
+            place.copy_(parameter.data)
+            parameter.data = place
+
+    def fetch(self, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+        """Begin to copy everything to the device; the copy as a whole, and the weights in it by name."""
+        arrived = self._bytes.to(device, non_blocking=True)
+        return arrived, {name: _view(arrived, start, like) for name, start, like in self._places}
+
+
+def _view(packed: Tensor, start: int, like: Tensor) -> Tensor:
+    return packed[start : start + like.nbytes].view(like.dtype).view(like.shape)
+
+
 class HostBlock(nn.Module):
     """A block whose weights are on the host; runs it on the device and prefetches its successor."""
 
@@ -38,9 +71,10 @@ class HostBlock(nn.Module):
         super().__init__()
         self.block = block
         self.successor: HostBlock | None = None
+        self._packed = PackedWeights(block, page_locked=stream is not None)
         self._device = device
         self._stream = stream
-        self._fetched: dict[str, Tensor] | None = None
+        self._fetched: tuple[Tensor, dict[str, Tensor]] | None = None
         self._ready: torch.cuda.Event | None = None
 
     def prefetch(self) -> None:
@@ -48,33 +82,26 @@ class HostBlock(nn.Module):
         if self._fetched is not None:
             return
         if self._stream is None:
-            self._fetched = self._copies()
+            self._fetched = self._packed.fetch(self._device)
             return
         with torch.cuda.stream(self._stream):
-            self._fetched = self._copies()
+            self._fetched = self._packed.fetch(self._device)
             self._ready = self._stream.record_event()
 
     def forward(self, x: Tensor, *args: object) -> Tensor:
         """Run the block with weights that are on the device only for this call."""
         self.prefetch()
-        weights = self._fetched
-        assert weights is not None
+        assert self._fetched is not None
+        arrived, weights = self._fetched
         self._fetched = None
         if self._ready is not None:
-            current = torch.cuda.current_stream()
+            current = torch.cuda.current_stream(self._device)
             current.wait_event(self._ready)
-            for weight in weights.values():
-                weight.record_stream(current)
+            arrived.record_stream(current)
         if self.successor is not None:
             self.successor.prefetch()
         out: Tensor = functional_call(self.block, weights, (x, *args))
         return out
-
-    def _copies(self) -> dict[str, Tensor]:
-        return {
-            name: parameter.detach().to(self._device, non_blocking=True)
-            for name, parameter in self.block.named_parameters()
-        }
 
 
 def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device) -> nn.ModuleList:
@@ -88,8 +115,6 @@ def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device)
     for block, successor in zip(streamed, [*streamed[1:], *streamed[:1]], strict=True):
         # Not through setattr: a successor is no child, or every block would own all that follow.
         object.__setattr__(block, "successor", successor)
-        if stream is not None:
-            _pin(block.block)
     return nn.ModuleList([*resident, *streamed])
 
 
@@ -101,8 +126,3 @@ def compile_blocks(blocks: nn.ModuleList, backend: str = "inductor") -> None:
     for block in blocks:
         if not isinstance(block, HostBlock):
             block.compile(backend=backend)
-
-
-def _pin(block: nn.Module) -> None:
-    for parameter in block.parameters():
-        parameter.data = parameter.data.pin_memory()

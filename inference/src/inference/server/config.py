@@ -70,6 +70,9 @@ class ServerConfig:
     device: Annotated[str, Setting("torch device that generates: cuda, cuda:1, cpu")] = "cuda"
     dtype: Annotated[str | None, Setting("bfloat16, float16 or float32; default: what suits the device")] = None
     memory_limit_gib: Annotated[float | None, Setting("most device memory that the engine may use", float)] = None
+    room_for: Annotated[str, Setting("largest resolution that must find room: multitalk-480 or multitalk-720")] = (
+        "multitalk-480"
+    )
     lora: Annotated[tuple[Path, ...], Setting("LoRA files merged at load, separated by commas", parse_paths)] = ()
     compile: Annotated[bool, Setting("compile the transformer: slower first request, faster steps", parse_bool)] = False
 
@@ -131,6 +134,10 @@ def _rules(config: ServerConfig) -> list[tuple[bool, str]]:
         *((not getattr(config, name) > 0, f"{_flag(name)} must be greater than 0") for name in positive),
         *((not getattr(config, name) >= 0, f"{_flag(name)} must not be negative") for name in not_negative),
         (config.max_results < 1, "--max-results must be at least 1, or no video could be downloaded"),
+        (
+            config.room_for not in ("multitalk-480", "multitalk-720"),
+            f"--room-for {config.room_for!r} is neither multitalk-480 nor multitalk-720",
+        ),
         (not 0 <= config.port <= 65535, f"--port {config.port} is not between 0 and 65535"),
         (
             config.log_level not in ("debug", "info", "warning", "error"),

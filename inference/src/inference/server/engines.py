@@ -27,4 +27,5 @@ def load_multitalk(config: ServerConfig, on_progress: Callable[[LoadProgress], N
         loras=config.lora,
         compile=config.compile,
         on_progress=on_progress,
+        room_for=config.room_for,
     )

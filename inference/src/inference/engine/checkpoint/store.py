@@ -40,8 +40,16 @@ class TensorStore(Protocol):
         """Sort key that follows the order on disk."""
         ...
 
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of one tensor as stored."""
+        ...
+
     def read(self, name: str) -> Tensor:
         """Read one tensor to the host."""
+        ...
+
+    def read_into(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill the buffer with the bytes of one tensor from `start` on."""
         ...
 
 
@@ -73,9 +81,17 @@ class SafetensorsStore:
         number = self._where[name]
         return number, self._files[number].entries[name].start
 
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of one tensor as stored."""
+        return self._files[self._where[name]].entries[name].dtype
+
     def read(self, name: str) -> Tensor:
         """Read one tensor to the host."""
         return self._files[self._where[name]].read(name)
+
+    def read_into(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill the buffer with the bytes of one tensor from `start` on."""
+        self._files[self._where[name]].read_into(name, start, buffer)
 
 
 class TorchStore:
@@ -98,6 +114,15 @@ class TorchStore:
     def position(self, name: str) -> tuple[int, int]:
         """Sort key that follows the order on disk."""
         return 0, self._order[name]
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of one tensor as stored."""
+        return self._tensors[name].dtype
+
+    def read_into(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill the buffer with the bytes of one tensor from `start` on."""
+        flat = self._tensors[name].contiguous().reshape(-1).view(torch.uint8)
+        torch.frombuffer(buffer, dtype=torch.uint8).copy_(flat[start : start + len(buffer)])
 
     def read(self, name: str) -> Tensor:
         """Copy one tensor out of the mapped file, so that nothing keeps the mapping alive."""

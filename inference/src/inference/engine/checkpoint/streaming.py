@@ -2,8 +2,8 @@
 
 The module is built without memory (on the meta device). Names and shapes are compared first, all of them, so that a
 wrong checkpoint costs nothing; then the tensors are read in the order on disk by a few threads, changed if a LoRA asks
-for it, moved to their device in their type, and dropped from the host. The host holds at most `READ_AHEAD` tensors
-beyond those whose home is the host.
+for it and brought into the wanted type where they will live. What goes to a GPU passes the host in pieces (`staging`);
+of what stays on the host, at most `READ_AHEAD` tensors are held besides.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from inference.engine.checkpoint.staging import Staging, Upload
 from inference.engine.checkpoint.store import Shape, TensorStore
 from inference.engine.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-READ_AHEAD = 3
+READ_AHEAD = 4
 NAMES_SHOWN = 5
 
 
@@ -122,9 +123,8 @@ def fill(
     order = sorted(targets, key=store.position)
     total = sum(store.size_bytes(name) for name in order)
     done = 0
-    for name, tensor in _read_ahead(store, order):
+    for name, moved in _read_ahead(store, order, lambda name: home(targets[name][0]).device):
         # Casting and merging happen on the device: the bus carries the stored type, the host holds no second copy.
-        moved = tensor.to(home(targets[name][0]).device)
         adjusted = adjust(name, moved) if adjust else moved
         for target in targets[name]:
             _place(module, target, sources[target].cut(adjusted, shapes[target]), home(target))
@@ -139,19 +139,29 @@ def fill(
     return report
 
 
-def _read_ahead(store: TensorStore, order: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+def _read_ahead(
+    store: TensorStore, order: Sequence[str], device_of: Callable[[str], torch.device]
+) -> Iterator[tuple[str, Tensor]]:
+    staging = {device: Staging(device) for device in {*map(device_of, order)} if device.type == "cuda"}
+
+    def read(name: str) -> Upload:
+        there = staging.get(device_of(name))
+        return there.upload(store, name) if there else Upload(store.read(name), None)
+
     waiting = iter(order)
-    running: deque[tuple[str, Future[Tensor]]] = deque()
+    running: deque[tuple[str, Future[Upload]]] = deque()
     with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="load") as pool:
         for name in waiting:
-            running.append((name, pool.submit(store.read, name)))
+            running.append((name, pool.submit(read, name)))
             if len(running) >= READ_AHEAD:
                 ready, future = running.popleft()
-                yield ready, future.result()
+                yield ready, future.result().use()
                 del future
         while running:
             ready, future = running.popleft()
-            yield ready, future.result()
+            yield ready, future.result().use()
+    for device in staging:
+        torch.cuda.synchronize(device)  # what is reported as loaded has arrived
 
 
 def _place(module: nn.Module, target: str, tensor: Tensor, home: Home) -> None:
