@@ -14,7 +14,7 @@ from inference.engine import components
 from inference.engine.checkpoint.files import ModelFiles, check_index, find_files, read_settings
 from inference.engine.checkpoint.lora import DEFAULT_SCALE, Lora
 from inference.engine.checkpoint.store import SafetensorsStore, TensorStore, TorchStore
-from inference.engine.checkpoint.streaming import Home, LoadReport
+from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
 from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
@@ -153,6 +153,8 @@ class Loader:
                 _elements(stores["clip"], PICTURE_PREFIX) * self._picture_dtype().itemsize,
             ),
             always=(_elements(stores["vae"], "") + _elements(stores["voice"], "")) * 4,
+            # As stored, and the one that is being brought into the wanted type.
+            arriving=(READ_AHEAD + 1) * max(map(dit_store.size_bytes, dit_store.shapes)),
         )
         work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim)
         pixels = self.geometry.most_pixels(self._room_for)
