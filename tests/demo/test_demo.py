@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.sync import wait_until
 from support.tools import helm, why_no_helm
+from support.waiting import eventually
 
 DEMO = Path(__file__).parents[1] / "support/demo"
 LONG_S = 240
@@ -98,7 +98,7 @@ def test_the_demo_goes_from_an_empty_volume_to_a_video_a_warm_start_and_a_repair
 
 def test_an_interrupted_demo_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
-        wait_until(lambda: re.search(r"pod/all-minilm-sync\S+ +Running", shown(tmp_path)), "a sync runs", LONG_S - 60)
+        eventually(lambda: re.search(r"pod/all-minilm-sync\S+ +Running", shown(tmp_path)), "a sync runs", LONG_S - 60)
         assert any("sandbox.py" in each for each in processes_of(tmp_path))
         process.send_signal(signal.SIGINT)
         began = time.monotonic()

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from inference_server.harness import until
+from support.waiting import eventually
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 STARTS_WITHIN_S = 60.0
@@ -76,7 +76,7 @@ def browser(driver: str, chromium: str, folder: Path) -> Iterator[Browser]:
             found[1] for line in process.stdout if (found := re.search(r"started successfully on port (\d+)", line))
         )
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=STARTS_WITHIN_S, trust_env=False) as client:
-            until(lambda: client.get("/status").json()["value"]["ready"], bool)
+            eventually(lambda: client.get("/status").json()["value"]["ready"], "the driver is ready")
             made = client.post("/session", json={"capabilities": {"alwaysMatch": _capabilities(chromium, folder)}})
             assert made.status_code == 200, made.text
             client.base_url = f"{client.base_url}/session/{made.json()['value']['sessionId']}"

@@ -12,10 +12,10 @@ import pytest
 from init_sync.core.reasons import Reason
 from support.cluster import Space
 from support.kubeapi import FaultProxy
-from support.kubeapi.client import eventually
 from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
+from support.waiting import eventually
 
 Json = dict[str, Any]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from support.kubeapi.client import eventually
+from support.waiting import eventually
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,16 +114,6 @@ def run_command(
     )
     report = json.loads(done.stdout) if "--json" in arguments and done.stdout.strip() else {}
     return Result(done.returncode, done.stdout, done.stderr, report)
-
-
-def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
-    """Poll until ``condition`` gives something true, and return that."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}")
-        time.sleep(0.01)
-    return found
 
 
 def tree(root: Path) -> dict[str, bytes]:

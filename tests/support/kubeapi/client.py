@@ -8,8 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -162,18 +161,3 @@ def entries(answer: Json) -> list[Json]:
 def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
     parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
     return "/".join(each for each in parts if each)
-
-
-def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:
-    """Poll until ``condition`` gives something true, and return that; errors of the API count as "not yet"."""
-    deadline = time.monotonic() + timeout_s
-    last: Exception | None = None
-    while True:
-        try:
-            if found := condition():
-                return found
-        except (ApiError, OSError, http.client.HTTPException) as error:
-            last = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}" + (f" (last error: {last})" if last else ""))
-        time.sleep(interval_s)
