@@ -32,7 +32,7 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             [sys.executable, "-u", str(DEMO), *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**_environment(), "TMPDIR": str(folder)},
+            env={**os.environ, "TMPDIR": str(folder)},
             text=True,
             start_new_session=True,
         )
@@ -42,10 +42,6 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.terminate()
             process.wait(30)
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
 
 
 def shown(folder: Path) -> str:

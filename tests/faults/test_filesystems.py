@@ -18,6 +18,7 @@ import pytest
 
 from init_sync.volume.layout import Volume, read_json, write_json
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.surroundings import open_to_all
 from support.sync import Result, command, environment, manifest, model, run_command, run_sync, tree
 
 MIB = 1 << 20
@@ -211,7 +212,10 @@ def shared() -> Iterator[Path]:
 
     It lies outside the test's own folder, which others may not even pass through.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    passable = open_to_all()
+    if passable is None:
+        pytest.skip("needs a folder for temporary files that other users may pass through: set TMPDIR")
+    with tempfile.TemporaryDirectory(dir=passable) as folder:
         Path(folder).chmod(0o711)
         volume = Path(folder) / "volume"
         volume.mkdir()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from support.surroundings import neutral
 from support.waiting import eventually
 
 Json = dict[str, Any]
@@ -57,10 +58,9 @@ class OperatorProcess:
         return self._process
 
     def start(self, ready: bool = True) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
         self.lines = []
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=neutral(os.environ)
         )
         self._reader = threading.Thread(target=self._read, args=(self._process, self.lines), daemon=True)
         self._reader.start()

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from support.hub import LocalHub
-
-HF_VARIABLES = ("HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "HF_HOME")
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+from support.surroundings import neutral
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ def manifest(*models: Mapping[str, Any], name: str = "cache", **spec: Any) -> di
 
 def environment(hub: LocalHub | None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: this one's, less what would steer it elsewhere."""
-    dropped = {*HF_VARIABLES, *PROXY_VARIABLES, *(each.lower() for each in PROXY_VARIABLES)}
-    result = {key: value for key, value in os.environ.items() if key not in dropped}
+    result = neutral(os.environ)
     # A port that nobody listens on: a test that forgets its hub must not reach a real one.
     result["HF_ENDPOINT"] = hub.endpoint if hub else "http://127.0.0.1:9"
     result["PYTHONUNBUFFERED"] = "1"
