@@ -31,7 +31,7 @@ from support.cluster import CRD
 from support.kubeapi import LocalApi, RealApi, assets
 from support.kubeapi.client import Client
 from support.kubelet import Kubelet, Pod
-from support.operator_process import OperatorProcess
+from support.operator_process import REAL, OperatorProcess
 from support.reports import complete
 from support.waiting import eventually
 
@@ -97,7 +97,7 @@ def measure(count: int, kubeconfig: Path) -> Figures:
     client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
     kubelet = Kubelet(client, NAMESPACE)
     usual = ("--full-list-seconds", "600", "--lease-seconds", "45")
-    operator = OperatorProcess(kubeconfig, *usual, namespaces=(NAMESPACE,))
+    operator = OperatorProcess(kubeconfig, *usual, namespaces=(NAMESPACE,), module=REAL)
     with ThreadPoolExecutor(THREADS) as pool:
         names = [f"c{number}" for number in range(count)]
         pods = list(pool.map(lambda name: _populate(kubelet, name), names))
