@@ -254,8 +254,11 @@ class Users:
     volume: Path
     powers: tuple[str, ...]
 
-    def sync(self, user: int, group: int = GROUP, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
-        arguments = [*become(user, group, self.powers), *command("sync", SPEC, self.volume)]
+    def sync(
+        self, user: int, group: int = GROUP, umask: int = 0o022, stall_timeout_s: int = 10
+    ) -> subprocess.CompletedProcess[str]:
+        options = ("--stall-timeout", str(stall_timeout_s))
+        arguments = [*become(user, group, self.powers), *command("sync", SPEC, self.volume, *options)]
         Path(arguments[arguments.index("--spec") + 1]).chmod(0o644)
         return subprocess.run(
             arguments, env=nowhere(self.hub), cwd="/", capture_output=True, text=True, timeout=60, umask=umask
@@ -299,7 +302,7 @@ class TestOtherUsers:
         users.hub.add_fault(Fault("stall", match=("blob",), file="shard-1.safetensors", after_bytes=2 * MIB, times=1))
         users.hub.add_fault(Fault("extra_delay", seconds=1.5, match=("resolve",), file="shard-2.safetensors"))
         users.hub.add_fault(Fault("status", status=403, match=("resolve",), file="shard-2.safetensors"))
-        assert users.sync(USERS[0]).returncode == 2
+        assert users.sync(USERS[0], stall_timeout_s=3).returncode == 2
         users.hub.clear_faults()
         done = users.sync(USERS[1])
         assert done.returncode == 0, done.stderr
