@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from support import tools
+from support import surroundings, tools
 from support.helm import Helm
 from support.hub import LocalHub, RepoBuilder
 
+surroundings.become_neutral(os.environ)
 settings.register_profile("modelcache", deadline=None, print_blob=True)  # a busy machine is no counter-example
 settings.load_profile("modelcache")
 

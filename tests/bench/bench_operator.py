@@ -29,10 +29,11 @@ import yaml
 
 from support.cluster import CRD
 from support.kubeapi import LocalApi, RealApi, assets
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.kubelet import Kubelet, Pod
-from support.operator_process import OperatorProcess
+from support.operator_process import REAL, OperatorProcess
 from support.reports import complete
+from support.waiting import eventually
 
 Json = dict[str, Any]
 NAMESPACE = "bench"
@@ -96,15 +97,17 @@ def measure(count: int, kubeconfig: Path) -> Figures:
     client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
     kubelet = Kubelet(client, NAMESPACE)
     usual = ("--full-list-seconds", "600", "--lease-seconds", "45")
-    operator = OperatorProcess(kubeconfig, *usual, namespaces=(NAMESPACE,))
+    operator = OperatorProcess(kubeconfig, *usual, namespaces=(NAMESPACE,), module=REAL)
     with ThreadPoolExecutor(THREADS) as pool:
         names = [f"c{number}" for number in range(count)]
         pods = list(pool.map(lambda name: _populate(kubelet, name), names))
         with operator:
             _say("waiting for the Jobs")
-            eventually(lambda: len(client.list("jobs", NAMESPACE)) == count, "every cache has its Job", 600, 1)
+            eventually(
+                lambda: len(client.list("jobs", NAMESPACE)) == count, "every cache has its Job", 600, interval_s=1
+            )
             list(pool.map(lambda job: kubelet.end_job(job, "Complete"), client.list("jobs", NAMESPACE)))
-            eventually(lambda: _all_ready(client), "every cache is Ready", 600, 1)
+            eventually(lambda: _all_ready(client), "every cache is Ready", 600, interval_s=1)
     _say("starting anew")
     started = time.monotonic()
     with operator.running():

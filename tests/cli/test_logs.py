@@ -22,7 +22,8 @@ from init_sync.app.tracker import Tracker
 from init_sync.core.manifest import parse_manifest
 from init_sync.core.report import Report
 from support.hub import Fault, LocalHub
-from support.sync import manifest, model, run_sync, start_sync, wait_until
+from support.sync import manifest, model, run_sync, start_sync
+from support.waiting import eventually
 
 NAMES = ("Base model", "Wav2vec model", "MultiTalk weights")
 INCOMPLETE = [f"{name} complete: False" for name in NAMES]
@@ -171,7 +172,7 @@ class TestProgress:
         hub.add_fault(SLOW)
         process = start_sync(spec, volume, hub, stdout=terminal.theirs, stderr=terminal.theirs)
         assert process.wait(timeout=50) == 0
-        wait_until(lambda: "All models complete" in terminal.text, "the last line")
+        eventually(lambda: "All models complete" in terminal.text, "the last line")
         assert BAR.search(terminal.text)
         lines = [line.rpartition("\r")[2] for line in terminal.text.split("\r\n")]
         assert lines[:3] == INCOMPLETE
@@ -248,9 +249,9 @@ class TestLinesNowAndThen:
         self.fetch(tracker, clock, 10)
         lines.start()
         try:
-            wait_until(lambda: looks >= 4, "four looks at the same state")
+            eventually(lambda: looks >= 4, "four looks at the same state")
             self.fetch(tracker, clock, 10)
-            wait_until(lambda: any("20%" in each for each in caplog.messages), "a line for the new state")
+            eventually(lambda: any("20%" in each for each in caplog.messages), "a line for the new state")
         finally:
             lines.stop()
         assert sum("10%" in each for each in caplog.messages) == 1

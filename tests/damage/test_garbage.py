@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,28 @@ FUZZ = settings(
 )
 
 
+def garbage(whole: bytes) -> st.SearchStrategy[bytes]:
+    return st.one_of(
+        st.binary(max_size=64),
+        st.just(b"[" * 100_000),
+        st.just(b'{"a":' * 5000),
+        st.just(b"9" * 5000),
+        st.integers(0, 3000).map(lambda cut: whole[:cut]),
+        st.integers(0, 3000).map(lambda cut: whole[:cut] + bytes(max(0, len(whole) - cut))),
+    )
+
+
+@contextmanager
+def one_file_missing(site: Site) -> Iterator[dict[Path, bytes]]:
+    """Gives our own files, and puts them back in the end, for the next example."""
+    (site.volume / SHARD).unlink(missing_ok=True)
+    saved = own_files(site.volume)
+    try:
+        yield saved
+    finally:
+        restore(site.volume, saved)
+
+
 @pytest.mark.slow
 class TestGarbage:
     """Whatever bytes lie in .modelcache: no traceback, never "complete", and a sync still ends right."""
@@ -27,35 +51,19 @@ class TestGarbage:
     @FUZZ
     @given(data=st.data())
     def test_any_value_anywhere_in_our_own_files(self, site: Site, data: st.DataObject) -> None:
-        (site.volume / SHARD).unlink(missing_ok=True)
-        saved = own_files(site.volume)
-        try:
+        with one_file_missing(site) as saved:
             path = data.draw(st.sampled_from(sorted(path for path in saved if path.suffix == ".json")))
             path.write_text(json.dumps(mutated(json.loads(saved[path]), data)))
             survive(site, cured=False)
-        finally:
-            restore(site.volume, saved)
 
     @pytest.mark.fuzz
     @FUZZ
     @given(data=st.data())
     def test_any_bytes_in_place_of_our_own_files(self, site: Site, data: st.DataObject) -> None:
-        (site.volume / SHARD).unlink(missing_ok=True)
-        saved = own_files(site.volume)
-        garbage = st.one_of(
-            st.binary(max_size=64),
-            st.just(b"[" * 100_000),
-            st.just(b'{"a":' * 5000),
-            st.just(b"9" * 5000),
-            st.integers(0, 3000).map(lambda cut: saved[path][:cut]),
-            st.integers(0, 3000).map(lambda cut: saved[path][:cut] + bytes(max(0, len(saved[path]) - cut))),
-        )
-        try:
+        with one_file_missing(site) as saved:
             path = data.draw(st.sampled_from(sorted(saved)))
-            path.write_bytes(data.draw(garbage))
+            path.write_bytes(data.draw(garbage(saved[path])))
             survive(site, cured=True)
-        finally:
-            restore(site.volume, saved)
 
     @pytest.mark.parametrize(
         "line",

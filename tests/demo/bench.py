@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.runner import Runner
 from support.runner.volumes import claim_folder
+from support.waiting import eventually
 
 Json = dict[str, Any]
 GATE = {"name": "modelcache.dev/complete"}
@@ -88,14 +88,10 @@ class Bench:
         path = self.client.path("pods", self.namespace, pod, "log")
         return str(self.client.call("GET", path, query=query)["message"])
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
-        return eventually(condition, what, 15)
-
     def until_phase(self, phase: str, name: str = "pod") -> Json:
-        found: Json = self.until(
-            lambda: (status := self.status(name)).get("phase") == phase and status, f"{name} is {phase}"
+        return eventually(
+            lambda: self.status(name), f"{name} is {phase}", wanted=lambda status: status.get("phase") == phase
         )
-        return found
 
     def until_gone(self, name: str = "pod") -> None:
-        self.until(lambda: self.client.find("pods", name, self.namespace) is None, f"{name} is gone")
+        eventually(lambda: self.client.find("pods", name, self.namespace) is None, f"{name} is gone")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.sync import wait_until
 from support.tools import helm, why_no_helm
+from support.waiting import eventually
 
 DEMO = Path(__file__).parents[1] / "support/demo"
 LONG_S = 240
@@ -32,7 +32,7 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             [sys.executable, "-u", str(DEMO), *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**_environment(), "TMPDIR": str(folder)},
+            env={**os.environ, "TMPDIR": str(folder)},
             text=True,
             start_new_session=True,
         )
@@ -42,10 +42,6 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.terminate()
             process.wait(30)
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
 
 
 def shown(folder: Path) -> str:
@@ -98,7 +94,7 @@ def test_the_demo_goes_from_an_empty_volume_to_a_video_a_warm_start_and_a_repair
 
 def test_an_interrupted_demo_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
-        wait_until(lambda: re.search(r"pod/all-minilm-sync\S+ +Running", shown(tmp_path)), "a sync runs", LONG_S - 60)
+        eventually(lambda: re.search(r"pod/all-minilm-sync\S+ +Running", shown(tmp_path)), "a sync runs", LONG_S - 60)
         assert any("sandbox.py" in each for each in processes_of(tmp_path))
         process.send_signal(signal.SIGINT)
         began = time.monotonic()

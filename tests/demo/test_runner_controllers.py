@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from demo.bench import SHARED, Bench, container
+from support.waiting import eventually
 
 Json = dict[str, Any]
 FOREVER = "while true; do sleep 0.05; done"
@@ -34,7 +35,7 @@ def until_job(bench: Bench, outcome: str) -> Json:
         conditions = bench.get("jobs", "job").get("status", {}).get("conditions", ())
         return next((each for each in conditions if each["type"] == outcome), None)
 
-    condition: Json = bench.until(found, f"the Job is {outcome}")
+    condition: Json = eventually(found, f"the Job is {outcome}")
     return condition
 
 
@@ -55,7 +56,7 @@ def until_available(bench: Bench) -> None:
         generation = bench.get("deployments", "web")["metadata"]["generation"]
         return (status.get("observedGeneration"), status.get("availableReplicas")) == (generation, 1)
 
-    bench.until(available, "the Deployment is available")
+    eventually(available, "the Deployment is available")
 
 
 def test_a_job_gets_new_pods_until_one_succeeds(bench: Bench) -> None:
@@ -84,14 +85,14 @@ def test_an_exit_code_of_the_failure_policy_fails_a_job_at_once(bench: Bench) ->
 def test_a_job_that_is_active_too_long_is_ended(bench: Bench) -> None:
     job(bench, FOREVER, activeDeadlineSeconds=1)
     assert until_job(bench, "Failed")["reason"] == "DeadlineExceeded"
-    bench.until(lambda: pods(bench) == [], "its pod is gone")
+    eventually(lambda: pods(bench) == [], "its pod is gone")
 
 
 def test_a_deleted_job_takes_its_pods_with_it(bench: Bench) -> None:
     if not bench.local:
         pytest.skip("garbage is collected by the controller manager, not by the API server")
     job(bench, FOREVER)
-    (name,) = bench.until(lambda: pods(bench), "it has a pod")
+    (name,) = eventually(lambda: pods(bench), "it has a pod")
     bench.until_phase("Running", name)
     bench.delete("jobs", "job")
     bench.until_gone(name)
@@ -102,7 +103,7 @@ def test_a_deployment_replaces_a_pod_that_was_deleted(bench: Bench) -> None:
     until_available(bench)
     (old,) = pods(bench)
     bench.delete_gracefully(old)
-    bench.until(lambda: old not in pods(bench) and pods(bench), "there is another pod")
+    eventually(lambda: old not in pods(bench) and pods(bench), "there is another pod")
     until_available(bench)
 
 
@@ -110,20 +111,20 @@ def test_recreate_ends_the_old_pod_before_the_new_one_is_made(bench: Bench) -> N
     folder, shared = bench.shared()
     script = f"trap 'echo end >> /shared/log; exit 0' TERM; echo begin >> /shared/log; {FOREVER}"
     deployment(bench, container(script, volumeMounts=SHARED), **shared)
-    bench.until(lambda: (folder / "log").exists(), "the first runs")
+    eventually(lambda: (folder / "log").exists(), "the first runs")
     changed = container(script + " # changed", volumeMounts=SHARED)
     bench.patch("deployments", "web", {"spec": {"template": {"spec": {"containers": [changed]}}}})
-    bench.until(lambda: (folder / "log").read_text().split() == ["begin", "end", "begin"], "one after the other")
+    eventually(lambda: (folder / "log").read_text().split() == ["begin", "end", "begin"], "one after the other")
 
 
 def test_a_rolling_update_ends_the_old_pod_when_the_new_one_is_ready(bench: Bench) -> None:
     folder, shared = bench.shared()
     script = f"trap 'echo end >> /shared/log; exit 0' TERM; echo begin >> /shared/log; {FOREVER}"
     deployment(bench, container(script, volumeMounts=SHARED), "RollingUpdate", **shared)
-    bench.until(lambda: (folder / "log").exists(), "the first runs")
+    eventually(lambda: (folder / "log").exists(), "the first runs")
     changed = container(script + " # changed", volumeMounts=SHARED)
     bench.patch("deployments", "web", {"spec": {"template": {"spec": {"containers": [changed]}}}})
-    bench.until(lambda: (folder / "log").read_text().split() == ["begin", "begin", "end"], "side by side for a while")
+    eventually(lambda: (folder / "log").read_text().split() == ["begin", "begin", "end"], "side by side for a while")
 
 
 def test_a_service_leads_to_a_ready_pod_and_refuses_while_there_is_none(bench: Bench) -> None:
@@ -132,7 +133,7 @@ def test_a_service_leads_to_a_ready_pod_and_refuses_while_there_is_none(bench: B
     ports = [{"name": "http", "port": 80, "targetPort": "web"}]
     spec = {"selector": {"app": "web"}, "ports": ports}
     bench.create("services", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
-    address = bench.until(lambda: bench.get("services", "web")["spec"].get("clusterIP"), "it has an address")
+    address = eventually(lambda: bench.get("services", "web")["spec"].get("clusterIP"), "it has an address")
     folder, shared = bench.shared()
     env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
     ready = {"exec": {"command": ["test", "-e", "/shared/ready"]}, "periodSeconds": 1}
@@ -142,8 +143,8 @@ def test_a_service_leads_to_a_ready_pod_and_refuses_while_there_is_none(bench: B
         {**main, "ports": [{"name": "web", "containerPort": 8000}], "volumeMounts": SHARED},
         **shared,
     )
-    (name,) = bench.until(lambda: pods(bench), "it has a pod")
-    bench.until(lambda: _accepts(bench.status(name).get("podIP", "")), "it listens")
+    (name,) = eventually(lambda: pods(bench), "it has a pod")
+    eventually(lambda: _accepts(bench.status(name).get("podIP", "")), "it listens")
     with socket.create_connection((address, 80), timeout=5) as nobody:
         assert nobody.recv(1) == b""
     (folder / "ready").touch()

@@ -9,9 +9,10 @@ import pytest
 
 from demo.bench import container
 from support.kubeapi import LocalApi
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.runner import Image, Runner
 from support.runner.addresses import Addresses
+from support.waiting import eventually
 
 FOREVER = "while true; do sleep 0.05; done"
 IMAGES = {"shell": Image(("/bin/sh", "-c"))}

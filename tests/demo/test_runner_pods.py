@@ -15,6 +15,7 @@ import pytest
 from demo.bench import GATE, SHARED, Bench, container
 from support.kubeapi import ApiError
 from support.runner.pod import PodLife
+from support.waiting import eventually
 
 FOREVER = "while true; do sleep 0.05; done"
 
@@ -29,7 +30,7 @@ def test_a_pod_runs_to_its_end_and_keeps_the_end_of_a_long_termination_message(b
 
 def test_a_gated_pod_gets_no_node_until_the_gate_is_gone(bench: Bench) -> None:
     bench.pod(container("true"), schedulingGates=[GATE])
-    bench.until(lambda: bench.scheduling()["reason"] == "SchedulingGated", "it is said why it waits")
+    eventually(lambda: bench.scheduling()["reason"] == "SchedulingGated", "it is said why it waits")
     assert "nodeName" not in bench.get("pods", "pod")["spec"]
     bench.patch("pods", "pod", {"spec": {"schedulingGates": []}})
     bench.until_phase("Succeeded")
@@ -40,7 +41,7 @@ def test_a_pod_waits_for_the_gpu_that_another_one_holds(bench: Bench) -> None:
     bench.pod(container(FOREVER, resources=gpu), name="first")
     bench.until_phase("Running", "first")
     bench.pod(container("true", resources=gpu), name="second")
-    bench.until(lambda: bench.scheduling("second")["reason"] == "Unschedulable", "it is said why it waits")
+    eventually(lambda: bench.scheduling("second")["reason"] == "Unschedulable", "it is said why it waits")
     assert bench.scheduling("second")["message"] == "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     bench.delete("pods", "first")
     bench.until_phase("Succeeded", "second")
@@ -72,7 +73,7 @@ def test_an_init_container_that_fails_is_restarted_after_growing_pauses(bench: B
     _, shared = bench.shared()
     init = container(script, "init", volumeMounts=SHARED)
     bench.pod(container("true"), initContainers=[init], **shared, restartPolicy="OnFailure")
-    state = bench.until(lambda: bench.waiting("init", "CrashLoopBackOff"), "it waits")
+    state = eventually(lambda: bench.waiting("init", "CrashLoopBackOff"), "it waits")
     assert state["message"].endswith("s restarting failed container=init")
     assert bench.status()["phase"] == "Pending"
     assert bench.container("init")["lastState"]["terminated"]["exitCode"] == 1
@@ -108,7 +109,7 @@ def test_variables_come_from_fields_secrets_and_config_maps(bench: Bench) -> Non
         {"name": "BOTH", "value": "$(NAME)-$(TOKEN)-$$(NAME)-$(NONE)"},
     ]
     bench.pod(container('echo "$APP $BOTH" > /dev/termination-log', env=env))
-    state = bench.until(lambda: bench.waiting("main", "CreateContainerConfigError"), "it waits for the Secret")
+    state = eventually(lambda: bench.waiting("main", "CreateContainerConfigError"), "it waits for the Secret")
     assert "hub" in state["message"]
     bench.create("secrets", {**secret, "data": {"token": token}})
     status = bench.until_phase("Succeeded")
@@ -120,7 +121,7 @@ def test_a_pod_waits_for_its_config_map_and_sees_its_changes(bench: Bench) -> No
     volumes = [{"name": "manifest", "configMap": {"name": "manifest"}}]
     script = "until grep -q two /etc/x/a.yaml; do sleep 0.05; done; cat /etc/x/a.yaml > /dev/termination-log"
     bench.pod(container(script, volumeMounts=[{"name": "manifest", "mountPath": "/etc/x"}]), volumes=volumes)
-    bench.until(lambda: bench.condition("PodScheduled").get("status") == "True", "it is scheduled")
+    eventually(lambda: bench.condition("PodScheduled").get("status") == "True", "it is scheduled")
     assert bench.status()["phase"] == "Pending"
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "manifest"}}
     bench.create("configmaps", {**config, "data": {"a.yaml": "one"}})
@@ -142,7 +143,7 @@ def test_a_claim_outlives_the_pod_that_wrote_to_it(bench: Bench) -> None:
 
 def test_a_pod_without_its_claim_is_not_scheduled(bench: Bench) -> None:
     bench.pod(container("true"), volumes=[{"name": "claim", "persistentVolumeClaim": {"claimName": "none"}}])
-    bench.until(lambda: bench.scheduling()["reason"] == "Unschedulable", "it is said why it waits")
+    eventually(lambda: bench.scheduling()["reason"] == "Unschedulable", "it is said why it waits")
     assert '"none" not found' in bench.scheduling()["message"]
     bench.claim("none")
     bench.until_phase("Succeeded")
@@ -155,15 +156,15 @@ def test_readiness_follows_the_probe_both_ways_once_the_startup_probe_has_passed
         "readinessProbe": shell_probe("-e /shared/ready", failureThreshold=1),
     }
     bench.pod(container(FOREVER, **probes, volumeMounts=SHARED), **shared)
-    bench.until(lambda: "running" in bench.container().get("state", {}), "it runs")
+    eventually(lambda: "running" in bench.container().get("state", {}), "it runs")
     (folder / "ready").touch()
     assert not bench.container()["started"]
     assert not bench.container()["ready"]
     (folder / "started").touch()
-    bench.until(lambda: bench.condition("Ready")["status"] == "True", "it is ready")
+    eventually(lambda: bench.condition("Ready")["status"] == "True", "it is ready")
     assert bench.container()["started"]
     (folder / "ready").unlink()
-    bench.until(lambda: bench.condition("Ready")["status"] == "False", "it is not ready any more")
+    eventually(lambda: bench.condition("Ready")["status"] == "False", "it is not ready any more")
 
 
 def test_a_container_that_is_not_alive_is_restarted(bench: Bench) -> None:
@@ -171,10 +172,10 @@ def test_a_container_that_is_not_alive_is_restarted(bench: Bench) -> None:
     alive = shell_probe("! -e /shared/dead", failureThreshold=1)
     script = f"rm -f /shared/dead; touch /shared/up; {FOREVER}"
     bench.pod(container(script, livenessProbe=alive, volumeMounts=SHARED), **shared, restartPolicy="Always")
-    bench.until((folder / "up").exists, "it runs, and removes no sign of its death any more")
+    eventually((folder / "up").exists, "it runs, and removes no sign of its death any more")
     (folder / "dead").touch()
-    bench.until(lambda: bench.container()["restartCount"] == 1, "it is restarted")
-    bench.until(lambda: "running" in bench.container()["state"], "it runs again")
+    eventually(lambda: bench.container()["restartCount"] == 1, "it is restarted")
+    eventually(lambda: "running" in bench.container()["state"], "it runs again")
     assert bench.container()["lastState"]["terminated"]["exitCode"] == 143
 
 
@@ -186,7 +187,7 @@ def test_deletion_sends_sigterm_and_waits_for_the_end(bench: Bench) -> None:
     folder, shared = bench.shared()
     script = f"trap 'sleep 0.2; touch /shared/done; exit 0' TERM; touch /shared/armed; {FOREVER}"
     bench.pod(container(script, volumeMounts=SHARED), **shared, terminationGracePeriodSeconds=20)
-    bench.until((folder / "armed").exists, "it runs")
+    eventually((folder / "armed").exists, "it runs")
     bench.delete_gracefully()
     marked = bench.get("pods", "pod")
     assert marked["metadata"]["deletionGracePeriodSeconds"] == 20
@@ -199,7 +200,7 @@ def test_a_container_that_ignores_sigterm_is_killed_when_its_grace_period_is_ove
     folder, shared = bench.shared()
     script = f"trap '' TERM; touch /shared/armed; {FOREVER}"
     bench.pod(container(script, volumeMounts=SHARED), **shared, terminationGracePeriodSeconds=1)
-    bench.until((folder / "armed").exists, "it runs")
+    eventually((folder / "armed").exists, "it runs")
     began = time.monotonic()
     bench.delete_gracefully()
     bench.until_gone()
@@ -212,7 +213,7 @@ def test_a_pre_stop_hook_runs_before_sigterm(bench: Bench) -> None:
     hook = {"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo hook >> /shared/order"]}}}
     script = f"trap 'echo term >> /shared/order; exit 0' TERM; touch /shared/armed; {FOREVER}"
     bench.pod(container(script, lifecycle=hook, volumeMounts=SHARED), **shared)
-    bench.until((folder / "armed").exists, "it runs")
+    eventually((folder / "armed").exists, "it runs")
     bench.delete_gracefully()
     bench.until_gone()
     assert (folder / "order").read_text().split() == ["hook", "term"]
@@ -222,9 +223,9 @@ def test_a_pod_deleted_by_force_leaves_no_process(bench: Bench) -> None:
     folder, shared = bench.shared()
     pid = folder / "pid"
     bench.pod(container(f"sh -c 'echo $$$$ > /shared/pid; {FOREVER}' & wait", volumeMounts=SHARED), **shared)
-    bench.until(lambda: pid.exists() and pid.read_text(), "its child runs")
+    eventually(lambda: pid.exists() and pid.read_text(), "its child runs")
     bench.delete("pods", "pod")
-    bench.until(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "its child is gone")
+    eventually(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "its child is gone")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_what_is_not_emulated_is_said(bench: Bench, fields: dict[str, Any], mess
 
 def test_an_image_that_nobody_knows_cannot_be_pulled(bench: Bench) -> None:
     bench.pod({**container("true"), "image": "registry.example/other:1"})
-    bench.until(lambda: bench.waiting("main", "ImagePullBackOff"), "it waits")
+    eventually(lambda: bench.waiting("main", "ImagePullBackOff"), "it waits")
 
 
 def test_the_api_serves_the_log_of_a_container_and_of_its_run_before(bench: Bench) -> None:
@@ -298,4 +299,4 @@ def test_children_that_a_program_leaves_behind_end_with_it(bench: Bench) -> None
     bench.pod(container(script, volumeMounts=SHARED), **shared)
     bench.until_phase("Succeeded")
     pid = (folder / "pid").read_text().strip()
-    bench.until(lambda: not Path(f"/proc/{pid}").exists(), "its child is gone")
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "its child is gone")

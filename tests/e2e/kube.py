@@ -6,19 +6,20 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from support import tools
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 
 class CommandFailed(AssertionError):
     """What the command was and what it said."""
+
+
+UNSETTLED = (CommandFailed, LookupError)
+"""What may pass: a command that fails, an object that is not there."""
 
 
 def program(name: str) -> str | None:
@@ -73,18 +74,3 @@ def run(command: list[str], stdin: str | None = None, timeout_s: float = 120) ->
     if done.returncode:
         raise CommandFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done
-
-
-def until(what: str, ask: Callable[[], T | None], seconds: float = 60) -> T:
-    """Ask until the answer is neither None nor False; the last exception, if any, is told with the timeout."""
-    deadline = time.monotonic() + seconds
-    trouble: Exception | None = None
-    while time.monotonic() < deadline:
-        try:
-            answer = ask()
-        except (CommandFailed, LookupError) as error:
-            answer, trouble = None, error
-        if answer is not None and answer is not False:
-            return answer
-        time.sleep(0.25)
-    raise AssertionError(f"waited {seconds:.0f} s in vain until {what}" + (f": {trouble}" if trouble else ""))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from e2e.kube import Json, Kube, until
+from e2e.kube import UNSETTLED, Json, Kube
 from e2e.watching import Watch
+from support.waiting import eventually
 
 GATE = "modelcache.dev/complete"
 
@@ -89,7 +90,9 @@ class Release:
         """Returns when what was asked for is done."""
         before = {job["metadata"]["name"] for job in self.jobs()}
         self.kube.kubectl("annotate", "modelcache", self.name, f"modelcache.dev/resync={value}", "--overwrite")
-        made = until("a Job is made", lambda: {job["metadata"]["name"] for job in self.jobs()} - before or None)
+        made = eventually(
+            lambda: {job["metadata"]["name"] for job in self.jobs()} - before, "a Job is made", 60, not_yet=UNSETTLED
+        )
         self.kube.wait(f"job/{made.pop()}", "condition=Complete")
         self.complete()
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.kube import Json, Kube, run, until
+from e2e.kube import UNSETTLED, Json, Kube, run
+from support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/modelcache"
@@ -154,7 +155,7 @@ def _gpu() -> Iterator[None]:
     patch = ["kubectl", "patch", "node", node, "--subresource=status"]
     run([*patch, "--type=merge", "--patch", json.dumps(offer)])
     try:
-        until(f"node {node} offers {GPU}", lambda: _allocatable(node).get(GPU) == "1")
+        eventually(lambda: _allocatable(node).get(GPU) == "1", f"node {node} offers {GPU}", 60, not_yet=UNSETTLED)
         yield
     finally:
         removal = [{"op": "remove", "path": f"/status/{part}/{pointer}"} for part in offer["status"]]

@@ -8,10 +8,11 @@ from datetime import datetime
 import pytest
 
 from e2e.hand import Hand
-from e2e.kube import Json, until
+from e2e.kube import UNSETTLED, Json
 from e2e.release import Release, condition, container, gated, phases, ran_for_s, serving
 from e2e.site import Site
 from e2e.watching import Watch
+from support.waiting import eventually
 
 SLOW = 30_000
 """Bytes a second on each connection: the largest of the small files takes half a minute."""
@@ -54,7 +55,7 @@ def test_it_is_installed_where_restricted_is_enforced_without_a_warning(
 
 def test_while_the_models_arrive_the_serving_pod_is_on_no_node(site: Site, release: Release, caches: Watch) -> None:
     site.kube.wait(f"modelcache/{release.name}", "jsonpath={.status.phase}=Syncing")
-    pod = until("there is a serving pod", lambda: release.pod("inference"))
+    pod = eventually(lambda: release.pod("inference"), "there is a serving pod", 60, not_yet=UNSETTLED)
     assert gated(pod)
     assert condition(pod, "PodScheduled")["reason"] == "SchedulingGated"
     assert "nodeName" not in pod["spec"]
@@ -65,7 +66,7 @@ def test_progress_is_shown_while_it_syncs(release: Release) -> None:
         status = release.cache()["status"]
         return bool(status["phase"] == "Syncing" and 0 < status.get("bytesPresent", 0) < status.get("bytesTotal", 0))
 
-    until("some bytes of all are reported", progress, seconds=60)
+    eventually(progress, "some bytes of all are reported", 60, not_yet=UNSETTLED)
 
 
 def test_an_operator_that_is_killed_meanwhile_loses_nothing(site: Site, release: Release, caches: Watch) -> None:
@@ -209,11 +210,16 @@ def test_uninstalled_it_leaves_the_claim_and_a_new_release_finds_it_full(
 ) -> None:
     site.kube.helm("uninstall", release.name, "--wait")
     assert site.kube.get("persistentvolumeclaim", release.claim)["status"]["phase"] == "Bound"
-    until("the cache is gone", lambda: site.kube.list("modelcaches") == [])
-    until("its Jobs and pods are gone", lambda: release.jobs() == [] and serving_now(release) == [])
+    eventually(lambda: site.kube.list("modelcaches") == [], "the cache is gone", 60, not_yet=UNSETTLED)
+    eventually(
+        lambda: release.jobs() == [] and serving_now(release) == [],
+        "its Jobs and pods are gone",
+        60,
+        not_yet=UNSETTLED,
+    )
     site.hub.forget()
     site.helm("install", release.name, site.values())
-    until("there is a cache", lambda: release.cache())
+    eventually(release.cache, "there is a cache", 60, not_yet=UNSETTLED)
     release.complete()
     site.kube.rolled_out(release.inference)
     assert [request for request in site.hub.requests() if request["kind"] == "blob"] == []

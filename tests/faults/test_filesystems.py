@@ -18,6 +18,7 @@ import pytest
 
 from init_sync.volume.layout import Volume, read_json, write_json
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.surroundings import open_to_all
 from support.sync import Result, command, environment, manifest, model, run_command, run_sync, tree
 
 MIB = 1 << 20
@@ -211,7 +212,10 @@ def shared() -> Iterator[Path]:
 
     It lies outside the test's own folder, which others may not even pass through.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    passable = open_to_all()
+    if passable is None:
+        pytest.skip("needs a folder for temporary files that other users may pass through: set TMPDIR")
+    with tempfile.TemporaryDirectory(dir=passable) as folder:
         Path(folder).chmod(0o711)
         volume = Path(folder) / "volume"
         volume.mkdir()
@@ -250,8 +254,11 @@ class Users:
     volume: Path
     powers: tuple[str, ...]
 
-    def sync(self, user: int, group: int = GROUP, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
-        arguments = [*become(user, group, self.powers), *command("sync", SPEC, self.volume)]
+    def sync(
+        self, user: int, group: int = GROUP, umask: int = 0o022, stall_timeout_s: int = 10
+    ) -> subprocess.CompletedProcess[str]:
+        options = ("--stall-timeout", str(stall_timeout_s))
+        arguments = [*become(user, group, self.powers), *command("sync", SPEC, self.volume, *options)]
         Path(arguments[arguments.index("--spec") + 1]).chmod(0o644)
         return subprocess.run(
             arguments, env=nowhere(self.hub), cwd="/", capture_output=True, text=True, timeout=60, umask=umask
@@ -295,7 +302,7 @@ class TestOtherUsers:
         users.hub.add_fault(Fault("stall", match=("blob",), file="shard-1.safetensors", after_bytes=2 * MIB, times=1))
         users.hub.add_fault(Fault("extra_delay", seconds=1.5, match=("resolve",), file="shard-2.safetensors"))
         users.hub.add_fault(Fault("status", status=403, match=("resolve",), file="shard-2.safetensors"))
-        assert users.sync(USERS[0]).returncode == 2
+        assert users.sync(USERS[0], stall_timeout_s=3).returncode == 2
         users.hub.clear_faults()
         done = users.sync(USERS[1])
         assert done.returncode == 0, done.stderr

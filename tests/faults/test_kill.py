@@ -19,7 +19,8 @@ import pytest
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
 from support.lab import KIB, MIB, PER_CONNECTION_BYTES, Lab, Release, laboratory, noise
-from support.sync import manifest, model, tree, wait_until
+from support.sync import manifest, model, tree
+from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_large_file_killed_at_half_costs_at_most_eight_mib_for_each_connection
     ):
         run = nursery.start("sync", spec, volume, "--connections", str(connections))
         # A little past the half, so that with one connection it is in the middle of a piece too.
-        wait_until(lambda: hub.bytes_sent >= size // 2 + 28 * MIB, "half of the file")
+        eventually(lambda: hub.bytes_sent >= size // 2 + 28 * MIB, "half of the file")
         run.kill()
         assert run.wait() == -signal.SIGKILL
         assert not (volume / "large/model.safetensors").exists()

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
-from support.sync import command, environment, manifest, model, run_command, run_sync, start_sync, tree, wait_until
+from support.sync import command, environment, manifest, model, run_command, run_sync, start_sync, tree
+from support.waiting import eventually
 
 MIB = 1 << 20
 FILES = {"config.json": b"{}\n", "model.safetensors": random.Random(5).randbytes(6 * MIB)}
@@ -53,8 +54,8 @@ def stuck_holder(hub: LocalHub, volume: Path, *arguments: str) -> Iterator[subpr
     stall = Fault("stall", match=("blob",), file="model.safetensors", after_bytes=3 * MIB, times=1)
     hub.add_fault(stall)
     with running(SPEC, volume, hub, "--stall-timeout", "600", "--give-up-after", "600", *arguments) as process:
-        wait_until(lambda: hub.bytes_sent >= 3 * MIB, "half of the file")
-        wait_until(lambda: any((volume / ".modelcache/partial").glob("*.part")), "a partial file")
+        eventually(lambda: hub.bytes_sent >= 3 * MIB, "half of the file")
+        eventually(lambda: any((volume / ".modelcache/partial").glob("*.part")), "a partial file")
         yield process
 
 
@@ -114,7 +115,7 @@ class TestTogether:
         hub.add_fault(Fault("stall", match=("blob",), file="model.safetensors", after_bytes=3 * MIB))
         hub.add_fault(Fault("extra_delay", file="other.bin", seconds=1.0, times=1))
         with running(both, volume, hub, "--stall-timeout", "600", "--give-up-after", "600") as holder:
-            wait_until(lambda: (volume / ".modelcache/lock/1").exists(), "the lock")
+            eventually(lambda: (volume / ".modelcache/lock/1").exists(), "the lock")
             done = run_sync(OTHER_SPEC, volume, hub, timeout=20)
             assert holder.poll() is None
         assert done.returncode == 0, done.stderr
@@ -180,7 +181,7 @@ class TestDeadHolder:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: hub.bytes_sent >= 3 * MIB, "half of the file")
+            eventually(lambda: hub.bytes_sent >= 3 * MIB, "half of the file")
         finally:
             holder.kill()
             holder.wait()
@@ -229,7 +230,7 @@ class TestFrozenHolder:
     def test_one_that_thaws_after_it_was_succeeded_stops_writing_and_says_so(self, hub: LocalHub, volume: Path) -> None:
         hub.add_fault(Fault("slow", match=("blob",), file="model.safetensors", bytes_per_second=MIB, times=1))
         with running(SPEC, volume, hub, "--lock-expiry", "1") as holder:
-            wait_until(lambda: hub.bytes_sent >= MIB, "some bytes")
+            eventually(lambda: hub.bytes_sent >= MIB, "some bytes")
             holder.send_signal(signal.SIGSTOP)
             done = run_sync(SPEC, volume, hub, "--lock-expiry", "1")
             assert done.returncode == 0, done.stderr
@@ -246,10 +247,10 @@ class TestFrozenHolder:
     def test_one_that_thaws_while_its_successor_is_at_work_stops_writing(self, hub: LocalHub, volume: Path) -> None:
         hub.add_fault(Fault("slow", match=("blob",), file="model.safetensors", bytes_per_second=MIB))
         with running(SPEC, volume, hub, "--lock-expiry", "1") as holder:
-            wait_until(lambda: hub.bytes_sent >= MIB, "some bytes")
+            eventually(lambda: hub.bytes_sent >= MIB, "some bytes")
             holder.send_signal(signal.SIGSTOP)
             with running(SPEC, volume, hub, "--lock-expiry", "1") as successor:
-                wait_until(lambda: "2" in generations(volume), "the takeover")
+                eventually(lambda: "2" in generations(volume), "the takeover")
                 holder.send_signal(signal.SIGCONT)
                 assert holder.wait(20) == 1
                 _, stderr = successor.communicate(timeout=30)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
-from support.sync import command, environment, run_sync, start_sync, wait_until
+from support.sync import command, environment, run_sync, start_sync
 from support.trouble import HURRY, MIB, at_most, content, ended, partial_bytes, said, whole_files
+from support.waiting import eventually
 
 SIZE = 24 * MIB
 FILE = "large/weights.safetensors"
@@ -56,7 +57,7 @@ def test_a_signal_in_mid_transfer_ends_the_run_at_once_and_the_next_continues(
 ) -> None:
     report = tmp_path / "report.json"
     with ended(start_sync(large_spec, volume, slow, "--connections", "1", "--report", str(report))) as process:
-        wait_until(lambda: partial_bytes(volume) > 9 * MIB, "bytes beyond the first piece")
+        eventually(lambda: partial_bytes(volume) > 9 * MIB, "bytes beyond the first piece")
         stderr = end(process, number)
 
     assert process.returncode == 1
@@ -77,7 +78,7 @@ def test_a_sync_that_waits_for_a_silent_hub_ends_at_once(
 ) -> None:
     hub.add_fault(Fault("stall", match=(kind,)))
     with ended(start_sync(large_spec, volume, hub)) as process:
-        wait_until(lambda: hub.count(kind), "the request that gets no answer")
+        eventually(lambda: hub.count(kind), "the request that gets no answer")
         end(process)
 
     assert process.returncode == 1
@@ -178,7 +179,7 @@ def first_process(
         arguments, env=environment(slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with ended(outer):
-        wait_until(lambda: partial_bytes(volume) > 9 * MIB, "bytes beyond the first piece")
+        eventually(lambda: partial_bytes(volume) > 9 * MIB, "bytes beyond the first piece")
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
         yield outer, int(children[0])
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
-from support.sync import Result, manifest, model, run_sync, start_sync, tree, wait_until
+from support.sync import Result, manifest, model, run_sync, start_sync, tree
 from support.trouble import HURRY, MIB, content, ended, open_sockets, partial_bytes, said, whole_files
+from support.waiting import eventually
 
 SIZE = 24 * MIB
 FILE = "large/weights.safetensors"
@@ -88,7 +89,7 @@ def test_signed_addresses_that_expire_in_mid_transfer_are_renewed(
 ) -> None:
     hub.add_fault(Fault("slow", match=("blob",), bytes_per_second=8 * MIB))
     with ended(start_sync(large_spec, volume, hub, *HURRY, "--connections", "1")) as process:
-        wait_until(lambda: hub.bytes_sent > 9 * MIB, "the second piece")
+        eventually(lambda: hub.bytes_sent > 9 * MIB, "the second piece")
         hub.add_fault(Fault("expire"))
         hub.clear_faults()
         _, stderr = process.communicate(timeout=30)
@@ -180,7 +181,7 @@ def test_a_hub_that_goes_away_in_mid_transfer_and_comes_back_is_continued_with(
     hub.add_fault(Fault("slow", match=("blob",), bytes_per_second=8 * MIB))
     patient = ("--stall-timeout", "2", "--give-up-after", "20", "--connections", "1")
     with ended(start_sync(large_spec, volume, hub, *patient)) as process:
-        wait_until(lambda: partial_bytes(volume) >= 4 * MIB, "some bytes on the volume")
+        eventually(lambda: partial_bytes(volume) >= 4 * MIB, "some bytes on the volume")
         hub.stop()
         assert said(process, "trying again"), "the outage was noticed"
         hub.clear_faults()
@@ -225,7 +226,7 @@ def test_there_are_never_more_connections_than_asked_for(
         return process.poll() is not None
 
     with ended(start_sync(spec, volume, hub, "--connections", str(connections))) as process:
-        wait_until(ended_after_a_look, "the end of the sync", timeout_s=40)
+        eventually(ended_after_a_look, "the end of the sync", timeout_s=40)
         assert process.returncode == 0
 
     assert most[hub.cdn_endpoint] == connections

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
-from support.sync import manifest, model, run_sync, start_sync, tree, wait_until
+from support.sync import manifest, model, run_sync, start_sync, tree
 from support.trouble import HURRY, MIB, content, ended, file_requests
+from support.waiting import eventually
 
 SIZE = 10 * MIB
 OLD, NEW = content(SIZE, 1), content(SIZE, 2)
@@ -49,7 +50,7 @@ def watched(process: subprocess.Popen[str], file: Path) -> list[bytes]:
             seen.append(found)
         return ended_before
 
-    wait_until(ended_after_a_look, "the end of the sync", timeout_s=40)
+    eventually(ended_after_a_look, "the end of the sync", timeout_s=40)
     return seen
 
 

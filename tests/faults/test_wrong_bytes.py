@@ -11,8 +11,9 @@ import pytest
 from support.hub import Fault, LocalHub, RepoBuilder
 from support.liar import Liar, Said
 from support.scripted_server import ScriptedServer, answer
-from support.sync import manifest, model, run_sync, start_sync, tree, wait_until
+from support.sync import manifest, model, run_sync, start_sync, tree
 from support.trouble import HURRY, MIB, content, ended, receipts, whole_files
+from support.waiting import eventually
 
 SIZE = 24 * MIB
 FILE = "large/weights.safetensors"
@@ -83,7 +84,7 @@ def test_the_wrong_bytes_are_at_no_moment_under_the_final_name(
         return process.poll() is not None
 
     with ended(start_sync(large_spec, volume, hub, *HURRY)) as process:
-        wait_until(ended_after_a_look, "the end of the sync", timeout_s=40)
+        eventually(ended_after_a_look, "the end of the sync", timeout_s=40)
 
     assert len(seen) > 10
     assert not any(seen)

@@ -5,9 +5,11 @@ Needs `chromedriver` and a Chromium on the PATH (Debian: chromium and chromium-d
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +17,12 @@ from typing import Any
 
 import httpx
 
-from inference_server.harness import until
+from support.waiting import eventually
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 STARTS_WITHIN_S = 60.0
+SHORT = "/tmp"
+"""Chromium has a socket below TMPDIR, and the path of one has at most 107 characters."""
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -68,25 +72,30 @@ class Browser:
 @contextmanager
 def browser(driver: str, chromium: str, folder: Path) -> Iterator[Browser]:
     """A headless browser with a profile of its own."""
-    log = folder / "chromedriver.log"
-    process = subprocess.Popen([driver, "--port=0", f"--log-path={log}"], stdout=subprocess.PIPE, text=True)
-    try:
+    with _driver(driver, folder) as address, httpx.Client(timeout=STARTS_WITHIN_S, trust_env=False) as client:
+        client.base_url = httpx.URL(address)
+        eventually(lambda: client.get("/status").json()["value"]["ready"], "the driver is ready")
+        made = client.post("/session", json={"capabilities": {"alwaysMatch": _capabilities(chromium, folder)}})
+        assert made.status_code == 200, made.text
+        client.base_url = httpx.URL(f"{address}/session/{made.json()['value']['sessionId']}")
+        yield Browser(client)
+        client.delete("")
+
+
+@contextmanager
+def _driver(program: str, folder: Path) -> Iterator[str]:
+    """Its address. What it and the browser leave for a while is removed with them."""
+    command = [program, "--port=0", f"--log-path={folder / 'chromedriver.log'}"]
+    with tempfile.TemporaryDirectory(dir=SHORT) as temporary:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": temporary})
         assert process.stdout is not None
-        port = next(
-            found[1] for line in process.stdout if (found := re.search(r"started successfully on port (\d+)", line))
-        )
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=STARTS_WITHIN_S, trust_env=False) as client:
-            until(lambda: client.get("/status").json()["value"]["ready"], bool)
-            made = client.post("/session", json={"capabilities": {"alwaysMatch": _capabilities(chromium, folder)}})
-            assert made.status_code == 200, made.text
-            client.base_url = f"{client.base_url}/session/{made.json()['value']['sessionId']}"
-            yield Browser(client)
-            client.delete("")
-    finally:
-        process.terminate()
-        process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
+        try:
+            started = re.compile(r"started successfully on port (\d+)")
+            yield next(f"http://127.0.0.1:{found[1]}" for line in process.stdout if (found := started.search(line)))
+        finally:
+            process.terminate()
+            process.wait(10)
+            process.stdout.close()
 
 
 def _capabilities(chromium: str, folder: Path) -> dict[str, Any]:

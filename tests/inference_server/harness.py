@@ -18,6 +18,7 @@ from inference.server.config import ServerConfig
 from inference.server.lifecycle import Stop, listen, serve
 from inference.server.service import Service
 from inference_server.media import png, wav
+from support.waiting import eventually
 
 TIMEOUT_S = 15.0
 T = TypeVar("T")
@@ -40,15 +41,6 @@ def config_for(folder: Path, **changes: Any) -> ServerConfig:
         linger_s=0.0,
     )
     return replace(config, **changes).validated()
-
-
-def until(ask: Callable[[], T], wanted: Callable[[T], bool], timeout_s: float = TIMEOUT_S) -> T:
-    """Ask again and again until the answer is the wanted one; fail with the last answer otherwise."""
-    deadline = time.monotonic() + timeout_s
-    while not wanted(answer := ask()):
-        assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s:g} s"
-        time.sleep(0.01)
-    return answer
 
 
 class RunningServer:
@@ -95,7 +87,7 @@ class RunningServer:
         assert self.service.engine_left(TIMEOUT_S), "a thread is still inside the engine"
 
     def wait_ready(self) -> None:
-        until(lambda: self.http.get("/readyz").status_code, lambda code: code == 200)
+        eventually(lambda: self.http.get("/readyz").status_code == 200, "the server is ready")
 
     def post(
         self, *, image: bytes | None = None, voices: tuple[bytes, ...] | None = None, **fields: Any
@@ -117,8 +109,13 @@ class RunningServer:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def wait_status(self, video_id: str, *statuses: str) -> dict[str, Any]:
-        return until(lambda: self.video(video_id), lambda video: video["status"] in statuses)
+    def wait_status(self, video_id: str, *statuses: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        return eventually(
+            lambda: self.video(video_id),
+            f"the video is {' or '.join(statuses)}",
+            timeout_s,
+            wanted=lambda video: video["status"] in statuses,
+        )
 
     def metric(self, name: str, **labels: str) -> float | None:
         return self.service.metrics.registry.get_sample_value(name, labels)

@@ -25,7 +25,8 @@ from inference.server.config import ServerConfig
 from inference.server.lifecycle import run
 from inference.server.volume import VolumeIncomplete
 from inference_server.drawing_engine import DrawingEngine, PipeGate
-from inference_server.harness import TIMEOUT_S, until
+from inference_server.harness import TIMEOUT_S
+from support.waiting import eventually
 
 TESTS = Path(__file__).parents[1]
 
@@ -88,7 +89,7 @@ class ServerProcess:
     @contextmanager
     def ready_client(self) -> Iterator[httpx.Client]:
         with self.client() as client:
-            until(lambda: client.get("/readyz").status_code, lambda code: code == 200)
+            eventually(lambda: client.get("/readyz").status_code == 200, "the server is ready")
             yield client
 
     def wait_ready(self) -> None:
@@ -102,7 +103,7 @@ class ServerProcess:
         self.process.send_signal(number)
 
     def wait_for_log(self, text: str) -> None:
-        until(lambda: self.log, lambda lines: any(text in line for line in lines))
+        eventually(lambda: self.log, f"the log says {text!r}", wanted=lambda lines: any(text in line for line in lines))
 
     def exit_code(self) -> int:
         code = self.process.wait(TIMEOUT_S)

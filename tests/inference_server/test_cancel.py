@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from inference_server.drawing_engine import ThreadGate
-from inference_server.harness import RunningServer, error_of, until
+from inference_server.harness import RunningServer, error_of
+from support.waiting import eventually
 
 
 def test_a_video_cancelled_in_mid_generation_frees_the_device_for_the_next(
@@ -40,7 +41,7 @@ def test_a_cancelled_video_can_be_deleted_for_good(held: RunningServer, gate: Th
     held.http.delete(f"/v1/videos/{video_id}")
     assert held.http.get(f"/v1/videos/{video_id}").status_code == 404
     assert held.http.delete(f"/v1/videos/{video_id}").status_code == 404
-    until(lambda: held.service.scratch.folder(video_id).exists(), lambda exists: not exists)
+    eventually(lambda: not held.service.scratch.folder(video_id).exists(), "the folder is removed")
 
 
 def test_the_content_of_a_cancelled_video_is_refused(held: RunningServer, gate: ThreadGate) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from inference.generation import GenerationRequest, InvalidInput, Progress
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
-from inference_server.harness import RunningServer, config_for, error_of, running, until
+from inference_server.harness import RunningServer, config_for, error_of, running
+from support.waiting import eventually
 
 
 class OutOfMemoryError(RuntimeError):
@@ -153,7 +154,7 @@ def test_videos_that_a_stopping_server_gives_up_do_not_count_as_failures_of_its_
         gate.wait_for_arrival(1)
         server.ask_to_stop()
         assert server.wait_status(waiting, "failed")["error"]["code"] == "server_shutting_down"
-        until(lambda: server.service.board.wanted(running_one), lambda wanted: not wanted)
+        eventually(lambda: not server.service.board.wanted(running_one), "the video is not wanted any more")
         gate.open()
         server.join()
         assert server.metric("multitalk_requests_total", status="interrupted") == 2

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from inference_server.harness import until
 from inference_server.media import decode, png, wav
 from inference_server.process import ServerProcess
+from support.waiting import eventually
 
 Start = Callable[..., ServerProcess]
 
@@ -46,7 +46,7 @@ def in_the_middle(process: ServerProcess, client: httpx.Client) -> str:
     """A video that is being made, and halfway there."""
     video_id = create(client)
     process.allow_steps(2)
-    until(lambda: video(client, video_id)["progress"], lambda progress: progress == 50)
+    eventually(lambda: video(client, video_id)["progress"] == 50, "half of it is made")
     return video_id
 
 
@@ -63,7 +63,7 @@ def test_sigterm_in_mid_generation_lets_the_video_finish_and_its_client_fetch_it
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_shutting_down")
         assert video(client, waiting)["error"]["code"] == "server_shutting_down"
         process.allow_steps(2)
-        until(lambda: video(client, running)["status"], lambda status: status == "completed")
+        eventually(lambda: video(client, running)["status"] == "completed", "the running one is completed")
         assert decode(client.get(f"/v1/videos/{running}/content").content).frames == 10
     assert process.exit_code() == 0
     assert "event=stopped" in process.log[-1]
@@ -74,7 +74,9 @@ def test_sigterm_fails_a_video_cleanly_that_does_not_finish_within_the_grace_per
     with process.ready_client() as client:
         running = in_the_middle(process, client)
         process.signal()
-        failed = until(lambda: video(client, running), lambda got: got["status"] == "failed")
+        failed = eventually(
+            lambda: video(client, running), "the running one fails", wanted=lambda got: got["status"] == "failed"
+        )
         assert failed["error"]["code"] == "server_shutting_down"
     assert process.exit_code() == 0
     assert not any("Traceback" in line for line in process.log)

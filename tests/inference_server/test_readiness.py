@@ -9,7 +9,8 @@ from pathlib import Path
 from inference.generation import LoadProgress, VideoEngine
 from inference.server.config import ServerConfig
 from inference_server.drawing_engine import DrawingEngine
-from inference_server.harness import config_for, error_of, loading, until
+from inference_server.harness import config_for, error_of, loading
+from support.waiting import eventually
 
 
 class SlowLoad:
@@ -29,7 +30,9 @@ class SlowLoad:
 def test_readyz_is_503_while_loading_and_names_component_and_percent(tmp_path: Path) -> None:
     load = SlowLoad()
     with loading(config_for(tmp_path), load) as server:
-        answer = until(lambda: server.http.get("/readyz"), lambda got: got.json()["percent"] == 42)
+        answer = eventually(
+            lambda: server.http.get("/readyz"), "42 % are told", wanted=lambda got: got.json()["percent"] == 42
+        )
         assert answer.status_code == 503
         assert answer.json() == {
             "ready": False,
@@ -47,7 +50,7 @@ def test_readyz_is_503_while_loading_and_names_component_and_percent(tmp_path: P
 def test_a_video_asked_for_while_loading_is_503_and_says_what_is_awaited(tmp_path: Path) -> None:
     load = SlowLoad()
     with loading(config_for(tmp_path), load) as server:
-        until(lambda: server.http.get("/readyz").json()["percent"], lambda percent: percent == 42)
+        eventually(lambda: server.http.get("/readyz").json()["percent"] == 42, "42 % are told")
         answer = server.post()
         assert (answer.status_code, error_of(answer)["code"]) == (503, "model_loading")
         assert "dit" in error_of(answer)["message"]

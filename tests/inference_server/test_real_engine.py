@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from inference_server.harness import RunningServer, config_for, loading, until
+from inference_server.harness import RunningServer, config_for, loading
 from inference_server.media import decode, png, wav
+from support.waiting import eventually
 
 pytest.importorskip("torch", reason="the engine needs torch")
 pytest.importorskip("diffusers", reason="the engine needs diffusers")
@@ -25,12 +26,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("tiny")
     volume = write_tiny(folder / "volume")
     with loading(config_for(folder, volume=volume, device="cpu"), load_multitalk) as server:
-        until(lambda: server.http.get("/readyz").status_code, lambda code: code == 200, LOADS_WITHIN_S)
+        eventually(lambda: server.http.get("/readyz").status_code == 200, "the engine is loaded", LOADS_WITHIN_S)
         yield server
 
 
 def ended(tiny: RunningServer, video_id: str) -> dict[str, Any]:
-    return until(lambda: tiny.video(video_id), lambda video: video["status"] in ("completed", "failed"), 120)
+    return tiny.wait_status(video_id, "completed", "failed", timeout_s=120)
 
 
 def test_one_person_talks_for_as_long_as_the_voice(tiny: RunningServer) -> None:
@@ -65,7 +66,7 @@ def test_a_silent_person_and_a_video_without_any_voice_can_be_made(tiny: Running
 
 def test_a_generation_is_cancelled_between_two_steps(tiny: RunningServer) -> None:
     video_id = tiny.create(image=png(96, 64), voices=(wav(3.0),), steps="100")
-    until(lambda: tiny.video(video_id)["progress"], lambda progress: progress > 0, 120)
+    eventually(lambda: tiny.video(video_id)["progress"] > 0, "the video is begun", 120)
     tiny.http.delete(f"/v1/videos/{video_id}")
     assert tiny.service.board.wait(lambda board: board.counts().running == 0, 60)
     assert tiny.video(video_id)["status"] == "cancelled"

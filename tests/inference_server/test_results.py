@@ -8,17 +8,9 @@ import pytest
 
 from inference.server.scratch import Scratch, ScratchError
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
-from inference_server.harness import RunningServer, config_for, running, until
-
-
-class ManualClock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from inference_server.harness import RunningServer, config_for, running
+from support.clock import Clock
+from support.waiting import eventually
 
 
 def finished(server: RunningServer) -> str:
@@ -28,13 +20,13 @@ def finished(server: RunningServer) -> str:
 
 
 def test_a_video_is_gone_once_its_lifetime_is_over_and_its_file_with_the_next_sweep(tmp_path: Path) -> None:
-    clock = ManualClock()
+    clock = Clock()
     with running(config_for(tmp_path, result_ttl_s=60.0), DrawingEngine(), clock=clock) as server:
         video_id = finished(server)
-        assert server.video(video_id)["expires_at"] == clock.now + 60
-        clock.now += 59
+        assert server.video(video_id)["expires_at"] == clock.now_s + 60
+        clock.now_s += 59
         assert server.http.get(f"/v1/videos/{video_id}/content").status_code == 200
-        clock.now += 1
+        clock.now_s += 1
         assert server.http.get(f"/v1/videos/{video_id}").status_code == 404
         assert server.http.get(f"/v1/videos/{video_id}/content").status_code == 404
         assert server.http.get("/v1/videos").json()["data"] == []
@@ -45,16 +37,16 @@ def test_a_video_is_gone_once_its_lifetime_is_over_and_its_file_with_the_next_sw
 def test_expired_files_are_removed_without_anybody_asking(tmp_path: Path) -> None:
     with running(config_for(tmp_path, result_ttl_s=0.4), DrawingEngine()) as server:
         video_id = server.create(steps="1")
-        until(lambda: server.metric("multitalk_generation_seconds_count"), lambda count: count == 1)
-        until(lambda: server.service.scratch.folder(video_id).exists(), lambda exists: not exists)
+        eventually(lambda: server.metric("multitalk_generation_seconds_count") == 1, "it is counted")
+        eventually(lambda: not server.service.scratch.folder(video_id).exists(), "its folder is removed")
 
 
 def test_an_unfinished_video_does_not_expire(tmp_path: Path, gate: ThreadGate) -> None:
-    clock = ManualClock()
+    clock = Clock()
     with running(config_for(tmp_path, result_ttl_s=60.0), DrawingEngine(gate), clock=clock) as server:
         video_id = server.create()
         gate.wait_for_arrival(1)
-        clock.now += 1000
+        clock.now_s += 1000
         server.service.sweep()
         gate.open()
         server.wait_status(video_id, "completed")
@@ -63,9 +55,9 @@ def test_an_unfinished_video_does_not_expire(tmp_path: Path, gate: ThreadGate) -
 def test_only_the_newest_results_are_kept(tmp_path: Path) -> None:
     with running(config_for(tmp_path, max_results=2), DrawingEngine()) as server:
         made = [finished(server) for _ in range(3)]
-        until(lambda: server.http.get(f"/v1/videos/{made[0]}").status_code, lambda code: code == 404)
+        eventually(lambda: server.http.get(f"/v1/videos/{made[0]}").status_code == 404, "the oldest is forgotten")
         assert [video["id"] for video in server.http.get("/v1/videos").json()["data"]] == made[:0:-1]
-        until(lambda: server.service.scratch.folder(made[0]).exists(), lambda exists: not exists)
+        eventually(lambda: not server.service.scratch.folder(made[0]).exists(), "its folder is removed")
 
 
 def test_results_together_stay_within_the_scratch_budget(tmp_path: Path) -> None:
@@ -75,7 +67,7 @@ def test_results_together_stay_within_the_scratch_budget(tmp_path: Path) -> None
     tight = config_for(tmp_path, queue=0, scratch_gib=(1 + 2.5 * size / mib) / 1024)
     with running(tight, DrawingEngine()) as server:
         made = [finished(server) for _ in range(4)]
-        until(lambda: len(server.http.get("/v1/videos").json()["data"]), lambda count: count == 2)
+        eventually(lambda: len(server.http.get("/v1/videos").json()["data"]) == 2, "two are left")
         assert server.http.get(f"/v1/videos/{made[3]}/content").status_code == 200
         assert server.metric("multitalk_results_bytes") == 2 * size
 

@@ -29,11 +29,12 @@ from support import reports
 from support.cluster import CRD, Cluster, Space
 from support.hub import Fault, LocalHub
 from support.kubeapi import LocalApi
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
 from support.scenes import three_models
-from support.sync import start_sync, wait_until
+from support.sync import start_sync
+from support.waiting import eventually
 
 NAMESPACE = "models"
 
@@ -118,9 +119,9 @@ def _sync(folder: Path) -> Iterator[str]:
             process = start_sync(spec, volume, hub, "--metrics-port", "0", "--stall-timeout", "60", stdout=out)
         try:
             said = re.compile(r"http://localhost:(\d+)/status")
-            port = int(wait_until(lambda: said.search(output.read_text()), "the line that names the port")[1])
-            wait_until(lambda: "hub_errors_total{" in _scrape(port), "an error of the hub is counted")
-            wait_until(lambda: "modelcache_sync_complete{" in _scrape(port), "models are known")
+            port = int(eventually(lambda: said.search(output.read_text()), "the line that names the port")[1])
+            eventually(lambda: "hub_errors_total{" in _scrape(port), "an error of the hub is counted")
+            eventually(lambda: "modelcache_sync_complete{" in _scrape(port), "models are known")
             yield _scrape(port)
         finally:
             process.send_signal(signal.SIGKILL)
@@ -135,7 +136,7 @@ def _server(folder: Path) -> Iterator[str]:
         answer = client.post("/v1/videos", data={"prompt": "p", "steps": "2"}, files=files)
         assert answer.status_code == 200, answer.text
         path = f"/v1/videos/{answer.json()['id']}"
-        wait_until(lambda: client.get(path).json()["status"] == "completed", "the video")
+        eventually(lambda: client.get(path).json()["status"] == "completed", "the video")
         yield client.get("/metrics").text
 
 

@@ -18,10 +18,11 @@ import yaml
 
 from support.cluster import CRD, Cluster, Space
 from support.kubeapi import ApiError, FaultProxy, LocalApi, RealApi, assets
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
 from support.reports import complete
+from support.waiting import eventually
 from support.world import World
 
 CHOICE = os.environ.get("MODELCACHE_TEST_API", "")

@@ -11,9 +11,9 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from support.cluster import Space
-from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
+from support.waiting import eventually
 
 CREATE = {"claimName": "made", "create": {"size": "1Gi"}}
 SECONDS = 60

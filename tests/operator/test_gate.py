@@ -8,9 +8,9 @@ import pytest
 
 from support.cluster import Space
 from support.kubeapi import FaultProxy
-from support.kubeapi.client import eventually
 from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT
 from support.operator_process import OperatorProcess
+from support.waiting import eventually
 
 COUNT = 5
 

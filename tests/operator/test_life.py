@@ -12,9 +12,9 @@ from init_sync.core.reasons import Reason
 from support.cluster import Space
 from support.hub import LocalHub, RepoBuilder
 from support.kubeapi import ApiError
-from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
+from support.waiting import eventually
 
 SLACK_S = 4.0
 """For a busy machine, where a test asserts that something is noticed within an interval."""
@@ -59,8 +59,9 @@ def test_a_hub_that_is_down_costs_a_retry_and_the_reason_is_shown(
     space.kubelet.end_job(job, "Complete")
     space.until("Ready")
     reasons = eventually(
-        lambda: (found := [each["reason"] for each in space.events("cache")]).count("Ready") and found,
+        lambda: [each["reason"] for each in space.events("cache")],
         "an event says so",
+        wanted=lambda found: "Ready" in found,
     )
     assert reasons.count("Ready") == 1
     assert "Failed" not in reasons

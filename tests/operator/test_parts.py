@@ -71,6 +71,22 @@ def test_of_two_later_moments_the_earlier_counts() -> None:
     run(work())
 
 
+def test_a_closed_queue_hands_out_what_it_has_and_takes_no_more() -> None:
+    async def work() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        queue.close()
+        queue.add("b")
+        queue.add_later("c", 0.0)
+        assert await queue.take() == "a"
+        queue.add("a")
+        queue.done("a")
+        await asyncio.sleep(0)
+        assert queue.idle()
+
+    run(work())
+
+
 def test_delays_grow_for_each_thing_apart_and_start_anew_after_success() -> None:
     backoff = Backoff(first_s=1, longest_s=8)
     delays = [backoff.failed("a") for _ in range(6)]

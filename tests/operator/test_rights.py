@@ -15,9 +15,9 @@ import pytest
 from support.cluster import Space
 from support.helm import Helm, Release
 from support.kubeapi import FaultProxy
-from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete
+from support.waiting import eventually
 
 RULES: dict[tuple[str, str], set[str]] = {
     ("modelcache.dev", "modelcaches"): {"get", "list", "watch"},

@@ -10,9 +10,9 @@ import pytest
 
 from support.cluster import Space
 from support.hub import LocalHub, RepoBuilder
-from support.kubeapi.client import eventually
 from support.operator_process import OperatorProcess
 from support.reports import complete
+from support.waiting import eventually
 
 NO_JOB = {"job": {"enabled": False}}
 MODEL: dict[str, Any] = {"name": "base", "displayName": "Modèle 模型", "repo": "owner/small", "path": "base"}

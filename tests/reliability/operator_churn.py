@@ -32,7 +32,8 @@ from reliability.town import Town, town
 from reliability.vitals import Sample, Trend, sample, trends
 from support.cluster import CRD, Cluster
 from support.kubeapi import LocalApi, RealApi, assets
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
+from support.waiting import eventually
 
 ACTS_PER_S = 6.0
 """In each town."""

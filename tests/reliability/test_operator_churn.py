@@ -12,6 +12,7 @@ from reliability.ledger import NOTICED_S, OPENED, SLACK_S, Ledger, PodLife
 from reliability.operator_churn import Churn, cluster, figures, markdown, wrongs
 from reliability.town import town
 from reliability.vitals import Sample, trends
+from support.clock import Clock
 
 Json = dict[str, Any]
 
@@ -36,13 +37,6 @@ def test_operators_under_churn_open_every_gate_in_time_and_none_too_early(
     assert "Nothing went wrong." in markdown(figures(churn, api.kind))
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -52,8 +46,8 @@ def clock() -> Clock:
 def ledger(clock: Clock) -> Ledger:
     """A cache of generation 1 that was never proven, and a pod that waits for it."""
     made = Ledger(clock)
-    made.cache_created(cache(), clock.now)
-    made.pods["serve"] = PodLife("serve", "cache", clock.now)
+    made.cache_created(cache(), clock.now_s)
+    made.pods["serve"] = PodLife("serve", "cache", clock.now_s)
     return made
 
 
@@ -78,46 +72,46 @@ def called_complete(ledger: Ledger, generation: int) -> list[str]:
 class TestLedger:
     def test_a_gate_that_opens_after_the_proof_is_right(self, ledger: Ledger, clock: Clock) -> None:
         ledger.proven("u1", 1)
-        assert opened(ledger, clock.now + 3) == []
+        assert opened(ledger, clock.now_s + 3) == []
         assert ledger.waits_s == pytest.approx([3.0])
 
     def test_one_that_opens_without_a_proof_is_wrong(self, ledger: Ledger, clock: Clock) -> None:
-        assert "although cache was not proven" in opened(ledger, clock.now)[0]
+        assert "although cache was not proven" in opened(ledger, clock.now_s)[0]
 
     def test_a_proof_of_an_older_generation_is_none(self, ledger: Ledger, clock: Clock) -> None:
         ledger.proven("u1", 1)
-        clock.now += 100
-        ledger.cache_changed(cache(2), clock.now)
-        assert opened(ledger, clock.now + SLACK_S + 1)
+        clock.now_s += 100
+        ledger.cache_changed(cache(2), clock.now_s)
+        assert opened(ledger, clock.now_s + SLACK_S + 1)
 
     def test_a_change_right_before_the_patch_cannot_be_helped(self, ledger: Ledger, clock: Clock) -> None:
         ledger.proven("u1", 1)
-        clock.now += 100
-        ledger.cache_changed(cache(2), clock.now)
-        assert opened(ledger, clock.now + SLACK_S / 2) == []
+        clock.now_s += 100
+        ledger.cache_changed(cache(2), clock.now_s)
+        assert opened(ledger, clock.now_s + SLACK_S / 2) == []
 
     def test_a_cache_of_the_same_name_must_be_proven_itself(self, ledger: Ledger, clock: Clock) -> None:
         ledger.proven("u1", 1)
         ledger.cache_deleted("u1")
-        clock.now += 100
+        clock.now_s += 100
         successor = cache()
         successor["metadata"]["uid"] = "u2"
-        ledger.cache_created(successor, clock.now)
-        assert opened(ledger, clock.now + 1)
+        ledger.cache_created(successor, clock.now_s)
+        assert opened(ledger, clock.now_s + 1)
 
     def test_damage_closes_the_gate_until_the_next_proof(self, ledger: Ledger, clock: Clock) -> None:
         ledger.proven("u1", 1)
         ledger.damaged("cache")
-        clock.now += NOTICED_S + 10
-        ledger.pods["late"] = PodLife("late", "cache", clock.now)
-        assert opened(ledger, clock.now)
+        clock.now_s += NOTICED_S + 10
+        ledger.pods["late"] = PodLife("late", "cache", clock.now_s)
+        assert opened(ledger, clock.now_s)
 
     def test_after_the_repair_it_opens(self, ledger: Ledger, clock: Clock) -> None:
         ledger.proven("u1", 1)
         ledger.damaged("cache")
-        clock.now += NOTICED_S + 10
+        clock.now_s += NOTICED_S + 10
         ledger.proven("u1", 1)
-        assert opened(ledger, clock.now + 1) == []
+        assert opened(ledger, clock.now_s + 1) == []
 
     def test_a_status_that_claims_what_was_never_proven_is_wrong(self, ledger: Ledger) -> None:
         ledger.proven("u1", 1)

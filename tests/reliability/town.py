@@ -19,7 +19,7 @@ from support.kubeapi import FaultProxy
 from support.kubeapi.errors import ApiError
 from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT
 from support.kubelet import Kubelet
-from support.operator_process import OperatorProcess
+from support.operator_process import REAL, OperatorProcess
 
 SETTLES_WITHIN_S = 45.0
 """With a healthy API and all Jobs done: more than a full list (30 s) takes, which heals whatever was missed."""
@@ -195,7 +195,7 @@ def town(cluster: Cluster, name: str, folder: Path, seed: int) -> Iterator[Town]
         own.mkdir()
         proxy = stack.enter_context(FaultProxy(cluster.kubeconfig))
         settings = ("--lease-seconds", "15", "--progress-seconds", "5")
-        operator = OperatorProcess(proxy.kubeconfig(own), *settings, namespaces=(name,))
+        operator = OperatorProcess(proxy.kubeconfig(own), *settings, namespaces=(name,), module=REAL)
         made = Town(space, proxy, stack.enter_context(operator.running()), seed)
         stack.enter_context(made.observed())
         yield made

@@ -203,9 +203,7 @@ class Trial:
             raise Violation(Wrong.INCOMPLETE, f"a sync of a whole volume has work to do: {again.output[-2000:]}")
         if (self._lab.hub.bytes_sent, self._lab.hub.count()) != (sent, requests):
             raise Violation(Wrong.TRAFFIC, "a sync of a whole volume asked the hub")
-        left = sorted(path.name for path in (self._volume / ".modelcache/partial").glob("*.part"))
-        # Frozen right before it makes a partial file, a process makes it when it thaws, whoever has finished meanwhile.
-        if left and self._plan.lock_expiry_s >= PATIENT_EXPIRY_S:
+        if left := sorted(path.name for path in (self._volume / ".modelcache/partial").glob("*.part")):
             raise Violation(Wrong.INCOMPLETE, f"left behind in partial: {left}")
 
     def _count_bytes(self) -> None:

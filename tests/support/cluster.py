@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from support.kubeapi import LocalApi, RealApi
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.kubelet import Kubelet
+from support.waiting import eventually
 
 Json = dict[str, Any]
 CRD = Path(__file__).parents[2] / "charts/modelcache/crds/modelcaches.yaml"
@@ -64,15 +65,12 @@ class Space:
     def until(self, phase: str, name: str = "cache", timeout_s: float = 20) -> Json:
         """Wait for a phase; returns the status."""
 
-        def reached() -> Json | None:
-            status = self.status(name)
-            return status if status.get("phase") == phase else None
-
-        try:
-            found: Json = eventually(reached, f"{name} becomes {phase}", timeout_s)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it is {self.status(name)}") from None
-        return found
+        return eventually(
+            lambda: self.status(name),
+            f"{name} becomes {phase}",
+            timeout_s,
+            wanted=lambda status: status.get("phase") == phase,
+        )
 
     def jobs(self, name: str = "cache") -> list[Json]:
         found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name}")

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.kubeapi.client import Client, eventually
+from support.kubeapi.client import Client
 from support.runner.statuses import (
     TERMINATION_MESSAGE_BYTES,
     ContainerStatus,
@@ -26,6 +26,7 @@ from support.runner.statuses import (
     pod_from_template,
     waiting,
 )
+from support.waiting import eventually
 
 Json = dict[str, Any]
 CONTAINER = "init-sync"

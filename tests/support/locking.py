@@ -10,6 +10,7 @@ from typing import Any
 
 from init_sync.volume.layout import Volume
 from init_sync.volume.lease import Holder, Lease, LeaseTimings
+from support.clock import Clock
 
 
 def nobody_to_wait_for(holder: Holder) -> None:
@@ -19,16 +20,6 @@ def nobody_to_wait_for(holder: Holder) -> None:
 EXPIRY_S = 20.0
 # The heartbeat thread never gets to beat by itself; looks at a held lease follow each other at once.
 TIMINGS = LeaseTimings(heartbeat_s=86_400, expiry_s=EXPIRY_S, poll_s=0.0001)
-
-
-@dataclass
-class Clock:
-    """Time that passes only when it is told to."""
-
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @dataclass

@@ -14,18 +14,30 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from support.kubeapi.client import eventually
+from support.surroundings import neutral
+from support.waiting import eventually
 
 Json = dict[str, Any]
 
 
-class OperatorProcess:
-    """``python -m modelcache_operator``; lines of its log are kept as objects."""
+TESTS = Path(__file__).parents[1]
+HASTY = "support.hasty_operator"
+REAL = "modelcache_operator"
 
-    def __init__(self, kubeconfig: Path, *arguments: str, namespaces: tuple[str, ...] = ("default",)) -> None:
+
+class OperatorProcess:
+    """The operator, in a hurry unless said otherwise; lines of its log are kept as objects."""
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        *arguments: str,
+        namespaces: tuple[str, ...] = ("default",),
+        module: str = HASTY,
+    ) -> None:
         scope = [each for name in namespaces for each in ("--namespace", name)] or ["--all-namespaces"]
         self._command = [
-            *(sys.executable, "-m", "modelcache_operator", "--kubeconfig", str(kubeconfig), *scope),
+            *(sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *scope),
             *("--health-port", "0", "--metrics-port", "0", "--identity", "test-operator"),
             *("--lease-seconds", "4", "--full-list-seconds", "30", "--progress-seconds", "0.2", *arguments),
         ]
@@ -57,7 +69,8 @@ class OperatorProcess:
         return self._process
 
     def start(self, ready: bool = True) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
+        environment = neutral(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), environment.get("PYTHONPATH")]))
         self.lines = []
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

@@ -7,15 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support.hub import LocalHub
-
-HF_VARIABLES = ("HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "HF_HOME")
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+from support.surroundings import neutral
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ def manifest(*models: Mapping[str, Any], name: str = "cache", **spec: Any) -> di
 
 def environment(hub: LocalHub | None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: this one's, less what would steer it elsewhere."""
-    dropped = {*HF_VARIABLES, *PROXY_VARIABLES, *(each.lower() for each in PROXY_VARIABLES)}
-    result = {key: value for key, value in os.environ.items() if key not in dropped}
+    result = neutral(os.environ)
     # A port that nobody listens on: a test that forgets its hub must not reach a real one.
     result["HF_ENDPOINT"] = hub.endpoint if hub else "http://127.0.0.1:9"
     result["PYTHONUNBUFFERED"] = "1"
@@ -114,16 +111,6 @@ def run_command(
     )
     report = json.loads(done.stdout) if "--json" in arguments and done.stdout.strip() else {}
     return Result(done.returncode, done.stdout, done.stderr, report)
-
-
-def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
-    """Poll until ``condition`` gives something true, and return that."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}")
-        time.sleep(0.01)
-    return found
 
 
 def tree(root: Path) -> dict[str, bytes]:

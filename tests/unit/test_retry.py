@@ -21,18 +21,9 @@ from init_sync.hub.retry import (
     backoff_s,
     retry_after_s,
 )
+from support.clock import Clock
 
 GIVE_UP_S = 30.0
-
-
-class Clock:
-    """Stands still until it is turned."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -70,7 +61,7 @@ def test_what_the_server_asks_for_is_the_delay_as_long_as_it_fits(asked: float, 
 
 
 def test_a_server_that_asks_for_more_than_there_is_left_is_believed_at_once(patience: Patience, clock: Clock) -> None:
-    clock.now += 20
+    clock.now_s += 20
 
     with pytest.raises(TryAgain, match="the hub asks to wait 11 s") as caught:
         patience.delay_s(away(11.0), 1)
@@ -81,35 +72,35 @@ def test_a_server_that_asks_for_more_than_there_is_left_is_believed_at_once(pati
 
 
 def test_patience_ends_when_nothing_came_for_that_long(patience: Patience, clock: Clock) -> None:
-    clock.now += GIVE_UP_S - LONGEST_DELAY_S
+    clock.now_s += GIVE_UP_S - LONGEST_DELAY_S
     assert patience.delay_s(away(), 20) > 0
-    clock.now += LONGEST_DELAY_S
+    clock.now_s += LONGEST_DELAY_S
 
     with pytest.raises(TryAgain, match="no progress for 30 s"):
         patience.delay_s(away(), 20)
 
 
 def test_a_wait_of_nothing_does_not_prolong_the_patience(patience: Patience, clock: Clock) -> None:
-    clock.now += GIVE_UP_S + 1
+    clock.now_s += GIVE_UP_S + 1
 
     with pytest.raises(TryAgain, match="no progress"):
         patience.delay_s(away(0.0), 1)
 
 
 def test_the_sum_of_all_delays_stays_within_the_patience(patience: Patience, clock: Clock) -> None:
-    began, attempts = clock.now, 0
+    began, attempts = clock.now_s, 0
     with suppress(TryAgain):
         while attempts < 100:
             attempts += 1
-            clock.now += patience.delay_s(away(), attempts)
+            clock.now_s += patience.delay_s(away(), attempts)
 
-    assert clock.now - began <= GIVE_UP_S
+    assert clock.now_s - began <= GIVE_UP_S
     assert 6 <= attempts <= 20
 
 
 def test_bytes_that_arrive_let_patience_start_anew(patience: Patience, clock: Clock) -> None:
     for _ in range(10):
-        clock.now += GIVE_UP_S - 1
+        clock.now_s += GIVE_UP_S - 1
         patience.progress(PROGRESS_BYTES)
 
     assert patience.delay_s(away(), 1) > 0
@@ -117,7 +108,7 @@ def test_bytes_that_arrive_let_patience_start_anew(patience: Patience, clock: Cl
 
 def test_a_drip_is_no_progress(patience: Patience, clock: Clock) -> None:
     for _ in range(int(GIVE_UP_S)):
-        clock.now += 1
+        clock.now_s += 1
         patience.progress(PROGRESS_BYTES // 64)
 
     with pytest.raises(TryAgain):
@@ -125,7 +116,7 @@ def test_a_drip_is_no_progress(patience: Patience, clock: Clock) -> None:
 
 
 def test_small_amounts_add_up_to_progress(patience: Patience, clock: Clock) -> None:
-    clock.now += GIVE_UP_S
+    clock.now_s += GIVE_UP_S
     for _ in range(64):
         patience.progress(PROGRESS_BYTES // 64)
 
@@ -133,7 +124,7 @@ def test_small_amounts_add_up_to_progress(patience: Patience, clock: Clock) -> N
 
 
 def test_an_achievement_without_bytes_lets_patience_start_anew(patience: Patience, clock: Clock) -> None:
-    clock.now += GIVE_UP_S
+    clock.now_s += GIVE_UP_S
     patience.reset()
 
     assert patience.delay_s(away(), 1) > 0

@@ -13,8 +13,8 @@ import yaml
 from inference_server.media import decode, png, wav
 from support.demo.spectator import NAMESPACE
 from support.demo.stage import ROOT, Stage
-from support.kubeapi.client import eventually
 from support.runner import RunRecord
+from support.waiting import eventually
 
 Json = dict[str, Any]
 RELEASE, CACHE = "multitalk", "multitalk"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -42,8 +44,13 @@ class Client:
         self._login = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
+        self._watched: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def close(self) -> None:
+        """Ends watches too, though nothing happens that they could tell."""
+        for watched in tuple(self._watched):
+            with suppress(OSError):  # it has ended by itself
+                socket.socket.shutdown(watched, socket.SHUT_RDWR)  # TLS has no say in it
         for each in self._connections:
             each.close()
 
@@ -117,40 +124,48 @@ class Client:
 
     def _connection(self, fresh: bool) -> http.client.HTTPConnection:
         if fresh or not hasattr(self._local, "connection"):
-            host, port = self._url.hostname or "", self._url.port
-            self._local.connection = (
-                http.client.HTTPSConnection(host, port, timeout=30, context=self._access.tls)
-                if self._access.tls
-                else http.client.HTTPConnection(host, port, timeout=30)
-            )
+            self._local.connection = self._new_connection()
         found: http.client.HTTPConnection = self._local.connection
         if found not in self._connections:
             self._connections.append(found)
         return found
 
+    def _new_connection(self) -> http.client.HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._access.tls:
+            return http.client.HTTPSConnection(host, port, timeout=30, context=self._access.tls)
+        return http.client.HTTPConnection(host, port, timeout=30)
+
     def watch(self, resource: str, namespace: str, stop: threading.Event) -> Iterator[Json]:
-        """What there is and every event from then on, until ``stop`` is set.
+        """What there is and every event from then on, until ``stop`` is set; at once, if ``close`` follows.
 
         Raises ApiError when it is refused, OSError when the stream is cut.
 
         In pieces of a few seconds, each from the version at which the last one ended.
         """
+        try:
+            yield from self._pieces(resource, namespace, stop)
+        except (OSError, http.client.HTTPException):
+            if not stop.is_set():
+                raise
+
+    def _pieces(self, resource: str, namespace: str, stop: threading.Event) -> Iterator[Json]:
         version = ""
         while not stop.is_set():
             query = {"watch": "true", "timeoutSeconds": "3"} | ({"resourceVersion": version} if version else {})
-            connection = self._connection(fresh=True)
-            connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}", headers=self._login)
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise ApiError(answer.status, "", answer.read().decode(errors="replace"))
-            while line := answer.readline():
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    version = ""
-                    break
-                version = event["object"]["metadata"]["resourceVersion"]
-                yield event
-            connection.close()
+            with closing(self._new_connection()) as connection:
+                connection.request("GET", f"{self.path(resource, namespace)}?{urlencode(query)}", headers=self._login)
+                self._watched.add(connection.sock)
+                answer = connection.getresponse()
+                if answer.status != 200:
+                    raise ApiError(answer.status, "", answer.read().decode(errors="replace"))
+                while line := answer.readline():
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        version = ""
+                        break
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event
 
 
 def entries(answer: Json) -> list[Json]:
@@ -162,18 +177,3 @@ def entries(answer: Json) -> list[Json]:
 def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
     parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
     return "/".join(each for each in parts if each)
-
-
-def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:
-    """Poll until ``condition`` gives something true, and return that; errors of the API count as "not yet"."""
-    deadline = time.monotonic() + timeout_s
-    last: Exception | None = None
-    while True:
-        try:
-            if found := condition():
-                return found
-        except (ApiError, OSError, http.client.HTTPException) as error:
-            last = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s in vain: {what}" + (f" (last error: {last})" if last else ""))
-        time.sleep(interval_s)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 
-class ApiError(Exception):
-    """Becomes a ``Status`` object."""
+class ApiError(OSError):
+    """Becomes a ``Status`` object; an OSError as every other trouble on the way to an answer."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)

@@ -14,7 +14,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from support.kubeapi.access import write_kubeconfig
+from support.waiting import eventually
 
 READY_S = 120
 CONTROLLERS = "kube-controller-manager"
@@ -142,18 +142,14 @@ class RealApi:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline:
+
+        def ready() -> bool:
             if any(process.poll() is not None for process in self._processes.values()):
                 raise RuntimeError(f"the API server ended; see the logs in {self._folder}")
-            try:
-                with opener.open(f"{self.url}/readyz", timeout=5) as answer:
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, OSError):
-                pass
-            time.sleep(0.2)
-        raise RuntimeError(f"the API server was not ready after {READY_S} s; see the logs in {self._folder}")
+            with opener.open(f"{self.url}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+
+        eventually(ready, f"the API server is ready; its logs are in {self._folder}", READY_S)
 
 
 def _free_ports(count: int) -> list[int]:

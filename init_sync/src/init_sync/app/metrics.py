@@ -79,6 +79,8 @@ class _Server(ThreadingHTTPServer):
     """On every address of the pod, IPv4 and IPv6; quiet about clients that come and go."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """The usual 5 are full at once when many come together; who comes then is heard after seconds."""
 
     def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         both = socket.has_dualstack_ipv6()

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 
 
 class Backoff:
-    """1 s, 2 s, 4 s, ... up to a minute, for each thing apart."""
+    """Doubled with each failure of the same thing, up to a limit: 1 s, 2 s, 4 s, ..."""
 
-    def __init__(self, first_s: float = 1.0, longest_s: float = 60.0) -> None:
+    def __init__(self, first_s: float, longest_s: float) -> None:
         self._first = first_s
         self._longest = longest_s
         self._failures: dict[Hashable, int] = {}

@@ -191,22 +191,19 @@ def _gate_waits(caches: Iterable[CacheFacts]) -> Iterator[Metric]:
     yield from (waits, gpus)
 
 
-def serve(collector: OperatorCollector, port: int) -> tuple[Callable[[], None], int]:
-    """In a thread of its own: a scrape of thousands of caches must not hold up the gate. Returns how to stop it."""
+def serve(collector: OperatorCollector, port: int) -> int:
+    """In a thread of its own: a scrape of thousands of caches must not hold up the gate. Returns the port.
+
+    It answers until the process is gone. Stopping it would take up to half a second, in which the event loop stands.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Undescribed(collector))
     address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - Prometheus is elsewhere
     try:
-        server, thread = start_http_server(port, address, registry)
+        server, _ = start_http_server(port, address, registry)
     except OSError as error:
         raise port_refused("--metrics-port", port, error) from error
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop, int(server.server_port)
+    return int(server.server_port)
 
 
 class _Undescribed(Collector):

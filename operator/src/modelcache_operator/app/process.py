@@ -23,6 +23,7 @@ from kubernetes.aio import client
 from modelcache_operator.app import health as probes
 from modelcache_operator.app import metrics, watching
 from modelcache_operator.app.backoff import Backoff
+from modelcache_operator.app.pauses import Pauses
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.settings import Settings
 from modelcache_operator.app.worker import WORKERS, Worker
@@ -41,13 +42,16 @@ log = logging.getLogger(__name__)
 DRAIN_S = 5.0
 """For calls in flight when the process is told to end."""
 LIVENESS_PERIODS = 3
+LONGEST_LIST_RETRY_S = 15.0
+"""Until everything was listed once, no gate is opened."""
 
 
 class Operator:
     """All parts of one process."""
 
-    def __init__(self, settings: Settings, api: Api) -> None:
+    def __init__(self, settings: Settings, api: Api, pauses: Pauses) -> None:
         self._settings = settings
+        self._pauses = pauses
         self._api = api
         self._store = Store()
         self._queue: WorkQueue[Key] = WorkQueue()
@@ -55,7 +59,7 @@ class Operator:
             api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s
         )
         writer = Writer(api, self._store, settings.sync_image)
-        self._worker = Worker(api, self._store, self._queue, writer, self._lease.held, settings.claim_check_s)
+        self._worker = Worker(api, self._store, self._queue, writer, self._lease.held, settings.claim_check_s, pauses)
         self._health = probes.Health(max(60.0, LIVENESS_PERIODS * settings.full_list_s))
         self._health.active = self._lease.held
         self._listed_at = 0.0
@@ -65,7 +69,7 @@ class Operator:
         registry = watching.make_registry(self._store, self._queue, configuration)
         runner, health_port = await probes.serve(self._health, self._settings.health_port)
         collector = metrics.OperatorCollector(self._store, self._vitals())
-        stop_metrics, metrics_port = metrics.serve(collector, self._settings.metrics_port)
+        metrics_port = metrics.serve(collector, self._settings.metrics_port)
         fields = {
             "namespaces": ",".join(self._settings.namespaces) or "all",
             "metrics_port": metrics_port,
@@ -75,7 +79,6 @@ class Operator:
         try:
             return await self._serve(registry, stop)
         finally:
-            stop_metrics()
             await runner.cleanup()
 
     async def _serve(self, registry: Any, stop: asyncio.Event) -> int:
@@ -92,7 +95,8 @@ class Operator:
             asyncio.create_task(stop.wait(), name="stop"),
         ]
         # kopf last: at its end it cancels tasks that are younger than itself.
-        parts.append(asyncio.create_task(watching.watch(registry, self._settings.namespaces), name="watches"))
+        watches = watching.watch(registry, self._settings.namespaces, lambda: _end_on_signals(stop))
+        parts.append(asyncio.create_task(watches, name="watches"))
         done, running = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         code = max(_exit_code(task) for task in done)
         await self._end(running)
@@ -108,7 +112,7 @@ class Operator:
             await waiting
         finally:
             waiting.cancel()
-        backoff = Backoff(longest_s=15)
+        backoff = Backoff(self._pauses.first_retry_s, LONGEST_LIST_RETRY_S)
         keeping = asyncio.create_task(self._lease.keep())
         try:
             while not await self._list():
@@ -138,11 +142,12 @@ class Operator:
             await self._list()
 
     async def _end(self, running: set[asyncio.Task[Any]]) -> None:
-        """Let calls in flight finish, then hand over the lease."""
+        """Let calls in flight finish, then hand over the lease.
+
+        kopf is cancelled after that: with itself it cancels tasks in which our own client sends what it was given.
+        """
         deadline = time.monotonic() + DRAIN_S
-        for task in running:
-            if not task.get_name().startswith("worker"):
-                task.cancel()
+        self._queue.close()
         while not self._queue.idle() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         for task in running:
@@ -186,7 +191,7 @@ async def _unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event
 
 
 def _exit_code(task: asyncio.Task[Any]) -> int:
-    """0 for what ends on a signal: the event, or kopf, which handles signals too once it runs."""
+    """0 for the event that a signal sets, and for kopf, should one reach it first."""
     error = task.exception() if not task.cancelled() else None
     if error is None:
         return 0
@@ -197,14 +202,18 @@ def _exit_code(task: asyncio.Task[Any]) -> int:
     return 1
 
 
-async def main(settings: Settings) -> int:
+def _end_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def main(settings: Settings, pauses: Pauses) -> int:
     """Raises NoCluster when there is nothing to connect to."""
     configuration = await load_configuration(settings.kubeconfig, settings.context, settings.in_cluster)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _end_on_signals(stop)
     api = Api(configuration)
     try:
-        return await Operator(settings, api).run(configuration, stop)
+        return await Operator(settings, api, pauses).run(configuration, stop)
     finally:
         await api.close()

@@ -22,13 +22,20 @@ class WorkQueue(Generic[Item]):
         self._working: set[Item] = set()
         self._again: set[Item] = set()
         self._timers: dict[Item, asyncio.TimerHandle] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         """Names that are ready and not yet taken."""
         return len(self._waiting)
 
+    def close(self) -> None:
+        """What is there will be handled, nothing is added any more."""
+        self._closed = True
+
     def add(self, item: Item) -> None:
         self._cancel(item)
+        if self._closed:
+            return
         if item in self._working:
             self._again.add(item)
         elif item not in self._waiting:

@@ -6,6 +6,7 @@ not allow; pods and Jobs filtered by label on the server; no finalizers, annotat
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -70,13 +71,21 @@ def _drop_cache(store: Store) -> Take:
     return lambda raw: store.drop_cache(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
 
 
-async def watch(registry: kopf.OperatorRegistry, namespaces: tuple[str, ...]) -> None:
-    """Until cancelled, or until a signal, which kopf handles too."""
+async def watch(
+    registry: kopf.OperatorRegistry, namespaces: tuple[str, ...], take_signals_back: Callable[[], None]
+) -> None:
+    """Until cancelled.
+
+    kopf takes the process' signals; on one it would wait 5 s for a watch that has just begun, cancelled it does not.
+    """
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else a line for every event
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=make_settings(),
         standalone=True,  # else somebody's peering object named "default" would pause us
         clusterwide=not namespaces,
         namespaces=namespaces,
     )
+    take_signals_back()
+    await kopf.run_tasks(tasks, ignored=others)

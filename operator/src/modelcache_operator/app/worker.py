@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcache_operator.app.backoff import Backoff
+from modelcache_operator.app.pauses import Pauses
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.core import names
 from modelcache_operator.core.evidence import is_unheard
@@ -29,9 +30,6 @@ from modelcache_operator.kube.writer import Writer
 log = logging.getLogger(__name__)
 
 WORKERS = 16
-OUTAGE_RETRY_S = 8.0
-ORPHAN_GRACE_S = 10.0
-"""A chart may create the pod before the cache that it waits for."""
 MAX_WARNED = 10_000
 
 
@@ -56,6 +54,7 @@ class Worker:
         writer: Writer,
         may_write: Callable[[], bool],
         claim_check_s: float,
+        pauses: Pauses,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
@@ -64,8 +63,9 @@ class Worker:
         self._writer = writer
         self._may_write = may_write
         self._claim_check_s = claim_check_s
+        self._pauses = pauses
         self._clock = clock
-        self._backoff = Backoff()
+        self._backoff = Backoff(pauses.first_retry_s, pauses.longest_retry_s)
         self._warned: set[str] = set()
         self.counters = Counters()
 
@@ -97,8 +97,8 @@ class Worker:
     def _failed(self, key: Key, error: Exception, at_least_s: float) -> None:
         self.counters.errors += 1
         delay = max(at_least_s, self._backoff.failed(key))
-        if isinstance(error, Unavailable):  # an outage ends for all at once, and gates wait for that
-            delay = max(at_least_s, min(delay, OUTAGE_RETRY_S))
+        if isinstance(error, Unavailable):
+            delay = max(at_least_s, min(delay, self._pauses.outage_retry_s))
         fields = {"namespace": key.namespace, "cache": key.name, "retry_s": round(delay, 1)}
         log.warning("%s", error, extra={"fields": fields})
         self._queue.add_later(key, delay)
@@ -184,8 +184,8 @@ class Worker:
         """Gated pods of a cache that does not exist."""
         for pod in waiting_pods(self._store.pods.get(key, {}).values()):
             age = self._clock() - pod.created_at
-            if age < ORPHAN_GRACE_S:
-                self._queue.add_later(key, ORPHAN_GRACE_S - age)
+            if age < self._pauses.orphan_grace_s:
+                self._queue.add_later(key, self._pauses.orphan_grace_s - age)
             elif pod.uid not in self._warned:
                 if len(self._warned) > MAX_WARNED:  # posting an Event twice is refused by its name anyway
                     self._warned.clear()

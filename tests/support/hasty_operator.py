@@ -1,0 +1,14 @@
+"""``python -m support.hasty_operator``: the operator with shorter pauses; all else is as it is.
+
+Doubling and limits have tests of their own (tests/operator/test_parts.py).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from modelcache_operator.__main__ import main
+from modelcache_operator.app.pauses import Pauses
+
+if __name__ == "__main__":
+    sys.exit(main(Pauses(first_retry_s=0.1, orphan_grace_s=2.0)))
