@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Coroutine
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from init_sync.core.reasons import Reason
 from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.metrics import OperatorCollector, Vitals
+from modelcache_operator.app.process import cancelled
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
 from modelcache_operator.core.names import job_name
@@ -278,3 +280,25 @@ def test_gpu_seconds_at_the_gate_are_a_counter(ready: World) -> None:
     ready.now += 10
     ready.settle()
     assert f"modelcache_gate_gpu_seconds_total{{{LABELS}}} 40.0" in scrape(ready)
+
+
+def test_a_task_that_will_not_end_does_not_hold_up_the_end() -> None:
+    async def stubborn(released: asyncio.Event) -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    async def scenario() -> None:
+        released = asyncio.Event()
+        tasks = [
+            asyncio.create_task(stubborn(released), name="one that stays"),
+            asyncio.create_task(asyncio.sleep(60), name="one that goes"),
+        ]
+        await asyncio.sleep(0)
+        assert await cancelled(tasks, 0.05) == ["one that stays"]
+        assert tasks[1].cancelled()
+        released.set()
+        await tasks[0]
+        assert await cancelled([], 0.05) == []
+
+    asyncio.run(scenario())

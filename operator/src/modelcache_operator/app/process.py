@@ -15,7 +15,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 from kubernetes.aio import client
@@ -40,7 +40,8 @@ from modelcache_operator.kube.writer import Writer
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
-"""For calls in flight when the process is told to end."""
+"""For calls in flight when the process is told to end, then for its tasks to end, then for handing over the lease. Together
+below the limit after which kopf kills the process, and that is below the 30 s that Kubernetes gives."""
 LIVENESS_PERIODS = 3
 LONGEST_LIST_RETRY_S = 15.0
 """Until everything was listed once, no gate is opened."""
@@ -150,9 +151,9 @@ class Operator:
         self._queue.close()
         while not self._queue.idle() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        stubborn = await cancelled(running, DRAIN_S)
+        if stubborn:
+            log.warning("still busy, and left behind: %s", ", ".join(stubborn))
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._lease.release(), DRAIN_S)
         log.info("operator stopped")
@@ -174,6 +175,16 @@ class Operator:
                 "api_requests": ("Calls to the API, watches aside.", lambda: self._api.calls),
             },
         )
+
+
+async def cancelled(tasks: Collection[asyncio.Task[Any]], within_s: float) -> list[str]:
+    """Cancel tasks and wait for their end; returns the names of those that did not end in time."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return []
+    _, left = await asyncio.wait(tasks, timeout=within_s)
+    return sorted(task.get_name() for task in left)
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, object], stop: asyncio.Event) -> bool:
