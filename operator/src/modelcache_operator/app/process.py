@@ -40,8 +40,8 @@ from modelcache_operator.kube.writer import Writer
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
-"""For calls in flight when the process is told to end, then for its tasks to end, then for handing over the lease. Together
-below the limit after which kopf kills the process, and that is below the 30 s that Kubernetes gives."""
+"""For calls in flight when the process is told to end; as long again for its tasks, and for handing over the lease.
+Together below the limit after which kopf kills the process, and that is below the 30 s that Kubernetes gives."""
 LIVENESS_PERIODS = 3
 LONGEST_LIST_RETRY_S = 15.0
 """Until everything was listed once, no gate is opened."""
