@@ -148,7 +148,10 @@ class Completion:
         log.info("Fetching %s in %s from %s", size(total), count, self._hub.endpoint)
         sources = {file.path: file for requirement in self._requirements for file in requirement.files}
         transfers = [self._transfer(each, sources[each.places[0]]) for each in small_first(wanted, sources)]
-        watch = Watch(self._on_fetched, self._on_present, self._tracker.hub_error, self._may_write, self._stop)
+        tracker = self._tracker
+        watch = Watch(
+            self._on_fetched, self._on_present, tracker.verified, tracker.hub_error, self._may_write, self._stop
+        )
         self._engine = Engine(transfers, self._options.settings, watch, self._on_file)
         self._record_failures(self._engine.run(), wanted)
 
