@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio import client
@@ -76,6 +76,8 @@ async def watch(registry: kopf.OperatorRegistry, namespaces: tuple[str, ...]) ->
     await kopf.operator(
         registry=registry,
         settings=make_settings(),
+        # Unused without peers; left to kopf, it is made of the user's name, and not every uid has one.
+        identity=cast("Any", "modelcache-operator"),
         standalone=True,  # else somebody's peering object named "default" would pause us
         clusterwide=not namespaces,
         namespaces=namespaces,
