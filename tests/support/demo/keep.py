@@ -7,12 +7,12 @@ import shlex
 from support.demo.acts import SERVING, SHARD, service_url
 from support.demo.spectator import NAMESPACE
 from support.demo.stage import Stage
-from support.serve import write_example
+from support.serve import example_arguments, write_example
 
 
 def lines_to_try(stage: Stage) -> str:
     picture, voice = write_example(stage.folder)
-    example = shlex.join(["-F", f"input_reference=@{picture}", "-F", f"audio=@{voice}"])
+    example = example_arguments(picture, voice)
     url, shard = service_url(stage), shlex.quote(str(stage.volume("multitalk-models") / SHARD))
     operator = stage.client.list("pods", NAMESPACE, "app.kubernetes.io/component=operator")[0]
     return f"""
