@@ -54,6 +54,8 @@ class Watch:
     """An attempt failed."""
     may_write: Callable[[], None]
     """Raises when this process must not write any more."""
+    may_name: Callable[[], None]
+    """The same, and when the volume is not where it was: before something gets a name there."""
     stop: threading.Event
 
 
@@ -94,7 +96,7 @@ class Transfer:
         Raises:
             LeaseLost: a successor is at work, or done: a new partial file would be left behind for nobody.
         """
-        watch.may_write()
+        watch.may_name()
         recovered = self._partial.open(watch.stop, watch.on_verified)
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
         self._plan()
@@ -194,7 +196,7 @@ class Transfer:
             if self._finished or self._hashing or self._receiving or self._hashed < self.wanted.size:
                 return False
             self._finished = True
-        watch.may_write()
+        watch.may_name()
         if not matches(self._digest, self.wanted.content_id):
             self._start_over(watch)
         self.published = publish(self._volume, self._partial, self.wanted.content_id, self.wanted.places)

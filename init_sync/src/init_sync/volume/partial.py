@@ -115,15 +115,16 @@ class Partial:
             os.unlink(self._journal)
 
     def _check_is_ours(self, path: str) -> None:
+        what = "replaced"
         try:
-            ours = os.path.samestat(os.fstat(self._descriptor), os.stat(path))
+            if os.path.samestat(os.fstat(self._descriptor), os.stat(path)):
+                return
         except FileNotFoundError:
-            ours = False
-        if not ours:
-            raise TryAgain(
-                Reason.WAITING_FOR_LOCK,
-                f"publishing {os.path.basename(path)}: another process replaced the file meanwhile",
-            )
+            what = "removed"
+        raise TryAgain(
+            Reason.WAITING_FOR_LOCK,
+            f"publishing {os.path.basename(path)}: another process {what} the file meanwhile. Another run fetches it",
+        )
 
     def restart(self) -> Hash:
         """Forget every byte; returns the hash to start over with."""
