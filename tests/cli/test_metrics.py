@@ -129,6 +129,7 @@ class TestOfARunningSync:
             assert samples["modelcache_sync_files_present", each["name"]] == each["filesPresent"]
             assert samples["modelcache_sync_complete", each["name"]] == each["complete"]
         assert samples["modelcache_sync_bytes_fetched_total", ""] == report["bytesFetched"]
+        assert samples["modelcache_sync_bytes_verified_total", ""] == report["bytesVerified"]
 
     def test_every_family_has_a_help_text_and_the_cache_as_label(self, running: Running) -> None:
         families = list(text_string_to_metric_families(running.get("/metrics")[2]))

@@ -16,12 +16,15 @@ from support.site import (
     BASE_MODEL,
     INDEX,
     SHARD,
+    SPEC,
     WHOLE,
     Site,
     flip,
     keeping_mtime,
 )
 from support.sync import manifest, model
+
+HASHED = sum(len(content) for files in (BASE, ADDON) for content in files.values())
 
 
 class TestReceipts:
@@ -30,8 +33,11 @@ class TestReceipts:
         for receipt in site.receipts():
             receipt.unlink()
         assert "NotVerified" in site.verify(code=1)
-        site.sync()
+        report = site.volume.parent / "report.json"
+        site.sync(SPEC, "--report", str(report))
         assert site.hub.bytes_sent == 0
+        fetched, verified = (json.loads(report.read_text())[key] for key in ("bytesFetched", "bytesVerified"))
+        assert (fetched, verified) == (0, HASHED), "the only sign that it moved"
         assert {path: site.state(path) for path in WHOLE} == before
         site.verify(code=0)
 

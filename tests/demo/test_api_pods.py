@@ -61,6 +61,17 @@ def test_a_gated_pod_cannot_be_bound(place: Place) -> None:
     assert found["spec"]["nodeName"] == "node-1"
 
 
+def test_a_gated_pod_says_so_from_its_first_moment(place: Place) -> None:
+    """Not only once a scheduler looked at it: whoever watches must not see it as one that is just pending."""
+    place.pod(schedulingGates=[{"name": "modelcache.dev/complete"}])
+    found = place.found()
+    assert found
+    (condition,) = found["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
+    assert condition["reason"] == "SchedulingGated"
+    assert condition["message"] == "Scheduling is blocked due to non-empty scheduling gates"
+
+
 def test_a_pod_is_bound_once(place: Place) -> None:
     place.pod()
     place.bind("node-1")

@@ -152,6 +152,24 @@ def test_without_ranges_a_broken_body_starts_over_and_the_report_counts_the_byte
 
 
 @pytest.mark.parametrize("connections", ["1", "8"])
+def test_a_run_that_continues_a_file_reports_what_it_reads_back(
+    connections: str, large_spec: dict[str, Any], volume: Path, hub: LocalHub
+) -> None:
+    """Nothing else shows that it moves while a large file is read back from a slow volume."""
+    hub.add_fault(Fault("slow", bytes_per_second=6 * MIB))
+    with ended(start_sync(large_spec, volume, hub, *HURRY, "--connections", connections)) as first:
+        eventually(lambda: partial_bytes(volume) >= 6 * MIB, "some of it is there")
+        first.terminate()
+        first.wait(timeout=20)
+    hub.clear_faults()
+
+    second = sync_whole(large_spec, volume, hub, "--connections", connections)
+
+    assert SIZE - second.report["bytesFetched"] > 4 * MIB
+    assert second.report["bytesVerified"] >= SIZE - second.report["bytesFetched"]
+
+
+@pytest.mark.parametrize("connections", ["1", "8"])
 def test_an_etag_that_is_another_one_each_time_does_not_keep_a_file_from_completing(
     connections: str, large_spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:

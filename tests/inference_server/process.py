@@ -6,12 +6,14 @@ holds the file `whole`. What the engine waits for comes through a pipe, one byte
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +39,9 @@ def verify(config: ServerConfig) -> None:
 
 
 def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> VideoEngine:
-    on_progress(LoadProgress("dit", 1, 2))
+    on_progress(LoadProgress("video autoencoder", 1, 2))
+    logging.getLogger("library").warning("two lines\nfrom elsewhere")
+    warnings.warn("old tensors", stacklevel=1)
     if config.base_dir == "broken":
         raise ValueError("base/weights.safetensors: tensor is missing")
     gate = PipeGate(int(os.environ["TEST_GATE"]))

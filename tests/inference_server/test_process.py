@@ -113,7 +113,7 @@ def test_an_idle_server_stops_at_once(start: Start, number: signal.Signals) -> N
 def test_a_server_that_is_still_loading_stops_at_once(start: Start) -> None:
     process = start("--base-dir", "slow")
     with process.client() as client:
-        assert client.get("/readyz").json()["component"] == "dit"
+        assert client.get("/readyz").json()["component"] == "video autoencoder"
         process.signal()
         assert process.exit_code() == 0
 

@@ -33,8 +33,7 @@ def closed(exported: Exported) -> dict[str, Set[str]]:
         "phase": exported["modelcache_phase"].labels["phase"],
         "outcome": exported["modelcache_syncs_total"].labels["outcome"],
         "status": exported["multitalk_requests_total"].labels["status"],
-        "reason": {str(each) for each in Reason}
-        | {each for each in ("WaitingForPod", "Resyncing") if f'"{each}"' in words},
+        "reason": {str(each) for each in Reason} | {each for each in ("WaitingForPod",) if f'"{each}"' in words},
     }
 
 

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from init_sync.core.reasons import Reason
 from support.cluster import Space
 from support.hub import LocalHub, RepoBuilder
@@ -253,6 +255,23 @@ def test_probes_answer(operator: OperatorProcess) -> None:
     for path in ("healthz", "readyz"):
         with urlopen(f"http://127.0.0.1:{operator.health_port}/{path}", timeout=5) as answer:
             assert answer.status == 200
+
+
+def test_it_runs_as_a_user_that_the_system_has_no_name_for(
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on clusters that give each namespace uids of its own."""
+    nameless = "import pwd\ndef getpwuid(uid):\n    raise KeyError(uid)\npwd.getpwuid = getpwuid\n"
+    (tmp_path / "sitecustomize.py").write_text(nameless)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)) as operator:
+        space.kubelet.claim("models")
+        space.cache()
+        space.job()
+        assert operator.logged("watches ended") == []
+        assert operator.stop() == 0
 
 
 def test_a_second_operator_waits_for_the_first(space: Space, operator: OperatorProcess) -> None:

@@ -23,7 +23,9 @@ JSON = st.recursive(
 NEARLY = st.fixed_dictionaries(
     {"complete": st.booleans() | JSON},
     optional={
-        **dict.fromkeys(("bytesTotal", "bytesPresent", "bytesFetched", "bytesPerSecond", "etaSeconds"), JSON),
+        **dict.fromkeys(
+            ("bytesTotal", "bytesPresent", "bytesFetched", "bytesVerified", "bytesPerSecond", "etaSeconds"), JSON
+        ),
         "manifest": JSON,
         "models": JSON
         | st.lists(
@@ -54,7 +56,8 @@ def _check(found: Observation | None) -> None:
         return
     assert len(found.models) <= MAX_MODELS
     assert not found.complete or (found.models and all(model.complete for model in found.models))
-    for count in (found.bytes_total, found.bytes_present, found.bytes_fetched, found.bytes_per_second):
+    arrived = (found.bytes_total, found.bytes_present, found.bytes_fetched)
+    for count in (*arrived, found.bytes_verified, found.bytes_per_second):
         assert 0 <= count <= MAX_COUNT
     for model in found.models:
         assert len(model.message) <= MAX_MESSAGE

@@ -84,6 +84,24 @@ def test_progress_is_shown_while_a_sync_runs_and_gone_afterwards(world: World) -
     assert "etaSeconds" not in world.status
 
 
+def test_what_a_sync_reads_back_is_kept_apart_from_what_it_fetches(world: World) -> None:
+    """So that an alert can tell a sync that hashes for an hour from one that hangs."""
+    world.settle()
+    pod = world.add_pod("p", world.latest)
+    world.start(pod)
+    for count in (5, 9):
+        world.tell_progress(pod, {**incomplete(None), "bytesVerified": count})
+        world.settle()
+        assert (world.status["bytesFetched"], world.status["bytesVerified"]) == (0, count)
+    world.now += 1
+    world.settle()
+    assert world.status["bytesVerified"] == 9, "it is remembered"
+    world.finish(pod, 0, {**complete(fetched=0), "bytesVerified": 12})
+    world.end_job(world.latest, "Complete")
+    world.settle()
+    assert world.status["bytesVerified"] == 12
+
+
 def test_a_report_that_lost_its_models_to_the_size_limit_still_counts_them(world: World) -> None:
     models = [{"name": each, "repo": "owner/small", "path": each} for each in ("a", "b")]
     world = World(models=models)
@@ -105,3 +123,76 @@ def test_nothing_is_written_when_nothing_changed(ready: World) -> None:
     before = ready.status
     ready.now += 1000
     assert {key: value for key, value in ready.decide().status.to_json().items() if value is not None} == before
+
+
+def test_a_pod_of_a_job_that_is_starting_is_no_pod_that_somebody_has_to_start(world: World) -> None:
+    """The alert on syncs that stall leaves WaitingForPod aside, and a volume may never get mounted."""
+    world.settle()
+    assert world.condition("Complete")["reason"] == "PodStarting"
+    world.wait(world.add_pod("p", world.latest), "ContainerCreating")
+    world.settle()
+    assert world.condition("Complete")["reason"] == "PodStarting"
+    assert "pod p is starting (ContainerCreating)" in world.status["message"]
+
+
+# Without Jobs: what each pod may wait for in vain
+
+WITHOUT_JOBS: dict[str, Any] = {"job": {"enabled": False}}
+
+
+def _awaited(world: World) -> tuple[str, str]:
+    world.settle()
+    assert world.status["phase"] == "Pending"
+    return world.condition("Complete")["reason"], world.status["message"]
+
+
+@pytest.mark.parametrize("gated", [True, False], ids=["gated", "without the gate"])
+def test_without_jobs_a_pod_that_does_not_mount_the_claim_is_named(gated: bool) -> None:
+    world = World(sync=WITHOUT_JOBS)
+    pod = world.add_pod("stray", gated=gated, claim="modles")
+    if not gated:
+        world.finish(pod, 0, complete())
+    reason, message = _awaited(world)
+    assert reason == "ClaimNotMounted"
+    assert "pod stray does not mount claim models" in message
+
+
+def test_without_jobs_pods_that_all_wait_at_the_gate_are_told_that_nobody_will_come() -> None:
+    world = World(sync=WITHOUT_JOBS)
+    for name in ("b", "a", "c"):
+        world.add_pod(name, gated=True)
+    reason, message = _awaited(world)
+    assert reason == "PodsGated"
+    assert "pod a and 2 more wait at the gate" in message
+
+
+def test_without_jobs_pods_that_synced_an_older_manifest_will_not_sync_this_one() -> None:
+    world = World(sync=WITHOUT_JOBS)
+    world.settle()
+    world.finish(world.add_pod("old"), 0, complete(manifest=world.digest))
+    world.settle()
+    assert world.status["phase"] == "Ready"
+    world.change_spec(models=[{"name": "base", "repo": "owner/other", "path": "base"}])
+    world.add_pod("new", gated=True)
+    reason, message = _awaited(world)
+    assert reason == "PodsGated"
+    assert "pod new waits" in message
+
+
+@pytest.mark.parametrize("others", [(), ("held",), ("held", "stray")], ids=len)
+def test_without_jobs_one_pod_that_may_still_sync_is_waited_for(others: tuple[str, ...]) -> None:
+    world = World(sync=WITHOUT_JOBS)
+    world.wait(world.add_pod("first"), "ContainerCreating")
+    for name in others:
+        world.add_pod(name, gated=name == "held", claim="other" if name == "stray" else "models")
+    reason, message = _awaited(world)
+    assert reason == "WaitingForPod"
+    assert "no pod has synced this manifest yet" in message
+
+
+def test_with_jobs_a_pod_that_does_not_mount_the_claim_hinders_nobody(world: World) -> None:
+    world.add_pod("stray", gated=True, claim="other")
+    world.settle()
+    world.sync_well(complete())
+    assert world.status["phase"] == "Ready"
+    assert world.opened == ["stray"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,55 @@ class TestHolding:
             first.check()
         first.release()
         assert [path.name for path in place.directory.iterdir()] == ["2"]
+
+
+class TestVolumeThatGoes:
+    def test_another_directory_in_its_place_is_not_the_volume(self, place: Place) -> None:
+        """As after an unmount: the same name leads to the disk of the node."""
+        lease = place.held()
+        lease.check_place()
+        Path(place.volume.root).rename(f"{place.volume.root}.unmounted")
+        Path(place.volume.root).mkdir()
+        lease.check()
+        with pytest.raises(LeaseLost, match="is not the volume any more that this run began on") as lost:
+            lease.check_place()
+        assert lost.value.exit_code == 1
+        assert os.listdir(place.volume.root) == []
+
+    def test_nothing_in_its_place_is_not_the_volume_either(self, place: Place) -> None:
+        lease = place.held()
+        Path(place.volume.root).rename(f"{place.volume.root}.unmounted")
+        with pytest.raises(LeaseLost, match="is not the volume any more"):
+            lease.check_place()
+
+    def test_that_it_is_gone_explains_more_than_that_the_lock_is(self, place: Place) -> None:
+        lease = place.held()
+        Path(place.volume.root).rename(f"{place.volume.root}.unmounted")
+        Path(place.volume.root).mkdir()
+        lease._beat()
+        with pytest.raises(LeaseLost, match="is not the volume any more"):
+            lease.check()
+
+    @pytest.mark.parametrize("what", ["the file", "the directory"])
+    def test_a_lock_that_was_removed_is_lost_with_the_next_heartbeat(self, place: Place, what: str) -> None:
+        lease = place.held()
+        shutil.rmtree(place.directory)
+        if what == "the file":
+            place.directory.mkdir()
+        lease._beat()
+        with pytest.raises(LeaseLost, match="the lock was removed from the volume"):
+            lease.check()
+
+    def test_a_lock_that_cannot_be_renewed_is_lost_when_others_may_take_it(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lease = place.held()
+        monkeypatch.setattr(lease, "_write", lambda: os.stat("/proc/self/mem/x"))
+        place.clock.now_s += EXPIRY_S
+        lease.check()
+        place.clock.now_s += 1
+        with pytest.raises(LeaseLost, match="did not let the lock be renewed in time"):
+            lease.check()
 
 
 class TestExpiry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from init_sync.core.errors import SyncError
 from init_sync.volume import partial as module
-from init_sync.volume.contents import new_hash
+from init_sync.volume.contents import Interrupted, new_hash
 from init_sync.volume.layout import Volume
 from init_sync.volume.partial import Partial, Recovered, kept_bytes
 from init_sync.volume.spans import Span, missing
@@ -98,6 +99,26 @@ class TestContinuing:
         assert recovered.hashed == 3000
         assert recovered.spans == [(0, 3000), (5000, 6000), (8000, 10000)]
         assert_right(recovered, download)
+
+    def test_what_is_read_back_to_be_checked_is_told(self, download: Download) -> None:
+        """A large file on a slow volume takes long, and nothing else shows that the run moves."""
+        download.interrupted(3000, ((5000, 6000), (8000, 10000)))
+        told: list[int] = []
+        partial = Partial(download.volume, CONTENT_ID, SIZE)
+        recovered = partial.open(on_bytes=told.append)
+        assert sum(told) == 3000 + 1000 + 2000
+        partial.hash(recovered.digest, 5000, 6000, on_bytes=told.append)
+        partial.close()
+        assert sum(told) == 7000
+
+    def test_checking_what_is_there_ends_when_the_run_is_ended(self, download: Download) -> None:
+        download.interrupted(0, ((5000, 6000),))
+        stop = threading.Event()
+        stop.set()
+        partial = Partial(download.volume, CONTENT_ID, SIZE)
+        with pytest.raises(Interrupted):
+            partial.open(stop)
+        partial.close()
 
     def test_bytes_without_a_record_are_not_kept(self, download: Download) -> None:
         download.interrupted(2000)

@@ -51,6 +51,7 @@ REPORTS = st.builds(
     cache=NAMES,
     models=st.lists(model_reports(), max_size=60).map(tuple),
     bytes_fetched=COUNTS,
+    bytes_verified=COUNTS,
     bytes_per_second=COUNTS,
     eta_seconds=st.none() | COUNTS,
     manifest=st.just("") | st.binary(max_size=9).map(lambda data: f"sha256:{sha256(data).hexdigest()}"),

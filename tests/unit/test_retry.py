@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
@@ -162,6 +162,13 @@ def test_a_date_is_read_as_the_seconds_until_then(seconds: int) -> None:
     date = format_datetime(datetime.fromtimestamp(NOW.timestamp() + seconds, UTC), usegmt=True)
 
     assert retry_after_s({"Retry-After": date}, now=NOW.timestamp) == seconds
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 300])
+def test_a_date_is_read_by_the_servers_clock_where_it_tells_the_time(hours: int) -> None:
+    sent, until = (format_datetime(NOW + timedelta(seconds=seconds), usegmt=True) for seconds in (0, 7))
+    wrong = (NOW + timedelta(hours=hours)).timestamp
+    assert retry_after_s({"Retry-After": until, "Date": sent}, now=wrong) == 7.0
 
 
 @given(value=st.text(max_size=40))

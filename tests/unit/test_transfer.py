@@ -24,7 +24,7 @@ def test_a_process_that_lost_the_lock_leaves_no_partial_file_behind(volume: Path
     """It was frozen before it began with the file, and thaws when others are done with it."""
     wanted = Wanted("sha256:" + "0" * 64, 5, ("m/file",), "m/file")
     source = Source("http://127.0.0.1:9/file", {}, 5, "it")
-    watch = Watch(lambda *_: None, lambda *_: None, lambda _: None, lost, threading.Event())
+    watch = Watch(lambda *_: None, lambda *_: None, lambda _: None, lambda _: None, lost, lost, threading.Event())
     with pytest.raises(LeaseLost):
         Transfer(Volume(str(volume)), wanted, source, Patience(1.0), 1).prepare(watch)
     assert list(volume.rglob("*")) == []

@@ -84,10 +84,11 @@ def _sync(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Bytes",
-            "What the models need, and what of it is on the volume.",
+            "What the models need, what of it is on the volume, and what the sync read back from there to check it.",
             panels.BYTES,
             Query(newest("size_bytes"), "needed"),
             Query(newest("present_bytes"), "present"),
+            Query(newest("verified_bytes"), "read back"),
             width=8,
         )
     )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+
 from support.demo.acts import SERVING, SHARD, service_url
 from support.demo.spectator import NAMESPACE
 from support.demo.stage import Stage
-from support.serve import write_example
+from support.serve import example_arguments, write_example
 
 
 def lines_to_try(stage: Stage) -> str:
     picture, voice = write_example(stage.folder)
-    url, shard = service_url(stage), stage.volume("multitalk-models") / SHARD
+    example = example_arguments(picture, voice)
+    url, shard = service_url(stage), shlex.quote(str(stage.volume("multitalk-models") / SHARD))
     operator = stage.client.list("pods", NAMESPACE, "app.kubernetes.io/component=operator")[0]
     return f"""
 It stays up until Ctrl-C. In another terminal:
 
-  export KUBECONFIG={stage.kubeconfig}
+  export KUBECONFIG={shlex.quote(str(stage.kubeconfig))}
   kubectl get modelcaches,pods,jobs
   kubectl get modelcaches --watch
   kubectl describe modelcache multitalk
@@ -24,7 +27,7 @@ It stays up until Ctrl-C. In another terminal:
 
   curl {url}/readyz
   curl {url}/v1/videos -F prompt='A woman talks' -F steps=2 \\
-       -F input_reference=@{picture} -F audio=@{voice}
+       {example}
   curl {url}/v1/videos/VIDEO_ID/content -o video.mp4
   curl {url}/metrics
   curl http://{operator["status"]["podIP"]}:8080/metrics

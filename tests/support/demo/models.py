@@ -19,10 +19,11 @@ SPEECH_WEIGHTS = "model.safetensors"
 
 
 def write_checkpoint(folder: Path) -> subprocess.Popen[bytes]:
-    """In a process of its own: it has torch to load, which takes a while."""
+    """In a process of its own: it has torch to load, which takes a while. And out of reach of a terminal's Ctrl-C."""
     command = [sys.executable, "-m", "inference.tiny", str(folder), "--shards", "7"]
     temporary = {"TMPDIR": str(folder.parent)}  # torch makes folders there
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **temporary})
+    env = {**os.environ, **temporary}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=env, start_new_session=True)
 
 
 def build_multitalk(hub: Path, checkpoint: Path) -> None:

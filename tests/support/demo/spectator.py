@@ -25,6 +25,7 @@ class Spectator:
         self._client = Client(kubeconfig)
         self._screen = screen
         self._stop = threading.Event()
+        self._guard = threading.Lock()
         self._rows: dict[str, list[str]] = {}
         self._printed: dict[str, float] = {}
         self.moments: dict[tuple[str, str], float] = {}
@@ -37,8 +38,9 @@ class Spectator:
             thread.start()
 
     def stop(self) -> None:
-        """Its watches end with the API."""
-        self._stop.set()
+        """Nothing is printed any more; its watches end with the API."""
+        with self._guard:
+            self._stop.set()
 
     def _follow(self, resource: str) -> None:
         try:
@@ -56,17 +58,19 @@ class Spectator:
             self.moments.setdefault((name, what), time.monotonic())
 
     def _show(self, resource: str) -> None:
-        if self._stop.is_set():
-            return
-        for row in self._client.table(resource, NAMESPACE)["rows"]:
-            name, *texts = cells(row)
-            texts = texts[: 5 if resource == "modelcaches" else 2]
-            if resource == "pods":
-                texts.reverse()  # the state first, as with a cache
-            key = f"{resource[:-1]}/{name}"
-            if self._is_news(key, texts):
-                self._rows[key], self._printed[key] = texts, time.monotonic()
-                self._screen.at(f"{key:<44}{'  '.join(each.ljust(8) for each in texts).rstrip()}")
+        rows = self._client.table(resource, NAMESPACE)["rows"]
+        with self._guard:
+            for row in () if self._stop.is_set() else rows:
+                name, *texts = cells(row)
+                texts = texts[: 5 if resource == "modelcaches" else 2]
+                if resource == "pods":
+                    texts.reverse()  # the state first, as with a cache
+                self._print(f"{resource[:-1]}/{name}", texts)
+
+    def _print(self, key: str, texts: list[str]) -> None:
+        if self._is_news(key, texts):
+            self._rows[key], self._printed[key] = texts, time.monotonic()
+            self._screen.at(f"{key:<44}{'  '.join(each.ljust(8) for each in texts).rstrip()}")
 
     def _is_news(self, key: str, texts: list[str]) -> bool:
         before = self._rows.get(key)

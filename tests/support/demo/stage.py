@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import yaml
 
+from support.demo.fitness import Unfit, check_ports
 from support.demo.models import build_multitalk, write_checkpoint
 from support.demo.screen import Screen, table_text
 from support.demo.spectator import NAMESPACE, Spectator
@@ -37,10 +38,6 @@ IMAGES: dict[str, Image] = {
 }
 
 
-class NoHelm(Exception):
-    """Says how to get one."""
-
-
 class Stage:
     """A context manager; ``folder`` and every process live as long as it."""
 
@@ -58,6 +55,7 @@ class Stage:
         self._checkpoint: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
+        check_ports()
         with self._stack:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcache-demo-"))
             self.folder = Path(folder)
@@ -131,7 +129,7 @@ class Stage:
 def _required_helm() -> Path:
     found = helm()
     if found is None:
-        raise NoHelm(f"installing the chart: {why_no_helm()}")
+        raise Unfit(f"installing the chart: {why_no_helm()}")
     return found
 
 

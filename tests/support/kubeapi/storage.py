@@ -20,6 +20,7 @@ Json = dict[str, Any]
 HISTORY = 20_000
 """Changes that a watch may still ask for; older ones are answered with 410 Gone."""
 SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+GATED = "Scheduling is blocked due to non-empty scheduling gates"
 GRACE_S = 30
 """Of pods that do not say how long their end may take."""
 
@@ -80,7 +81,7 @@ class Storage:
         if kind.status and kind.schema:
             body.pop("status", None)
         if kind.plural == "pods":
-            body.setdefault("status", {}).setdefault("phase", "Pending")
+            body["status"] = _new_pod_status(body)
         body, warning = self._conform(kind, body, query)
         if not query.get("dryRun"):
             body = self._put(kind, body, "ADDED", namespace, name)
@@ -204,6 +205,15 @@ def matcher(namespace: str, name: str, query: dict[str, str]) -> Callable[[Json]
         )
 
     return matches
+
+
+def _new_pod_status(pod: Json) -> Json:
+    """That a pod is held shows from its first moment on: the API server itself says so, before any scheduler."""
+    given = {"phase": "Pending", **(pod.get("status") or {})}
+    if not (pod.get("spec") or {}).get("schedulingGates") or given.get("conditions"):
+        return given
+    condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": GATED}
+    return {**given, "conditions": [condition]}
 
 
 def _grace(pod: Json, wanted_s: int | None) -> int:

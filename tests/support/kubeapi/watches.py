@@ -58,6 +58,8 @@ class Watches:
         while (left := end - loop.time()) > 0:
             if lines := list(stream.changes()):
                 await response.write(b"".join(lines))
+            if not stream.served:
+                return  # its definition was deleted
             try:
                 async with self._storage.changed:
                     if stream.position >= self._storage.version:
@@ -82,6 +84,10 @@ class _Stream:
         self.position = int(since) if self.resumed and since else storage.version
         self.bookmarks = query.get("allowWatchBookmarks") == "true"
         self.limit_s = float(query.get("timeoutSeconds") or LONGEST_S)
+
+    @property
+    def served(self) -> bool:
+        return self._kind.key in self._storage.kinds
 
     def expired(self) -> bool:
         history = self._storage.history

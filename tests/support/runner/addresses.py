@@ -1,6 +1,6 @@
 """Addresses for pods and services: a /24 of the loopback network for each runner, so that several never meet.
 
-The first address is the node's; holding its kubelet port reserves the whole network, also against other processes.
+The first address is the node's; holding one of its ports reserves the whole network, also against other processes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import os
 import socket
 from collections import deque
 
-KUBELET_PORT = 10250
+RESERVED_PORT = 29_250
+"""Not a kubelet's own: a real one listens on that of every address."""
 SECOND = range(64, 128)
 """Of 127.N.x.y: away from addresses that people use by hand."""
 
@@ -48,7 +49,7 @@ def _reserve() -> tuple[socket.socket, str]:
         network = f"127.{SECOND[number // 256 % len(SECOND)]}.{number % 256}"
         candidate = socket.socket()
         with contextlib.suppress(OSError):
-            candidate.bind((f"{network}.1", KUBELET_PORT))
+            candidate.bind((f"{network}.1", RESERVED_PORT))
             return candidate, network
         candidate.close()
     raise OSError(

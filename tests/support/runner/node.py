@@ -116,10 +116,7 @@ class NodeLoop:
 
     async def _place(self, pod: Json) -> None:
         if scheduling.gated(pod):
-            await self._say_unscheduled(
-                pod, "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates"
-            )
-            return
+            return  # the API says so since it was created
         namespace, name = key_of(pod)
         claims = self._view.all("persistentvolumeclaims")
         bound = {

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.server.errors import ApiError, internal, invalid
+from inference.server.logs import quoted
 from inference.server.metrics import ServerMetrics
 from inference.server.operations import OperationRoutes
 from inference.server.service import Service
@@ -106,7 +107,8 @@ class Observed:
         try:
             await self._app(scope, receive, observed_send)
         except Exception:
-            log.exception("event=request_failed id=%s method=%s path=%s", request_id, scope["method"], scope["path"])
+            path = quoted(scope["path"])
+            log.exception("event=request_failed id=%s method=%s path=%s", request_id, scope["method"], path)
             if code:
                 raise
             await _answer(internal())(scope, receive, observed_send)

@@ -33,6 +33,7 @@ from inference.server.board import JobBoard
 from inference.server.config import ServerConfig
 from inference.server.engines import LoadEngine
 from inference.server.jobs import SHUTTING_DOWN, Status
+from inference.server.logs import log_to_stderr
 from inference.server.scratch import ScratchError
 from inference.server.service import Service
 from inference.server.volume import Verify, VolumeIncomplete
@@ -47,9 +48,7 @@ SWEEP_S = 30.0
 
 def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
     """Serve until told to stop; returns the exit code."""
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s level=%(levelname)s %(message)s", stream=sys.stderr
-    )
+    log_to_stderr(config.log_level)
     service = Service(config, load)
     try:
         verify(config)

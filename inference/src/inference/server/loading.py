@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inference.generation import LoadProgress, VideoEngine
+from inference.server.logs import quoted
 from inference.server.metrics import ServerMetrics
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class EngineLoader:
 
     def _progress(self, progress: LoadProgress) -> None:
         if progress.component not in self._bytes:
-            log.info("event=loading component=%s bytes=%d", progress.component, progress.bytes_total)
+            log.info("event=loading component=%s bytes=%d", quoted(progress.component), progress.bytes_total)
         self._bytes[progress.component] = progress.bytes_done
         self._metrics.load_bytes.labels(progress.component).set(progress.bytes_done)
         self._gate.loading(progress)

@@ -17,6 +17,8 @@ import os
 import shutil
 from pathlib import Path
 
+from inference.server.logs import quoted
+
 log = logging.getLogger(__name__)
 
 RESULT = "video.mp4"
@@ -69,7 +71,7 @@ class Scratch:
         folder = self.folder(video_id)
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
-            log.warning("event=scratch_not_removed folder=%s", folder)
+            log.warning("event=scratch_not_removed folder=%s", quoted(folder))
 
     def keep_result_only(self, video_id: str) -> None:
         """Remove the uploads of a finished job; a DELETE may have taken the whole folder in the meantime."""

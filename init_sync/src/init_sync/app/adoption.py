@@ -71,7 +71,7 @@ class Adoption:
     def _move_original(self, file: RequiredFile) -> None:
         """``index.json`` is where a link will be: if it is the very original that is required, it becomes ``_old``."""
         place = self._volume.at(file.path.removesuffix(REPLACED_SUFFIX))
-        if self._is_original(place) and file_matches(place, file.content_id, file.size):
+        if self._is_original(place) and file_matches(place, file.content_id, file.size, self._on_bytes, self._stop):
             os.rename(place, self._volume.at(file.path))
 
     def _is_original(self, place: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -29,8 +29,10 @@ from init_sync.hub.wanted import Wanted, group, small_first
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.inspection import Inspection, linked_places, verified_files
 from init_sync.volume.layout import Volume, write_json
+from init_sync.volume.lease import Lease
 from init_sync.volume.links import make_link
 from init_sync.volume.partial import kept_bytes, sweep
+from init_sync.volume.publishing import check_still_there
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +46,14 @@ class Completion:
         volume: Volume,
         options: SyncOptions,
         tracker: Tracker,
-        may_write: Callable[[], None],
+        lease: Lease,
         stop: threading.Event,
     ) -> None:
         self._manifest = manifest
         self._volume = volume
         self._options = options
         self._tracker = tracker
-        self._may_write = may_write
+        self._lease = lease
         self._stop = stop
         self._hub = Hub(options.settings, stop, tracker.hub_error)
         self._engine: Engine | None = None
@@ -148,7 +150,16 @@ class Completion:
         log.info("Fetching %s in %s from %s", size(total), count, self._hub.endpoint)
         sources = {file.path: file for requirement in self._requirements for file in requirement.files}
         transfers = [self._transfer(each, sources[each.places[0]]) for each in small_first(wanted, sources)]
-        watch = Watch(self._on_fetched, self._on_present, self._tracker.hub_error, self._may_write, self._stop)
+        tracker = self._tracker
+        watch = Watch(
+            on_fetched=self._on_fetched,
+            on_present=self._on_present,
+            on_verified=tracker.verified,
+            on_error=tracker.hub_error,
+            may_write=self._lease.check,
+            may_name=self._lease.check_place,
+            stop=self._stop,
+        )
         self._engine = Engine(transfers, self._options.settings, watch, self._on_file)
         self._record_failures(self._engine.run(), wanted)
 
@@ -185,7 +196,8 @@ class Completion:
             self._complete(requirement)
 
     def _complete(self, requirement: Requirement) -> None:
-        self._may_write()
+        self._lease.check_place()
+        check_still_there(self._volume, requirement)
         model = requirement.model
         places = {file.source: file.path for file in requirement.files}
         links = tuple(make_link(self._volume, places[link.file], link.at) for link in model.links)

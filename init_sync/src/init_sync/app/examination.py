@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 
 from init_sync.app.text import listed
@@ -15,10 +14,9 @@ from init_sync.app.tracker import ModelState, Tracker
 from init_sync.core.reasons import Reason
 from init_sync.core.spec import Model
 from init_sync.core.volumepath import is_pickle
+from init_sync.volume.contents import OnBytes
 from init_sync.volume.inspection import Finding, Inspection, inspect, load_receipt
 from init_sync.volume.layout import Volume, write_json
-
-OnBytes = Callable[[int], None] | None
 
 
 def examine_all(

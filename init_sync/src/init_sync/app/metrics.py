@@ -27,6 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from init_sync.app.tracker import Tracker
+from init_sync.core.report import Report
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +54,20 @@ class SyncCollector(Collector):
             for model, value in zip(report.models, values, strict=True):
                 family.add_metric((report.cache, model.name), value)
             yield family
-        yield from self._of_the_run(report.cache, report.bytes_fetched, report.bytes_per_second)
+        yield from self._of_the_run(report)
 
-    def _of_the_run(self, cache: str, fetched: int, rate: int) -> Iterator[Metric]:
+    def _of_the_run(self, report: Report) -> Iterator[Metric]:
+        cache = report.cache
         counters = {
-            "bytes_fetched": ("Bytes received from the hub.", fetched),
-            "bytes_verified": ("Bytes read back from the volume and hashed.", self._tracker.bytes_verified),
+            "bytes_fetched": ("Bytes received from the hub.", report.bytes_fetched),
+            "bytes_verified": ("Bytes read back from the volume and hashed.", report.bytes_verified),
         }
         for name, (text, value) in counters.items():
             counter = CounterMetricFamily(f"modelcache_sync_{name}", text, labels=("cache",))
             counter.add_metric((cache,), value)
             yield counter
         gauge = GaugeMetricFamily("modelcache_sync_bytes_per_second", "Current rate.", labels=("cache",))
-        gauge.add_metric((cache,), rate)
+        gauge.add_metric((cache,), report.bytes_per_second)
         yield gauge
         errors = CounterMetricFamily(
             "modelcache_sync_hub_errors", "Failed attempts to get something from the hub.", labels=("cache", "reason")

@@ -131,7 +131,7 @@ class Run:
         from init_sync.app.completion import Completion  # with the network parts, which a warm start does without
 
         began = time.monotonic()
-        completion = Completion(self._manifest, self._volume, self._options, self._tracker, lease.check, self._stop)
+        completion = Completion(self._manifest, self._volume, self._options, self._tracker, lease, self._stop)
         try:
             completion.carry_out(inspections)
         except SyncError:

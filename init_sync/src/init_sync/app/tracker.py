@@ -155,6 +155,7 @@ class Tracker:
                 manifest=self.manifest.digest,
                 models=models,
                 bytes_fetched=self.bytes_fetched,
+                bytes_verified=self.bytes_verified,
                 bytes_per_second=int(rate),
                 eta_seconds=round(left / rate) if rate >= 1 and left > 0 else None,
             )

@@ -59,6 +59,8 @@ class Report:
     models: tuple[ModelReport, ...]
     bytes_fetched: int = 0
     """Bytes that this run received from the hub."""
+    bytes_verified: int = 0
+    """Bytes that this run read back from the volume and hashed: what shows that it moves while nothing is fetched."""
     bytes_per_second: int = 0
     """Current rate of a running sync; 0 when none is running."""
     eta_seconds: int | None = None
@@ -86,6 +88,7 @@ class Report:
             "bytesTotal": self.bytes_total,
             "bytesPresent": self.bytes_present,
             "bytesFetched": self.bytes_fetched,
+            "bytesVerified": self.bytes_verified,
             "bytesPerSecond": self.bytes_per_second,
             "etaSeconds": self.eta_seconds,
             "models": [model.to_json() for model in self.models],

@@ -94,7 +94,7 @@ class Engine:
                 self._prepare(transfer)
             else:
                 self._fetch(transfer, span, connections, buffer)
-            transfer.catch_up(self._watch.stop)
+            transfer.catch_up(self._watch)
             if transfer.finish(self._watch):
                 self._on_file(transfer)
                 self._board.finished(transfer)

@@ -90,10 +90,17 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
         seconds = value.strip()
         if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", seconds):
             return float(seconds)
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - now())
-        except (ValueError, TypeError, OverflowError):
-            return None
+        until, sent = _moment(value), _moment(headers.get("Date") or headers.get("date") or "")
+        # By the server's own clock, if it tells: ours may be hours off, or jump while we wait.
+        return None if until is None else max(0.0, until - (now() if sent is None else sent))
     limit = headers.get("RateLimit") or headers.get("ratelimit") or ""
     reset = re.search(r"\bt=([0-9]{1,9})\b", limit)
     return float(reset.group(1)) if reset else None
+
+
+def _moment(date: str) -> float | None:
+    """An HTTP date as seconds since 1970."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -48,10 +48,14 @@ class Watch:
     """So many bytes arrived from the hub."""
     on_present: Callable[[Transfer, int], None]
     """So many bytes of the file are on the volume now."""
+    on_verified: Callable[[int], None]
+    """So many bytes that were on the volume already were read back and checked."""
     on_error: Callable[[Reason], None]
     """An attempt failed."""
     may_write: Callable[[], None]
     """Raises when this process must not write any more."""
+    may_name: Callable[[], None]
+    """The same, and when the volume is not where it was: before something gets a name there."""
     stop: threading.Event
 
 
@@ -92,8 +96,8 @@ class Transfer:
         Raises:
             LeaseLost: a successor is at work, or done: a new partial file would be left behind for nobody.
         """
-        watch.may_write()
-        recovered = self._partial.open(stop=watch.stop)
+        watch.may_name()
+        recovered = self._partial.open(watch.stop, watch.on_verified)
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
         self._plan()
         kept = sum(end - start for start, end in self._spans)
@@ -165,7 +169,7 @@ class Transfer:
             watch.on_present(self, max(0, position - max(told, known)))
         return position
 
-    def catch_up(self, stop: threading.Event) -> None:
+    def catch_up(self, watch: Watch) -> None:
         """Let the hash follow over bytes that arrived ahead of it."""
         while True:
             with self._guard:
@@ -175,7 +179,7 @@ class Transfer:
                 self._hashing = True
             reached = self._hashed
             try:
-                reached = self._partial.hash(self._digest, self._hashed, target, stop)
+                reached = self._partial.hash(self._digest, self._hashed, target, watch.stop, watch.on_verified)
                 self._partial.record_hashed(reached, self._digest)
             finally:
                 with self._guard:
@@ -192,7 +196,7 @@ class Transfer:
             if self._finished or self._hashing or self._receiving or self._hashed < self.wanted.size:
                 return False
             self._finished = True
-        watch.may_write()
+        watch.may_name()
         if not matches(self._digest, self.wanted.content_id):
             self._start_over(watch)
         self.published = publish(self._volume, self._partial, self.wanted.content_id, self.wanted.places)

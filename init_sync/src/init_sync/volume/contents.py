@@ -15,6 +15,8 @@ from typing import Protocol
 from init_sync.volume.layout import NoFile, open_file
 
 READ_BYTES = 1 << 20
+OnBytes = Callable[[int], None] | None
+"""Told how many more bytes were read; None when nobody wants to know."""
 
 SHA256 = "sha256"
 GIT_SHA1 = "git-sha1"
@@ -51,7 +53,7 @@ def hash_range(
     digest: Hash,
     start: int,
     end: int,
-    on_bytes: Callable[[int], None] | None = None,
+    on_bytes: OnBytes = None,
     stop: threading.Event | None = None,
 ) -> int:
     """Feed bytes [start, end) of an open file to ``digest``; returns where it ended, short at the end of the file."""
@@ -74,7 +76,7 @@ def file_matches(
     path: str,
     content_id: str,
     size: int,
-    on_bytes: Callable[[int], None] | None = None,
+    on_bytes: OnBytes = None,
     stop: threading.Event | None = None,
 ) -> bool:
     """Whether the file holds exactly the content. Raises OSError when it cannot be read."""

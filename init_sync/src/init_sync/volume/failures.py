@@ -27,4 +27,5 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}")
     if error.errno in IN_THE_WAY:
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}{where}. Move away what is in the way")
-    return TryAgain(Reason.FILE_MISSING, f"{doing}: {cause}{where}")
+    again = "Another run continues from here; if it comes back, look at the volume"
+    return TryAgain(Reason.FILE_MISSING, f"{doing}: {cause}{where}. {again}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.spec import Model
-from init_sync.volume.contents import file_matches
+from init_sync.volume.contents import OnBytes, file_matches
 from init_sync.volume.layout import Volume, read_json
 from init_sync.volume.links import link_problem
 
@@ -91,7 +91,7 @@ def inspect(
     receipt: Receipt,
     *,
     deep: bool = False,
-    on_bytes: Callable[[int], None] | None = None,
+    on_bytes: OnBytes = None,
     stop: threading.Event | None = None,
 ) -> Inspection:
     """Look at every file and link of a receipt; ``deep`` re-hashes all files, whatever their stat says."""
@@ -117,7 +117,7 @@ def _inspect_file(
     volume: Volume,
     file: ReceiptFile,
     deep: bool,
-    on_bytes: Callable[[int], None] | None,
+    on_bytes: OnBytes,
     stop: threading.Event | None,
 ) -> ReceiptFile | Finding:
     place = volume.at(file.path)

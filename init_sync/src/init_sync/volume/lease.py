@@ -14,6 +14,8 @@ owner of the highest number holds the lease, unless that file says that it was r
   step in with an old number unnoticed.
 - A holder that finds a higher number has lost the lease and must stop writing (``check``). Should it be frozen at the
   very moment, its late bytes are the same bytes: a lost lease costs bandwidth, not data.
+- A volume can go from under its holder: unmounted, so that the names lead to the disk of the node, or emptied. Before
+  anything gets a name, ``check_place`` asks whether they still lead to where the lease was taken.
 """
 
 from __future__ import annotations
@@ -33,9 +35,13 @@ from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.volume.layout import NoFile, Volume, open_file
 
+TAKEN_OVER = "another process took the lock over. It will be retried"
+REMOVED = "the lock was removed from the volume. It will be retried"
+SILENT = "the volume did not let the lock be renewed in time. It will be retried"
+
 
 class LeaseLost(TryAgain):
-    """Somebody else took the lease over, so this process must not write any more."""
+    """The volume is somebody else's by now, or is gone, so this process must not write any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Lease:
     def __init__(
         self, volume: Volume, timings: LeaseTimings | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._root = volume.root
         self._directory = volume.lock
         self._timings = timings or LeaseTimings()
         self._clock = clock
@@ -75,7 +82,10 @@ class Lease:
         self._beats = 0
         self._last_beat = 0.0
         self._released = False
-        self._lost = False
+        self._lost = ""
+        """Why, once it is."""
+        self._standing: os.stat_result | None = None
+        """Of the volume's root when the lease was taken."""
         self._stop = threading.Event()
         self._guard = threading.Lock()
 
@@ -109,9 +119,28 @@ class Lease:
         if self._clock() - self._last_beat > self._timings.expiry_s / 2:
             self._beat()  # this process was frozen or the volume was: look before writing another byte
         if self._lost:
-            raise LeaseLost(
-                Reason.WAITING_FOR_LOCK, "writing to the volume: another process took the lock over. It will be retried"
-            )
+            self._check_standing()  # then that is the better explanation
+            raise LeaseLost(Reason.WAITING_FOR_LOCK, f"writing to the volume: {self._lost}")
+
+    def check_place(self) -> None:
+        """``check``, and whether the volume is still where it was: for whoever is about to give something a name.
+
+        Raises OSError when the volume's root cannot be looked at.
+        """
+        self.check()
+        self._check_standing()
+
+    def _check_standing(self) -> None:
+        try:
+            if self._standing is None or os.path.samestat(self._standing, os.stat(self._root)):
+                return
+        except FileNotFoundError:
+            pass
+        raise LeaseLost(
+            Reason.FILE_MISSING,
+            f"writing to the volume: {self._root} is not the volume any more that this run began on. It was unmounted "
+            "or replaced: mount it again, and another run continues there",
+        )
 
     def release(self) -> None:
         """Let the next one in. Safe to call more than once, and from a signal handler."""
@@ -145,6 +174,7 @@ class Lease:
             return False
         began = self._clock()
         self._generation = generation
+        self._standing = os.stat(self._root)
         try:
             self._write()
         except FileNotFoundError:
@@ -177,17 +207,20 @@ class Lease:
         with self._guard:
             began = self._clock()  # before looking: whatever happens afterwards must not count as fresh
             try:
-                if self._current()[0] != self._generation:
-                    self._lost = True
+                if (highest := self._current()[0]) != self._generation:
+                    self._lost = TAKEN_OVER if highest > (self._generation or 0) else REMOVED
                     return
                 self._beats += 1
                 self._write()
                 if self._released:
                     self._write()  # released while this heartbeat was being written: that must be the last word
                 self._last_beat = began
+            except FileNotFoundError:
+                self._lost = REMOVED
             except OSError:
                 # The volume may come back; until it does, nobody may write without a fresh heartbeat.
-                self._lost = self._lost or self._clock() - self._last_beat > self._timings.expiry_s
+                if self._clock() - self._last_beat > self._timings.expiry_s:
+                    self._lost = self._lost or SILENT
 
     def _write(self) -> None:
         """One in-place write: never creates the file, so a lease that was taken over stays lost."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
-from init_sync.volume.contents import READ_BYTES, Hash, hash_range, new_hash
+from init_sync.volume.contents import READ_BYTES, Hash, Interrupted, OnBytes, hash_range, new_hash
 from init_sync.volume.layout import Volume, open_file, replace_durably
 from init_sync.volume.spans import Span, merged
 
@@ -56,14 +56,14 @@ class Partial:
         self._descriptor = -1
         self._journal_descriptor = -1
 
-    def open(self, stop: threading.Event | None = None) -> Recovered:
+    def open(self, stop: threading.Event | None = None, on_bytes: OnBytes = None) -> Recovered:
         """Open for writing, and check what is there already."""
         os.makedirs(os.path.dirname(self._part), exist_ok=True)
         records = _read_journal(self._journal, self._header)
         if records is None or not os.path.isfile(self._part) or os.path.islink(self._part):
             return Recovered(self.restart())
         self._descriptor = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW)
-        recovered = self._check(records, stop)
+        recovered = self._check(records, stop, on_bytes)
         self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND)
         self._append("")  # a line that was cut off by a crash ends here
         return recovered
@@ -73,9 +73,11 @@ class Partial:
         while written < len(data):
             written += os.pwrite(self._descriptor, data[written:], position + written)
 
-    def hash(self, digest: Hash, start: int, end: int, stop: threading.Event | None = None) -> int:
+    def hash(
+        self, digest: Hash, start: int, end: int, stop: threading.Event | None = None, on_bytes: OnBytes = None
+    ) -> int:
         """Feed bytes that were written before to ``digest``; they are still in the page cache as a rule."""
-        return hash_range(self._descriptor, digest, start, end, stop=stop)
+        return hash_range(self._descriptor, digest, start, end, on_bytes, stop)
 
     def record_hashed(self, end: int, digest: Hash) -> None:
         self._append(f"P {end} {digest.copy().hexdigest()[:CHECK_DIGITS]}")
@@ -113,15 +115,16 @@ class Partial:
             os.unlink(self._journal)
 
     def _check_is_ours(self, path: str) -> None:
+        what = "replaced"
         try:
-            ours = os.path.samestat(os.fstat(self._descriptor), os.stat(path))
+            if os.path.samestat(os.fstat(self._descriptor), os.stat(path)):
+                return
         except FileNotFoundError:
-            ours = False
-        if not ours:
-            raise TryAgain(
-                Reason.WAITING_FOR_LOCK,
-                f"publishing {os.path.basename(path)}: another process replaced the file meanwhile",
-            )
+            what = "removed"
+        raise TryAgain(
+            Reason.WAITING_FOR_LOCK,
+            f"publishing {os.path.basename(path)}: another process {what} the file meanwhile. Another run fetches it",
+        )
 
     def restart(self) -> Hash:
         """Forget every byte; returns the hash to start over with."""
@@ -148,30 +151,34 @@ class Partial:
     def _append(self, line: str) -> None:
         os.write(self._journal_descriptor, f"{line}\n".encode())
 
-    def _check(self, records: Records, stop: threading.Event | None) -> Recovered:
+    def _check(self, records: Records, stop: threading.Event | None, on_bytes: OnBytes) -> Recovered:
         """Keep what still has the hash or CRC that its line says."""
         recovered = Recovered(new_hash(self._content_id, self.size))
         for end, checks in sorted(records.hashed.items()):
             attempt = recovered.digest.copy()
-            if hash_range(self._descriptor, attempt, recovered.hashed, end, stop=stop) != end:
+            if hash_range(self._descriptor, attempt, recovered.hashed, end, on_bytes, stop) != end:
                 break
             if attempt.hexdigest()[:CHECK_DIGITS] not in checks:
                 break
             recovered.digest, recovered.hashed = attempt, end
         spans = [(0, recovered.hashed)]
         for start, end, crc in records.ahead:
-            if end > recovered.hashed and self._crc(start, end) == crc:
+            if end > recovered.hashed and self._crc(start, end, stop, on_bytes) == crc:
                 spans.append((start, end))
         recovered.spans = merged(spans)
         return recovered
 
-    def _crc(self, start: int, end: int) -> int | None:
+    def _crc(self, start: int, end: int, stop: threading.Event | None, on_bytes: OnBytes) -> int | None:
         crc, position = 0, start
         while position < end:
+            if stop is not None and stop.is_set():
+                raise Interrupted
             data = os.pread(self._descriptor, min(READ_BYTES, end - position), position)
             if not data:
                 return None
             crc, position = zlib.crc32(data, crc), position + len(data)
+            if on_bytes:
+                on_bytes(len(data))
         return crc
 
 

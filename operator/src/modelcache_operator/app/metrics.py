@@ -6,6 +6,7 @@ modelcache_complete                           1 while a GPU may start
 modelcache_reason{reason}                     1 for the reason why not; absent while one may
 modelcache_size_bytes, modelcache_present_bytes
 modelcache_files, modelcache_present_files
+modelcache_verified_bytes                     that the present or last sync read back from the volume and hashed
 modelcache_rate_bytes_per_second              of a running sync
 modelcache_last_verified_timestamp_seconds    when the model verified longest ago was
 modelcache_consecutive_sync_failures          sync Jobs that failed finally, one after the other
@@ -124,6 +125,7 @@ def _gauges(caches: Iterable[CacheFacts]) -> Iterator[Metric]:
         "complete": ("1 while a GPU may start.", lambda cache: float(cache.status.complete)),
         "size_bytes": ("Bytes that the models need.", lambda cache: cache.status.bytes_total),
         "present_bytes": ("Bytes of them on the volume.", lambda cache: cache.status.bytes_present),
+        "verified_bytes": ("Bytes that the last sync read back and hashed.", lambda cache: cache.status.bytes_verified),
         "files": ("Files that the models need.", lambda cache: sum(each.files_total for each in cache.status.models)),
         "present_files": (
             "Files of them that are whole.",

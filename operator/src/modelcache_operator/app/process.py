@@ -208,6 +208,8 @@ def _exit_code(task: asyncio.Task[Any]) -> int:
         return 0
     if isinstance(error, LeaseLost):
         log.error("%s", error)
+    elif gone := watching.kind_is_gone(error):
+        log.error("%s", gone)
     else:
         log.error("%s ended", task.get_name(), exc_info=error)
     return 1

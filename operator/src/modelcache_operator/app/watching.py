@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import kopf
 from kubernetes.aio import client
 
@@ -71,6 +72,21 @@ def _drop_cache(store: Store) -> Take:
     return lambda raw: store.drop_cache(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
 
 
+def kind_is_gone(error: BaseException) -> str | None:
+    """What to say when a watch ended because the API does not serve its kind any more; None when it was otherwise."""
+    answer = error.__cause__
+    if not isinstance(answer, aiohttp.ClientResponseError) or answer.status != 404:
+        return None
+    path = answer.request_info.real_url.path
+    if names.PLURAL not in path:
+        return f"watching {path}: the API does not serve it any more (404)"
+    return (
+        f"watching {path}: the API does not serve it any more (404). The custom resource definition was deleted, and "
+        "every ModelCache with it; claims and files are still there. Apply charts/modelcache/crds/ and the manifests "
+        "again: what is on the volumes is found complete"
+    )
+
+
 async def watch(
     registry: kopf.OperatorRegistry, namespaces: tuple[str, ...], take_signals_back: Callable[[], None]
 ) -> None:
@@ -83,6 +99,8 @@ async def watch(
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=make_settings(),
+        # Unused without peers; left to kopf, it is made of the user's name, and not every uid has one.
+        identity=cast("Any", "modelcache-operator"),
         standalone=True,  # else somebody's peering object named "default" would pause us
         clusterwide=not namespaces,
         namespaces=namespaces,

@@ -31,6 +31,9 @@ class Parties:
     job_pods: tuple[PodFacts, ...]
     """Of the newest Job, by age."""
     workloads: tuple[PodFacts, ...]
+    """The user's, that mount the claim."""
+    strangers: tuple[PodFacts, ...]
+    """The user's, with the cache's label, that do not mount the claim: what they do says nothing about it."""
 
     @property
     def latest(self) -> JobFacts | None:
@@ -44,12 +47,14 @@ def sort_parties(snapshot: Snapshot) -> Parties:
     all_jobs = {job.uid for job in snapshot.jobs}
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
-    workloads = tuple(
-        pod
-        for pod in snapshot.pods
-        if pod.owner_uid not in all_jobs and not pod.deleting and cache.volume.claim in pod.claims
+    users = [pod for pod in snapshot.pods if pod.owner_uid not in all_jobs and not pod.deleting]
+    return Parties(
+        jobs=tuple(jobs),
+        superseded=tuple(job for job in ours if job not in jobs),
+        job_pods=tuple(job_pods),
+        workloads=tuple(pod for pod in users if cache.volume.claim in pod.claims),
+        strangers=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
     )
-    return Parties(tuple(jobs), tuple(job for job in ours if job not in jobs), tuple(job_pods), workloads)
 
 
 def update_record(snapshot: Snapshot, parties: Parties) -> SyncRecord:

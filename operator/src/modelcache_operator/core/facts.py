@@ -24,6 +24,7 @@ class Observation:
     bytes_total: int
     bytes_present: int
     bytes_fetched: int
+    bytes_verified: int
     bytes_per_second: int
     eta_seconds: int | None
     models: tuple[ModelReport, ...]

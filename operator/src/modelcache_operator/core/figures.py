@@ -73,6 +73,7 @@ def _with_bytes(status: Status, source: Observation | Status) -> Status:
         bytes_total=source.bytes_total,
         bytes_present=source.bytes_present,
         bytes_fetched=source.bytes_fetched,
+        bytes_verified=source.bytes_verified,
     )
 
 

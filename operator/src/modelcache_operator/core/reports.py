@@ -48,6 +48,7 @@ def parse_report(text: str | bytes) -> Observation | None:
         bytes_total=_count(data.get("bytesTotal")),
         bytes_present=_count(data.get("bytesPresent")),
         bytes_fetched=_count(data.get("bytesFetched")),
+        bytes_verified=_count(data.get("bytesVerified")),
         bytes_per_second=_count(data.get("bytesPerSecond")),
         eta_seconds=None if data.get("etaSeconds") is None else _count(data["etaSeconds"]),
         models=models,

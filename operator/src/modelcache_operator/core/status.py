@@ -6,7 +6,7 @@
     complete: true
     summary: {models: 3/3, progress: 100%, size: 86.2Gi, rate: "", commit: "a1b2c3d,..."}    # the printer columns
     claimName: multitalk-models
-    bytesTotal, bytesPresent, bytesFetched, bytesPerSecond, etaSeconds, verifiedAt
+    bytesTotal, bytesPresent, bytesFetched, bytesVerified, bytesPerSecond, etaSeconds, verifiedAt
     models: [...]                     # as in init-sync's report
     conditions: [Complete, Syncing, VolumeReady]
     sync: {generation, attempt, settledAttempt, failures, job, resync, finishedAt, provenAt, brokenAt,
@@ -160,6 +160,7 @@ class Status:
     bytes_total: int = 0
     bytes_present: int = 0
     bytes_fetched: int = 0
+    bytes_verified: int = 0
     bytes_per_second: int = 0
     eta_seconds: int | None = None
     models: tuple[ModelReport, ...] = ()
@@ -197,6 +198,7 @@ class Status:
             "bytesTotal": self.bytes_total,
             "bytesPresent": self.bytes_present,
             "bytesFetched": self.bytes_fetched,
+            "bytesVerified": self.bytes_verified,
             "bytesPerSecond": self.bytes_per_second,
             "etaSeconds": self.eta_seconds,
             "verifiedAt": self.verified_at,

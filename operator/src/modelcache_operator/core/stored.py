@@ -25,6 +25,7 @@ def read_status(data: Mapping[str, Any]) -> Status:
         bytes_total=data.get("bytesTotal") or 0,
         bytes_present=data.get("bytesPresent") or 0,
         bytes_fetched=data.get("bytesFetched") or 0,
+        bytes_verified=data.get("bytesVerified") or 0,
         bytes_per_second=data.get("bytesPerSecond") or 0,
         eta_seconds=data.get("etaSeconds"),
         models=tuple(_read_model(each) for each in data.get("models") or ()),

@@ -15,6 +15,7 @@ from modelcache_operator.core import words
 from modelcache_operator.core.attempts import JobPlan
 from modelcache_operator.core.evidence import Parties, complaints_of, heard, is_proven, running_pods
 from modelcache_operator.core.facts import JobFacts, PodFacts, Run, RunState, Snapshot
+from modelcache_operator.core.gates import waiting_pods
 from modelcache_operator.core.jobs import NEEDS_CHANGE
 from modelcache_operator.core.status import Phase, SyncRecord
 from modelcache_operator.core.volume import VolumeView
@@ -122,7 +123,7 @@ def _first_sync(situation: Situation) -> Verdict:
     if not situation.volume.bound and not pod:
         return Verdict(Phase.PENDING, situation.volume.reason, situation.volume.message)
     waiting = words.waiting(pod) if pod else f"Job {record.job} has no pod yet"
-    return Verdict(Phase.PENDING, "WaitingForPod", waiting)
+    return Verdict(Phase.PENDING, "PodStarting", waiting)
 
 
 def _syncing(situation: Situation, pod: PodFacts | None, pods: tuple[PodFacts, ...]) -> Verdict:
@@ -165,11 +166,18 @@ def _without_jobs(situation: Situation) -> Verdict:
     for pod in pods:
         if found := words.trouble(pod):
             return Verdict(Phase.PENDING, found[0], found[1])
-    return Verdict(
-        Phase.PENDING,
-        "WaitingForPod",
-        "sync Jobs are switched off (spec.sync.job.enabled: false) and no pod has synced this manifest yet",
-    )
+    return Verdict(Phase.PENDING, *_awaited(situation, pods))
+
+
+def _awaited(situation: Situation, pods: tuple[PodFacts, ...]) -> tuple[str, str]:
+    """Why no pod of the user's syncs: what keeps those that are there, unless one of them may still start to."""
+    held = waiting_pods(pods)
+    if not any(pod.state is RunState.WAITING and pod not in held for pod in pods):
+        if strangers := situation.parties.strangers:
+            return "ClaimNotMounted", words.claim_not_mounted(strangers, situation.snapshot.cache.volume.claim)
+        if held:
+            return "PodsGated", words.pods_gated(held)
+    return "WaitingForPod", f"{words.WITHOUT_JOBS} and no pod has synced this manifest yet"
 
 
 def _next(situation: Situation) -> str:

@@ -8,6 +8,8 @@ from modelcache_operator.core.facts import Observation, PodFacts, Run, RunState
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 CONFIG_PROBLEMS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
+WITHOUT_JOBS = "sync Jobs are switched off (spec.sync.job.enabled: false)"
+
 
 def trouble(pod: PodFacts) -> tuple[str, str] | None:
     """Reason and sentence for a pod that does not get to run its sync container; None when nothing is wrong."""
@@ -58,6 +60,29 @@ def run_failure(run: Run, pod: PodFacts) -> tuple[str, str]:
         f"the sync in pod {pod.name} ended with exit code {run.exit_code} and left no report. See kubectl logs "
         f"{pod.name} -c init-sync",
     )
+
+
+def claim_not_mounted(pods: tuple[PodFacts, ...], claim: str) -> str:
+    """Pods that carry the cache's label and are of no use to it."""
+    several = len(pods) > 1
+    return (
+        f"{WITHOUT_JOBS}, and {_first(pods)} {'do' if several else 'does'} not mount claim {claim}, so cannot sync it. "
+        f"Correct the claimName of {'their volumes' if several else 'its volume'}, or spec.volume.claimName"
+    )
+
+
+def pods_gated(pods: tuple[PodFacts, ...]) -> str:
+    """Pods that wait for a sync that only one of them could do."""
+    several = len(pods) > 1
+    return (
+        f"{WITHOUT_JOBS}, and {_first(pods)} {'wait' if several else 'waits'} at the gate for another one to sync. "
+        "Start a pod without the gate that does, or switch the Jobs on"
+    )
+
+
+def _first(pods: tuple[PodFacts, ...]) -> str:
+    first = min(pod.name for pod in pods)
+    return f"pod {first}" if len(pods) == 1 else f"pod {first} and {len(pods) - 1} more"
 
 
 def unknown_manifest(pod: PodFacts) -> str:
