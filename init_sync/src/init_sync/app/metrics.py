@@ -133,10 +133,6 @@ class MetricsServer:
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
 
 def serve(tracker: Tracker, port: int) -> MetricsServer | None:
     """Start serving; None, with a warning, when the port cannot be had."""
