@@ -6,7 +6,7 @@ weights too: no step depends on their values (but for TeaCache, which is off). O
     {"device": "NVIDIA H100", "people": 1, "passes": 3, "tokens": 33600, "compiled": false, "batched": true,
      "secondsPerStep": 12.3, "peakBytes": 60000000000}
 
-Loading is not measured here: the engine logs seconds and GB/s of every component when it loads.
+Loading is not measured here: `volume` does that.
 """
 
 from __future__ import annotations
