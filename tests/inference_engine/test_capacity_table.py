@@ -1,0 +1,68 @@
+"""The table of GPUs in docs/capacity.md is what the plan says of the published sizes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference import layout, official
+from inference.engine import EngineError
+from inference.engine.checkpoint.streaming import READ_AHEAD
+from inference.engine.geometry import Geometry
+from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
+from inference.layout import Shapes
+
+CAPACITY = Path(__file__).parents[2] / "docs" / "capacity.md"
+PAGE_LOCKED_BLOCK = 2**30
+"""A block of 0.93 GB, rounded up to a power of two by the allocator of page-locked memory."""
+
+
+def elements(shapes: Shapes) -> int:
+    return sum(torch.Size(shape).numel() for shape in shapes.values())
+
+
+@pytest.fixture(scope="module")
+def sizes() -> ModelBytes:
+    dit = {name: shape for file in layout.dit_files(official.DIT, 1).values() for name, shape in file.items()}
+    clip = layout.clip_shapes(official.clip_config())
+    picture = {name: shape for name, shape in clip.items() if name.startswith("visual.")}
+    return ModelBytes(
+        dit=2 * elements(dit),
+        block=2 * elements({name: shape for name, shape in dit.items() if name.startswith("blocks.0.")}),
+        blocks=official.DIT.num_layers,
+        encoders=(2 * elements(layout.text_shapes(official.text_config())), 2 * elements(picture)),
+        always=4 * (elements(layout.vae_shapes(official.VAE)) + elements(layout.voice_shapes(official.VOICE))),
+        arriving=(READ_AHEAD + 1) * 4 * max(torch.Size(shape).numel() for shape in dit.values()),
+    )
+
+
+def in_words(sizes: ModelBytes, plan: MemoryPlan) -> str:
+    if not plan.encoders_on_host:
+        return "nothing"
+    host = (sum(sizes.encoders) + plan.host_blocks * PAGE_LOCKED_BLOCK) / 1e9
+    blocks = (
+        f", {'all ' if plan.host_blocks == sizes.blocks else ''}{plan.host_blocks} blocks" if plan.host_blocks else ""
+    )
+    return f"encoders{blocks}: {host:.0f} GB"
+
+
+def planned(sizes: ModelBytes, gib: int, resolution: str) -> str:
+    geometry = Geometry()
+    pixels = geometry.most_pixels(resolution)
+    work = work_bytes(official.DIT, 2, official.VAE.base_dim)
+    try:
+        return in_words(sizes, plan_memory(gib * 2**30, sizes, work, geometry.tokens(pixels), pixels))
+    except EngineError:
+        return "does not fit"
+
+
+def test_the_table_is_what_would_be_planned(sizes: ModelBytes) -> None:
+    rows = re.findall(r"^\| (\d+) GiB \| (.+?) \| (.+?) \|$", CAPACITY.read_text(), flags=re.MULTILINE)
+    assert len(rows) == 7
+    for gib, smaller, larger in rows:
+        assert (smaller, larger) == tuple(
+            planned(sizes, int(gib), resolution) for resolution in ("multitalk-480", "multitalk-720")
+        ), f"{gib} GiB"
