@@ -204,7 +204,7 @@ def test_weights_that_wait_on_the_host_make_the_same_film(
     # Limits of a few hundred megabytes are finer than the allocator's 20 MiB; the plan is what is asked for here.
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *_: None)
     free = one_by_one(load(medium_volume))
-    expected = make(free, film, tmp_path / "free.mp4")
+    expected = frames(make_file(free, film, tmp_path / "free.mp4"))
     limit = 2 * free.plan.resident_bytes
     del free
     while True:  # until some blocks, not all, are away
@@ -213,7 +213,9 @@ def test_weights_that_wait_on_the_host_make_the_same_film(
         if engine.plan.host_blocks >= 2:
             break
     assert engine.plan.encoders_on_host
-    assert make(engine, film, tmp_path / "limited.mp4") == expected
+    found = frames(make_file(engine, film, tmp_path / "limited.mp4"))
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).mean() < 3  # of 255; one block left out makes it 26
 
 
 def test_memory_comes_back_after_a_film_and_after_a_cancelled_one(
@@ -243,6 +245,11 @@ def test_running_out_of_memory_is_told_and_survived(tiny_volume: Path, film: Gen
     torch.cuda.set_per_process_memory_fraction(1.0)
     with av.open(str(make_file(engine, film, tmp_path / "yes.mp4"))) as container:
         assert sum(1 for _ in container.decode(video=0)) == 15
+
+
+def frames(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(float)
 
 
 def make_file(engine: MultiTalkEngine, request: GenerationRequest, path: Path) -> Path:
