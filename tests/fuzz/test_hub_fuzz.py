@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ class World:
     liar: Liar
     nursery: Nursery
     listing: Any
+    tree: Any
 
     def run(self, volume: Path, *arguments: str) -> Run:
         return self.nursery.run("sync", SPEC, volume, *arguments)
@@ -67,9 +69,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("fuzz")
     RepoBuilder(folder / "hub", "owner/fuzzed").commit(FILES)
     with LocalHub(folder / "hub") as hub, Liar(hub) as liar, Nursery(liar.endpoint, folder) as nursery:
-        with urlopen(f"{hub.endpoint}/api/models/owner/fuzzed/revision/main?blobs=true") as answer:
-            listing = json.load(answer)
-        yield World(folder, liar, nursery, listing)
+        api = f"{hub.endpoint}/api/models/owner/fuzzed"
+        listing, paged = (ask(f"{api}/{path}") for path in ("revision/main?blobs=true", "tree/main?recursive=true"))
+        yield World(folder, liar, nursery, listing, paged)
+
+
+def ask(url: str) -> Any:
+    with urlopen(url) as answer:
+        return json.load(answer)
 
 
 @contextmanager
@@ -124,6 +131,19 @@ def with_body(said: Said, body: bytes, honest_length: bool = True) -> Said:
     return Said(head, body)
 
 
+def said_at_length(lie: Lie) -> Lie:
+    """A hub whose short listing leaves the sizes out, so that the paged one is asked for."""
+
+    def shortened(asked: str, said: Said) -> Said:
+        if asked != "model_info" or not said.head.startswith(b"HTTP/1.1 200"):
+            return lie(asked, said)
+        listing = json.loads(said.body)
+        listing["siblings"] = [{"rfilename": each["rfilename"]} for each in listing["siblings"]]
+        return with_body(said, json.dumps(listing).encode())
+
+    return shortened
+
+
 KINDS = st.sampled_from(["model_info", "resolve", "blob"])
 TIMES = st.sampled_from([1, 2, None])
 
@@ -137,6 +157,27 @@ class TestLies:
     def test_any_value_anywhere_in_a_listing(self, world: World, data: st.DataObject, times: int | None) -> None:
         spoiled = json.dumps(mutated(world.listing, data)).encode("utf-8", "surrogatepass")
         survive(world, about("model_info", lambda said: with_body(said, spoiled), times))
+
+    @FUZZ
+    @given(data=st.data(), times=TIMES)
+    def test_any_value_anywhere_in_a_paged_listing(self, world: World, data: st.DataObject, times: int | None) -> None:
+        spoiled = json.dumps(mutated(world.tree, data)).encode("utf-8", "surrogatepass")
+        survive(world, said_at_length(about("tree", lambda said: with_body(said, spoiled), times)))
+
+    @pytest.mark.parametrize(
+        "change", [{"rfilename": None}, {"rfilename": ""}, {"size": -1}, {"size": 1.5}, {"blobId": 7}]
+    )
+    def test_a_file_that_no_hub_would_list(self, world: World, change: dict[str, Any]) -> None:
+        spoiled = copy.deepcopy(world.listing)
+        spoiled["siblings"][0] |= change
+        survive(world, about("model_info", lambda said: with_body(said, json.dumps(spoiled).encode()), 1))
+
+    @pytest.mark.parametrize("change", [{"path": None}, {"size": "much"}, {"oid": None}, {"lfs": 3}])
+    def test_a_file_that_no_hub_would_list_in_pages(self, world: World, change: dict[str, Any]) -> None:
+        spoiled = copy.deepcopy(world.tree)
+        spoiled[0] |= change
+        lie = about("tree", lambda said: with_body(said, json.dumps(spoiled).encode()), 1)
+        survive(world, said_at_length(lie))
 
     @FUZZ
     @given(kind=KINDS, name=st.sampled_from(HEADERS), value=VALUES, times=TIMES)

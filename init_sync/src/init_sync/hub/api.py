@@ -121,15 +121,11 @@ class Hub:
         url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true"
         files: list[RemoteFile] = []
         while url:
-            entries, url = self._patiently(doing, partial(self._page, url))
-            files += [
-                remote_file(each["path"], each["size"], each["oid"], (each.get("lfs") or {}).get("oid"))
-                for each in entries
-                if each["type"] == "file"
-            ]
+            found, url = self._patiently(doing, partial(self._page, url))
+            files += found
         return files
 
-    def _page(self, url: str) -> tuple[list[dict[str, Any]], str | None]:
+    def _page(self, url: str) -> tuple[list[RemoteFile], str | None]:
         from huggingface_hub import get_session
         from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]  # public too
 
@@ -137,8 +133,12 @@ class Hub:
             raise ValueError("the next page is elsewhere")  # the token must not go there
         response = get_session().get(url, headers=self.headers())
         hf_raise_for_status(response)
-        entries: list[dict[str, Any]] = response.json()
-        return entries, response.links.get("next", {}).get("url")
+        files = [
+            remote_file(each["path"], each["size"], each["oid"], (each.get("lfs") or {}).get("oid"))
+            for each in response.json()
+            if each["type"] == "file"
+        ]
+        return files, response.links.get("next", {}).get("url")
 
     def _patiently(self, doing: str, call: Callable[[], T]) -> T:
         """Try until it works, a refusal says that it never will, or patience is over."""
@@ -207,8 +207,14 @@ class Hub:
         return self._api
 
 
-def remote_file(path: str, size: int | None, blob_id: str | None, sha256: str | None) -> RemoteFile:
-    return RemoteFile(path, int(size or 0), f"{SHA256}:{sha256}" if sha256 else f"{GIT_SHA1}:{blob_id}")
+def remote_file(path: object, size: object, blob_id: object, sha256: object) -> RemoteFile:
+    """Raises ValueError for what no hub says: the answer may come from anything that sits at that address."""
+    content = sha256 or blob_id
+    if not (isinstance(path, str) and path and isinstance(content, str)):
+        raise ValueError(f"a file named {path!r} with hash {content!r} is listed")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f"{path!r} is listed with size {size!r}")
+    return RemoteFile(path, size, f"{SHA256 if sha256 else GIT_SHA1}:{content}")
 
 
 def _client_factory(timeout_s: float) -> Callable[[], Any]:
