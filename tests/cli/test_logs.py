@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Iterator
@@ -256,3 +257,25 @@ class TestLinesNowAndThen:
             lines.stop()
         assert sum("10%" in each for each in caplog.messages) == 1
         assert all(re.search(r"\d%.*MiB/s", each) for each in caplog.messages)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_the_terminal_cannot_show_costs_no_line(log_format: str) -> None:
+    program = "\n".join(
+        [
+            "import logging",
+            "from init_sync.app import logs",
+            f"logs.set_up({log_format!r})",
+            r"logging.getLogger('init_sync').info('a name: %s', 'w\u00f6rter \ud800')",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert "a name: w\\xf6rter " in done.stdout
+    assert "ud800" in done.stdout

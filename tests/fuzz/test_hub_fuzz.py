@@ -165,12 +165,26 @@ class TestLies:
         survive(world, said_at_length(about("tree", lambda said: with_body(said, spoiled), times)))
 
     @pytest.mark.parametrize(
-        "change", [{"rfilename": None}, {"rfilename": ""}, {"size": -1}, {"size": 1.5}, {"blobId": 7}]
+        "change",
+        [
+            {"rfilename": None},
+            {"rfilename": ""},
+            {"size": -1},
+            {"size": 1.5},
+            {"blobId": 7},
+            {"blobId": "\ud800"},
+            {"rfilename": "\ud800"},
+        ],
     )
     def test_a_file_that_no_hub_would_list(self, world: World, change: dict[str, Any]) -> None:
         spoiled = copy.deepcopy(world.listing)
         spoiled["siblings"][0] |= change
         survive(world, about("model_info", lambda said: with_body(said, json.dumps(spoiled).encode()), 1))
+
+    @pytest.mark.parametrize("commit", ["\ud800", "..", "a/b", "", 7, None])
+    def test_a_commit_that_no_hub_would_name(self, world: World, commit: object) -> None:
+        spoiled = json.dumps(world.listing | {"sha": commit}).encode()
+        survive(world, about("model_info", lambda said: with_body(said, spoiled), 1))
 
     @pytest.mark.parametrize("change", [{"path": None}, {"size": "much"}, {"oid": None}, {"lfs": 3}])
     def test_a_file_that_no_hub_would_list_in_pages(self, world: World, change: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from io import TextIOWrapper
 from typing import TextIO
 
 
@@ -53,6 +54,9 @@ def set_up(log_format: str) -> None:
     """Send everything from this package at INFO and above to stdout."""
     import time
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Names come from elsewhere, and what cannot be written as it is must cost no line: not under LANG=C either.
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = OutputHandler(sys.stdout)
     formatter = JsonFormat() if log_format == "json" else TextFormat("%(message)s")
     formatter.converter = time.gmtime

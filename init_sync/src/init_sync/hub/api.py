@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 LIBRARY = "init-sync"
 """How requests name us."""
 
+COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+"""40 hexadecimal digits on the hub; mirrors may have names of their own, but it becomes part of addresses."""
+HASH = re.compile(r"[0-9A-Fa-f]{1,128}")
 MAX_INLINE_FILES = 50_000
 """Above this, the hub's one-request answer may leave files out; the paged tree does not."""
 
@@ -101,8 +105,8 @@ class Hub:
         timeout_s = self._settings.stall_timeout_s
         info = self._client().model_info(repo, revision=revision, files_metadata=True, timeout=timeout_s)
         siblings = info.siblings or []
-        if info.sha is None:
-            raise ValueError("no commit in the answer")
+        if info.sha is None or not COMMIT.fullmatch(info.sha):
+            raise ValueError(f"no commit in the answer, but {info.sha!r}")
         if len(siblings) >= MAX_INLINE_FILES:
             return info.sha, None
         if any(each.size is None or not (each.blob_id or each.lfs) for each in siblings):
@@ -210,8 +214,9 @@ class Hub:
 def remote_file(path: object, size: object, blob_id: object, sha256: object) -> RemoteFile:
     """Raises ValueError for what no hub says: the answer may come from anything that sits at that address."""
     content = sha256 or blob_id
-    if not (isinstance(path, str) and path and isinstance(content, str)):
+    if not (isinstance(path, str) and path and isinstance(content, str) and HASH.fullmatch(content)):
         raise ValueError(f"a file named {path!r} with hash {content!r} is listed")
+    path.encode()  # half a surrogate pair is no name either: UnicodeEncodeError is a ValueError
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(f"{path!r} is listed with size {size!r}")
     return RemoteFile(path, size, f"{SHA256 if sha256 else GIT_SHA1}:{content}")
