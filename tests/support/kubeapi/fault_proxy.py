@@ -115,7 +115,10 @@ async def _relay(request: web.Request, answer: aiohttp.ClientResponse) -> web.St
     response = web.StreamResponse(status=answer.status, headers=passed)
     await response.prepare(request)
     async for block in answer.content.iter_any():
-        await response.write(block)
+        try:
+            await response.write(block)
+        except ConnectionError:  # the client has left; where the API breaks off, that must show
+            break
     return response
 
 

@@ -37,9 +37,9 @@ class Watches:
     async def serve(self, request: web.Request, kind: Kind, namespace: str, name: str) -> web.StreamResponse:
         stream = _Stream(self._storage, request, kind, namespace, name)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
         self._open[id(request)] = request
         try:
+            await response.prepare(request)
             if stream.expired():
                 await response.write(stream.line("ERROR", _gone(stream.position)))
             else:
