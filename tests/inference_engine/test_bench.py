@@ -92,3 +92,24 @@ def test_the_command_prints_one_line_of_json(
     main()
     found = json.loads(capsys.readouterr().out)
     assert (found["device"], found["tokens"], found["passes"]) == ("cpu", 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (["volume", "/nonexistent", "--device", "cpu"], 1, "missing Wan2.1-I2V-14B-480P/config.json"),
+        (["volume", "/nonexistent", "--device", "gpu"], 1, "'gpu' is no device"),
+        (["step", "--device", "nothing"], 1, "'nothing' is no device"),
+        (["checkpoint", "/proc/none", "--layers", "1"], 1, "/proc/none"),
+        (["step", "--steps", "0"], 2, "--steps: 0 is not above 0"),
+        (["volume", "/nonexistent", "--frames", "many"], 2, "--frames"),
+    ],
+)
+def test_a_wrong_input_ends_with_a_line(
+    command: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    assert message in capsys.readouterr().err

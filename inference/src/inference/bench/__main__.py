@@ -18,7 +18,10 @@ from inference import official
 from inference.bench.checkpoint import write_official
 from inference.bench.step import Setting, describe, measure
 from inference.bench.volume import Task, measure_volume
+from inference.engine.errors import EngineError
+from inference.engine.loading import choose_device
 from inference.engine.video.buckets import SIZES
+from inference.generation import InvalidInput
 
 GIB = 2**30
 
@@ -31,18 +34,31 @@ def main() -> None:
     _add_checkpoint(commands.add_parser("checkpoint", help="write files of the published sizes with random numbers"))
     _add_volume(commands.add_parser("volume", help="load the models of a volume and make a short video"))
     options = vars(parser.parse_args())
-    options.pop("run")(options)
+    try:
+        options.pop("run")(options)
+    except (EngineError, InvalidInput, OSError) as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
+
+
+def _count(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def _add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--people", type=int, choices=(1, 2), default=1)
     parser.add_argument("--two-passes", action="store_true", help="text guidance 1, as with distilled LoRAs")
-    parser.add_argument("--height", type=int, default=640)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--frames", type=int, default=81)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--layers", type=int, default=official.DIT.num_layers, help="fewer layers fit smaller devices")
+    parser.add_argument("--height", type=_count, default=640)
+    parser.add_argument("--width", type=_count, default=640)
+    parser.add_argument("--frames", type=_count, default=81)
+    parser.add_argument("--steps", type=_count, default=3)
+    parser.add_argument(
+        "--layers", type=_count, default=official.DIT.num_layers, help="fewer layers fit smaller devices"
+    )
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--one-by-one", dest="batch_passes", action="store_false", help="do not batch the passes")
     parser.set_defaults(run=_step)
@@ -50,13 +66,13 @@ def _add_step(parser: argparse.ArgumentParser) -> None:
 
 def _step(options: dict[str, object]) -> None:
     config = replace(official.DIT, num_layers=options.pop("layers"))  # type: ignore[arg-type]
-    setting = Setting(device=torch.device(str(options.pop("device"))), **options)  # type: ignore[arg-type]
+    setting = Setting(device=choose_device(str(options.pop("device"))), **options)  # type: ignore[arg-type]
     print(json.dumps(describe(setting, measure(config, setting))))
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("volume", type=Path, help="directory that shall hold the three model directories")
-    parser.add_argument("--layers", type=int, default=official.DIT.num_layers)
+    parser.add_argument("--layers", type=_count, default=official.DIT.num_layers)
     parser.add_argument("--bfloat16", action="store_true", help="half the size; the published shards are float32")
     parser.set_defaults(run=_checkpoint)
 
@@ -77,8 +93,8 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resolution", choices=tuple(SIZES), default="multitalk-480")
     parser.add_argument("--room-for", choices=tuple(SIZES), default="multitalk-480")
     parser.add_argument("--people", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--frames", type=int, default=81, help="length of the video at 25 frames a second")
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--frames", type=_count, default=81, help="length of the video at 25 frames a second")
+    parser.add_argument("--steps", type=_count, default=3)
     parser.set_defaults(run=_volume)
 
 

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
+from inference.engine.loading import choose_device
 from inference.engine.voices import FPS
 from inference.generation import GenerationRequest, Progress, Resolution, Speaker
 from inference.layout import AUDIO, BASE, WAV2VEC
@@ -70,7 +71,7 @@ class Stages:
 
 def measure_volume(task: Task) -> dict[str, Any]:
     """Load, generate once, and describe both."""
-    device = torch.device(task.device)
+    device = choose_device(task.device)
     stages = Stages(device)
     stages.enter("loading")
     engine = load_engine(

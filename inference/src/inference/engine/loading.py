@@ -178,7 +178,7 @@ def open_loader(
     if room_for not in SIZES:
         raise EngineError(f"planning the memory: {room_for!r} is not one of {', '.join(SIZES)}")
     files = find_files(volume, base, wav2vec, audio)
-    target = _device(device)
+    target = choose_device(device)
     scale = DEFAULT_SCALE if lora_scale is None else lora_scale
     return Loader(
         files,
@@ -200,7 +200,8 @@ def _elements(store: TensorStore, prefix: str) -> int:
     return sum(torch.Size(shape).numel() for name, shape in store.shapes.items() if name.startswith(prefix))
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """Find the device of this name, with its number; raises EngineError where there is none."""
     try:
         device = torch.device(name)
     except RuntimeError as e:
