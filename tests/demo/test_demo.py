@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,14 +25,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(helm() is None, reason=why_no
 
 
 @contextmanager
-def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Its temporary folder lies in ``folder``, by which its processes can be told."""
+def started(command: list[str], folder: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A program whose temporary folder lies in ``folder``, by which its processes can be told."""
     with (folder / "output").open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", str(DEMO), *arguments],
+            [sys.executable, "-u", *command],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TMPDIR": str(folder)},
+            env={**os.environ, "TMPDIR": str(folder), **variables},
             text=True,
             start_new_session=True,
         )
@@ -42,6 +42,10 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.terminate()
             process.wait(30)
+
+
+def demo(folder: Path, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started([str(DEMO), *arguments], folder)
 
 
 def shown(folder: Path) -> str:

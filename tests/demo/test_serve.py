@@ -8,14 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from demo.test_demo import catches, left_behind, processes_of, shown
+from demo.test_demo import catches, left_behind, processes_of, shown, started
 from support.waiting import eventually
 
 SERVE = Path(__file__).parents[1] / "support/serve.py"
@@ -32,27 +30,11 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def serving(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
-    with (folder / "output").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-u", str(SERVE)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**environment, "TMPDIR": str(folder), "PORT": str(port)},
-            text=True,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
+    return started([str(SERVE)], folder, PORT=str(port))
 
 
 def interrupt(process: subprocess.Popen[str], folder: Path) -> int:
