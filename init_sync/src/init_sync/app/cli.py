@@ -166,7 +166,7 @@ def _handle_signals(job: Run, tracker: Tracker, report: str | None) -> None:
 
     def end(number: int, _frame: FrameType | None) -> None:
         job.release()
-        tracker.fail(SyncError(Reason.FILE_MISSING, f"interrupted by {signal.Signals(number).name}"))
+        tracker.fail(SyncError(Reason.INTERRUPTED, f"interrupted by {signal.Signals(number).name}"))
         _write_report(tracker.report, report)
         text = f"init-sync: interrupted by {signal.Signals(number).name}; another run continues from here\n"
         os.write(2, text.encode())

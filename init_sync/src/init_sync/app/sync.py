@@ -20,6 +20,7 @@ from init_sync.core.errors import NeedsChange, SyncError
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
+from init_sync.volume.identity import ensure_volume_id, read_volume_id
 from init_sync.volume.inspection import Inspection, is_intact, load_receipt
 from init_sync.volume.layout import Volume
 
@@ -57,14 +58,17 @@ class Run:
         if self._options.deep:
             log.info("Verifying the content of every file that is there")
             self._on_work()
+        self._tracker.volume_id = read_volume_id(self._volume)
         inspections = self._examine(deep=self._options.deep)
         if self._is_complete() and not self._options.refresh:
+            self._tracker.volume_id = ensure_volume_id(self._volume)  # volumes of 0.1.0 have none yet
             log.info("All models already complete!")
             return
         log.info("Some models missing or incomplete, downloading...")
         self._log_findings(inspections)
         self._on_work()
         with self._leased() as (waited, lease):
+            self._tracker.volume_id = ensure_volume_id(self._volume)
             if waited:
                 inspections = self._examine(deep=self._options.deep)
                 if self._is_complete() and not self._options.refresh:

@@ -88,6 +88,7 @@ class Tracker:
         self.bytes_verified = 0
         """Read back from the volume and hashed."""
         self.hub_errors: dict[Reason, int] = {}
+        self.volume_id: str | None = None
         self.activity = ""
         """What is being worked on, for progress lines."""
         self._clock = clock
@@ -153,6 +154,7 @@ class Tracker:
             return Report(
                 cache=self.manifest.name,
                 manifest=self.manifest.digest,
+                volume_id=self.volume_id,
                 models=models,
                 bytes_fetched=self.bytes_fetched,
                 bytes_verified=self.bytes_verified,

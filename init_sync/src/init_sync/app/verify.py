@@ -13,6 +13,7 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
 from init_sync.core.spec import Manifest, Model
+from init_sync.volume.identity import read_volume_id
 from init_sync.volume.inspection import Finding, Inspection
 from init_sync.volume.layout import Volume
 from init_sync.volume.structure import structure_problem
@@ -42,6 +43,7 @@ def verify(manifest: Manifest, volume: Volume, *, deep: bool = False) -> Verific
     if problem := volume_problem(volume):
         raise NeedsChange(Reason.FILE_MISSING, f"opening the volume: {problem}")
     tracker = Tracker(manifest)
+    tracker.volume_id = read_volume_id(volume)
     inspections = examine_all(volume, tracker, deep=deep)
     findings = {
         name: _explained(volume, inspections.get(name), state.model)

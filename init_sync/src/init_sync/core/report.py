@@ -67,6 +67,8 @@ class Report:
     """Expected rest of a running sync; None when unknown or not running."""
     manifest: str = ""
     """``sha256:...`` of the file that the manifest was read from: which one was synced. Empty when nobody knows."""
+    volume_id: str | None = None
+    """The random id that the first sync gave the volume; None when it has none, or none that can be read."""
 
     @property
     def complete(self) -> bool:
@@ -84,6 +86,7 @@ class Report:
         return {
             "cache": self.cache,
             **({"manifest": self.manifest} if self.manifest else {}),
+            "volumeId": self.volume_id,
             "complete": self.complete,
             "bytesTotal": self.bytes_total,
             "bytesPresent": self.bytes_present,
@@ -102,7 +105,7 @@ class Report:
 
         Tried in turn until it fits: everything; messages cut; without empty fields and what is known elsewhere;
         complete models by name only; incomplete ones by reason only; models left out, complete ones first. The totals
-        stay true, and the manifest's digest stays: without it a pod's report proves nothing.
+        stay true, and the manifest's digest and the volume's id stay: without them a pod's report proves nothing.
         """
         whole = self.to_json()
         for shorten in (_as_is, _cut_messages, _essential, _reasons, _bare):

@@ -83,7 +83,7 @@ class Engine:
                 self._do(task, connections, buffer)
         except Exception as error:  # a bug must end the run with its message, not hang it
             log.exception("fetching stopped by an unexpected error")
-            self._board.abort(TryAgain(Reason.FILE_MISSING, f"fetching: unexpected {type(error).__name__}: {error}"))
+            self._board.abort(TryAgain(Reason.INTERNAL_ERROR, f"fetching: unexpected {type(error).__name__}: {error}"))
         finally:
             connections.close()
 

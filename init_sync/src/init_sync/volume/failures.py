@@ -21,7 +21,7 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
         return NeedsChange(Reason.DISK_FULL, f"{doing}: {cause}{where}. Enlarge the volume; what is there is kept")
     if error.errno in NOT_WRITABLE:
         return NeedsChange(
-            Reason.FILE_MISSING, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
+            Reason.VOLUME_NOT_WRITABLE, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
         )
     if error.errno is None:  # one of ours, whose words end with the cure
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}")

@@ -3,6 +3,7 @@
     <volume>/
       <model path>/...                          model files, under their final names only when whole and verified
       .modelcache/
+        volume.json                             the volume's random id (volume.identity)
         receipts/<directory>-<digest>.json      what was verified (core.receipt)
         pins/<directory>-<digest>.json          the commit that a branch was resolved to, with its listing
         partial/<content id>.part, .journal     bytes on their way (volume.partial)
@@ -72,6 +73,10 @@ class Volume:
     @property
     def partials(self) -> str:
         return f"{self.state}/partial"
+
+    @property
+    def identity(self) -> str:
+        return f"{self.state}/volume.json"
 
     @property
     def lock(self) -> str:
