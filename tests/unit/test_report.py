@@ -55,6 +55,7 @@ REPORTS = st.builds(
     bytes_per_second=COUNTS,
     eta_seconds=st.none() | COUNTS,
     manifest=st.just("") | st.binary(max_size=9).map(lambda data: f"sha256:{sha256(data).hexdigest()}"),
+    volume_id=st.none() | st.just("5b0c9f0e2d1a4c7fb7a9d2c3e4f50617"),
 )
 
 

@@ -4,7 +4,8 @@
 
     {"format": 1, "id": "5b0c9f0e2d1a4c7fb7a9d2c3e4f50617", "check": "<hash of the above>"}
 
-A copy of a volume (a clone, a restored snapshot) has the id of its original; an emptied or exchanged volume has another.
+A copy of a volume (a clone, a restored snapshot) has the id of its original; an emptied or exchanged
+volume has another.
 """
 
 from __future__ import annotations
