@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from init_sync.app.text import size
+from init_sync.core.formatting import size
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import RequiredFile
 from init_sync.core.volumepath import REPLACED_SUFFIX

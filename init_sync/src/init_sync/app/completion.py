@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,9 +13,9 @@ from datetime import UTC, datetime
 from init_sync.app.adoption import Adoption
 from init_sync.app.planning import Planner
 from init_sync.app.space import check_space
-from init_sync.app.text import size
 from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
+from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import RequiredFile, Requirement
@@ -26,13 +27,16 @@ from init_sync.hub.retry import Patience
 from init_sync.hub.source import Source
 from init_sync.hub.transfer import Transfer, Watch
 from init_sync.hub.wanted import Wanted, group, small_first
+from init_sync.volume.conflicts import Placed, refuse_conflicts
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.inspection import Inspection, linked_places, verified_files
 from init_sync.volume.layout import Volume, write_json
 from init_sync.volume.lease import Lease
 from init_sync.volume.links import make_link
 from init_sync.volume.partial import kept_bytes, sweep
-from init_sync.volume.publishing import check_still_there
+from init_sync.volume.probe import Folding, check_files, probe
+from init_sync.volume.publishing import still_verified
+from init_sync.volume.timestamps import wait_out_clock_step
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +71,10 @@ class Completion:
         """Raises SyncError unless every model is complete at the end."""
         try:
             self._sweep()
+            folding = probe(self._volume)
             known = self._known(inspections)
             self._plan(inspections, known)
+            self._check_volume(inspections, folding)
             missing = self._adopt(known)
             self._settle()
             self._announce(missing)
@@ -88,6 +94,8 @@ class Completion:
             for name in os.listdir(self._volume.tmp):
                 with suppress(OSError):
                     os.unlink(f"{self._volume.tmp}/{name}")
+                    continue
+                shutil.rmtree(f"{self._volume.tmp}/{name}", ignore_errors=True)  # a directory of the probe's
         sweep(self._volume)
 
     def _known(self, inspections: dict[str, Inspection]) -> dict[str, ReceiptFile]:
@@ -112,6 +120,19 @@ class Completion:
             state.sizes = {file.path: file.size for file in requirement.files}
             state.present, state.whole = {}, set()
             state.commit, state.chosen = requirement.commit, requirement.chosen
+
+    def _check_volume(self, inspections: dict[str, Inspection], folding: Folding) -> None:
+        """Raises NeedsChange before a byte is fetched: the volume cannot hold these files, or not side by side."""
+        planned = [file for requirement in self._requirements for file in requirement.files]
+        check_files(self._volume, planned)
+        placed = [Placed(file.path, each.model.name) for each in self._requirements for file in each.files]
+        placed += [Placed(link.at, each.model.name) for each in self._requirements for link in each.model.links]
+        names = {requirement.model.name for requirement in self._requirements}
+        for name, inspection in inspections.items():
+            if name not in names:
+                placed += [Placed(file.path, name) for file in inspection.receipt.files]
+                placed += [Placed(link.at, name) for link in inspection.receipt.links]
+        refuse_conflicts(self._volume, placed, folding)
 
     def _adopt(self, known: Mapping[str, ReceiptFile]) -> list[RequiredFile]:
         """Take over every file whose content is right already; returns those that have to be fetched."""
@@ -152,7 +173,7 @@ class Completion:
         transfers = [self._transfer(each, sources[each.places[0]]) for each in small_first(wanted, sources)]
         tracker = self._tracker
         watch = Watch(
-            on_fetched=self._on_fetched,
+            on_received=self._on_received,
             on_present=self._on_present,
             on_verified=tracker.verified,
             on_error=tracker.hub_error,
@@ -169,10 +190,11 @@ class Completion:
         settings = self._options.settings
         return Transfer(self._volume, wanted, source, Patience(settings.give_up_s), settings.connections)
 
-    def _on_fetched(self, transfer: Transfer, count: int) -> None:
+    def _on_received(self, transfer: Transfer, count: int, gained: int) -> None:
         if self._engine:
-            self._engine.arrived(transfer, count)
-        self._tracker.fetched(count)
+            self._engine.arrived(transfer, count, gained)
+        if gained:
+            self._tracker.fetched(gained)
         self._tracker.activity = transfer.wanted.label
 
     def _on_present(self, transfer: Transfer, count: int) -> None:
@@ -197,7 +219,7 @@ class Completion:
 
     def _complete(self, requirement: Requirement) -> None:
         self._lease.check_place()
-        check_still_there(self._volume, requirement)
+        files = still_verified(self._volume, requirement, self._verified, self._tracker.verified, self._stop)
         model = requirement.model
         places = {file.source: file.path for file in requirement.files}
         links = tuple(make_link(self._volume, places[link.file], link.at) for link in model.links)
@@ -209,10 +231,11 @@ class Completion:
             requirement=model.digest(),
             commits=dict(requirement.commits),
             chosen=dict(requirement.chosen),
-            files=tuple(self._verified[file.path] for file in requirement.files),
+            files=files,
             links=links,
             verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
+        wait_out_clock_step(self._volume, (file.mtime_ns for file in files))
         write_json(self._volume, self._volume.receipt(model), receipt.to_json())
         state = self._tracker.states[model.name]
         state.take_receipt(receipt, (file.path for file in receipt.files))

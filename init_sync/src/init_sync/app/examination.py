@@ -9,8 +9,8 @@ import os
 import threading
 from contextlib import suppress
 
-from init_sync.app.text import listed
 from init_sync.app.tracker import ModelState, Tracker
+from init_sync.core.formatting import listed
 from init_sync.core.reasons import Reason
 from init_sync.core.spec import Model
 from init_sync.core.volumepath import is_pickle

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-from init_sync.app.text import duration, percent, size
 from init_sync.app.tracker import Tracker
+from init_sync.core.formatting import duration, percent, size
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 
-from init_sync.app.text import size
 from init_sync.core.errors import NeedsChange
+from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.hub.wanted import Wanted
 from init_sync.volume.layout import Volume

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from init_sync.app.examination import examine_all, volume_problem
-from init_sync.app.text import duration, listed, size
 from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange, SyncError
+from init_sync.core.formatting import duration, listed, size
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from init_sync.app.text import percent, size
+from init_sync.core.formatting import percent, size
 from init_sync.core.report import ModelReport, Report
 from init_sync.volume.inspection import Finding
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from init_sync.app.text import listed
 from init_sync.app.tracker import ModelState
 from init_sync.core.errors import NeedsChange
+from init_sync.core.formatting import listed
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Requirement, choose, require
 from init_sync.core.spec import Model

@@ -61,6 +61,8 @@ class Receipt(NamedTuple):
     files: tuple[ReceiptFile, ...]
     links: tuple[ReceiptLink, ...]
     verified_at: str
+    written_ns: int = 0
+    """Time of the receipt's own file, by the clock of the volume; not part of its text."""
 
     @property
     def commit(self) -> str:

@@ -129,12 +129,13 @@ class Engine:
             raise
         transfer.receive(answer, span, buffer, self._watch)
 
-    def arrived(self, transfer: Transfer, count: int) -> None:
-        """Bytes came from the hub: patience starts anew."""
-        transfer.failures = 0
-        transfer.source.succeeded()
-        transfer.patience.progress(count)
-        self._patience.progress(count)
+    def arrived(self, transfer: Transfer, count: int, gained: int) -> None:
+        """Bytes came. Only those gained are progress: a server without ranges sends the same ones again and again."""
+        if gained:
+            transfer.failures = 0
+            transfer.source.succeeded()
+            transfer.patience.progress(gained)
+            self._patience.progress(gained)
         if self._pace.arrived(count, time.monotonic()):
             self._board.wake()
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from init_sync.core.errors import TryAgain
+from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYTES, WRONG_CONTENT_ATTEMPTS
@@ -44,8 +45,8 @@ class Stopped(Exception):
 class Watch:
     """What a transfer tells, and whom it asks whether it may go on."""
 
-    on_fetched: Callable[[Transfer, int], None]
-    """So many bytes arrived from the hub."""
+    on_received: Callable[[Transfer, int, int], None]
+    """So many bytes arrived from the hub, and so many of them were not on the volume before."""
     on_present: Callable[[Transfer, int], None]
     """So many bytes of the file are on the volume now."""
     on_verified: Callable[[int], None]
@@ -150,7 +151,7 @@ class Transfer:
                 if position - told >= TOLD_BYTES or now - told_at >= TOLD_EVERY_S or position - start < TOLD_BYTES:
                     told, told_at = self._tell(watch, told, position, known), now
                 if broken:
-                    raise broken
+                    raise self._ends_early(position, broken) if self._whole else broken
             answer.done()
         finally:
             stretch.close()
@@ -165,9 +166,16 @@ class Transfer:
     def _tell(self, watch: Watch, told: int, position: int, known: int) -> int:
         """Report the bytes of [told, position); those below ``known`` were on the volume before."""
         if position > told:
-            watch.on_fetched(self, position - told)
-            watch.on_present(self, max(0, position - max(told, known)))
+            gained = max(0, position - max(told, known))
+            watch.on_received(self, position - told, gained)
+            watch.on_present(self, gained)
         return position
+
+    def _ends_early(self, position: int, broken: Transient) -> Transient:
+        """Without ranges each attempt begins at the front, so what ends the answers decides whether one can succeed."""
+        ends = f"the server sends no ranges and ends after {size(position)} of {size(self.wanted.size)}"
+        cause = f"{self.wanted.label}: {ends} ({broken.message}). A proxy or mirror on the way may limit answers"
+        return Transient(broken.reason, cause, broken.retry_after_s)
 
     def catch_up(self, watch: Watch) -> None:
         """Let the hash follow over bytes that arrived ahead of it."""

@@ -7,9 +7,19 @@ import errno
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
-IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG)
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP)
+UNSUPPORTED = {
+    errno.EFBIG: "Its file system holds no file as large as this",
+    errno.ENAMETOOLONG: "Its file system takes no name as long as this: choose a shorter path, or exclude the file",
+    errno.EILSEQ: "Its file system does not take this name: exclude the file",
+    **dict.fromkeys(
+        (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP),
+        "Its file system cannot do what a sync needs, or does not take this name: exclude the file",
+    ),
+}
+"""What no retry will cure, and what it means."""
 
 
 def volume_failure(error: OSError, doing: str) -> SyncError:
@@ -23,6 +33,9 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
         return NeedsChange(
             Reason.VOLUME_NOT_WRITABLE, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
         )
+    if meaning := UNSUPPORTED.get(error.errno or 0):
+        cure = "or use a volume of another storage class"
+        return NeedsChange(Reason.VOLUME_UNSUPPORTED, f"{doing}: {cause}{where}. {meaning}, {cure}")
     if error.errno is None:  # one of ours, whose words end with the cure
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}")
     if error.errno in IN_THE_WAY:

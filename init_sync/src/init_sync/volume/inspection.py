@@ -14,6 +14,7 @@ from init_sync.core.spec import Model
 from init_sync.volume.contents import OnBytes, file_matches
 from init_sync.volume.layout import Volume, read_json
 from init_sync.volume.links import link_problem
+from init_sync.volume.timestamps import is_too_young
 
 
 class Finding(NamedTuple):
@@ -31,7 +32,7 @@ class Inspection(NamedTuple):
     """With the present times of files that were touched but are still right."""
     findings: tuple[Finding, ...]
     touched: bool
-    """Whether the receipt differs from the one on the volume."""
+    """Whether the receipt must be written again: a time differs, or was too young to be trusted."""
 
     @property
     def whole(self) -> frozenset[str]:
@@ -42,17 +43,18 @@ class Inspection(NamedTuple):
 
 def load_receipt(volume: Volume, model: Model) -> Receipt | None:
     """The receipt for exactly this requirement; None when there is none or it cannot be read."""
-    data = read_json(volume.receipt(model))
-    try:
-        receipt = Receipt.from_json(data)
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return None
-    return receipt if receipt.requirement == model.digest() else None
+    receipt = _read_receipt(volume.receipt(model))
+    return receipt if receipt and receipt.requirement == model.digest() else None
 
 
 def verified_files(volume: Volume) -> dict[str, ReceiptFile]:
     """What any receipt on the volume says about files, by path: a changed manifest need not re-hash what it kept."""
-    return {file.path: file for receipt in _receipts(volume) for file in receipt.files if is_unchanged(volume, file)}
+    return {
+        file.path: file
+        for receipt in _receipts(volume)
+        for file in receipt.files
+        if is_unchanged(volume, file) and not is_too_young(file.mtime_ns, receipt.written_ns)
+    }
 
 
 def linked_places(volume: Volume, except_for: Collection[str]) -> frozenset[str]:
@@ -69,8 +71,14 @@ def linked_places(volume: Volume, except_for: Collection[str]) -> frozenset[str]
 def _receipts(volume: Volume) -> Iterator[Receipt]:
     directory = f"{volume.state}/receipts"
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
-        with suppress(KeyError, TypeError, AttributeError, ValueError):
-            yield Receipt.from_json(read_json(f"{directory}/{name}"))
+        if receipt := _read_receipt(f"{directory}/{name}"):
+            yield receipt
+
+
+def _read_receipt(path: str) -> Receipt | None:
+    with suppress(OSError, KeyError, TypeError, AttributeError, ValueError):
+        return Receipt.from_json(read_json(path))._replace(written_ns=os.stat(path).st_mtime_ns)
+    return None
 
 
 def is_unchanged(volume: Volume, file: ReceiptFile) -> bool:
@@ -78,7 +86,7 @@ def is_unchanged(volume: Volume, file: ReceiptFile) -> bool:
         state = os.stat(volume.at(file.path))
     except OSError:
         return False
-    return not _differs(file, state)
+    return not differs(file, state)
 
 
 def is_intact(volume: Volume, receipt: Receipt) -> bool:
@@ -97,8 +105,9 @@ def inspect(
     """Look at every file and link of a receipt; ``deep`` re-hashes all files, whatever their stat says."""
     findings: list[Finding] = []
     files: list[ReceiptFile] = []
+    young = {file.path for file in receipt.files if is_too_young(file.mtime_ns, receipt.written_ns)}
     for file in receipt.files:
-        found = _inspect_file(volume, file, deep, on_bytes, stop)
+        found = _inspect_file(volume, file, deep or file.path in young, on_bytes, stop)
         if isinstance(found, Finding):
             findings.append(found)
             files.append(file)
@@ -106,7 +115,7 @@ def inspect(
             files.append(found)
     findings += _inspect_links(volume, receipt)
     current = receipt._replace(files=tuple(files))
-    return Inspection(current, tuple(findings), touched=current.files != receipt.files)
+    return Inspection(current, tuple(findings), touched=bool(young) or current.files != receipt.files)
 
 
 def as_receipt_file(path: str, content_id: str, state: os.stat_result) -> ReceiptFile:
@@ -125,7 +134,7 @@ def _inspect_file(
         state = os.stat(place)
         if state.st_size != file.size:
             return Finding(file.path, Reason.SIZE_MISMATCH, f"{state.st_size:,} bytes instead of {file.size:,}")
-        if not deep and not _differs(file, state):
+        if not deep and not differs(file, state):
             return file
         if file_matches(place, file.content_id, file.size, on_bytes, stop):
             return as_receipt_file(file.path, file.content_id, state)
@@ -143,6 +152,6 @@ def _inspect_links(volume: Volume, receipt: Receipt) -> Iterable[Finding]:
             yield Finding(link.at, Reason.LINK_BROKEN, problem)
 
 
-def _differs(file: ReceiptFile, state: os.stat_result) -> bool:
+def differs(file: ReceiptFile, state: os.stat_result) -> bool:
     hollow = state.st_blocks < file.blocks // 2
     return state.st_size != file.size or state.st_mtime_ns != file.mtime_ns or hollow

@@ -142,12 +142,25 @@ def write_json(volume: Volume, path: str, data: dict[str, Any]) -> None:
     with open(temporary, "xb") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        sync_file(file.fileno())
     replace_durably(temporary, path)
 
 
 def _check(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
+
+
+NOT_KNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EAGAIN, errno.ENODATA)
+"""What file systems answer to a call that they do not have, where the work can be done without it."""
+
+
+def sync_file(descriptor: int) -> None:
+    """Bring a file to disk, where the file system has a way to ask for that. Raises OSError when it fails."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_KNOWN:
+            raise
 
 
 def replace_durably(source: str, destination: str) -> None:

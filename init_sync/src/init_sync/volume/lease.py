@@ -136,11 +136,21 @@ class Lease:
                 return
         except FileNotFoundError:
             pass
+        if self._holds_our_file():  # the root of some network file systems has another inode after a reconnect
+            return
         raise LeaseLost(
             Reason.FILE_MISSING,
             f"writing to the volume: {self._root} is not the volume any more that this run began on. It was unmounted "
             "or replaced: mount it again, and another run continues there",
         )
+
+    def _holds_our_file(self) -> bool:
+        try:
+            with open_file(f"{self._directory}/{self._generation}") as file:
+                found = _parse(file.read(4096))
+        except OSError:
+            return False
+        return all(found.get(key) == value for key, value in self._identity.items())
 
     def release(self) -> None:
         """Let the next one in. Safe to call more than once, and from a signal handler."""

@@ -12,7 +12,7 @@ import os
 
 from init_sync.core.receipt import ReceiptLink
 from init_sync.core.volumepath import REPLACED_SUFFIX
-from init_sync.volume.layout import Volume, replace_durably, sync_directory
+from init_sync.volume.layout import Volume, replace_durably, sync_directory, sync_file
 
 SYMLINK = "symlink"
 HARDLINK = "hardlink"
@@ -30,7 +30,7 @@ def link_problem(volume: Volume, link: ReceiptLink) -> str | None:
             found = os.readlink(place)
             return None if found == link.text else f"{link.at} leads to {found} instead of {link.target}"
         here, there = os.lstat(place), os.stat(target)
-        if link.kind == HARDLINK and not os.path.samestat(here, there):
+        if link.kind == HARDLINK and not _is_one_file(here, there):
             return f"{link.at} is no longer the same file as {link.target}"
         if link.kind == COPY and (here.st_size, here.st_mtime_ns) != (there.st_size, link.mtime_ns):
             return f"{link.at} is no longer the copy of {link.target}"
@@ -38,6 +38,11 @@ def link_problem(volume: Volume, link: ReceiptLink) -> str | None:
         what = "is not a link" if os.path.lexists(place) else "is missing"
         return f"{link.at} {what}; it should lead to {link.target}"
     return None
+
+
+def _is_one_file(here: os.stat_result, there: os.stat_result) -> bool:
+    """Inode numbers are not stable everywhere; size and time of a hard link are those of its target in any case."""
+    return os.path.samestat(here, there) or (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
 
 
 def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
@@ -87,7 +92,7 @@ def _create(volume: Volume, link: ReceiptLink, temporary: str) -> ReceiptLink:
     shutil.copyfile(volume.at(link.target), temporary)
     descriptor = os.open(temporary, os.O_RDWR)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
         return ReceiptLink(link.at, link.target, COPY, os.fstat(descriptor).st_mtime_ns)
     finally:
         os.close(descriptor)

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
-from init_sync.volume.contents import READ_BYTES, Hash, Interrupted, OnBytes, hash_range, new_hash
-from init_sync.volume.layout import Volume, open_file, replace_durably
+from init_sync.volume.contents import READ_BYTES, Hash, Interrupted, OnBytes, file_matches, hash_range, new_hash
+from init_sync.volume.layout import Volume, open_file, replace_durably, sync_file
 from init_sync.volume.spans import Span, merged
 
 CHECK_DIGITS = 16
@@ -89,9 +89,11 @@ class Partial:
         """Put a copy of the whole file at ``destination``."""
         with open(temporary, "xb") as copy:
             position = 0
-            while position < self.size:
-                position += os.sendfile(copy.fileno(), self._descriptor, position, self.size - position)
-            os.fsync(copy.fileno())
+            while data := os.pread(self._descriptor, READ_BYTES, position):
+                copy.write(data)
+                position += len(data)
+            copy.flush()
+            sync_file(copy.fileno())
         replace_durably(temporary, destination)
 
     def publish(self, destination: str) -> None:
@@ -102,28 +104,25 @@ class Partial:
                 a process that was frozen while it held the lease, and starts over after it was succeeded.
         """
         os.ftruncate(self._descriptor, self.size)
-        os.fsync(self._descriptor)
-        self._check_is_ours(self._part)
+        sync_file(self._descriptor)
+        written = os.fstat(self._descriptor)
+        if not _is_unchanged(written, self._part):
+            raise self._replaced(self._part)
+        self.close()  # some file systems do not rename an open file
         replace_durably(self._part, destination)
-        try:
-            self._check_is_ours(destination)
-        except TryAgain:
-            os.unlink(destination)
-            raise
-        self.close()
+        # Another inode, or another time, is no proof against it: where a rename is a copy, both change.
+        if not _is_unchanged(written, destination) and not file_matches(destination, self._content_id, self.size):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(destination)
+            raise self._replaced(destination)
         with contextlib.suppress(OSError):
             os.unlink(self._journal)
 
-    def _check_is_ours(self, path: str) -> None:
-        what = "replaced"
-        try:
-            if os.path.samestat(os.fstat(self._descriptor), os.stat(path)):
-                return
-        except FileNotFoundError:
-            what = "removed"
-        raise TryAgain(
+    def _replaced(self, path: str) -> TryAgain:
+        return TryAgain(
             Reason.WAITING_FOR_LOCK,
-            f"publishing {os.path.basename(path)}: another process {what} the file meanwhile. Another run fetches it",
+            f"publishing {os.path.basename(path)}: another process replaced or removed the file meanwhile. "
+            "Another run fetches it",
         )
 
     def restart(self) -> Hash:
@@ -180,6 +179,15 @@ class Partial:
             if on_bytes:
                 on_bytes(len(data))
         return crc
+
+
+def _is_unchanged(before: os.stat_result, path: str) -> bool:
+    """Whether the file at ``path`` is the one that was looked at before, by all that a stat tells."""
+    try:
+        now = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(before, now) and (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
 @dataclass(slots=True)

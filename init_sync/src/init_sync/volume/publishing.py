@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Mapping
 from typing import NoReturn
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
-from init_sync.volume.inspection import as_receipt_file
+from init_sync.volume.contents import OnBytes, file_matches
+from init_sync.volume.inspection import as_receipt_file, differs
 from init_sync.volume.layout import Volume
 from init_sync.volume.partial import Partial
 
@@ -35,25 +38,38 @@ def _receipted(path: str, place: str, content_id: str, size: int) -> ReceiptFile
     return as_receipt_file(path, content_id, state)
 
 
-def check_still_there(volume: Volume, requirement: Requirement) -> None:
-    """What was put in place, or adopted, may be gone by the time the last file is: hours later.
+def still_verified(
+    volume: Volume,
+    requirement: Requirement,
+    verified: Mapping[str, ReceiptFile],
+    on_bytes: OnBytes = None,
+    stop: threading.Event | None = None,
+) -> tuple[ReceiptFile, ...]:
+    """What a receipt may say of the files: each is still the one that was verified, maybe hours before.
 
-    Sizes alone are compared: some network volumes round times, or settle the blocks, a while after.
+    A file whose time is another one now, or that shares its inode with other content, is hashed again.
 
     Raises:
-        TryAgain: a file is missing, or has another size.
+        TryAgain: a file is missing, or has other content.
         OSError: when it cannot be told.
     """
+    found: list[ReceiptFile] = []
+    inodes: dict[tuple[int, int], str] = {}
     for file in requirement.files:
+        before, place = verified[file.path], volume.at(file.path)
         try:
-            found = os.stat(volume.at(file.path)).st_size
+            state = os.stat(place)
         except (FileNotFoundError, NotADirectoryError):
             _gone(requirement, Reason.FILE_MISSING, f"{file.path} was in place, and was removed")
-        else:
-            if found != file.size:
-                _gone(
-                    requirement, Reason.SIZE_MISMATCH, f"{file.path} was in place, and was changed to {found:,} bytes"
-                )
+        if state.st_size != file.size:
+            what = f"{file.path} was in place, and was changed to {state.st_size:,} bytes"
+            _gone(requirement, Reason.SIZE_MISMATCH, what)
+        shared = inodes.setdefault((state.st_dev, state.st_ino), file.content_id) != file.content_id
+        doubtful = shared or differs(before, state)
+        if doubtful and not file_matches(place, file.content_id, file.size, on_bytes, stop):
+            _gone(requirement, Reason.CHECKSUM_MISMATCH, f"{file.path} was in place, and has other content now")
+        found.append(as_receipt_file(file.path, file.content_id, state) if doubtful else before)
+    return tuple(found)
 
 
 def _gone(requirement: Requirement, reason: Reason, what: str) -> NoReturn:

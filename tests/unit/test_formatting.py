@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from init_sync.app.text import duration, listed, percent, size
+from init_sync.core.formatting import duration, listed, percent, size
 
 
 @pytest.mark.parametrize(
