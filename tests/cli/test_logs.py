@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 
-from init_sync.app import progress
-from init_sync.app.progress import Progress, progress_line
-from init_sync.app.tracker import Tracker
+from init_sync.app import progress_display
+from init_sync.app.progress_display import ProgressDisplay, progress_line
 from init_sync.core.manifest import parse_manifest
+from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
+from init_sync.core.requirement import RequiredFile, Requirement
+from init_sync.sync.progress import Progress
+from init_sync.volume.check import ModelCheck
 from support.hub import Fault, LocalHub
 from support.sync import manifest, model, run_sync, start_sync
 from support.waiting import eventually
@@ -47,7 +50,7 @@ class TestText:
     def test_a_second_run_says_just_that_there_is_nothing_to_do(self, spec: dict[str, Any], whole: Path) -> None:
         done = run_sync(spec, whole)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.lines == [*COMPLETE, "All models already complete!"]
+        assert done.lines == [*COMPLETE, "2.0 MiB on the volume, nothing fetched", "All models already complete!"]
 
     def test_what_is_fetched_from_which_revision_and_why_has_lines_of_its_own(
         self, spec: dict[str, Any], volume: Path, hub: LocalHub
@@ -112,7 +115,7 @@ class TestJson:
     def test_the_messages_are_those_of_the_contract(self, lines: list[Any]) -> None:
         messages = [line["message"] for line in lines]
         if "All models already complete!" in messages:
-            assert messages == [*COMPLETE, "All models already complete!"]
+            assert messages == [*COMPLETE, "2.0 MiB on the volume, nothing fetched", "All models already complete!"]
         else:
             assert messages[:4] == [*INCOMPLETE, "Some models missing or incomplete, downloading..."]
             assert [line["level"] for line in lines if "503" in line["message"]] == ["warning"]
@@ -198,55 +201,63 @@ class TestProgress:
         assert terminal.text == ""
 
 
+def required(path: str, size: int) -> Requirement:
+    """A model that needs this file."""
+    model = parse_manifest(json.dumps(one_model()), "c").models[0]
+    file = RequiredFile(path, path, model.repo, "main", size, "sha256:" + "0" * 64)
+    return Requirement(model, {model.revision: "main"}, (file,))
+
+
 class TestLinesNowAndThen:
     @pytest.fixture
     def clock(self) -> list[float]:
         return [0.0]
 
     @pytest.fixture
-    def tracker(self, clock: list[float]) -> Tracker:
-        tracker = Tracker(parse_manifest(json.dumps(one_model()), "c"), clock=lambda: clock[0])
-        tracker.states["base"].sizes = {"base/a": 100 << 20}
+    def tracker(self, clock: list[float]) -> Progress:
+        tracker = Progress(parse_manifest(json.dumps(one_model()), "c"), clock=lambda: clock[0])
+        check = ModelCheck(tracker.manifest.models[0], Reason.FILE_MISSING)
+        tracker.checked({"base": check})
+        tracker.planned([required("base/a", 100 << 20)])
         return tracker
 
     @staticmethod
-    def fetch(tracker: Tracker, clock: list[float], seconds: int) -> None:
+    def fetch(tracker: Progress, clock: list[float], seconds: int) -> None:
         """One MiB each second."""
         for _ in range(seconds):
             clock[0] += 1
             tracker.present(("base/a",), 1 << 20)
-            tracker.fetched(1 << 20)
-        tracker.activity = "base/a"
+            tracker.received(1 << 20, "base/a")
 
-    def test_a_line_shows_share_rate_time_left_and_what_is_fetched(self, tracker: Tracker, clock: list[float]) -> None:
+    def test_a_line_shows_share_rate_time_left_and_what_is_fetched(self, tracker: Progress, clock: list[float]) -> None:
         self.fetch(tracker, clock, 40)
         assert progress_line(tracker) == "40% (40.0 MiB of 100.0 MiB), 1.0 MiB/s, 1m00s left: base/a"
 
     def test_a_transfer_that_stands_still_has_no_rate_and_no_time_left(
-        self, tracker: Tracker, clock: list[float]
+        self, tracker: Progress, clock: list[float]
     ) -> None:
         self.fetch(tracker, clock, 40)
         clock[0] += 60
         assert progress_line(tracker) == "40% (40.0 MiB of 100.0 MiB), 0 B/s: base/a"
 
-    def test_verifying_says_how_much_was_read(self, tracker: Tracker) -> None:
-        tracker.verified(3 << 20)
+    def test_verifying_says_how_much_was_read(self, tracker: Progress) -> None:
+        tracker.hashed(3 << 20)
         assert progress_line(tracker) == "Verifying: 3.0 MiB read so far"
 
     def test_lines_come_while_something_changes_and_not_twice_the_same(
-        self, tracker: Tracker, clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, tracker: Progress, clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(progress, "LINE_EVERY_S", 0.01)
+        monkeypatch.setattr(progress_display, "LINE_EVERY_S", 0.01)
         caplog.set_level(logging.INFO, logger="init_sync")
         looks = 0
 
         def report() -> Report:
             nonlocal looks
             looks += 1
-            return Tracker.report(tracker)
+            return Progress.report(tracker)
 
         monkeypatch.setattr(tracker, "report", report)
-        lines = Progress(tracker, on_terminal=False)
+        lines = ProgressDisplay(tracker, on_terminal=False)
         self.fetch(tracker, clock, 10)
         lines.start()
         try:

@@ -28,14 +28,19 @@ EVENTS = """
 import json, os, sys
 seen = []
 def watch(event, arguments):
-    if event in ("import", "open", "subprocess.Popen") or event.startswith("socket."):
+    if event in ("import", "subprocess.Popen") or event.startswith("socket."):
         seen.append((event, str(arguments[0])))
 sys.addaudithook(watch)
 stats = []
-for name in ("stat", "lstat"):
-    def counting(path, *rest, _call=getattr(os, name), **more):
-        stats.append(str(path))
-        return _call(path, *rest, **more)
+def full(path, dir_fd):
+    return str(path) if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}") + "/" + str(path)
+for name in ("stat", "open"):
+    def counting(path, *rest, dir_fd=None, _name=name, _call=getattr(os, name), **more):
+        if _name == "stat":
+            stats.append(full(path, dir_fd))
+        elif not rest[0] & os.O_DIRECTORY:
+            seen.append(("open", full(path, dir_fd)))
+        return _call(path, *rest, dir_fd=dir_fd, **more)
     setattr(os, name, counting)
 from init_sync.app.cli import run
 code = run(sys.argv[2:])
@@ -114,7 +119,7 @@ def test_it_opens_no_socket_and_starts_no_process(spec: dict[str, Any], whole: P
 def test_it_imports_no_library_for_the_network(spec: dict[str, Any], whole: Path) -> None:
     trace = traced(spec, whole)
     assert trace.code == 0
-    assert "init_sync.app.sync" in trace.modules
+    assert "init_sync.app.sync_command" in trace.modules
     assert not HEAVY & trace.modules
 
 
@@ -211,12 +216,13 @@ def test_the_kernel_saw_one_stat_for_each_file_no_socket_and_no_second_process(
     spec: dict[str, Any], whole: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "strace.log"
-    line = ["strace", "-f", "-o", str(log), "-e", "trace=%file,%network,%process", *command("sync", spec, whole)]
+    line = ["strace", "-f", "-y", "-o", str(log), "-e", "trace=%file,%network,%process", *command("sync", spec, whole)]
     assert subprocess.run(line, env=environment(None), capture_output=True, timeout=60).returncode == 0
     text = log.read_text()
     assert not re.search(r"\b(socket|connect|fork|vfork)\(", text)
     for path in model_files(whole):
         if not path.is_symlink():
-            calls = re.findall(rf'(\w+)\([^\n]*"{re.escape(str(path))}"', text)
+            directory, name = re.escape(str(path.parent)), re.escape(path.name)
+            calls = re.findall(rf'(\w+)\(\d+<{directory}>, "{name}"', text)
             assert len(calls) == 1, calls
             assert "stat" in calls[0]

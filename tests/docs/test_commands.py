@@ -46,7 +46,7 @@ def _nothing(arguments: argparse.Namespace) -> int:
 
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
-    "init-sync": lambda: make_parser(Commands(_nothing, _nothing, _nothing)),
+    "init-sync": lambda: make_parser(Commands(_nothing, _nothing, _nothing, _nothing)),
     "modelcache-operator": lambda: settings.make_parser({}),
     "multitalk-server": build_parser,
 }

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from init_sync.volume.layout import Volume, read_json, write_json
+from init_sync.volume.layout import read_json, write_json
+from init_sync.volume.volume import Volume
 from support.hub import Fault, LocalHub, RepoBuilder
 from support.surroundings import open_to_all
 from support.sync import Result, command, environment, manifest, model, run_command, run_sync, tree
@@ -143,11 +144,11 @@ class TestTooSmall:
         """On a disk that is nearly full, write(2) writes less than asked and reports no error."""
         write = os.write
         monkeypatch.setattr(os, "write", lambda file, data: write(file, bytes(data)[: max(1, len(data) // 2)]))
-        place = volume / ".modelcache/receipts/x.json"
+        place, opened = ".modelcache/receipts/x.json", Volume(str(volume))
         with contextlib.suppress(OSError):
-            write_json(Volume(str(volume)), str(place), {"files": ["a"] * 100})
+            write_json(opened, place, {"files": ["a"] * 100})
         monkeypatch.undo()
-        assert not place.exists() or read_json(str(place)) == {"files": ["a"] * 100}
+        assert not (volume / place).exists() or read_json(opened, place) == {"files": ["a"] * 100}
 
 
 @contextlib.contextmanager

@@ -155,12 +155,13 @@ def _serve() -> None:
     import huggingface_hub  # noqa: F401  # imported here once, instead of in every command
 
     import init_sync.app.cli
-    import init_sync.app.completion
-    import init_sync.app.progress
+    import init_sync.app.progress_display
     import init_sync.app.report_file
+    import init_sync.app.sync_command
     import init_sync.app.table
-    import init_sync.app.unreceipted
-    import init_sync.app.verify  # noqa: F401
+    import init_sync.app.verify
+    import init_sync.sync.execute
+    import init_sync.volume.offline_check  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from init_sync.volume.layout import Volume
-from init_sync.volume.lease import Holder, Lease, LeaseTimings
+from init_sync.volume.layout import LOCK
+from init_sync.volume.lock import Holder, LockTimings, VolumeLock
+from init_sync.volume.volume import Volume
 from support.clock import Clock
 
 
@@ -19,7 +20,7 @@ def nobody_to_wait_for(holder: Holder) -> None:
 
 EXPIRY_S = 20.0
 # The heartbeat thread never gets to beat by itself; looks at a held lease follow each other at once.
-TIMINGS = LeaseTimings(heartbeat_s=86_400, expiry_s=EXPIRY_S, poll_s=0.0001)
+TIMINGS = LockTimings(heartbeat_s=86_400, expiry_s=EXPIRY_S, poll_s=0.0001)
 
 
 @dataclass
@@ -47,21 +48,21 @@ class Place:
 
     volume: Volume
     clock: Clock = field(default_factory=Clock)
-    leases: list[Lease] = field(default_factory=list)
+    leases: list[VolumeLock] = field(default_factory=list)
 
     @property
     def directory(self) -> Path:
-        return Path(self.volume.lock)
+        return Path(self.volume.at(LOCK))
 
     @property
     def newest(self) -> Path:
         return max(self.directory.iterdir(), key=lambda path: int(path.name))
 
-    def lease(self) -> Lease:
-        self.leases.append(Lease(self.volume, TIMINGS, self.clock))
+    def lease(self) -> VolumeLock:
+        self.leases.append(VolumeLock(self.volume, TIMINGS, self.clock))
         return self.leases[-1]
 
-    def held(self) -> Lease:
+    def held(self) -> VolumeLock:
         lease = self.lease()
         assert lease.acquire(nobody_to_wait_for, lambda: False)
         return lease

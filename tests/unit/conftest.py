@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from init_sync.volume.layout import Volume
+from init_sync.volume.volume import Volume
 from support.locking import Place
 
 

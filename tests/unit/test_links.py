@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 from typing import NoReturn
@@ -10,8 +11,10 @@ from typing import NoReturn
 import pytest
 
 from init_sync.core.receipt import ReceiptLink
-from init_sync.volume.layout import OutsideVolume, Volume
-from init_sync.volume.links import link_problem, make_link
+from init_sync.volume.links import link_problem
+from init_sync.volume.links import make_link as link_to
+from init_sync.volume.receipts import as_receipt_file
+from init_sync.volume.volume import OutsideVolume, Volume
 
 TARGET = "multitalk/index.json"
 AT = "base/index.json"
@@ -34,6 +37,11 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "copy":
         monkeypatch.setattr(os, "link", refuse)
     return str(request.param)
+
+
+def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
+    content_id = f"sha256:{hashlib.sha256(Path(volume.at(target)).read_bytes()).hexdigest()}"
+    return link_to(volume, as_receipt_file(target, content_id, volume.stat(target)), at)
 
 
 def refuse(*arguments: object, **named: object) -> NoReturn:
@@ -104,9 +112,9 @@ class TestOriginal:
         replace = os.replace
         seen: list[bytes] = []
 
-        def watched(source: str, destination: str) -> None:
+        def watched(source: str, destination: str, **named: int) -> None:
             seen.append((volume / AT).read_bytes())
-            replace(source, destination)
+            replace(source, destination, **named)
             seen.append((volume / AT).read_bytes())
 
         monkeypatch.setattr(os, "replace", watched)
@@ -127,7 +135,7 @@ class TestInTheWay:
     ) -> None:
         """Not even if the process is killed right before the link gets its name."""
 
-        def die(source: str, destination: str) -> NoReturn:
+        def die(source: str, destination: str, **named: int) -> NoReturn:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(os, "replace", die)

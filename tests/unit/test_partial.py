@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from init_sync.core.errors import SyncError
 from init_sync.volume import partial as module
-from init_sync.volume.contents import Interrupted, new_hash
-from init_sync.volume.layout import Volume
+from init_sync.volume.hashing import HashingCancelled, Hooks, new_hash
+from init_sync.volume.layout import partial_path
 from init_sync.volume.partial import Partial, Recovered, kept_bytes
 from init_sync.volume.spans import Span, missing
+from init_sync.volume.volume import Volume
 
 STRETCH = 1000
 SIZE = 10 * STRETCH
@@ -36,11 +37,11 @@ class Download:
 
     @property
     def part(self) -> Path:
-        return Path(self.volume.partial(CONTENT_ID) + ".part")
+        return Path(self.volume.at(partial_path(CONTENT_ID) + ".part"))
 
     @property
     def journal(self) -> Path:
-        return Path(self.volume.partial(CONTENT_ID) + ".journal")
+        return Path(self.volume.at(partial_path(CONTENT_ID) + ".journal"))
 
     def interrupted(self, front: int = 0, ahead: tuple[Span, ...] = (), *, step: int = STRETCH) -> None:
         """Receive [0, front) in order and ``ahead`` out of order, recording every ``step`` bytes, then die."""
@@ -105,9 +106,9 @@ class TestContinuing:
         download.interrupted(3000, ((5000, 6000), (8000, 10000)))
         told: list[int] = []
         partial = Partial(download.volume, CONTENT_ID, SIZE)
-        recovered = partial.open(on_bytes=told.append)
+        recovered = partial.open(Hooks(told.append))
         assert sum(told) == 3000 + 1000 + 2000
-        partial.hash(recovered.digest, 5000, 6000, on_bytes=told.append)
+        partial.hash(recovered.digest, 5000, 6000, Hooks(told.append))
         partial.close()
         assert sum(told) == 7000
 
@@ -116,8 +117,8 @@ class TestContinuing:
         stop = threading.Event()
         stop.set()
         partial = Partial(download.volume, CONTENT_ID, SIZE)
-        with pytest.raises(Interrupted):
-            partial.open(stop)
+        with pytest.raises(HashingCancelled):
+            partial.open(Hooks(stop=stop))
         partial.close()
 
     def test_bytes_without_a_record_are_not_kept(self, download: Download) -> None:
@@ -138,7 +139,7 @@ class TestContinuing:
         partial = Partial(download.volume, CONTENT_ID, SIZE)
         partial.open()
         partial.write(memoryview(CONTENT + b"left over from another life"), 0)
-        partial.publish(str(volume / "model.bin"))
+        partial.publish("model.bin")
         assert (volume / "model.bin").read_bytes() == CONTENT
         assert not download.part.exists()
         assert not download.journal.exists()
@@ -337,13 +338,13 @@ class TestTwoRunsAtOnce:
         place = volume / "model.bin"
         read_journal = module._read_journal
 
-        def sleep_meanwhile(path: str, header: str) -> object:
+        def sleep_meanwhile(volume: Volume, path: str, header: str) -> object:
             monkeypatch.setattr(module, "_read_journal", read_journal)
             other = Partial(download.volume, CONTENT_ID, SIZE)
             other.open()
             other.write(memoryview(CONTENT), 0)
-            other.publish(str(place))
-            return read_journal(path, header)
+            other.publish("model.bin")
+            return read_journal(volume, path, header)
 
         monkeypatch.setattr(module, "_read_journal", sleep_meanwhile)
         late = Partial(download.volume, CONTENT_ID, SIZE)
@@ -359,7 +360,7 @@ class TestTwoRunsAtOnce:
         late.open()
         other.open()
         other.write(memoryview(CONTENT), 0)
-        other.publish(str(place))
+        other.publish("model.bin")
         late.restart()
         late.close()
         assert place.read_bytes() == CONTENT
@@ -376,13 +377,13 @@ class TestTwoRunsAtOnce:
         other.open()
         other.write(memoryview(CONTENT), 0)
         if late_act == "open":
-            monkeypatch.setattr(module, "_read_journal", lambda path, header: None)  # read before the other wrote it
+            monkeypatch.setattr(module, "_read_journal", lambda *_: None)  # read before the other wrote it
             late.open()
         else:
             late.restart()
         late.write(memoryview(CONTENT)[:10], 0)
         with contextlib.suppress(OSError, SyncError):
-            other.publish(str(place))
+            other.publish("model.bin")
         late.close()
         other.close()
         assert not place.exists() or place.read_bytes() == CONTENT

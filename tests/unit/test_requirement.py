@@ -49,7 +49,7 @@ def the_choice(wanted: Model, hub: Hub, on_volume: dict[str, str] | None = None)
         wanted,
         hub.list,
         on_volume=lambda alternative: alternative.file in there,
-        is_whole=lambda alternative, file: there[alternative.file] == file.content_id,
+        is_valid=lambda alternative, file: there[alternative.file] == file.content_id,
     )
     assert choice
     return choice

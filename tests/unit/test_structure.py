@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from init_sync.volume.structure import safetensors_header, structure_problem
+from init_sync.volume import structure
+from init_sync.volume.volume import Volume
 from support.hub.weights import noise, safetensors_bytes, torch_bytes
 
 TENSORS = {"a": noise((16, 16), "a"), "b": noise((8,), "b")}
@@ -21,6 +22,10 @@ def placed(folder: Path, name: str, content: bytes) -> str:
     path = folder / name
     path.write_bytes(content)
     return str(path)
+
+
+def structure_problem(path: str) -> str | None:
+    return structure.structure_problem(Volume(str(Path(path).parent)), Path(path).name)
 
 
 def index(folder: Path, weight_map: object) -> str:
@@ -104,7 +109,9 @@ class TestIndex:
 
 
 def test_the_header_names_the_tensors(tmp_path: Path) -> None:
-    assert safetensors_header(placed(tmp_path, "x.safetensors", SAFETENSORS)).keys() == {"__metadata__", "a", "b"}
+    assert structure.safetensors_header(
+        Volume(str(tmp_path)), Path(placed(tmp_path, "x.safetensors", SAFETENSORS)).name
+    ).keys() == {"__metadata__", "a", "b"}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)

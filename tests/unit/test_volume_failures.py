@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from init_sync.volume.failures import volume_failure
-from init_sync.volume.layout import OutsideVolume
+from init_sync.volume.volume import OutsideVolume
 
 
 def test_of_a_rename_the_place_that_is_in_the_way_is_named() -> None:

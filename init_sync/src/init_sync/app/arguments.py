@@ -17,6 +17,7 @@ class Commands(NamedTuple):
     sync: Command
     verify: Command
     status: Command
+    plan: Command
 
 
 EPILOG = """\
@@ -25,6 +26,18 @@ exit codes:
   1  incomplete, and a retry may cure it: hub down, rate limited, stalled, wrong bytes three times, interrupted
   2  incomplete, and no retry will: bad manifest, access refused, nothing of that name, volume too small
 """
+
+PLAN_EPILOG = """\
+example:
+  init-sync plan --spec examples/multitalk.yaml --volume /models
+
+exit codes:
+  0  a plan was made
+  1  the hub did not answer; a retry may cure it
+  2  no plan can be carried out: bad manifest, access refused, files that cannot lie side by side, too little room
+"""
+
+REFRESH_HELP = "look up branches and tags again instead of keeping the pinned commits"
 
 SYNC_EXAMPLES = (
     """\
@@ -58,11 +71,20 @@ def make_parser(run: Commands) -> argparse.ArgumentParser:
     verify.add_argument("--deep", action="store_true", help="re-hash every file instead of trusting size and time")
     status = _add(commands, "status", "show what is on a volume, without network", run.status)
     status.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    plan = _add(commands, "plan", "show what a sync would do; nothing is written", run.plan, volume_required=False)
+    plan.epilog = PLAN_EPILOG
+    plan.add_argument("--refresh", action="store_true", help=REFRESH_HELP)
+    plan.add_argument("--json", action="store_true", help="print the plan as one JSON object, file by file")
+    plan.add_argument("--report", metavar="FILE", help="where to write the plan without its files, at most 4096 bytes")
     return parser
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, command: Command
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    command: Command,
+    volume_required: bool = True,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
@@ -72,7 +94,8 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--spec", required=True, metavar="FILE", help="ModelCache manifest, YAML or JSON")
-    parser.add_argument("--volume", required=True, metavar="DIR", help="root of the volume")
+    root = "root of the volume" if volume_required else "root of the volume; without it, the plan for an empty one"
+    parser.add_argument("--volume", required=volume_required, metavar="DIR", help=root)
     parser.set_defaults(command=command)
     return parser
 
@@ -82,11 +105,9 @@ def _add_sync_options(sync: argparse.ArgumentParser) -> None:
         "--verify",
         choices=("fast", "deep"),
         default="fast",
-        help="fast (default): trust files whose size and time are as receipted; deep: re-hash every file first",
+        help="fast (default): trust files with the size and time of their receipt; deep: re-hash every file first",
     )
-    sync.add_argument(
-        "--refresh", action="store_true", help="look up branches and tags again instead of keeping the pinned commits"
-    )
+    sync.add_argument("--refresh", action="store_true", help=REFRESH_HELP)
     sync.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     sync.add_argument(
         "--report", metavar="FILE", help="where to write the JSON report (default: the container's termination log)"
@@ -111,7 +132,7 @@ def _add_tuning(tuning: argparse._ArgumentGroup) -> None:
         type=_seconds,
         metavar="S",
         default=defaults.settings.stall_timeout_s,
-        help="make a silent connection anew after this long (default: %(default)g)",
+        help="reconnect when a connection is silent for this long (default: %(default)g)",
     )
     tuning.add_argument(
         "--give-up-after",

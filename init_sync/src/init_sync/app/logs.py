@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from io import TextIOWrapper
 from typing import TextIO
+
+from init_sync.core.formatting import accept_any_text, printable
 
 
 class TextFormat(logging.Formatter):
     """The message, with its level in front when it is more than information."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = printable(super().format(record), keep="\n" if record.exc_info else "")
         return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
 
 
@@ -50,14 +51,12 @@ class OutputHandler(logging.StreamHandler[TextIO]):
                 super().emit(record)
 
 
-def set_up(log_format: str) -> None:
-    """Send everything from this package at INFO and above to stdout."""
+def set_up(log_format: str, stream: TextIO | None = None) -> None:
+    """Send everything from this package at INFO and above to ``stream``, or stdout."""
     import time
 
-    if isinstance(sys.stdout, TextIOWrapper):
-        # Names come from elsewhere, and what cannot be written as it is must cost no line: not under LANG=C either.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    handler = OutputHandler(sys.stdout)
+    accept_any_text(stream or sys.stdout)
+    handler = OutputHandler(stream or sys.stdout)
     formatter = JsonFormat() if log_format == "json" else TextFormat("%(message)s")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)

@@ -10,7 +10,7 @@
     modelcache_sync_bytes_per_second{cache}             current rate
     modelcache_sync_hub_errors_total{cache,reason}      failed attempts to get something from the hub
 
-Values are read from the tracker at each scrape. Nothing that comes in over this port changes anything.
+Values are read from the progress at each scrape. Nothing that comes in over this port changes anything.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from init_sync.app.tracker import Tracker
 from init_sync.core.report import Report
+from init_sync.sync.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ REQUEST_TIMEOUT_S = 5
 
 
 class SyncCollector(Collector):
-    """Turns a tracker's report into metrics."""
+    """Turns a progress's report into metrics."""
 
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def collect(self) -> Iterator[Metric]:
-        report = self._tracker.report()
+        report = self._progress.report()
         per_model = {
             "bytes_total": ("Bytes that the model needs.", [model.bytes_total for model in report.models]),
             "bytes_present": ("Bytes that are on the volume.", [model.bytes_present for model in report.models]),
@@ -72,7 +72,7 @@ class SyncCollector(Collector):
         errors = CounterMetricFamily(
             "modelcache_sync_hub_errors", "Failed attempts to get something from the hub.", labels=("cache", "reason")
         )
-        for reason, count in dict(self._tracker.hub_errors).items():
+        for reason, count in dict(self._progress.hub_errors).items():
             errors.add_metric((cache, reason), count)
         yield errors
 
@@ -101,9 +101,9 @@ class _Server(ThreadingHTTPServer):
 class MetricsServer:
     """Serves until the process ends; a port that is taken costs only the figures, never the sync."""
 
-    def __init__(self, tracker: Tracker, port: int) -> None:
+    def __init__(self, progress: Progress, port: int) -> None:
         registry = CollectorRegistry()
-        registry.register(SyncCollector(tracker))
+        registry.register(SyncCollector(progress))
 
         class Handler(BaseHTTPRequestHandler):
             timeout = REQUEST_TIMEOUT_S
@@ -113,7 +113,7 @@ class MetricsServer:
                 if path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
                 elif path == "/status":
-                    self._answer(200, "application/json", tracker.report().text().encode())
+                    self._answer(200, "application/json", progress.report().text().encode())
                 elif path == "/healthz":
                     self._answer(200, "text/plain", b"ok\n")
                 else:
@@ -134,10 +134,10 @@ class MetricsServer:
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
 
-def serve(tracker: Tracker, port: int) -> MetricsServer | None:
+def serve(progress: Progress, port: int) -> MetricsServer | None:
     """Start serving; None, with a warning, when the port cannot be had."""
     try:
-        server = MetricsServer(tracker, port)
+        server = MetricsServer(progress, port)
     except OSError as error:
         log.warning("metrics port %d cannot be used (%s); syncing without it", port, error.strerror)
         return None

@@ -22,22 +22,24 @@ def destination(path: str | None) -> str | None:
 
 
 def write_report(report: Report, path: str) -> None:
-    """Write the report to a file; a reader never sees half of it, save in places that can only be written in place.
+    """Write the report to a file. Raises OSError when that is not possible."""
+    write_text(report.fit() if os.path.abspath(path) == TERMINATION_LOG else report.text() + "\n", path)
+
+
+def write_text(text: str, path: str) -> None:
+    """Write a file so that a reader never sees half of it, except in places that can only be written in place.
 
     Raises:
         OSError: when that is not possible.
     """
-    if os.path.abspath(path) == TERMINATION_LOG:
-        _write_in_place(path, report.fit())
-    elif os.path.exists(path) and not os.path.isfile(path):
-        _write_in_place(path, report.text() + "\n")
-    else:
-        temporary = f"{path}.{os.getpid()}.tmp"
-        _write_in_place(temporary, report.text() + "\n")
-        os.replace(temporary, path)
-
-
-def _write_in_place(path: str, text: str) -> None:
-    """The termination log is a mount point: it can be written to, not replaced."""
-    with open(path, "w", encoding="utf-8") as file:
+    if os.path.abspath(path) == TERMINATION_LOG or (os.path.exists(path) and not os.path.isfile(path)):
+        with open(path, "w", encoding="utf-8") as file:  # a mount point, or a pipe: it cannot be replaced
+            file.write(text)
+        return
+    temporary = f"{path}.{os.urandom(6).hex()}.tmp"
+    # Nobody can have put a link at a name that did not exist.
+    with open(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
+    os.replace(temporary, path)

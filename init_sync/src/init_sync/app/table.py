@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from init_sync.core.formatting import percent, size
+from init_sync.core.formatting import percent, printable, size
 from init_sync.core.report import ModelReport, Report
-from init_sync.volume.inspection import Finding
+from init_sync.sync.plan import Action, SyncPlan
+from init_sync.volume.check import Finding
 
+PLAN_HEADINGS = ("MODEL", "COMMIT", "FILES", "SIZE", "TO DOWNLOAD")
+LISTED_FILES = 20
 HEADINGS = ("MODEL", "COMPLETE", "FILES", "SIZE", "PROGRESS", "REVISION", "COMMIT", "VERIFIED")
 LISTED_FINDINGS = 20
 
 
 def status_table(report: Report) -> str:
-    rows = [HEADINGS, *(_row(model) for model in report.models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    whole = sum(model.complete for model in report.models)
+    lines = _aligned([HEADINGS, *(_row(model) for model in report.models)])
+    complete = sum(model.complete for model in report.models)
     verdict = "complete" if report.complete else "incomplete"
     lines.append("")
     lines.append(
-        f"{report.cache}: {verdict}, {whole} of {len(report.models)} models, "
+        f"{report.cache}: {verdict}, {complete} of {len(report.models)} models, "
         f"{size(report.bytes_present)} of {size(report.bytes_total)}"
     )
-    return "\n".join(lines)
+    return printable("\n".join(lines), keep="\n")
+
+
+def plan_table(plan: SyncPlan) -> str:
+    """A line for each model, the files that are downloaded or linked, and what stands in the way."""
+    rows = [PLAN_HEADINGS]
+    for model in plan.models:
+        counts = Counter(file.action for file in model.files)
+        actions = ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
+        sizes = size(model.bytes_total), size(model.bytes_to_fetch)
+        rows.append((model.name, (model.commit or "-")[:12], actions or "-", *sizes))
+    lines = [*_aligned(rows), ""]
+    files = [file for model in plan.models for file in model.files if file.action in (Action.FETCH, Action.LINK)]
+    lines += [
+        f"  {file.action:5}  {file.path}" + (f"  {size(file.size)}" if file.size else "")
+        for file in files[:LISTED_FILES]
+    ]
+    if len(files) > LISTED_FILES:
+        lines.append(f"  and {len(files) - LISTED_FILES} more (--json lists all)")
+    lines += [f"  conflict: {conflict.message}" for conflict in plan.conflicts]
+    lines.append(f"{plan.cache}: {size(plan.bytes_to_fetch)} to download in {len(plan.blobs)} files")
+    return printable("\n".join(lines), keep="\n")
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def findings_text(report: Report, findings: Mapping[str, tuple[Finding, ...]]) -> str:
@@ -36,7 +64,7 @@ def findings_text(report: Report, findings: Mapping[str, tuple[Finding, ...]]) -
         lines += [f"  {finding.path}: {finding.reason}: {finding.message}" for finding in found[:LISTED_FINDINGS]]
         if len(found) > LISTED_FINDINGS:
             lines.append(f"  and {len(found) - LISTED_FINDINGS} more")
-    return "\n".join(lines)
+    return printable("\n".join(lines), keep="\n")
 
 
 def _row(model: ModelReport) -> tuple[str, ...]:

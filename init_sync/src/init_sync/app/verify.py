@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from init_sync.app.examination import examine_all, volume_problem
 from init_sync.app.specfile import read_manifest
-from init_sync.app.tracker import Tracker
 from init_sync.core.errors import NeedsChange
 from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
 from init_sync.core.spec import Manifest, Model
+from init_sync.sync.progress import Progress
+from init_sync.volume.check import Finding, ModelCheck, check_all, refresh_receipts
 from init_sync.volume.identity import read_volume_id
-from init_sync.volume.inspection import Finding, Inspection
-from init_sync.volume.layout import Volume
 from init_sync.volume.structure import structure_problem
+from init_sync.volume.volume import Volume, volume_problem
 
 STRUCTURED = (".safetensors", ".index.json", ".pth", ".pt", ".bin")
+MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,45 +38,44 @@ def verify_volume(spec_path: str, volume_path: str, *, deep: bool = False) -> Re
 
 
 def verify(manifest: Manifest, volume: Volume, *, deep: bool = False) -> Verification:
-    """Examine every model; say of damaged and unknown files what their own structure tells."""
+    """Check every model; say of damaged and unknown files what their own structure tells."""
     if problem := volume_problem(volume):
         raise NeedsChange(Reason.FILE_MISSING, f"opening the volume: {problem}")
-    tracker = Tracker(manifest)
-    tracker.volume_id = read_volume_id(volume)
-    inspections = examine_all(volume, tracker, deep=deep)
-    findings = {
-        name: _explained(volume, inspections.get(name), state.model)
-        for name, state in tracker.states.items()
-        if not state.complete
-    }
-    return Verification(tracker.report(), findings)
+    checks = check_all(volume, manifest, deep=deep)
+    refresh_receipts(volume, checks.values())
+    progress = Progress(manifest)
+    progress.volume_id = read_volume_id(volume)
+    progress.checked(checks)
+    findings = {name: tuple(_findings(volume, check)) for name, check in checks.items() if not check.complete}
+    return Verification(progress.report(), findings)
 
 
-def _explained(volume: Volume, inspection: Inspection | None, model: Model) -> tuple[Finding, ...]:
-    if inspection is None:
-        return tuple(_structural_findings(volume, model))
-    explained = []
-    for finding in inspection.findings:
+def _findings(volume: Volume, check: ModelCheck) -> Iterator[Finding]:
+    if check.receipt is None:
+        yield from _structural_findings(volume, check.model)
+    for finding in check.findings:
         problem = None
         if finding.reason in (Reason.SIZE_MISMATCH, Reason.CHECKSUM_MISMATCH):
-            problem = structure_problem(volume.at(finding.path))
-        explained.append(Finding(finding.path, finding.reason, f"{finding.message}; {problem}") if problem else finding)
-    return tuple(explained)
+            problem = structure_problem(volume, finding.path)
+        yield finding._replace(message=f"{finding.message}; {problem}") if problem else finding
 
 
-def _structural_findings(volume: Volume, model: Model) -> list[Finding]:
-    """Files of a model that nobody has verified, but that cannot be whole.
+def _structural_findings(volume: Volume, model: Model) -> Iterator[Finding]:
+    """Files of a model that nobody has verified, but that cannot be complete.
 
-    A file that is linked to another place is judged there: an index lies beside the shards it names only then.
+    A file that is linked to another path is judged there: an index lies beside the shards it names only then.
     """
-    findings = []
     linked = {f"{model.path}/{link.file}" for link in model.links}
-    for directory, _, names in sorted(os.walk(volume.at(model.path))):
-        for name in sorted(names):
-            if not name.endswith(STRUCTURED):
-                continue
-            path = os.path.relpath(os.path.join(directory, name), volume.root)
-            problem = None if path in linked else structure_problem(volume.at(path))
-            if problem:
-                findings.append(Finding(path, Reason.NOT_VERIFIED, problem))
-    return findings
+    for path in _files_below(volume, model.path, MAX_DEPTH):
+        problem = structure_problem(volume, path) if path.endswith(STRUCTURED) and path not in linked else None
+        if problem:
+            yield Finding(path, Reason.NOT_VERIFIED, problem)
+
+
+def _files_below(volume: Volume, directory: str, depth: int) -> Iterator[str]:
+    for name in volume.names(directory):
+        path = f"{directory}/{name}"
+        if depth and volume.is_directory(path):
+            yield from _files_below(volume, path, depth - 1)
+        else:
+            yield path

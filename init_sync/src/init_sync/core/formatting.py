@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import TextIOWrapper
+
 
 def size(count: float) -> str:
     """Bytes in binary units, as Kubernetes shows them: ``86.2 GiB``."""
@@ -34,3 +36,19 @@ def listed(names: list[str], most: int = 5) -> str:
     """A few names, and how many more there are."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def accept_any_text(stream: object) -> None:
+    """Names come from elsewhere, and what a stream cannot write must cost no line: it is escaped, under LANG=C too."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text from elsewhere on one line: what would move the cursor, break the line or turn the writing is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char in keep or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )

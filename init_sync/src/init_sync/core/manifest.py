@@ -178,16 +178,9 @@ def _patterns(section: Section, key: str, *, minimum: int) -> tuple[str, ...] | 
     return tuple(pattern for _, pattern in entries)
 
 
-def _repository_file(section: Section) -> str:
-    file = _volume_path(section, "file")
-    if any(character in file for character in "*?["):
-        section.problem("file", f"{file!r} is a pattern; name one file")
-    return file
-
-
 def _alternative(section: Section, revision: str) -> Alternative:
     alternative = Alternative(
-        file=_repository_file(section),
+        file=_volume_path(section, "file"),
         revision=section.text("revision", default=revision, pattern=REVISION, allowed=REVISION_ALLOWED),
     )
     section.close()
@@ -195,7 +188,7 @@ def _alternative(section: Section, revision: str) -> Alternative:
 
 
 def _link(section: Section) -> Link:
-    link = Link(file=_repository_file(section), at=_volume_path(section, "at"))
+    link = Link(file=_volume_path(section, "file"), at=_volume_path(section, "at"))
     section.close()
     return link
 

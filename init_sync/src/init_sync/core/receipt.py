@@ -61,6 +61,8 @@ class Receipt(NamedTuple):
     files: tuple[ReceiptFile, ...]
     links: tuple[ReceiptLink, ...]
     verified_at: str
+    warning: str = ""
+    """What is odd about a complete model, such as an index that names files which it does not take."""
     written_ns: int = 0
     """Time of the receipt's own file, by the clock of the volume; not part of its text."""
 
@@ -79,6 +81,7 @@ class Receipt(NamedTuple):
             "commits": dict(self.commits),
             "chosen": dict(self.chosen),
             "verifiedAt": self.verified_at,
+            **({"warning": self.warning} if self.warning else {}),
             "files": [
                 {
                     "path": file.path,
@@ -119,6 +122,7 @@ class Receipt(NamedTuple):
             commits=dict(data["commits"]),
             chosen=dict(data["chosen"]),
             verified_at=str(data["verifiedAt"]),
+            warning=str(data.get("warning", "")),
             files=tuple(_file(each) for each in data["files"]),
             links=tuple(_link(each) for each in data["links"]),
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from init_sync.core.errors import SyncError
 from init_sync.core.reasons import Reason
 
 TERMINATION_MESSAGE_BYTES = 4096
@@ -117,6 +118,11 @@ class Report:
         while kept and len(_text({**whole, "models": kept}).encode()) > limit:
             kept.pop()
         return _text({**whole, "models": kept})
+
+
+def refused_report(error: SyncError) -> Report:
+    """The report of a run that did not get as far as looking at a model."""
+    return Report("", (ModelReport(name="", complete=False, revision="", reason=error.reason, message=error.message),))
 
 
 def _text(data: Mapping[str, Any]) -> str:

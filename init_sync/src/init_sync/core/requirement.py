@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from init_sync.core.errors import NeedsChange
 from init_sync.core.listing import Listing, RemoteFile
-from init_sync.core.patterns import is_literal, matches, select
+from init_sync.core.patterns import matches, nearest, select
 from init_sync.core.reasons import Reason
 from init_sync.core.spec import Alternative, Model
 from init_sync.core.volumepath import REPLACED_SUFFIX, is_pickle, path_problem
@@ -30,6 +30,23 @@ class RequiredFile:
     size: int
     """Bytes."""
     content_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content to download once, and every path on the volume where it belongs."""
+
+    content_id: str
+    size: int
+    paths: tuple[str, ...]
+    source: RequiredFile
+    kept: int = 0
+    """Bytes of it that an earlier run left on the volume."""
+
+    @property
+    def label(self) -> str:
+        """How log lines call it."""
+        return self.paths[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +79,12 @@ def choose(
     model: Model,
     list_revision: Callable[[str], Listing | None],
     on_volume: Callable[[Alternative], bool],
-    is_whole: Callable[[Alternative, RemoteFile], bool],
+    is_valid: Callable[[Alternative, RemoteFile], bool],
 ) -> Choice | None:
-    """Take one of the model's alternatives: one that is whole on the volume, else the first that the hub has.
+    """Take one of the model's alternatives: one that is complete on the volume, else the first that the hub has.
 
     ``list_revision`` gives None for a revision that the hub does not have. ``on_volume`` is a cheap look whether a
-    file of that name is there at all; ``is_whole`` compares its content, and is asked only then.
+    file of that name is there at all; ``is_valid`` compares its content, and is asked only then.
 
     Raises:
         NeedsChange: when the hub has none of them.
@@ -87,7 +104,7 @@ def choose(
             passed_over.append(f"{alternative.file} is not on {alternative.revision}")
         else:
             choice = Choice(alternative, found, listing.commit, tuple(passed_over))
-            if on_volume(alternative) and is_whole(alternative, found):
+            if on_volume(alternative) and is_valid(alternative, found):
                 return choice
             first = first or choice
     if first:
@@ -181,16 +198,15 @@ def _required(model: Model, file: RemoteFile, commit: str, taken: Collection[str
 
 
 def _check_patterns(model: Model, listing: Listing, alternatives: Collection[str]) -> None:
+    paths = [*(file.path for file in listing.files), *alternatives]
     for pattern in model.include or ():
-        if (
-            is_literal(pattern)
-            and pattern not in alternatives
-            and not any(matches(file.path, pattern) for file in listing.files)
-        ):
+        if not any(matches(path, pattern) for path in paths):
+            near = nearest(paths, pattern)
+            instead = f"; the nearest names are {', '.join(near)}" if near else ""
             raise NeedsChange(
                 Reason.FILE_NOT_FOUND,
-                f"listing {model.repo} at {model.revision} (commit {listing.commit[:12]}): there is no {pattern}. "
-                "Correct include in the manifest",
+                f"listing {model.repo} at {model.revision} (commit {listing.commit[:12]}): include pattern {pattern} "
+                f"matches no file{instead}. Correct include in the manifest",
                 model.name,
             )
 

@@ -18,13 +18,15 @@ from init_sync import __version__
 from init_sync.core.errors import NeedsChange, TryAgain
 from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.reasons import Reason
+from init_sync.core.requirement import RequiredFile
 from init_sync.core.settings import Settings
 from init_sync.hub.deadline import within
 from init_sync.hub.environment import refuse_wrong_environment
 from init_sync.hub.failures import failure, refusal
 from init_sync.hub.retry import Patience, Transient
+from init_sync.hub.source import Source
 from init_sync.hub.transport import origin
-from init_sync.volume.contents import GIT_SHA1, SHA256
+from init_sync.volume.hashing import GIT_SHA1, SHA256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -62,6 +64,11 @@ class Hub:
         from urllib.parse import quote
 
         return f"{self.endpoint}/{repo}/resolve/{commit}/{quote(path)}"
+
+    def source(self, file: RequiredFile) -> Source:
+        """Where the bytes of a file come from."""
+        url = self.file_url(file.repo, file.commit, file.source)
+        return Source(url, self.headers(), file.size, f"{file.source} of {file.repo}")
 
     def headers(self) -> dict[str, str]:
         """Headers for the hub itself: who asks, and the token. Never for another origin."""

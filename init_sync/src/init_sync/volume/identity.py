@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import re
 
-from init_sync.volume.layout import Volume, read_json, write_json
+from init_sync.volume.layout import IDENTITY, read_json, write_json
+from init_sync.volume.volume import Volume
 
 FORMAT = 1
 ID = re.compile(r"[0-9a-f]{32}")
@@ -21,7 +22,7 @@ ID = re.compile(r"[0-9a-f]{32}")
 
 def read_volume_id(volume: Volume) -> str | None:
     """None when there is none, or what is there cannot be an id."""
-    data = read_json(volume.identity)
+    data = read_json(volume, IDENTITY)
     found = data.get("id") if isinstance(data, dict) and data.get("format") == FORMAT else None
     return found if isinstance(found, str) and ID.fullmatch(found) else None
 
@@ -34,7 +35,7 @@ def ensure_volume_id(volume: Volume) -> str | None:
     if found := read_volume_id(volume):
         return found
     try:
-        write_json(volume, volume.identity, {"format": FORMAT, "id": os.urandom(16).hex()})
+        write_json(volume, IDENTITY, {"format": FORMAT, "id": os.urandom(16).hex()})
     except OSError:
         return None
     return read_volume_id(volume)

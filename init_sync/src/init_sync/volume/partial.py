@@ -11,7 +11,7 @@ Nothing is synced to disk in between, which would cost more than it saves: after
 the first byte in front went missing, and which stretches ahead did; what lies before that and the good stretches are
 kept. The content itself is proved by its hash at the end, always; the journal only decides how much work is left.
 
-A process that was frozen and has lost the lease may still hold these files open. So a file that another process may
+A process that was frozen and has lost the lock may still hold these files open. So a file that another process may
 have renamed into place is never cut: starting over means a new file.
 """
 
@@ -19,19 +19,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import re
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
-from init_sync.volume.contents import READ_BYTES, Hash, Interrupted, OnBytes, file_matches, hash_range, new_hash
-from init_sync.volume.layout import Volume, open_file, replace_durably, sync_file
+from init_sync.volume.hashing import SILENT, Hash, Hooks, file_matches, new_hash, read_range
+from init_sync.volume.layout import PARTIALS, partial_path
+from init_sync.volume.links import copy_file
 from init_sync.volume.spans import Span, merged
+from init_sync.volume.volume import NoFile, OutsideVolume, Volume, sync_file
 
 CHECK_DIGITS = 16
 CRC_DIGITS = 8
+OWN_NAME = re.compile(r"(sha256|git-sha1)-[0-9A-Fa-f]{1,128}\.(part|journal)")
+"""Nothing else in partial/ is ever removed."""
+MAX_JOURNAL_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
@@ -46,25 +51,24 @@ class Recovered:
 
 
 class Partial:
-    """The partial file of one content id. Writing at different places from several threads is fine."""
+    """The partial file of one content id. Writing at different offsets from several threads is fine."""
 
     def __init__(self, volume: Volume, content_id: str, size: int) -> None:
-        self._content_id = content_id
         self.size = size
-        self._part = volume.partial(content_id) + ".part"
-        self._journal = volume.partial(content_id) + ".journal"
+        self._volume = volume
+        self._content_id = content_id
+        self._part = partial_path(content_id) + ".part"
+        self._journal = partial_path(content_id) + ".journal"
         self._descriptor = -1
         self._journal_descriptor = -1
 
-    def open(self, stop: threading.Event | None = None, on_bytes: OnBytes = None) -> Recovered:
+    def open(self, hooks: Hooks = SILENT) -> Recovered:
         """Open for writing, and check what is there already."""
-        os.makedirs(os.path.dirname(self._part), exist_ok=True)
-        records = _read_journal(self._journal, self._header)
-        if records is None or not os.path.isfile(self._part) or os.path.islink(self._part):
+        self._volume.make_directory(PARTIALS)
+        records = _read_journal(self._volume, self._journal, self._header)
+        if records is None or not self._open_existing():
             return Recovered(self.restart())
-        self._descriptor = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW)
-        recovered = self._check(records, stop, on_bytes)
-        self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND)
+        recovered = self._check(records, hooks)
         self._append("")  # a line that was cut off by a crash ends here
         return recovered
 
@@ -73,11 +77,9 @@ class Partial:
         while written < len(data):
             written += os.pwrite(self._descriptor, data[written:], position + written)
 
-    def hash(
-        self, digest: Hash, start: int, end: int, stop: threading.Event | None = None, on_bytes: OnBytes = None
-    ) -> int:
+    def hash(self, digest: Hash, start: int, end: int, hooks: Hooks = SILENT) -> int:
         """Feed bytes that were written before to ``digest``; they are still in the page cache as a rule."""
-        return hash_range(self._descriptor, digest, start, end, on_bytes, stop)
+        return read_range(self._descriptor, start, end, digest.update, hooks)
 
     def record_hashed(self, end: int, digest: Hash) -> None:
         self._append(f"P {end} {digest.copy().hexdigest()[:CHECK_DIGITS]}")
@@ -87,53 +89,40 @@ class Partial:
 
     def copy_to(self, destination: str, temporary: str) -> None:
         """Put a copy of the whole file at ``destination``."""
-        with open(temporary, "xb") as copy:
-            position = 0
-            while data := os.pread(self._descriptor, READ_BYTES, position):
-                copy.write(data)
-                position += len(data)
-            copy.flush()
-            sync_file(copy.fileno())
-        replace_durably(temporary, destination)
+        copy_file(self._volume, self._descriptor, temporary)
+        self._volume.rename(temporary, destination)
 
     def publish(self, destination: str) -> None:
-        """Put the file under its final name, whole and on disk. The one before stays until that moment.
+        """Put the file under its final name, complete and on disk. The one before stays until that moment.
 
         Raises:
             TryAgain: what lies under the partial name is not the file that was written and verified here. That takes
-                a process that was frozen while it held the lease, and starts over after it was succeeded.
+                a process that was frozen while it held the lock, and goes on after another one took it over.
         """
         os.ftruncate(self._descriptor, self.size)
         sync_file(self._descriptor)
         written = os.fstat(self._descriptor)
-        if not _is_unchanged(written, self._part):
+        if not self._is_unchanged(written, self._part):
             raise self._replaced(self._part)
         self.close()  # some file systems do not rename an open file
-        replace_durably(self._part, destination)
+        self._volume.rename(self._part, destination)
         # Another inode, or another time, is no proof against it: where a rename is a copy, both change.
-        if not _is_unchanged(written, destination) and not file_matches(destination, self._content_id, self.size):
+        if not self._is_unchanged(written, destination) and not self._matches(destination):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(destination)
+                self._volume.unlink(destination)
             raise self._replaced(destination)
         with contextlib.suppress(OSError):
-            os.unlink(self._journal)
-
-    def _replaced(self, path: str) -> TryAgain:
-        return TryAgain(
-            Reason.WAITING_FOR_LOCK,
-            f"publishing {os.path.basename(path)}: another process replaced or removed the file meanwhile. "
-            "Another run fetches it",
-        )
+            self._volume.unlink(self._journal)
 
     def restart(self) -> Hash:
         """Forget every byte; returns the hash to start over with."""
         self.close()
         for path in (self._part, self._journal):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+                self._volume.unlink(path)
         flags = os.O_CREAT | os.O_EXCL
-        self._descriptor = os.open(self._part, os.O_RDWR | flags, 0o666)
-        self._journal_descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND | flags, 0o666)
+        self._descriptor = self._volume.open(self._part, os.O_RDWR | flags)
+        self._journal_descriptor = self._volume.open(self._journal, os.O_WRONLY | os.O_APPEND | flags)
         self._append(self._header)
         return new_hash(self._content_id, self.size)
 
@@ -150,44 +139,62 @@ class Partial:
     def _append(self, line: str) -> None:
         os.write(self._journal_descriptor, f"{line}\n".encode())
 
-    def _check(self, records: Records, stop: threading.Event | None, on_bytes: OnBytes) -> Recovered:
-        """Keep what still has the hash or CRC that its line says."""
+    def _open_existing(self) -> bool:
+        try:
+            self._volume.open_file(self._part).close()  # neither a pipe nor a link
+            self._descriptor = self._volume.open(self._part, os.O_RDWR)
+            self._journal_descriptor = self._volume.open(self._journal, os.O_WRONLY | os.O_APPEND)
+        except (NoFile, FileNotFoundError, OutsideVolume):
+            return False
+        return True
+
+    def _is_unchanged(self, before: os.stat_result, path: str) -> bool:
+        """Whether the file at ``path`` is the one that was looked at before, by all that a stat tells."""
+        try:
+            now = self._volume.lstat(path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(before, now) and (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+
+    def _matches(self, path: str) -> bool:
+        try:
+            return file_matches(self._volume, path, self._content_id, self.size)
+        except FileNotFoundError:
+            return False
+
+    def _replaced(self, path: str) -> TryAgain:
+        return TryAgain(
+            Reason.WAITING_FOR_LOCK,
+            f"publishing {os.path.basename(path)}: another process replaced or removed the file meanwhile. "
+            "Another run fetches it",
+        )
+
+    def _check(self, records: Records, hooks: Hooks) -> Recovered:
+        """Keep what still has the hash or CRC that its line says; each byte is read once for either."""
         recovered = Recovered(new_hash(self._content_id, self.size))
         for end, checks in sorted(records.hashed.items()):
             attempt = recovered.digest.copy()
-            if hash_range(self._descriptor, attempt, recovered.hashed, end, on_bytes, stop) != end:
+            if self.hash(attempt, recovered.hashed, end, hooks) != end:
                 break
             if attempt.hexdigest()[:CHECK_DIGITS] not in checks:
                 break
             recovered.digest, recovered.hashed = attempt, end
-        spans = [(0, recovered.hashed)]
-        for start, end, crc in records.ahead:
-            if end > recovered.hashed and self._crc(start, end, stop, on_bytes) == crc:
+        spans, read_to = [(0, recovered.hashed)], recovered.hashed
+        for start, end, crc in sorted(records.ahead):
+            if start >= read_to and self._crc(start, end, hooks) == crc:
                 spans.append((start, end))
+                read_to = end
         recovered.spans = merged(spans)
         return recovered
 
-    def _crc(self, start: int, end: int, stop: threading.Event | None, on_bytes: OnBytes) -> int | None:
-        crc, position = 0, start
-        while position < end:
-            if stop is not None and stop.is_set():
-                raise Interrupted
-            data = os.pread(self._descriptor, min(READ_BYTES, end - position), position)
-            if not data:
-                return None
-            crc, position = zlib.crc32(data, crc), position + len(data)
-            if on_bytes:
-                on_bytes(len(data))
-        return crc
+    def _crc(self, start: int, end: int, hooks: Hooks) -> int | None:
+        crc = 0
 
+        def add(data: memoryview) -> None:
+            nonlocal crc
+            crc = zlib.crc32(data, crc)
 
-def _is_unchanged(before: os.stat_result, path: str) -> bool:
-    """Whether the file at ``path`` is the one that was looked at before, by all that a stat tells."""
-    try:
-        now = os.stat(path)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(before, now) and (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+        return crc if read_range(self._descriptor, start, end, add, hooks) == end else None
 
 
 @dataclass(slots=True)
@@ -195,7 +202,7 @@ class Records:
     """The lines of a journal that could be read."""
 
     hashed: dict[int, set[str]] = field(default_factory=dict)
-    """Checks by end; more than one when bytes were fetched anew after a crash."""
+    """Checks by end; more than one when bytes were downloaded again after a crash."""
     ahead: list[tuple[int, int, int]] = field(default_factory=list)
 
     def add(self, line: str, size: int) -> None:
@@ -212,11 +219,11 @@ class Records:
         return merged([(0, front), *((start, end) for start, end, _ in self.ahead)])
 
 
-def _read_journal(path: str, header: str) -> Records | None:
+def _read_journal(volume: Volume, path: str, header: str) -> Records | None:
     """The journal's lines; None when there is none or it belongs to something else."""
     try:
-        with open_file(path) as file:
-            lines = file.read().decode(errors="replace").split("\n")
+        with volume.open_file(path) as file:
+            lines = file.read(MAX_JOURNAL_BYTES).decode(errors="replace").split("\n")
     except OSError:
         return None
     if lines[0] != header:
@@ -229,39 +236,37 @@ def _read_journal(path: str, header: str) -> Records | None:
 
 
 def kept_bytes(volume: Volume, content_id: str, size: int) -> int:
-    """Bytes that a journal says are there, without checking them: for plans and progress figures."""
-    base = volume.partial(content_id)
-    records = _read_journal(f"{base}.journal", f"H 1 {content_id} {size}")
+    """Bytes that a journal says are there, without checking them: for plans and progress."""
+    base = partial_path(content_id)
+    records = _read_journal(volume, f"{base}.journal", f"H 1 {content_id} {size}")
     try:
-        there = os.stat(f"{base}.part").st_size
+        there = volume.lstat(f"{base}.part").st_size
     except OSError:
         return 0
     return sum(max(0, min(end, there) - start) for start, end in records.spans()) if records else 0
 
 
-def sweep(volume: Volume) -> None:
+def remove_orphan_journals(volume: Volume) -> None:
     """Remove journals whose file is in place already: their run was killed between the two."""
-    for name in _names(volume):
-        if name.endswith(".journal") and not os.path.lexists(volume.partials + "/" + name.replace(".journal", ".part")):
+    names = set(_own_names(volume))
+    for name in names:
+        if name.endswith(".journal") and name.removesuffix("journal") + "part" not in names:
             _remove(volume, name)
 
 
-def remove_others(volume: Volume, wanted: Collection[str]) -> int:
-    """Remove what was fetched of contents that nobody wants any more; returns how many files went."""
-    kept = {os.path.basename(volume.partial(content_id)) for content_id in wanted}
-    others = [name for name in _names(volume) if name.rpartition(".")[0] not in kept]
+def remove_other_partials(volume: Volume, wanted: Collection[str]) -> int:
+    """Remove what was downloaded of contents that nobody wants any more; returns how many files went."""
+    kept = {os.path.basename(partial_path(content_id)) for content_id in wanted}
+    others = [name for name in _own_names(volume) if name.rpartition(".")[0] not in kept]
     for name in others:
         _remove(volume, name)
     return len(others)
 
 
-def _names(volume: Volume) -> list[str]:
-    try:
-        return os.listdir(volume.partials)
-    except FileNotFoundError:
-        return []
+def _own_names(volume: Volume) -> list[str]:
+    return [name for name in volume.names(PARTIALS) if OWN_NAME.fullmatch(name)]
 
 
 def _remove(volume: Volume, name: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(f"{volume.partials}/{name}")
+        volume.unlink(f"{PARTIALS}/{name}")

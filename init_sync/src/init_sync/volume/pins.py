@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from init_sync.core.listing import Listing
 from init_sync.core.spec import Model
-from init_sync.volume.layout import Volume, read_json, write_json
+from init_sync.volume.layout import pin_path, read_json, write_json
+from init_sync.volume.volume import Volume
 
 
 def load_pin(volume: Volume, model: Model, revision: str) -> Listing | None:
     """What ``revision`` was resolved to; None when it was not, or the pin is damaged."""
     try:
-        listing = Listing.from_json(read_json(volume.pin(model, revision)))
+        listing = Listing.from_json(read_json(volume, pin_path(model, revision)))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
     return listing if (listing.repo, listing.revision) == (model.repo, revision) else None
@@ -24,5 +25,5 @@ def load_pin(volume: Volume, model: Model, revision: str) -> Listing | None:
 
 def store_pin(volume: Volume, model: Model, revision: str, listing: Listing) -> Listing:
     pinned = replace(listing, revision=revision)
-    write_json(volume, volume.pin(model, revision), pinned.to_json())
+    write_json(volume, pin_path(model, revision), pinned.to_json())
     return pinned

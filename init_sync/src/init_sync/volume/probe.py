@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +18,8 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import RequiredFile
-from init_sync.volume.layout import Volume, sync_file
+from init_sync.volume.layout import temporary_path
+from init_sync.volume.volume import Volume, sync_file
 
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 """Characters that every file system takes."""
@@ -32,24 +32,26 @@ CURE = "Use a volume of another storage class; an object store that is mounted a
 
 
 @dataclass(frozen=True, slots=True)
-class Folding:
-    """Which differences between names this file system does not see."""
+class FileSystem:
+    """Which differences between names this file system does not see, and whether it has links."""
 
-    case: bool = False
-    unicode_form: bool = False
-    trailing: bool = False
+    folds_case: bool = False
+    folds_unicode: bool = False
+    folds_trailing: bool = False
     """Full stops and spaces at the end, as on SMB."""
+    has_links: bool = True
+    """Symbolic or hard ones; elsewhere a link costs a copy."""
 
     def key(self, name: str) -> str:
         """The same for two names that are one file."""
-        if self.unicode_form:
+        if self.folds_unicode:
             name = unicodedata.normalize("NFC", name)
-        if self.case:
-            name = unicodedata.normalize("NFC", name.casefold()) if self.unicode_form else name.casefold()
-        return name.rstrip(". ") or name if self.trailing else name
+        if self.folds_case:
+            name = unicodedata.normalize("NFC", name.casefold()) if self.folds_unicode else name.casefold()
+        return name.rstrip(". ") or name if self.folds_trailing else name
 
 
-def probe(volume: Volume) -> Folding:
+def probe(volume: Volume) -> FileSystem:
     """Try what every sync does, and find out which names are one file here.
 
     Raises:
@@ -57,32 +59,37 @@ def probe(volume: Volume) -> Folding:
         OSError: for any other trouble, such as a full volume.
     """
     with _folder(volume) as folder:
-        _write_and_rename(folder)
-        return _folding(folder)
+        _write_and_rename(volume, folder)
+        return FileSystem(
+            folds_case=_is_one_file(volume, f"{folder}/Probe-Case", f"{folder}/probe-case"),
+            folds_unicode=_is_one_file(volume, f"{folder}/probe-\u00e9", f"{folder}/probe-e\u0301"),
+            folds_trailing=_is_one_file(volume, f"{folder}/probe-end.", f"{folder}/probe-end"),
+            has_links=_has_links(volume, folder),
+        )
 
 
 def check_files(volume: Volume, files: Collection[RequiredFile]) -> None:
     """Try whether these files may be as large, and have the names, that they have. Raises as ``probe`` does."""
     with _folder(volume) as folder:
-        _hold_largest(folder, max((file.size for file in files), default=0))
-        _take_names(folder, [file.path for file in files])
+        _hold_largest(volume, folder, max((file.size for file in files), default=0))
+        for name, path in _unusual_names(file.path for file in files):
+            _take_name(volume, folder, name, path)
 
 
 @contextmanager
 def _folder(volume: Volume) -> Iterator[str]:
-    os.makedirs(volume.tmp, exist_ok=True)
-    folder = volume.temporary("probe")
-    os.mkdir(folder)
+    folder = temporary_path("probe")
+    volume.make_directory(folder)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        volume.remove_tree(folder)
 
 
-def _write_and_rename(folder: str) -> None:
+def _write_and_rename(volume: Volume, folder: str) -> None:
     first, second = f"{folder}/first", f"{folder}/second"
     with _needed("create a file only if it is not there"):
-        descriptor = os.open(first, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = volume.open(first, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         with _needed("write at any place of a file"):
             os.pwrite(descriptor, b"behind", OFFSET)
@@ -94,61 +101,61 @@ def _write_and_rename(folder: str) -> None:
     finally:
         os.close(descriptor)
     with _needed("rename a file"):
-        os.replace(first, second)
-        found = os.stat(second).st_size
-    if found != OFFSET + 6 or os.path.lexists(first):
+        volume.rename(first, second)
+        found = volume.lstat(second).st_size
+    if found != OFFSET + 6 or volume.exists(first):
         raise _unsupported("rename a file", "it is not under its new name afterwards")
 
 
-def _hold_largest(folder: str, largest: int) -> None:
+def _hold_largest(volume: Volume, folder: str, largest: int) -> None:
     if largest < LARGE_FILE_BYTES:
         return
-    path = f"{folder}/large"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = volume.open(f"{folder}/large", os.O_RDWR | os.O_CREAT)
     try:
         with _needed(f"hold a file of {size(largest)}", (errno.EFBIG, errno.EINVAL)):
             os.ftruncate(descriptor, largest)
     finally:
         os.close(descriptor)
-        os.unlink(path)
 
 
-def _take_names(folder: str, paths: Collection[str]) -> None:
-    """Names with unusual characters, or long ones: one of each kind, in an empty directory."""
+def _unusual_names(paths: Iterable[str]) -> Collection[tuple[str, str]]:
+    """Names with unusual characters or ends, and long ones: the longest of each kind, with its path."""
     kinds: dict[tuple[frozenset[str], bool, str], tuple[str, str]] = {}
     for path in paths:
         for name in path.split("/"):
-            odd, long = frozenset(name) - PLAIN, len(name.encode()) > LONG_NAME_BYTES
             end = name[-1] if name[-1] in ". " else ""
-            if (odd or long or end) and len(name) > len(kinds.get((odd, long, end), ("", ""))[0]):
-                kinds[odd, long, end] = name, path
-    for name, path in kinds.values():
-        try:
-            os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT, 0o666))
-            os.unlink(f"{folder}/{name}")
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            raise NeedsChange(
-                Reason.VOLUME_UNSUPPORTED,
-                f"checking the volume: its file system refuses the name {name!r} ({error.strerror}). "
-                f"Exclude {path}, or use a volume of another storage class",
-            ) from error
+            kind = frozenset(name) - PLAIN, len(name.encode()) > LONG_NAME_BYTES, end
+            if any(kind) and len(name) > len(kinds.get(kind, ("", ""))[0]):
+                kinds[kind] = name, path
+    return kinds.values()
 
 
-def _folding(folder: str) -> Folding:
-    return Folding(
-        case=_is_one_file(folder, "Probe-Case", "probe-case"),
-        unicode_form=_is_one_file(folder, "probe-\u00e9", "probe-e\u0301"),
-        trailing=_is_one_file(folder, "probe-end.", "probe-end"),
-    )
+def _take_name(volume: Volume, folder: str, name: str, path: str) -> None:
+    try:
+        os.close(volume.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise NeedsChange(
+            Reason.VOLUME_UNSUPPORTED,
+            f"checking the volume: its file system refuses the name {name!r} ({error.strerror}). "
+            f"Exclude {path}, or use a volume of another storage class",
+        ) from error
 
 
-def _is_one_file(folder: str, name: str, other: str) -> bool:
+def _is_one_file(volume: Volume, path: str, other: str) -> bool:
     """Whether a file made under one name is found under the other."""
     with contextlib.suppress(OSError):  # a name that is refused cannot stand for another
-        os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT, 0o666))
-        return os.path.lexists(f"{folder}/{other}")
+        os.close(volume.open(path, os.O_WRONLY | os.O_CREAT))
+        return volume.exists(other)
+    return False
+
+
+def _has_links(volume: Volume, folder: str) -> bool:
+    for make in (volume.symlink, volume.link):
+        with contextlib.suppress(OSError):
+            make("second" if make == volume.symlink else f"{folder}/second", f"{folder}/link")
+            return True
     return False
 
 

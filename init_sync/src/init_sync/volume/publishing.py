@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import errno
-import os
-import threading
 from collections.abc import Mapping
+from posixpath import dirname
 from typing import NoReturn
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
-from init_sync.volume.contents import OnBytes, file_matches
-from init_sync.volume.inspection import as_receipt_file, differs
-from init_sync.volume.layout import Volume
+from init_sync.volume.hashing import SILENT, Hooks, file_matches
+from init_sync.volume.layout import TMP, temporary_path
 from init_sync.volume.partial import Partial
+from init_sync.volume.receipts import as_receipt_file, differs
+from init_sync.volume.volume import Volume
 
 
 def publish(volume: Volume, partial: Partial, content_id: str, paths: tuple[str, ...]) -> tuple[ReceiptFile, ...]:
     """Copies first: until the file itself is renamed, an interrupted run has all it needs to go on."""
-    places = [volume.make_parent(path) for path in paths]
-    for place in places:
-        if os.path.isdir(place) and not os.path.islink(place):
-            raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", place)
-    for place in places[1:]:
-        os.makedirs(volume.tmp, exist_ok=True)
-        partial.copy_to(place, volume.temporary(place))
-    partial.publish(places[0])
-    return tuple(_receipted(path, place, content_id, partial.size) for path, place in zip(paths, places, strict=True))
+    for path in paths:
+        volume.make_directory(dirname(path))
+        if volume.is_directory(path):
+            raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", volume.at(path))
+    for path in paths[1:]:
+        volume.make_directory(TMP)
+        partial.copy_to(path, temporary_path("copy"))
+    partial.publish(paths[0])
+    return tuple(_as_published(volume, path, content_id, partial.size) for path in paths)
 
 
-def _receipted(path: str, place: str, content_id: str, size: int) -> ReceiptFile:
-    state = os.stat(place)
+def _as_published(volume: Volume, path: str, content_id: str, size: int) -> ReceiptFile:
+    state = volume.lstat(path)
     if state.st_size != size:
         raise TryAgain(Reason.SIZE_MISMATCH, f"publishing {path}: it changed right after it was put in place")
     return as_receipt_file(path, content_id, state)
@@ -42,8 +42,7 @@ def still_verified(
     volume: Volume,
     requirement: Requirement,
     verified: Mapping[str, ReceiptFile],
-    on_bytes: OnBytes = None,
-    stop: threading.Event | None = None,
+    hooks: Hooks = SILENT,
 ) -> tuple[ReceiptFile, ...]:
     """What a receipt may say of the files: each is still the one that was verified, maybe hours before.
 
@@ -56,9 +55,9 @@ def still_verified(
     found: list[ReceiptFile] = []
     inodes: dict[tuple[int, int], str] = {}
     for file in requirement.files:
-        before, place = verified[file.path], volume.at(file.path)
+        before = verified[file.path]
         try:
-            state = os.stat(place)
+            state = volume.stat(file.path)
         except (FileNotFoundError, NotADirectoryError):
             _gone(requirement, Reason.FILE_MISSING, f"{file.path} was in place, and was removed")
         if state.st_size != file.size:
@@ -66,7 +65,7 @@ def still_verified(
             _gone(requirement, Reason.SIZE_MISMATCH, what)
         shared = inodes.setdefault((state.st_dev, state.st_ino), file.content_id) != file.content_id
         doubtful = shared or differs(before, state)
-        if doubtful and not file_matches(place, file.content_id, file.size, on_bytes, stop):
+        if doubtful and not file_matches(volume, file.path, file.content_id, file.size, hooks):
             _gone(requirement, Reason.CHECKSUM_MISMATCH, f"{file.path} was in place, and has other content now")
         found.append(as_receipt_file(file.path, file.content_id, state) if doubtful else before)
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Whether a checkpoint file is whole by its own structure, for when nothing else is known about it.
+"""Whether a checkpoint file is complete by its own structure, for when nothing else is known about it.
 
 - ``.safetensors``: 8 bytes of header length, a JSON header, and tensors up to the largest ``data_offsets`` end.
 - PyTorch's zip archives (``.pth``, ``.pt``, ``.bin``): an end-of-central-directory record that can be read.
@@ -10,12 +10,12 @@ None of this proves the bytes in between; that is what hashes are for.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
+from posixpath import dirname
 from typing import Any
 
 from init_sync.core.volumepath import path_problem
-from init_sync.volume.layout import open_file
+from init_sync.volume.volume import Volume
 
 
 class Damaged(ValueError):
@@ -26,15 +26,15 @@ MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 LOCAL_FILE_MAGIC = b"PK\x03\x04"
 
 
-def structure_problem(path: str) -> str | None:
+def structure_problem(volume: Volume, path: str) -> str | None:
     """What the file's own structure says against it, in words; None when nothing does or the format is not known."""
     try:
         if path.endswith(".safetensors"):
-            return _safetensors_problem(path)
+            return _safetensors_problem(volume, path)
         if path.endswith(".index.json"):
-            return _index_problem(path)
+            return _index_problem(volume, path)
         if path.endswith((".pth", ".pt", ".bin")):
-            return _torch_zip_problem(path)
+            return _torch_zip_problem(volume, path)
     except Damaged as error:
         return str(error)
     except OSError as error:
@@ -44,9 +44,9 @@ def structure_problem(path: str) -> str | None:
     return None
 
 
-def safetensors_header(path: str) -> dict[str, Any]:
+def safetensors_header(volume: Volume, path: str) -> dict[str, Any]:
     """The header of a safetensors file. Raises ValueError (Damaged when it can say why) or RecursionError."""
-    with open_file(path) as file:
+    with volume.open_file(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= MAX_HEADER_BYTES:
             raise Damaged("it does not begin with a safetensors header")
@@ -59,15 +59,15 @@ def safetensors_header(path: str) -> dict[str, Any]:
     return header
 
 
-def _safetensors_problem(path: str) -> str | None:
-    header = safetensors_header(path)
-    with open_file(path) as file:
+def _safetensors_problem(volume: Volume, path: str) -> str | None:
+    header = safetensors_header(volume, path)
+    with volume.open_file(path) as file:
         header_end = 8 + int.from_bytes(file.read(8), "little")
     ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
     if any(end < 0 for end in ends):
         raise Damaged("its header has a negative offset")
     promised = header_end + max(ends, default=0)
-    size = os.path.getsize(path)
+    size = volume.stat(path).st_size
     if size < promised:
         return f"cut off: its header promises {promised:,} bytes, {promised - size:,} are missing"
     if size > promised:
@@ -75,23 +75,25 @@ def _safetensors_problem(path: str) -> str | None:
     return None
 
 
-def _torch_zip_problem(path: str) -> str | None:
-    with open_file(path) as file:
+def _torch_zip_problem(volume: Volume, path: str) -> str | None:
+    with volume.open_file(path) as file:
         if file.read(4) != LOCAL_FILE_MAGIC:
-            return "empty" if os.path.getsize(path) == 0 else None  # an old pickle without a zip around it
-    if not zipfile.is_zipfile(path):
-        return "cut off: the end record of the archive is missing"
+            return "empty" if volume.stat(path).st_size == 0 else None  # an old pickle without a zip around it
     try:
-        with zipfile.ZipFile(path) as archive:
-            last = max((entry.header_offset + entry.compress_size for entry in archive.infolist()), default=0)
+        with volume.open_file(path) as file:
+            if not zipfile.is_zipfile(file):
+                return "cut off: the end record of the archive is missing"
+            with zipfile.ZipFile(file) as archive:
+                last = max((entry.header_offset + entry.compress_size for entry in archive.infolist()), default=0)
     except (zipfile.BadZipFile, ValueError) as error:
         return f"the archive's directory is damaged: {error}"
-    return "the archive's directory points beyond its end" if last > os.path.getsize(path) else None
+    return "the archive's directory points beyond its end" if last > volume.stat(path).st_size else None
 
 
-def _index_problem(path: str) -> str | None:
-    with open_file(path) as file:
-        index = json.loads(file.read())
+def index_shards(volume: Volume, path: str) -> dict[str, set[str]]:
+    """The tensors of each shard that an index names. Raises Damaged or ValueError when it is no index."""
+    with volume.open_file(path) as file:
+        index = json.loads(file.read(MAX_HEADER_BYTES))
     if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
         raise Damaged("it is not an index with a weight_map")
     wanted: dict[str, set[str]] = {}
@@ -99,19 +101,25 @@ def _index_problem(path: str) -> str | None:
         if not isinstance(shard, str) or path_problem(shard):
             raise Damaged(f"it names {str(shard)[:60]!r}, which cannot be a file beside it")
         wanted.setdefault(shard, set()).add(tensor)
-    for shard, tensors in sorted(wanted.items()):
-        if problem := _shard_problem(os.path.join(os.path.dirname(path), shard), shard, tensors):
+    return wanted
+
+
+def _index_problem(volume: Volume, path: str) -> str | None:
+    for shard, tensors in sorted(index_shards(volume, path).items()):
+        if problem := _shard_problem(volume, f"{dirname(path)}/{shard}", shard, tensors):
             return problem
     return None
 
 
-def _shard_problem(place: str, shard: str, tensors: set[str]) -> str | None:
-    if not os.path.exists(place):
+def _shard_problem(volume: Volume, path: str, shard: str, tensors: set[str]) -> str | None:
+    try:
+        volume.stat(path)
+    except FileNotFoundError:
         return f"it names {shard}, which is not there"
     if not shard.endswith(".safetensors"):
         return None
     try:
-        absent = tensors - safetensors_header(place).keys()
+        absent = tensors - safetensors_header(volume, path).keys()
     except Damaged as error:
         return f"{shard}, which it names: {error}"
     if absent:

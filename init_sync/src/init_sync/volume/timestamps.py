@@ -12,7 +12,8 @@ import os
 import time
 from collections.abc import Iterable
 
-from init_sync.volume.layout import Volume
+from init_sync.volume.layout import TMP, temporary_path
+from init_sync.volume.volume import Volume
 
 FINE_STEP_NS = 20_000_000
 COARSE_STEP_NS = 2_000_000_000
@@ -38,10 +39,10 @@ def _step_ns(mtime_ns: int) -> int:
 
 def _now_ns(volume: Volume) -> int:
     """The time that the file system gives a file that is written now; a server's clock may differ from ours."""
-    os.makedirs(volume.tmp, exist_ok=True)
-    path = volume.temporary("now")
+    volume.make_directory(TMP)
+    path = temporary_path("now")
+    os.close(volume.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        return os.stat(path).st_mtime_ns
+        return volume.lstat(path).st_mtime_ns
     finally:
-        os.unlink(path)
+        volume.unlink(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from init_sync.volume.lease import LeaseLost, LeaseTimings
+from init_sync.volume.lock import LockLost, LockTimings
 from support.locking import EXPIRY_S, Place, Waiting
 
 
@@ -56,7 +56,7 @@ class TestHolding:
         place.clock.now_s += EXPIRY_S
         place.rewrite(released=True)
         place.held()
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LockLost):
             first.check()
         first.release()
         assert [path.name for path in place.directory.iterdir()] == ["2"]
@@ -66,27 +66,28 @@ class TestVolumeThatGoes:
     def test_another_directory_in_its_place_is_not_the_volume(self, place: Place) -> None:
         """As after an unmount: the same name leads to the disk of the node."""
         lease = place.held()
-        lease.check_place()
+        lease.check_volume()
         Path(place.volume.root).rename(f"{place.volume.root}.unmounted")
         Path(place.volume.root).mkdir()
         lease.check()
-        with pytest.raises(LeaseLost, match="is not the volume any more that this run began on") as lost:
-            lease.check_place()
+        with pytest.raises(LockLost, match="is no longer the volume on which this run began") as lost:
+            lease.check_volume()
         assert lost.value.exit_code == 1
         assert os.listdir(place.volume.root) == []
 
     def test_nothing_in_its_place_is_not_the_volume_either(self, place: Place) -> None:
         lease = place.held()
         Path(place.volume.root).rename(f"{place.volume.root}.unmounted")
-        with pytest.raises(LeaseLost, match="is not the volume any more"):
-            lease.check_place()
+        with pytest.raises(LockLost, match="is no longer the volume"):
+            lease.check_volume()
 
     def test_that_it_is_gone_explains_more_than_that_the_lock_is(self, place: Place) -> None:
         lease = place.held()
+        place.newest.rename(place.directory / "9")
         Path(place.volume.root).rename(f"{place.volume.root}.unmounted")
         Path(place.volume.root).mkdir()
         lease._beat()
-        with pytest.raises(LeaseLost, match="is not the volume any more"):
+        with pytest.raises(LockLost, match="is no longer the volume"):
             lease.check()
 
     @pytest.mark.parametrize("what", ["the file", "the directory"])
@@ -96,7 +97,7 @@ class TestVolumeThatGoes:
         if what == "the file":
             place.directory.mkdir()
         lease._beat()
-        with pytest.raises(LeaseLost, match="the lock was removed from the volume"):
+        with pytest.raises(LockLost, match="the lock was removed from the volume"):
             lease.check()
 
     def test_a_lock_that_cannot_be_renewed_is_lost_when_others_may_take_it(
@@ -107,7 +108,7 @@ class TestVolumeThatGoes:
         place.clock.now_s += EXPIRY_S
         lease.check()
         place.clock.now_s += 1
-        with pytest.raises(LeaseLost, match="did not let the lock be renewed in time"):
+        with pytest.raises(LockLost, match="did not let the lock be renewed in time"):
             lease.check()
 
 
@@ -120,7 +121,7 @@ class TestExpiry:
         assert EXPIRY_S < place.clock.now_s - began <= EXPIRY_S + 2
 
     def test_the_defaults_block_nobody_for_more_than_a_minute(self) -> None:
-        defaults = LeaseTimings()
+        defaults = LockTimings()
         assert defaults.expiry_s + 2 * defaults.poll_s + defaults.heartbeat_s <= 60
         assert defaults.heartbeat_s * 3 <= defaults.expiry_s
 
@@ -171,8 +172,9 @@ class TestDeadHolder:
     def holder(place: Place, *, reaped: bool) -> subprocess.Popen[bytes]:
         """A real process that took the lease and was killed."""
         code = (
-            "import sys, time; from init_sync.volume.layout import Volume; from init_sync.volume.lease import Lease\n"
-            f"Lease(Volume({place.volume.root!r})).acquire(print, bool); print('held', flush=True); sys.stdin.read()"
+            "import sys; from init_sync.volume.lock import VolumeLock; from init_sync.volume.volume import Volume\n"
+            f"lock = VolumeLock(Volume({place.volume.root!r})); lock.acquire(print, bool)\n"
+            "print('held', flush=True); sys.stdin.read()"
         )
         process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout is not None

@@ -1,21 +1,21 @@
 """One writer at a time on a volume, on one node or many, without trusting ``flock``.
 
-``flock`` does nothing on some network volumes and never goes away on others, so the lease is made of what every file
+``flock`` does nothing on some network volumes and never goes away on others, so the lock is made of what every file
 system can do: create a file only if it is not there. The files ``.modelcache/lock/<generation>`` are numbered; the
-owner of the highest number holds the lease, unless that file says that it was released:
+owner of the highest number holds the lock, unless that file says that it was released:
 
     {"owner": "trainer-0 (process 7)", "host": "trainer-0", "pid": 7, "started": 4711, "pidNamespace": "pid:[402...]",
      "bootId": "9c0f...", "since": "2026-11-23T01:02:03Z", "beat": 12, "released": false}
 
-- The holder rewrites its file every ``heartbeat_s``. Nobody's clock is compared with anybody else's: a waiter watches
-  the content, and takes over once it has not changed for ``expiry_s`` on the waiter's own clock, or at once when the
-  owner was a process in the waiter's own PID namespace and is gone.
+- The holder rewrites its file every ``heartbeat_s``, through the descriptor that created it. Clocks are never compared:
+  a waiter watches the content, and takes over once it has not changed for ``expiry_s`` on the waiter's own clock, or at
+  once when the owner was a process in the waiter's own PID namespace and is gone.
 - Taking over means creating the next number. Only one can; the highest file is never removed, so a slow waiter cannot
   step in with an old number unnoticed.
-- A holder that finds a higher number has lost the lease and must stop writing (``check``). Should it be frozen at the
-  very moment, its late bytes are the same bytes: a lost lease costs bandwidth, not data.
-- A volume can go from under its holder: unmounted, so that the names lead to the disk of the node, or emptied. Before
-  anything gets a name, ``check_place`` asks whether they still lead to where the lease was taken.
+- A holder that finds a higher number has lost the lock and must stop writing (``check``). Should it be frozen at the
+  very moment, its late bytes are the same bytes: a lost lock costs bandwidth, not data.
+- A volume can be unmounted or replaced under its holder. Before anything gets a name, ``check_volume`` asks whether the
+  root's name still leads to the volume on which the lock was taken.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ from typing import Any
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
-from init_sync.volume.layout import NoFile, Volume, open_file
+from init_sync.volume.layout import LOCK
+from init_sync.volume.volume import NoFile, OutsideVolume, Volume
 
+MAX_LOCK_BYTES = 4096
 TAKEN_OVER = "another process took the lock over. It will be retried"
 REMOVED = "the lock was removed from the volume. It will be retried"
 SILENT = "the volume did not let the lock be renewed in time. It will be retried"
 
 
-class LeaseLost(TryAgain):
+class LockLost(TryAgain):
     """The volume is somebody else's by now, or is gone, so this process must not write any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseTimings:
+class LockTimings:
     """All in seconds. ``expiry_s`` bounds how long a dead holder on another node blocks the others."""
 
     heartbeat_s: float = 2.0
@@ -53,7 +55,7 @@ class LeaseTimings:
     poll_s: float = 0.5
 
     @classmethod
-    def expiring_after(cls, seconds: float) -> LeaseTimings:
+    def expiring_after(cls, seconds: float) -> LockTimings:
         return cls(heartbeat_s=seconds / 10, expiry_s=seconds, poll_s=min(cls().poll_s, seconds / 10))
 
 
@@ -67,15 +69,14 @@ class Holder:
     """Seconds since the waiter last saw a heartbeat."""
 
 
-class Lease:
-    """This process' claim on a volume."""
+class VolumeLock:
+    """The lock of one volume, as this process holds it or waits for it."""
 
     def __init__(
-        self, volume: Volume, timings: LeaseTimings | None = None, clock: Callable[[], float] = time.monotonic
+        self, volume: Volume, timings: LockTimings | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._root = volume.root
-        self._directory = volume.lock
-        self._timings = timings or LeaseTimings()
+        self._volume = volume
+        self._timings = timings or LockTimings()
         self._clock = clock
         self._generation: int | None = None
         self._identity = _identity()
@@ -84,18 +85,17 @@ class Lease:
         self._released = False
         self._lost = ""
         """Why, once it is."""
-        self._standing: os.stat_result | None = None
-        """Of the volume's root when the lease was taken."""
+        self._descriptor = -1
         self._stop = threading.Event()
         self._guard = threading.Lock()
 
     def acquire(self, on_wait: Callable[[Holder], None], is_pointless: Callable[[], bool]) -> bool:
-        """Wait until the lease is ours, telling ``on_wait`` at each look for whom.
+        """Wait until the lock is ours, telling ``on_wait`` at each look for whom.
 
-        Returns False, without the lease, as soon as ``is_pointless`` says that there is nothing left to do.
+        Returns False, without the lock, as soon as ``is_pointless`` says that there is nothing left to do.
         Raises OSError when the volume cannot be written to.
         """
-        os.makedirs(self._directory, exist_ok=True)
+        self._volume.make_directory(LOCK)
         seen: tuple[int, bytes] | None = None
         seen_at = self._clock()
         while True:
@@ -105,7 +105,7 @@ class Lease:
             silent_s = self._clock() - seen_at
             holder = _parse(content)
             if generation == 0 or holder.get("released") or silent_s > self._timings.expiry_s or _is_dead(holder):
-                if self._claim(generation + 1):
+                if self._create(generation + 1):
                     return True
                 self._stop.wait(self._timings.poll_s / 10)  # somebody was faster, or the directory's view is old
                 continue
@@ -115,42 +115,29 @@ class Lease:
             self._stop.wait(self._timings.poll_s)
 
     def check(self) -> None:
-        """Raise LeaseLost unless the lease is still ours; costs nothing while heartbeats are fresh."""
+        """Raise LockLost unless the lock is still ours; costs nothing while heartbeats are fresh."""
         if self._clock() - self._last_beat > self._timings.expiry_s / 2:
             self._beat()  # this process was frozen or the volume was: look before writing another byte
         if self._lost:
-            self._check_standing()  # then that is the better explanation
-            raise LeaseLost(Reason.WAITING_FOR_LOCK, f"writing to the volume: {self._lost}")
+            self._check_root()  # then that is the better explanation
+            raise LockLost(Reason.WAITING_FOR_LOCK, f"writing to the volume: {self._lost}")
 
-    def check_place(self) -> None:
-        """``check``, and whether the volume is still where it was: for whoever is about to give something a name.
+    def check_volume(self) -> None:
+        """``check``, and whether the volume is still where it was: before anything gets a name.
 
         Raises OSError when the volume's root cannot be looked at.
         """
         self.check()
-        self._check_standing()
+        self._check_root()
 
-    def _check_standing(self) -> None:
-        try:
-            if self._standing is None or os.path.samestat(self._standing, os.stat(self._root)):
-                return
-        except FileNotFoundError:
-            pass
-        if self._holds_our_file():  # the root of some network file systems has another inode after a reconnect
+    def _check_root(self) -> None:
+        if self._volume.is_in_place():
             return
-        raise LeaseLost(
+        raise LockLost(
             Reason.FILE_MISSING,
-            f"writing to the volume: {self._root} is not the volume any more that this run began on. It was unmounted "
-            "or replaced: mount it again, and another run continues there",
+            f"writing to the volume: {self._volume.root} is no longer the volume on which this run began. It was "
+            "unmounted or replaced: mount it again, and another run continues there",
         )
-
-    def _holds_our_file(self) -> bool:
-        try:
-            with open_file(f"{self._directory}/{self._generation}") as file:
-                found = _parse(file.read(4096))
-        except OSError:
-            return False
-        return all(found.get(key) == value for key, value in self._identity.items())
 
     def release(self) -> None:
         """Let the next one in. Safe to call more than once, and from a signal handler."""
@@ -167,47 +154,47 @@ class Lease:
                 self._guard.release()
 
     def _current(self) -> tuple[int, bytes]:
-        generation = max((int(name) for name in os.listdir(self._directory) if is_generation(name)), default=0)
+        generation = max((int(name) for name in self._volume.names(LOCK) if is_generation(name)), default=0)
         if generation == 0:
             return 0, b""
         try:
-            with open_file(f"{self._directory}/{generation}") as file:  # opening makes NFS look at the server again
-                return generation, file.read(4096)
-        except (FileNotFoundError, NoFile):
+            with self._volume.open_file(f"{LOCK}/{generation}") as file:  # opening makes NFS look at the server again
+                return generation, file.read(MAX_LOCK_BYTES)
+        except (FileNotFoundError, NoFile, OutsideVolume):
             return generation, b""  # a newer one is there already, and the next look sees it; or it tells nothing
 
-    def _claim(self, generation: int) -> bool:
-        path = f"{self._directory}/{generation}"
+    def _create(self, generation: int) -> bool:
+        path = f"{LOCK}/{generation}"
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            self._descriptor = self._volume.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return False
         began = self._clock()
         self._generation = generation
-        self._standing = os.stat(self._root)
         try:
             self._write()
-        except FileNotFoundError:
-            pass  # removed already by the holder of a higher number
         except OSError:  # a full volume: an empty file would look like a holder on another node
-            self._generation = None
-            os.unlink(path)
+            self._undo(path)
             raise
         if self._current()[0] != generation:  # we acted on an old view of the directory
-            self._generation = None
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+            self._undo(path)
             return False
         self._last_beat = began
         self._remove_older(generation)
-        threading.Thread(target=self._keep_beating, name="lease", daemon=True).start()
+        threading.Thread(target=self._keep_beating, name="lock", daemon=True).start()
         return True
 
+    def _undo(self, path: str) -> None:
+        self._generation = None
+        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            self._volume.unlink(path)
+
     def _remove_older(self, generation: int) -> None:
-        for name in os.listdir(self._directory):
+        for name in self._volume.names(LOCK):
             if is_generation(name) and int(name) < generation:
                 with contextlib.suppress(OSError):
-                    os.unlink(f"{self._directory}/{name}")
+                    self._volume.unlink(f"{LOCK}/{name}")
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(self._timings.heartbeat_s) and not self._lost:
@@ -233,16 +220,14 @@ class Lease:
                     self._lost = self._lost or SILENT
 
     def _write(self) -> None:
-        """One in-place write: never creates the file, so a lease that was taken over stays lost."""
+        """In place, through the descriptor that created the file: a lock that was taken over stays lost."""
         content = {**self._identity, "beat": self._beats, "released": self._released}
-        descriptor = os.open(f"{self._directory}/{self._generation}", os.O_WRONLY)
-        try:
-            os.pwrite(descriptor, json.dumps(content).encode().ljust(1024), 0)
-        finally:
-            os.close(descriptor)
+        os.pwrite(self._descriptor, json.dumps(content).encode().ljust(MAX_LOCK_BYTES // 4), 0)
+        os.close(os.dup(self._descriptor))  # closing makes NFS and FUSE hand what was written to the server
 
 
 def is_generation(name: str) -> bool:
+    """Nothing else in lock/ is ever read or removed."""
     return name.isascii() and name.isdigit()
 
 

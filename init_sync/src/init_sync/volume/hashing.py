@@ -10,13 +10,13 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
-from init_sync.volume.layout import NoFile, open_file
+from init_sync.volume.volume import NoFile, Volume
 
 READ_BYTES = 1 << 20
 OnBytes = Callable[[int], None] | None
-"""Told how many more bytes were read; None when nobody wants to know."""
 
 SHA256 = "sha256"
 GIT_SHA1 = "git-sha1"
@@ -30,8 +30,19 @@ class Hash(Protocol):
     def copy(self) -> Hash: ...
 
 
-class Interrupted(Exception):
+class HashingCancelled(Exception):
     """Hashing was stopped from outside."""
+
+
+class Hooks(NamedTuple):
+    """What long reading reports to, and what ends it."""
+
+    on_bytes: OnBytes = None
+    """Gets how many more bytes were read; None when nobody wants to know."""
+    stop: threading.Event | None = None
+
+
+SILENT = Hooks()
 
 
 def new_hash(content_id: str, size: int) -> Hash:
@@ -48,47 +59,38 @@ def matches(digest: Hash, content_id: str) -> bool:
     return digest.hexdigest() == content_id.partition(":")[2]
 
 
-def hash_range(
-    descriptor: int,
-    digest: Hash,
-    start: int,
-    end: int,
-    on_bytes: OnBytes = None,
-    stop: threading.Event | None = None,
-) -> int:
-    """Feed bytes [start, end) of an open file to ``digest``; returns where it ended, short at the end of the file."""
+def read_range(descriptor: int, start: int, end: int, use: Callable[[memoryview], object], hooks: Hooks) -> int:
+    """Feed bytes [start, end) of an open file to ``use``; returns where it ended, short at the end of the file.
+
+    Raises:
+        HashingCancelled: stopped from outside.
+    """
     buffer = memoryview(bytearray(min(READ_BYTES, max(1, end - start))))
     position = start
     while position < end:
-        if stop is not None and stop.is_set():
-            raise Interrupted
+        if hooks.stop is not None and hooks.stop.is_set():
+            raise HashingCancelled
         count = os.preadv(descriptor, [buffer[: min(len(buffer), end - position)]], position)
         if count == 0:
             break
-        digest.update(buffer[:count])
+        use(buffer[:count])
         position += count
-        if on_bytes:
-            on_bytes(count)
+        if hooks.on_bytes:
+            hooks.on_bytes(count)
     return position
 
 
-def file_matches(
-    path: str,
-    content_id: str,
-    size: int,
-    on_bytes: OnBytes = None,
-    stop: threading.Event | None = None,
-) -> bool:
+def file_matches(volume: Volume, path: str, content_id: str, size: int, hooks: Hooks = SILENT) -> bool:
     """Whether the file holds exactly the content. Raises OSError when it cannot be read."""
     try:
-        file = open_file(path)
+        file = volume.open_file(path)
     except NoFile:
         return False
     with file:
         descriptor = file.fileno()
         if os.fstat(descriptor).st_size != size:
             return False
-        if hasattr(os, "posix_fadvise"):
+        with suppress(OSError, AttributeError):  # advice only
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         digest = new_hash(content_id, size)
-        return hash_range(descriptor, digest, 0, size, on_bytes, stop) == size and matches(digest, content_id)
+        return read_range(descriptor, 0, size, digest.update, hooks) == size and matches(digest, content_id)

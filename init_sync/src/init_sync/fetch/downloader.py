@@ -1,4 +1,4 @@
-"""The range engine: a fixed number of workers fetches the pieces of many files over one connection each.
+"""The downloader: a fixed number of workers fetches the pieces of many files over one connection each.
 
 Memory is one buffer for each worker. A failed piece goes back with what is left of it; a file whose pieces keep failing
 is given up after ``give_up_s``, and the run as soon as nothing at all has come for that long.
@@ -10,21 +10,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
+from init_sync.core.requirement import Blob
 from init_sync.core.settings import BUFFER_BYTES, Settings
-from init_sync.hub.board import Board, Task
-from init_sync.hub.pace import Pace
+from init_sync.fetch.concurrency import Concurrency
+from init_sync.fetch.scheduler import Scheduler, Task
+from init_sync.fetch.transfer import Stopped, Transfer, TransferHooks
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import WholeFileOnly
-from init_sync.hub.transfer import Stopped, Transfer, Watch
 from init_sync.hub.transport import Connections
 from init_sync.hub.watchdog import Watchdog
-from init_sync.volume.contents import Interrupted as HashingStopped
 from init_sync.volume.failures import volume_failure
-from init_sync.volume.lease import LeaseLost
+from init_sync.volume.hashing import HashingCancelled
+from init_sync.volume.lock import LockLost
 
 log = logging.getLogger(__name__)
 
@@ -39,23 +40,29 @@ class Outcome:
     failed: dict[str, SyncError]
     """By content id; the other files are in place."""
     fatal: SyncError | None
-    fatal_content: str | None
-    """The content that the fatal error is about; None when it concerns all that is missing."""
 
 
-class Engine:
+class Downloader:
     """Fetches a list of transfers."""
 
     def __init__(
-        self, transfers: Sequence[Transfer], settings: Settings, watch: Watch, on_file: Callable[[Transfer], None]
+        self,
+        transfers: Sequence[Transfer],
+        settings: Settings,
+        hooks: TransferHooks,
+        on_file: Callable[[Transfer], None],
+        on_failure: Callable[[Blob, SyncError], None],
     ) -> None:
+        """``on_file`` gets each file that is in place, ``on_failure`` each that will not be."""
         self._settings = settings
-        self._watch = watch
+        self._outer_hooks = hooks
+        self._hooks = replace(hooks, on_received=self._received)
         self._on_file = on_file
+        self._on_failure = on_failure
         self._patience = Patience(settings.give_up_s)
         self._watchdog = Watchdog()
-        self._pace = Pace(settings.connections)
-        self._board = Board(transfers, self._pace, watch.stop)
+        self._concurrency = Concurrency(settings.connections)
+        self._scheduler = Scheduler(transfers, self._concurrency, hooks.stop)
         self._transfers = transfers
 
     def run(self) -> Outcome:
@@ -71,19 +78,20 @@ class Engine:
         self._watchdog.close()
         for transfer in self._transfers:
             transfer.close()
-        return Outcome(self._board.failed, self._board.fatal, self._board.fatal_content)
+        return Outcome(self._scheduler.failed, self._scheduler.fatal)
 
     def _work(self) -> None:
         connections = Connections(self._settings.stall_timeout_s, self._watchdog)
         buffer = memoryview(bytearray(BUFFER_BYTES))
         current: Transfer | None = None
         try:
-            while task := self._board.next(current):
+            while task := self._scheduler.next(current):
                 current = task[0]
                 self._do(task, connections, buffer)
         except Exception as error:  # a bug must end the run with its message, not hang it
             log.exception("fetching stopped by an unexpected error")
-            self._board.abort(TryAgain(Reason.INTERNAL_ERROR, f"fetching: unexpected {type(error).__name__}: {error}"))
+            unexpected = f"fetching: unexpected {type(error).__name__}: {error}. Report it, with the log"
+            self._scheduler.abort(TryAgain(Reason.INTERNAL_ERROR, unexpected))
         finally:
             connections.close()
 
@@ -94,57 +102,58 @@ class Engine:
                 self._prepare(transfer)
             else:
                 self._fetch(transfer, span, connections, buffer)
-            transfer.catch_up(self._watch)
-            if transfer.finish(self._watch):
+            transfer.catch_up(self._hooks)
+            if transfer.finish(self._hooks):
                 self._on_file(transfer)
-                self._board.finished(transfer)
-        except (Stopped, HashingStopped):
+                self._scheduler.finished(transfer)
+        except (Stopped, HashingCancelled):
             pass
         except Transient as error:
             self._failed(transfer, error)
         except SyncError as error:
             self._give_up(transfer, error)
         except OSError as error:
-            self._board.abort(volume_failure(error, f"writing {transfer.wanted.label}"))
+            self._scheduler.abort(volume_failure(error, f"writing {transfer.blob.label}"))
         finally:
             if span is not None:
-                self._board.left(transfer)
+                self._scheduler.left(transfer)
 
     def _prepare(self, transfer: Transfer) -> None:
-        kept = transfer.prepare(self._watch)
+        kept = transfer.prepare(self._hooks)
         if kept:
-            size = transfer.wanted.size
-            log.info("%s: continuing, %s of %s bytes are there", transfer.wanted.label, f"{kept:,}", f"{size:,}")
-        self._board.prepared(transfer)
+            size = transfer.blob.size
+            log.info("%s: continuing, %s of %s bytes are there", transfer.blob.label, f"{kept:,}", f"{size:,}")
+        self._scheduler.prepared(transfer)
 
     def _fetch(self, transfer: Transfer, span: tuple[int, int], connections: Connections, buffer: memoryview) -> None:
         try:
             answer = transfer.source.open(connections, *span)
         except WholeFileOnly:
-            log.warning("%s: the server does not know ranges; reading it from its beginning", transfer.wanted.label)
+            log.warning("%s: the server sends no ranges; reading it from its beginning", transfer.blob.label)
             transfer.want_whole()
             return
         except BaseException:
             transfer.give_back(span)
             raise
-        transfer.receive(answer, span, buffer, self._watch)
+        transfer.receive(answer, span, buffer, self._hooks)
 
-    def arrived(self, transfer: Transfer, count: int, gained: int) -> None:
+    def _received(self, transfer: Transfer, count: int, gained: int) -> None:
         """Bytes came. Only those gained are progress: a server without ranges sends the same ones again and again."""
         if gained:
             transfer.failures = 0
             transfer.source.succeeded()
             transfer.patience.progress(gained)
             self._patience.progress(gained)
-        if self._pace.arrived(count, time.monotonic()):
-            self._board.wake()
+        if self._concurrency.arrived(count, time.monotonic()):
+            self._scheduler.wake()
+        self._outer_hooks.on_received(transfer, count, gained)
 
     def _failed(self, transfer: Transfer, error: Transient) -> None:
         transfer.failures += 1
-        self._watch.on_error(error.reason)
+        self._hooks.on_error(error.reason)
         message = error.message
-        if transfer.wanted.label not in message and transfer.source.label not in message:
-            message = f"{transfer.wanted.label}: {message}"
+        if transfer.blob.label not in message and transfer.source.label not in message:
+            message = f"{transfer.blob.label}: {message}"
         named = Transient(error.reason, message, error.retry_after_s)
         try:
             delay = transfer.patience.delay_s(named, transfer.failures)
@@ -153,20 +162,22 @@ class Engine:
             return
         if delay > 0:
             log.warning("%s; trying again in %.1f s", message, delay)
-        self._board.retry_later(transfer, delay, everybody=error.reason is Reason.RATE_LIMITED)
+        self._scheduler.retry_later(transfer, delay, everybody=error.reason is Reason.RATE_LIMITED)
 
     def _give_up_unless_others_progress(self, transfer: Transfer, final: TryAgain) -> None:
         """A hub that gives nothing to anybody ends the run; one that fails with this file only does not."""
         if self._patience.idle_s() >= SAME_SILENCE * transfer.patience.idle_s():
-            self._board.abort(final)
+            self._scheduler.abort(final)
         else:
             self._give_up(transfer, final)
 
     def _give_up(self, transfer: Transfer, error: SyncError) -> None:
-        if isinstance(error, LeaseLost):
-            self._board.abort(error)
+        if isinstance(error, LockLost):
+            self._scheduler.abort(error)
         elif isinstance(error, NeedsChange):
-            self._board.abort(error, because_of=transfer)
+            self._on_failure(transfer.blob, error)
+            self._scheduler.abort(error)
         else:
             log.error("%s", error.message)
-            self._board.fail(transfer, error)
+            self._on_failure(transfer.blob, error)
+            self._scheduler.fail(transfer, error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Collection, Mapping
 
 from init_sync.core.errors import NeedsChange
@@ -12,58 +11,70 @@ from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import Choice, Requirement, choose, refuse_collisions, refuse_pickles, require
 from init_sync.core.spec import Alternative, Manifest, Model
 from init_sync.hub.api import Hub
-from init_sync.volume.contents import file_matches
-from init_sync.volume.layout import Volume
+from init_sync.volume.check import ModelCheck
+from init_sync.volume.hashing import SILENT, Hooks, file_matches
 from init_sync.volume.pins import load_pin, store_pin
+from init_sync.volume.volume import Volume
 
 log = logging.getLogger(__name__)
 
 
-class Planner:
+class Resolver:
     """Resolves and lists; keeps pins on the volume so that the next run works on the same commits."""
 
     def __init__(
-        self, volume: Volume, hub: Hub, known: Mapping[str, ReceiptFile], taken: Collection[str], refresh: bool
+        self,
+        volume: Volume | None,
+        hub: Hub,
+        *,
+        known: Mapping[str, ReceiptFile],
+        taken: Collection[str] = (),
+        refresh: bool = False,
+        writes: bool = True,
+        hooks: Hooks = SILENT,
     ) -> None:
+        """``taken``: paths where other manifests keep links. ``writes``: whether pins may be written."""
         self._volume = volume
         self._hub = hub
         self._known = known
         self._taken = taken
         self._refresh = refresh
+        self._writes = writes
+        self._hooks = hooks
         self._fresh: dict[tuple[str, str], Listing | None] = {}
 
-    def plan(self, manifest: Manifest, models: list[Model], receipts: Mapping[str, Receipt]) -> list[Requirement]:
-        """What each model needs.
+    def resolve(self, manifest: Manifest, checks: Mapping[str, ModelCheck]) -> list[Requirement]:
+        """What each model of ``checks`` needs.
 
         Raises:
-            NeedsChange: naming every model whose plan fails for good, before a byte is fetched for any of them.
+            NeedsChange: naming every model that cannot be had, before a byte is fetched for any of them.
             TryAgain: the hub stayed away.
         """
         requirements: list[Requirement] = []
         refused: list[NeedsChange] = []
-        for model in models:
+        for check in checks.values():
             try:
-                requirement = self._plan(model, receipts.get(model.name))
+                requirement = self._resolve(check.model, check.receipt)
                 if not manifest.allow_pickles:
                     refuse_pickles(requirement)
                 requirements.append(requirement)
             except NeedsChange as error:
-                error.model = model.name
+                error.model = check.model.name
                 refused.append(error)
         if refused:
             raise together(refused)
         refuse_collisions(requirements)
         return requirements
 
-    def _plan(self, model: Model, receipt: Receipt | None) -> Requirement:
+    def _resolve(self, model: Model, receipt: Receipt | None) -> Requirement:
         listing = self._list(model, model.revision, receipt)
         if listing is None:
             listing = self._hub.listing(model.repo, model.revision)  # raises: there is no such revision
         choice = choose(
             model,
             lambda revision: self._list(model, revision, receipt),
-            on_volume=lambda alternative: os.path.isfile(self._place(model, alternative)),
-            is_whole=lambda alternative, file: self._is_whole(model, alternative, file),
+            on_volume=lambda alternative: self._is_there(model, alternative),
+            is_valid=lambda alternative, file: self._is_valid(model, alternative, file),
         )
         if choice:
             _log_choice(model, choice)
@@ -71,7 +82,7 @@ class Planner:
 
     def _list(self, model: Model, revision: str, receipt: Receipt | None) -> Listing | None:
         """The listing of a revision, by its pinned commit if there is one; None when there is no such revision."""
-        pinned = None if self._refresh else load_pin(self._volume, model, revision)
+        pinned = load_pin(self._volume, model, revision) if self._volume and not self._refresh else None
         if pinned:
             return pinned
         commit = None if self._refresh or receipt is None else receipt.commits.get(revision)
@@ -83,16 +94,21 @@ class Planner:
             return None
         if not commit and asked != listing.commit:
             log.info("%s: %s of %s is commit %s", model.display_name, revision, model.repo, listing.commit)
-        return store_pin(self._volume, model, revision, listing)
+        if self._volume and self._writes:
+            return store_pin(self._volume, model, revision, listing)
+        return listing
 
-    def _place(self, model: Model, alternative: Alternative) -> str:
-        return self._volume.at(f"{model.path}/{alternative.file}")
+    def _is_there(self, model: Model, alternative: Alternative) -> bool:
+        try:
+            return self._volume is not None and bool(self._volume.stat(f"{model.path}/{alternative.file}"))
+        except OSError:
+            return False
 
-    def _is_whole(self, model: Model, alternative: Alternative, file: RemoteFile) -> bool:
-        known = self._known.get(f"{model.path}/{alternative.file}")
-        if known:
+    def _is_valid(self, model: Model, alternative: Alternative, file: RemoteFile) -> bool:
+        path = f"{model.path}/{alternative.file}"
+        if known := self._known.get(path):
             return known.content_id == file.content_id
-        return file_matches(self._place(model, alternative), file.content_id, file.size)
+        return self._volume is not None and file_matches(self._volume, path, file.content_id, file.size, self._hooks)
 
 
 def together(refused: list[NeedsChange]) -> NeedsChange:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-from init_sync.app.tracker import Tracker
 from init_sync.core.formatting import duration, percent, size
+from init_sync.sync.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ LINE_EVERY_S = 10.0
 FALLBACK_COLUMNS = 100
 
 
-class Progress:
-    """Watches a tracker from a thread of its own until it is stopped."""
+class ProgressDisplay:
+    """Watches a progress from a thread of its own until it is stopped."""
 
-    def __init__(self, tracker: Tracker, on_terminal: bool) -> None:
-        self._tracker = tracker
+    def __init__(self, progress: Progress, on_terminal: bool) -> None:
+        self._progress = progress
         self._on_terminal = on_terminal
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -44,7 +44,7 @@ class Progress:
     def _write_lines(self) -> None:
         before = ""
         while not self._stop.wait(LINE_EVERY_S):
-            line = progress_line(self._tracker)
+            line = progress_line(self._progress)
             if line != before:
                 log.info("%s", line)
             before = line
@@ -67,20 +67,20 @@ class Progress:
                 self._refresh(bar)
 
     def _refresh(self, bar: tqdm[Any]) -> None:
-        report = self._tracker.report()
+        report = self._progress.report()
         bar.total = report.bytes_total or None
         bar.n = report.bytes_present
         left = f", {duration(report.eta_seconds)} left" if report.eta_seconds is not None else ""
-        bar.set_postfix_str(f"{size(report.bytes_per_second)}/s{left} {self._tracker.activity}", refresh=True)
+        bar.set_postfix_str(f"{size(report.bytes_per_second)}/s{left} {self._progress.activity}", refresh=True)
 
 
-def progress_line(tracker: Tracker) -> str:
+def progress_line(progress: Progress) -> str:
     """``42% (36.2 GiB of 86.2 GiB), 310.0 MiB/s, 2m44s left: Wan2.1-I2V-14B-480P/Wan2.1_VAE.pth``."""
-    report = tracker.report()
-    if not report.bytes_fetched and tracker.bytes_verified:
-        return f"Verifying: {size(tracker.bytes_verified)} read so far"
+    report = progress.report()
+    if not report.bytes_fetched and progress.bytes_verified:
+        return f"Verifying: {size(progress.bytes_verified)} read so far"
     done = f"{percent(report.bytes_present, report.bytes_total)}%"
     line = f"{done} ({size(report.bytes_present)} of {size(report.bytes_total)}), {size(report.bytes_per_second)}/s"
     if report.eta_seconds is not None:
         line += f", {duration(report.eta_seconds)} left"
-    return f"{line}: {tracker.activity}" if tracker.activity else line
+    return f"{line}: {progress.activity}" if progress.activity else line

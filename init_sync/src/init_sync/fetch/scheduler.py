@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from init_sync.core.errors import SyncError
-from init_sync.hub.pace import Pace
-from init_sync.hub.transfer import Transfer
+from init_sync.fetch.concurrency import Concurrency
+from init_sync.fetch.transfer import Transfer
 from init_sync.volume.spans import Span
 
 Task = tuple[Transfer, Span | None]
 """A piece to fetch; None in its place means: open the file and look what is there."""
 
 
-class Board:
+class Scheduler:
     """Thread-safe. ``failed`` holds what went wrong with single files, ``fatal`` what ends the whole run."""
 
     def __init__(
         self,
         transfers: Sequence[Transfer],
-        pace: Pace,
+        concurrency: Concurrency,
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._unopened = list(transfers)
+        self._unopened = deque(transfers)
         self._open: list[Transfer] = []
         self._preparing = 0
-        self._pace = pace
+        self._concurrency = concurrency
         self._paused_until = 0.0
         self._stop = stop
         self._clock = clock
@@ -40,8 +41,6 @@ class Board:
         self.failed: dict[str, SyncError] = {}
         """By content id."""
         self.fatal: SyncError | None = None
-        self.fatal_content: str | None = None
-        """The content that the fatal error is about, when it is about one."""
 
     def next(self, stay_with: Transfer | None) -> Task | None:
         """Wait for something to do; None when the run is over for this worker."""
@@ -84,15 +83,14 @@ class Board:
     def fail(self, transfer: Transfer, error: SyncError) -> None:
         """Give this file up; the others go on."""
         transfer.give_up()
-        self.failed[transfer.wanted.content_id] = error
+        self.failed[transfer.blob.content_id] = error
         self.finished(transfer)
 
-    def abort(self, error: SyncError, because_of: Transfer | None = None) -> None:
+    def abort(self, error: SyncError) -> None:
         """End the whole run."""
         with self._changed:
             if self.fatal is None:
                 self.fatal = error
-                self.fatal_content = because_of.wanted.content_id if because_of else None
             self._stop.set()
             self._changed.notify_all()
 
@@ -101,14 +99,14 @@ class Board:
             self._changed.notify_all()
 
     def _has_room(self) -> bool:
-        return self._preparing + sum(each.active for each in self._open) < self._pace.allowed
+        return self._preparing + sum(each.active for each in self._open) < self._concurrency.allowed
 
     def _pick(self, stay_with: Transfer | None, now: float) -> Task | None:
         if stay_with in self._open and (task := self._piece_of(stay_with, now)):
             return task
         if self._unopened:
             self._preparing += 1
-            return self._unopened.pop(0), None
+            return self._unopened.popleft(), None
         for transfer in sorted(self._open, key=lambda each: each.active):
             if task := self._piece_of(transfer, now):
                 return task

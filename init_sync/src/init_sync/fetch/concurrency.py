@@ -21,7 +21,7 @@ WORTH_IT = 0.25
 RETRY_AFTER_S = 20.0
 
 
-class Pace:
+class Concurrency:
     """Decides from the bytes that arrive; the caller's clock comes with them."""
 
     def __init__(self, most: int) -> None:

@@ -3,7 +3,7 @@
 Workers fetch pieces of it in any order. The hash of a file goes from front to back, so whoever fetches the piece at
 the front hashes it while the bytes are still in the processor's cache, and whoever finishes a piece lets the hash
 catch up over pieces that arrived earlier. The last byte hashed is the moment of truth: the file is published, or thrown
-away and fetched anew.
+away and downloaded again.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from init_sync.core.errors import TryAgain
 from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
-from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYTES, WRONG_CONTENT_ATTEMPTS
+from init_sync.core.requirement import Blob
+from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYTES, WRONG_CONTENT_ATTEMPTS, Settings
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import Answer, Interrupted
-from init_sync.hub.wanted import Wanted
-from init_sync.volume.contents import Hash, matches, new_hash
-from init_sync.volume.layout import Volume
+from init_sync.volume.hashing import Hash, Hooks, matches, new_hash
 from init_sync.volume.partial import Partial
 from init_sync.volume.publishing import publish
 from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
+from init_sync.volume.volume import Volume
 
 PIECE_ALIGNMENT = 1 << 20
 TOLD_BYTES = 1 << 20
@@ -42,14 +42,14 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class TransferHooks:
     """What a transfer tells, and whom it asks whether it may go on."""
 
     on_received: Callable[[Transfer, int, int], None]
     """So many bytes arrived from the hub, and so many of them were not on the volume before."""
     on_present: Callable[[Transfer, int], None]
     """So many bytes of the file are on the volume now."""
-    on_verified: Callable[[int], None]
+    on_hashed: Callable[[int], None]
     """So many bytes that were on the volume already were read back and checked."""
     on_error: Callable[[Reason], None]
     """An attempt failed."""
@@ -63,22 +63,22 @@ class Watch:
 class Transfer:
     """State of one file, shared by the workers that fetch its pieces."""
 
-    def __init__(self, volume: Volume, wanted: Wanted, source: Source, patience: Patience, connections: int) -> None:
-        self.wanted = wanted
+    def __init__(self, volume: Volume, blob: Blob, source: Source, settings: Settings) -> None:
+        self.blob = blob
         self.source = source
-        self.patience = patience
+        self.patience = Patience(settings.give_up_s)
         self.active = 0
-        """Workers on it; kept by the board."""
+        """Workers on it; kept by the scheduler."""
         self.failures = 0
         """Attempts that failed since bytes last came."""
         self.not_before = 0.0
         self.published: tuple[ReceiptFile, ...] = ()
         self._volume = volume
-        self._partial = Partial(volume, wanted.content_id, wanted.size)
-        self._connections = connections
+        self._partial = Partial(volume, blob.content_id, blob.size)
+        self._connections = settings.connections
         self._pending: deque[Span] = deque()
         self._spans: list[Span] = []
-        self._digest: Hash = new_hash(wanted.content_id, wanted.size)
+        self._digest: Hash = new_hash(blob.content_id, blob.size)
         self._hashed = 0
         self._hashing = False
         self._receiving = 0
@@ -91,18 +91,18 @@ class Transfer:
     def has_pending(self) -> bool:
         return bool(self._pending)
 
-    def prepare(self, watch: Watch) -> int:
+    def prepare(self, hooks: TransferHooks) -> int:
         """Take up what an earlier run left; returns how many bytes of it can be kept.
 
         Raises:
-            LeaseLost: a successor is at work, or done: a new partial file would be left behind for nobody.
+            LockLost: a successor is at work, or done: a new partial file would be left behind for nobody.
         """
-        watch.may_name()
-        recovered = self._partial.open(watch.stop, watch.on_verified)
+        hooks.may_name()
+        recovered = self._partial.open(Hooks(hooks.on_hashed, hooks.stop))
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
         self._plan()
         kept = sum(end - start for start, end in self._spans)
-        watch.on_present(self, kept)
+        hooks.on_present(self, kept)
         self.patience.reset()
         return kept
 
@@ -119,14 +119,14 @@ class Transfer:
         with self._guard:
             if not self._whole:
                 self._whole = True
-                self._pending = deque([(0, self.wanted.size)])
+                self._pending = deque([(0, self.blob.size)])
 
     def give_up(self) -> None:
         """Nothing of it will be published any more in this run; what came is kept for the next."""
         with self._guard:
             self._finished = True
 
-    def receive(self, answer: Answer, span: Span, buffer: memoryview, watch: Watch) -> None:
+    def receive(self, answer: Answer, span: Span, buffer: memoryview, hooks: TransferHooks) -> None:
         """Read the body of ``answer`` into the file, recording as it goes.
 
         Raises:
@@ -141,43 +141,43 @@ class Transfer:
         told_at = time.monotonic()
         try:
             while position < end:
-                if watch.stop.is_set():
+                if hooks.stop.is_set():
                     raise Stopped
                 count, broken = _read(answer, buffer[: min(len(buffer), end - position)])
-                watch.may_write()  # after the read: that is where a process practically always is when it is frozen
+                hooks.may_write()  # after the read: that is where a process practically always is when it is frozen
                 stretch.add(buffer[min(count, max(0, stretch.position - position)) : count])
                 position += count
                 now = time.monotonic()
                 if position - told >= TOLD_BYTES or now - told_at >= TOLD_EVERY_S or position - start < TOLD_BYTES:
-                    told, told_at = self._tell(watch, told, position, known), now
+                    told, told_at = self._tell(hooks, told, position, known), now
                 if broken:
                     raise self._ends_early(position, broken) if self._whole else broken
             answer.done()
         finally:
             stretch.close()
-            self._tell(watch, told, position, known)
+            self._tell(hooks, told, position, known)
             with self._guard:
                 self._receiving -= 1
                 if position < end and not self._whole:
                     self._pending.appendleft((position, end))
-                elif position < end and (start, end) == (0, self.wanted.size):
+                elif position < end and (start, end) == (0, self.blob.size):
                     self._pending.appendleft((start, end))  # without ranges it takes another run from the beginning
 
-    def _tell(self, watch: Watch, told: int, position: int, known: int) -> int:
+    def _tell(self, hooks: TransferHooks, told: int, position: int, known: int) -> int:
         """Report the bytes of [told, position); those below ``known`` were on the volume before."""
         if position > told:
             gained = max(0, position - max(told, known))
-            watch.on_received(self, position - told, gained)
-            watch.on_present(self, gained)
+            hooks.on_received(self, position - told, gained)
+            hooks.on_present(self, gained)
         return position
 
     def _ends_early(self, position: int, broken: Transient) -> Transient:
         """Without ranges each attempt begins at the front, so what ends the answers decides whether one can succeed."""
-        ends = f"the server sends no ranges and ends after {size(position)} of {size(self.wanted.size)}"
-        cause = f"{self.wanted.label}: {ends} ({broken.message}). A proxy or mirror on the way may limit answers"
+        ends = f"the server sends no ranges and ends after {size(position)} of {size(self.blob.size)}"
+        cause = f"{self.blob.label}: {ends} ({broken.message}). A proxy or mirror on the way may limit answers"
         return Transient(broken.reason, cause, broken.retry_after_s)
 
-    def catch_up(self, watch: Watch) -> None:
+    def catch_up(self, hooks: TransferHooks) -> None:
         """Let the hash follow over bytes that arrived ahead of it."""
         while True:
             with self._guard:
@@ -187,13 +187,13 @@ class Transfer:
                 self._hashing = True
             reached = self._hashed
             try:
-                reached = self._partial.hash(self._digest, self._hashed, target, watch.stop, watch.on_verified)
+                reached = self._partial.hash(self._digest, self._hashed, target, Hooks(hooks.on_hashed, hooks.stop))
                 self._partial.record_hashed(reached, self._digest)
             finally:
                 with self._guard:
                     self._hashed, self._hashing = reached, False
 
-    def finish(self, watch: Watch) -> bool:
+    def finish(self, hooks: TransferHooks) -> bool:
         """Publish the file once it is whole. True for exactly one caller.
 
         Raises:
@@ -201,13 +201,13 @@ class Transfer:
             Transient: its content was wrong; everything is pending again.
         """
         with self._guard:
-            if self._finished or self._hashing or self._receiving or self._hashed < self.wanted.size:
+            if self._finished or self._hashing or self._receiving or self._hashed < self.blob.size:
                 return False
             self._finished = True
-        watch.may_name()
-        if not matches(self._digest, self.wanted.content_id):
-            self._start_over(watch)
-        self.published = publish(self._volume, self._partial, self.wanted.content_id, self.wanted.places)
+        hooks.may_name()
+        if not matches(self._digest, self.blob.content_id):
+            self._start_over(hooks)
+        self.published = publish(self._volume, self._partial, self.blob.content_id, self.blob.paths)
         return True
 
     def close(self) -> None:
@@ -222,30 +222,30 @@ class Transfer:
             return True
 
     def _plan(self) -> None:
-        share = self.wanted.size // (4 * self._connections)
+        share = self.blob.size // (4 * self._connections)
         length = min(MAX_PIECE_BYTES, max(MIN_PIECE_BYTES, -(-share // PIECE_ALIGNMENT) * PIECE_ALIGNMENT))
-        self._pending = deque(pieces(missing(self._spans, self.wanted.size), length))
+        self._pending = deque(pieces(missing(self._spans, self.blob.size), length))
 
-    def _start_over(self, watch: Watch) -> None:
+    def _start_over(self, hooks: TransferHooks) -> None:
         self._wrong += 1
-        message = f"{self.wanted.label}: the bytes received are not those that the hub listed"
-        if not self.wanted.size:  # nothing to fetch anew, and so nobody who would come to finish it
+        message = f"{self.blob.label}: the bytes received are not those that the hub listed"
+        if not self.blob.size:  # nothing to download again, and so nobody who would come to finish it
             raise TryAgain(
                 Reason.CHECKSUM_MISMATCH,
-                f"{self.wanted.label}: the hub lists it as empty and with the hash of something else",
+                f"{self.blob.label}: the hub lists it as empty and with the hash of something else",
             )
         if self._wrong >= WRONG_CONTENT_ATTEMPTS:
             self._partial.restart()
             raise TryAgain(
                 Reason.CHECKSUM_MISMATCH, f"{message}, {self._wrong} times in a row. Nothing was put in place"
             )
-        watch.on_present(self, -sum(end - start for start, end in self._spans))
+        hooks.on_present(self, -sum(end - start for start, end in self._spans))
         with self._guard:
             self._digest, self._hashed, self._spans = self._partial.restart(), 0, []
             self._plan()
             self._finished = False
         self.source.forget()
-        raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; fetching it anew")
+        raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; downloading it again")
 
     def _arrived(self, start: int, end: int, hashed: bool) -> None:
         with self._guard:

@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from init_sync.volume.layout import Volume
-from init_sync.volume.lease import Lease, LeaseLost
+from init_sync.volume.lock import LockLost, VolumeLock
+from init_sync.volume.volume import Volume
 from support.locking import EXPIRY_S, Place, Waiting, nobody_to_wait_for
 
 
@@ -22,7 +22,7 @@ class TestLosing:
         frozen = place.held()
         waiting = Waiting(place.clock)
         assert place.lease().acquire(waiting.tell, waiting.is_pointless)
-        with pytest.raises(LeaseLost, match="another process took the lock over"):
+        with pytest.raises(LockLost, match="another process took the lock over"):
             frozen.check()
 
     def test_once_lost_it_stays_lost(self, place: Place) -> None:
@@ -32,14 +32,14 @@ class TestLosing:
         assert successor.acquire(waiting.tell, waiting.is_pointless)
         successor.release()
         for _ in range(2):
-            with pytest.raises(LeaseLost):
+            with pytest.raises(LockLost):
                 frozen.check()
 
     def test_the_next_heartbeat_notices(self, place: Place) -> None:
         frozen = place.held()
         (place.directory / "2").write_bytes(b"{}")
         frozen._beat()
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LockLost):
             frozen.check()
 
     @pytest.mark.parametrize("moment", ["heartbeat", "claim"])
@@ -48,25 +48,25 @@ class TestLosing:
     ) -> None:
         """The instant between writing the heartbeat and noting the time of it, stretched to half a minute."""
         frozen, successor = place.lease(), place.lease()
-        write = Lease._write
+        write = VolumeLock._write
 
-        def write_and_freeze(lease: Lease) -> None:
+        def write_and_freeze(lease: VolumeLock) -> None:
             write(lease)
             if lease is frozen:
-                monkeypatch.setattr(Lease, "_write", write)
+                monkeypatch.setattr(VolumeLock, "_write", write)
                 waiting = Waiting(place.clock)
                 assert successor.acquire(waiting.tell, waiting.is_pointless)
 
         if moment == "claim":
-            monkeypatch.setattr(Lease, "_write", write_and_freeze)
+            monkeypatch.setattr(VolumeLock, "_write", write_and_freeze)
             if not frozen.acquire(lambda holder: None, lambda: True):
                 return  # it noticed already
         else:
             assert frozen.acquire(nobody_to_wait_for, lambda: False)
-            monkeypatch.setattr(Lease, "_write", write_and_freeze)
+            monkeypatch.setattr(VolumeLock, "_write", write_and_freeze)
             frozen._beat()
         successor.check()
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LockLost):
             frozen.check()
 
     def test_a_volume_that_went_away_stops_the_writing_when_the_lease_may_have_expired(
@@ -74,12 +74,12 @@ class TestLosing:
     ) -> None:
         holder = place.held()
 
-        def fail(lease: Lease) -> None:
+        def fail(lease: VolumeLock) -> None:
             raise OSError(116, "Stale file handle")
 
-        monkeypatch.setattr(Lease, "_current", fail)
+        monkeypatch.setattr(VolumeLock, "_current", fail)
         place.clock.now_s += EXPIRY_S + 1
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LockLost):
             holder.check()
 
 
@@ -93,7 +93,7 @@ class TestRaces:
         for _ in range(3):
             place.held().release()
         holder = place.held()
-        assert not slow._claim(1)
+        assert not slow._create(1)
         assert [path.name for path in place.directory.iterdir()] == ["4"]
         holder.check()
 
@@ -103,15 +103,15 @@ class TestRaces:
         """A newer holder removes older files, also one that was created a moment ago and is still empty."""
         slow = place.lease()
         holder = place.held()
-        write = Lease._write
+        write = VolumeLock._write
 
-        def sweep_then_write(lease: Lease) -> None:
-            monkeypatch.setattr(Lease, "_write", write)
+        def sweep_then_write(lease: VolumeLock) -> None:
+            monkeypatch.setattr(VolumeLock, "_write", write)
             (place.directory / "3").write_bytes(b'{"released": true}')
             (place.directory / "2").unlink()
             write(lease)
 
-        monkeypatch.setattr(Lease, "_write", sweep_then_write)
+        monkeypatch.setattr(VolumeLock, "_write", sweep_then_write)
         holder._released = True
         holder._stop.set()
         place.rewrite(released=True)
@@ -143,7 +143,7 @@ class TestRaces:
         for generation in range(1, 21):
             leases = [place.lease() for _ in range(4)]
             with ThreadPoolExecutor(4) as pool:
-                won = list(pool.map(lambda lease, at=generation: lease._claim(at), leases))
+                won = list(pool.map(lambda lease, at=generation: lease._create(at), leases))
             assert won.count(True) == 1
             leases[won.index(True)].release()
 
@@ -158,7 +158,7 @@ class Interleavings(RuleBasedStateMachine):
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.place = Place(Volume(self.folder.name))
-        self.leases: list[Lease | None] = [None] * self.COUNT
+        self.leases: list[VolumeLock | None] = [None] * self.COUNT
 
     def teardown(self) -> None:
         if hasattr(self, "place"):
@@ -212,7 +212,7 @@ class Interleavings(RuleBasedStateMachine):
         if lease := self.leases[number]:
             try:
                 lease.check()
-            except LeaseLost:
+            except LockLost:
                 self.leases[number] = None
 
     @invariant()
@@ -222,7 +222,7 @@ class Interleavings(RuleBasedStateMachine):
         may_write = [lease for lease in self.leases if lease and self.is_fresh_or_ours(lease)]
         assert len(may_write) <= 1
 
-    def is_fresh_or_ours(self, lease: Lease) -> bool:
+    def is_fresh_or_ours(self, lease: VolumeLock) -> bool:
         """What ``check`` would say, without the heartbeat that it may write and so without changing the course."""
         fresh = self.place.clock.now_s - lease._last_beat <= EXPIRY_S / 2
         return not lease._lost and (fresh or lease._current()[0] == lease._generation)

@@ -1,0 +1,79 @@
+"""``init-sync plan``: what a sync would do. Nothing is written to the volume, and nothing is tried on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from typing import Any
+
+from init_sync.app import logs
+from init_sync.app.specfile import read_manifest
+from init_sync.app.table import plan_table
+from init_sync.core.errors import NeedsChange
+from init_sync.core.reasons import Reason
+from init_sync.core.report import TERMINATION_MESSAGE_BYTES
+from init_sync.core.settings import Settings
+from init_sync.core.spec import Manifest
+from init_sync.hub.api import Hub
+from init_sync.sync.plan import SyncPlan
+from init_sync.sync.prepare import prepare, refuse_conflicts
+from init_sync.sync.space import room_problem
+from init_sync.volume.check import ModelCheck, check_all
+from init_sync.volume.hashing import SILENT
+from init_sync.volume.volume import Volume, volume_problem
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print the plan; returns 0.
+
+    Raises:
+        NeedsChange: a model that cannot be had, a conflict, or no room; the plan is printed before the latter two.
+        TryAgain: the hub did not answer.
+    """
+    logs.set_up("text", sys.stderr)
+    manifest = read_manifest(options.spec)
+    volume = Volume(options.volume) if options.volume else None
+    found = make_plan(manifest, volume, refresh=options.refresh)
+    print(_text(found.to_json()) if options.json else plan_table(found))
+    if options.report:
+        from init_sync.app.report_file import write_text
+
+        write_text(fit(found) + "\n", options.report)
+    refuse_conflicts(found)
+    if volume and (problem := room_problem(volume, found)):
+        raise NeedsChange(Reason.DISK_FULL, f"checking {volume.root}: {problem}")
+    return 0
+
+
+def make_plan(manifest: Manifest, volume: Volume | None, *, refresh: bool = False) -> SyncPlan:
+    """What a sync of this volume would do now; without a volume, of an empty one."""
+    if volume and (problem := volume_problem(volume)):
+        raise NeedsChange(Reason.FILE_MISSING, f"opening the volume: {problem}. Leave --volume out to plan without one")
+    if volume:
+        checks = check_all(volume, manifest)
+    else:
+        checks = {model.name: ModelCheck(model, Reason.FILE_MISSING) for model in manifest.models}
+    hub = Hub(Settings(), threading.Event(), on_error=lambda _: None)
+    return prepare(manifest, volume, hub, checks, refresh=refresh, hooks=SILENT).plan
+
+
+def fit(plan: SyncPlan, limit: int = TERMINATION_MESSAGE_BYTES - 1) -> str:
+    """The plan as JSON of at most ``limit`` bytes: without files, then names and bytes of models, then totals alone."""
+    data = plan.to_json(with_files=False)
+    short = [{"name": model["name"], "bytesToFetch": model["bytesToFetch"]} for model in data["models"]]
+    conflicts = [message[:200] for message in data["conflicts"][:3]]
+    for shortened in (
+        data,
+        {**data, "models": short, "conflicts": conflicts},
+        {**data, "models": [], "conflicts": conflicts},
+    ):
+        text = _text(shortened)
+        if len(text.encode()) <= limit:
+            break
+    return text
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,135 @@
+"""``init-sync sync``: the run, with its logs, display, metrics port, signals and report."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from init_sync.app import logs
+from init_sync.app.specfile import read_manifest
+from init_sync.core.errors import ManifestError, SyncError, TryAgain
+from init_sync.core.reasons import Reason
+from init_sync.core.settings import Settings, SyncOptions
+from init_sync.sync.progress import Progress
+from init_sync.sync.run import SyncRun
+from init_sync.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from init_sync.app.progress_display import ProgressDisplay
+    from init_sync.core.report import Report
+
+
+def sync(options: argparse.Namespace) -> int:
+    """Returns 0 once every model is complete. Raises SyncError otherwise; the report is written in any case."""
+    logs.set_up(options.log_format)
+    os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group, whoever syncs it
+    try:
+        manifest = read_manifest(options.spec)
+    except ManifestError as error:
+        from init_sync.core.report import refused_report
+
+        _write_report(refused_report(error), options.report)
+        raise
+    progress = Progress(manifest)
+    work = _Work(options, progress)
+    run = SyncRun(manifest, Volume(options.volume), _sync_options(options), progress, work.begin)
+    _handle_signals(run, progress, options.report)
+    try:
+        run.run()
+        return 0
+    except SyncError:
+        raise
+    except Exception as error:
+        raise _internal_error(error, progress) from error
+    finally:
+        work.end()
+        _report(progress, options.report)
+
+
+class _Work:
+    """What only a run with work to do needs: the display and the metrics port."""
+
+    def __init__(self, options: argparse.Namespace, progress: Progress) -> None:
+        self._options = options
+        self._progress = progress
+        self._display: ProgressDisplay | None = None
+
+    def begin(self) -> None:
+        if self._display:
+            return
+        gc.enable()
+        from init_sync.app.progress_display import ProgressDisplay
+
+        self._display = ProgressDisplay(self._progress, self._options.log_format == "text" and sys.stderr.isatty())
+        self._display.start()
+        if self._options.metrics_port is not None:
+            from init_sync.app.metrics import serve
+
+            serve(self._progress, self._options.metrics_port)
+
+    def end(self) -> None:
+        if self._display:
+            self._display.stop()
+
+
+def _sync_options(options: argparse.Namespace) -> SyncOptions:
+    return SyncOptions(
+        deep=options.verify == "deep",
+        refresh=options.refresh,
+        settings=Settings(
+            connections=options.connections,
+            stall_timeout_s=min(options.stall_timeout, options.give_up_after),
+            give_up_s=options.give_up_after,
+        ),
+        lock_expiry_s=options.lock_expiry,
+    )
+
+
+def _handle_signals(run: SyncRun, progress: Progress, report: str | None) -> None:
+    """End at once: every byte that was received is recorded, and PID 1 has no default handlers."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        run.release()
+        cause = f"interrupted by {signal.Signals(number).name}"
+        progress.failed(SyncError(Reason.INTERRUPTED, f"{cause}. Another run continues from here"))
+        _report(progress, report)
+        os.write(2, f"init-sync: {cause}; another run continues from here\n".encode())
+        os._exit(1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _internal_error(error: Exception, progress: Progress) -> SyncError:
+    """A fault of our own: its traceback goes to the log, and the report says that it is one."""
+    import logging
+
+    logging.getLogger(__name__).error("unexpected error", exc_info=error)
+    cause = f"syncing: unexpected {type(error).__name__}: {error}"
+    failure = TryAgain(Reason.INTERNAL_ERROR, f"{cause}. Report it, with the log")
+    progress.failed(failure)
+    return failure
+
+
+def _report(progress: Progress, path: str | None) -> None:
+    from init_sync.app.report_file import destination
+
+    if destination(path) is not None:
+        _write_report(progress.report(), path)
+
+
+def _write_report(report: Report, path: str | None) -> None:
+    from init_sync.app.report_file import destination, write_report
+
+    file = destination(path)
+    if file is None:
+        return
+    try:
+        write_report(report, file)
+    except OSError as error:
+        print(f"init-sync: the report could not be written to {file}: {error.strerror}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""A sync in five steps: check, plan, fetch, publish, receipt."""

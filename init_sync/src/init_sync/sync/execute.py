@@ -1,0 +1,205 @@
+"""Carrying out a plan while holding the lock: adopt, fetch, publish, link, and a receipt for each model."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from init_sync.core.errors import NeedsChange, SyncError, TryAgain
+from init_sync.core.formatting import size
+from init_sync.core.receipt import Receipt, ReceiptFile
+from init_sync.core.requirement import Blob, Requirement
+from init_sync.core.settings import SyncOptions
+from init_sync.core.spec import Manifest
+from init_sync.fetch.downloader import Downloader, Outcome
+from init_sync.fetch.transfer import Transfer, TransferHooks
+from init_sync.hub.api import Hub
+from init_sync.sync.adopt import adopt
+from init_sync.sync.plan import SyncPlan
+from init_sync.sync.prepare import Prepared, plan_again, prepare, refuse_conflicts
+from init_sync.sync.progress import Progress
+from init_sync.sync.space import make_room
+from init_sync.sync.warnings import missing_shard
+from init_sync.volume.check import ModelCheck
+from init_sync.volume.failures import volume_failure
+from init_sync.volume.hashing import Hooks
+from init_sync.volume.layout import sweep_temporary
+from init_sync.volume.links import make_link
+from init_sync.volume.lock import VolumeLock
+from init_sync.volume.partial import remove_orphan_journals
+from init_sync.volume.probe import FileSystem, check_files, probe
+from init_sync.volume.publishing import still_verified
+from init_sync.volume.receipts import store_receipt
+from init_sync.volume.timestamps import wait_out_clock_step
+from init_sync.volume.volume import Volume
+
+log = logging.getLogger(__name__)
+
+
+class Execution:
+    """The part of a run that changes the volume."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        volume: Volume,
+        options: SyncOptions,
+        progress: Progress,
+        lock: VolumeLock,
+        stop: threading.Event,
+    ) -> None:
+        self._manifest = manifest
+        self._volume = volume
+        self._options = options
+        self._progress = progress
+        self._lock = lock
+        self._stop = stop
+        self._hooks = Hooks(progress.hashed, stop)
+        self._hub = Hub(options.settings, stop, progress.hub_error)
+        self._verified: dict[str, ReceiptFile] = {}
+        """By path: files whose content was verified, in this run or as a receipt says."""
+        self._open: dict[str, Requirement] = {}
+        """Models without their receipt, by name."""
+        self._missing: Counter[str] = Counter()
+        """How many files are missing, by model."""
+        self._models_of: dict[str, list[str]] = {}
+        self._guard = threading.Lock()
+
+    def run(self, checks: Mapping[str, ModelCheck]) -> None:
+        """Raises SyncError unless every model is complete at the end."""
+        try:
+            self._run(checks)
+        except OSError as error:
+            raise volume_failure(error, "writing to the volume") from error
+
+    def _run(self, checks: Mapping[str, ModelCheck]) -> None:
+        sweep_temporary(self._volume)
+        remove_orphan_journals(self._volume)
+        file_system = probe(self._volume)
+        prepared = self._prepare(checks, file_system)
+        self._progress.planned(prepared.requirements)
+        refuse_conflicts(prepared.plan)
+        check_files(self._volume, [file for each in prepared.requirements for file in each.files])
+        self._adopt(prepared)
+        self._complete_models([name for name in self._open if not self._missing[name]])
+        plan = plan_again(self._manifest, self._volume, checks, prepared, self._verified, file_system)
+        make_room(self._volume, plan)
+        if plan.blobs:
+            self._fetch(plan)
+
+    def _prepare(self, checks: Mapping[str, ModelCheck], file_system: FileSystem) -> Prepared:
+        options = self._options
+        try:
+            return prepare(
+                self._manifest,
+                self._volume,
+                self._hub,
+                checks,
+                deep=options.deep,
+                refresh=options.refresh,
+                file_system=file_system,
+                hooks=self._hooks,
+            )
+        finally:
+            self._hub.close()
+
+    def _adopt(self, prepared: Prepared) -> None:
+        files = [file for each in prepared.requirements for file in each.files]
+        threads = self._options.settings.verify_threads
+        found = adopt(self._volume, files, prepared.actions, prepared.known, threads, self._hooks)
+        for requirement in prepared.requirements:
+            name = requirement.model.name
+            self._open[name] = requirement
+            for file in requirement.files:
+                self._models_of.setdefault(file.path, []).append(name)
+                self._missing[name] += file.path not in found
+            if self._missing[name]:
+                self._progress.to_fetch(name, self._missing[name], len(requirement.files))
+        for verified in found.values():
+            self._verified[verified.path] = verified
+            self._progress.verified(verified)
+
+    def _fetch(self, plan: SyncPlan) -> None:
+        count = f"{len(plan.blobs)} files" if len(plan.blobs) != 1 else "1 file"
+        log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, self._hub.endpoint)
+        progress = self._progress
+        hooks = TransferHooks(
+            on_received=lambda transfer, _, gained: progress.received(gained, transfer.blob.label),
+            on_present=lambda transfer, count: progress.present(transfer.blob.paths, count),
+            on_hashed=progress.hashed,
+            on_error=progress.hub_error,
+            may_write=self._lock.check,
+            may_name=self._lock.check_volume,
+            stop=self._stop,
+        )
+        settings = self._options.settings
+        transfers = [Transfer(self._volume, blob, self._hub.source(blob.source), settings) for blob in plan.blobs]
+        outcome = Downloader(transfers, settings, hooks, self._on_file, self._on_failure).run()
+        self._raise(outcome)
+
+    def _on_file(self, transfer: Transfer) -> None:
+        log.info("%s: verified and in place (%s)", transfer.blob.label, size(transfer.blob.size))
+        done: list[str] = []
+        with self._guard:
+            for file in transfer.published:
+                self._verified[file.path] = file
+                self._progress.verified(file)
+                for name in self._models_of[file.path]:
+                    self._missing[name] -= 1
+                    if not self._missing[name]:
+                        done.append(name)
+        self._complete_models(done)
+
+    def _on_failure(self, blob: Blob, error: SyncError) -> None:
+        error.model = self._models_of[blob.paths[0]][0]
+        self._progress.failed(error, blob.paths)
+
+    def _complete_models(self, names: list[str]) -> None:
+        for name in names:
+            self._complete(self._open[name])
+
+    def _complete(self, requirement: Requirement) -> None:
+        """Link, and write the receipt of a model whose last file is in place."""
+        self._lock.check_volume()
+        files = still_verified(self._volume, requirement, self._verified, self._hooks)
+        model = requirement.model
+        by_source = {file.source: verified for file, verified in zip(requirement.files, files, strict=True)}
+        links = tuple(make_link(self._volume, by_source[link.file], link.at) for link in model.links)
+        receipt = Receipt(
+            model=model.name,
+            path=model.path,
+            repo=model.repo,
+            revision=model.revision,
+            requirement=model.digest(),
+            commits=dict(requirement.commits),
+            chosen=dict(requirement.chosen),
+            files=files,
+            links=links,
+            verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            warning=missing_shard(self._volume, requirement),
+        )
+        wait_out_clock_step(self._volume, (file.mtime_ns for file in files))
+        store_receipt(self._volume, model, receipt)
+        self._progress.completed(model.name, receipt)
+        total, commit = size(sum(file.size for file in files)), requirement.commit[:12]
+        log.info("%s: all %d files verified (%s, commit %s)", model.display_name, len(files), total, commit)
+        if receipt.warning:
+            log.warning("%s: %s", model.display_name, receipt.warning)
+
+    def _raise(self, outcome: Outcome) -> None:
+        """One error for all: with the exit code of the most final one."""
+        if outcome.fatal:
+            raise outcome.fatal
+        errors = list(outcome.failed.values())
+        if not errors:
+            return
+        worst = max(errors, key=lambda error: error.exit_code)
+        if len(errors) == 1:
+            raise worst
+        kind = NeedsChange if isinstance(worst, NeedsChange) else TryAgain
+        error = kind(worst.reason, f"{worst.message} (and {len(errors) - 1} more files failed)")
+        error.parts = tuple(errors)  # each is known to its models already
+        raise error

@@ -1,0 +1,164 @@
+"""What is on the volume of one model: the first of the five steps of a sync, and all of a warm start.
+
+One stat for each file of the receipt, and its hash only where the stat leaves a doubt. ``sync``, ``verify``, ``status``
+and whoever serves the models ask this function. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from init_sync.core.formatting import listed
+from init_sync.core.reasons import Reason
+from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
+from init_sync.core.spec import Manifest, Model
+from init_sync.core.volumepath import is_pickle
+from init_sync.volume.hashing import SILENT, Hooks, file_matches
+from init_sync.volume.links import COPY, link_problem
+from init_sync.volume.receipts import as_receipt_file, differs, is_unchanged, load_receipt, store_receipt
+from init_sync.volume.timestamps import is_too_young
+from init_sync.volume.volume import Volume
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it must be."""
+
+    path: str
+    reason: Reason
+    message: str
+
+
+class ModelCheck(NamedTuple):
+    """How complete one model is."""
+
+    model: Model
+    reason: Reason | None = None
+    """Why it is not complete; None when it is."""
+    message: str = ""
+    receipt: Receipt | None = None
+    """With the present times of files that were touched and still have the right content."""
+    findings: tuple[Finding, ...] = ()
+    sizes: Mapping[str, int] = {}
+    """Bytes by path of every file that it needs, as far as that is known."""
+    present: Mapping[str, int] = {}
+    """Bytes by path of what is there: all of a verified file, some of a partial one."""
+    valid: frozenset[str] = frozenset()
+    """Paths of the files that have their size, and, with a receipt, their content."""
+    commit: str | None = None
+    chosen: Mapping[str, str] = {}
+    outdated_receipt: bool = False
+    """Whether the receipt on the volume has other times, or times too young to be trusted next time."""
+
+    @property
+    def complete(self) -> bool:
+        return self.reason is None
+
+
+def check_all(
+    volume: Volume, manifest: Manifest, *, deep: bool = False, hooks: Hooks = SILENT
+) -> dict[str, ModelCheck]:
+    """Every model of the manifest, by name; ``deep`` hashes all files again, whatever their stat says."""
+    return {
+        model.name: check_model(volume, model, manifest.allow_pickles, deep=deep, hooks=hooks)
+        for model in manifest.models
+    }
+
+
+def check_model(
+    volume: Volume, model: Model, allow_pickles: bool, *, deep: bool = False, hooks: Hooks = SILENT
+) -> ModelCheck:
+    receipt = load_receipt(volume, model)
+    if receipt is None:
+        from init_sync.volume.offline_check import check_without_receipt  # not needed on a warm start
+
+        return check_without_receipt(volume, model)
+    young = {file.path for file in receipt.files if is_too_young(file.mtime_ns, receipt.written_ns)}
+    files = [_check_file(volume, file, deep or file.path in young, hooks) for file in receipt.files]
+    findings = [found for found in files if isinstance(found, Finding)]
+    findings += _link_findings(volume, receipt, deep, hooks)
+    damaged = {finding.path for finding in findings}
+    sizes = {file.path: file.size for file in receipt.files}
+    present = tuple(
+        found if isinstance(found, ReceiptFile) else file for found, file in zip(files, receipt.files, strict=True)
+    )
+    reason, message = _judge(receipt, findings, allow_pickles)
+    return ModelCheck(
+        model=model,
+        reason=reason,
+        message=message,
+        receipt=receipt._replace(files=present),
+        findings=tuple(findings),
+        sizes=sizes,
+        present={path: size for path, size in sizes.items() if path not in damaged},
+        valid=frozenset(sizes.keys() - damaged),
+        commit=receipt.commit,
+        chosen=receipt.chosen,
+        outdated_receipt=bool(young) or present != receipt.files,
+    )
+
+
+def refresh_receipts(volume: Volume, checks: Iterable[ModelCheck]) -> None:
+    """Record present times of complete models, so that nothing is hashed again; not possible on a read-only volume."""
+    for check in checks:
+        if check.complete and check.receipt and check.outdated_receipt:
+            try:
+                store_receipt(volume, check.model, check.receipt)
+            except OSError:
+                return
+
+
+def looks_complete(volume: Volume, manifest: Manifest) -> bool:
+    """Whether receipts and stats show nothing amiss; hashes nothing, for those who ask again and again."""
+    receipts = [load_receipt(volume, model) for model in manifest.models]
+    return all(
+        receipt
+        and all(is_unchanged(volume, file) for file in receipt.files)
+        and not any(link_problem(volume, link) for link in receipt.links)
+        for receipt in receipts
+    )
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """Findings in one line, the first few by name."""
+    return listed([f"{finding.path}: {finding.message}" for finding in findings], most=3)
+
+
+def _judge(receipt: Receipt, findings: list[Finding], allow_pickles: bool) -> tuple[Reason | None, str]:
+    if findings:
+        return findings[0].reason, summary(findings)
+    pickles = [] if allow_pickles else [file.path for file in receipt.files if is_pickle(file.path)]
+    if pickles:
+        rule = "can run code when loaded and spec.allowPickles is false"
+        return Reason.PICKLE_REFUSED, f"{listed(pickles, 3)} {rule}"
+    return None, receipt.warning
+
+
+def _check_file(volume: Volume, file: ReceiptFile, doubtful: bool, hooks: Hooks) -> ReceiptFile | Finding:
+    try:
+        state = volume.stat(file.path)
+        if state.st_size != file.size:
+            return Finding(file.path, Reason.SIZE_MISMATCH, f"{state.st_size:,} bytes instead of {file.size:,}")
+        if not doubtful and not differs(file, state):
+            return file
+        if file_matches(volume, file.path, file.content_id, file.size, hooks):
+            return as_receipt_file(file.path, file.content_id, state)
+    except FileNotFoundError:
+        return Finding(file.path, Reason.FILE_MISSING, "missing")
+    except OSError as error:
+        return Finding(file.path, Reason.FILE_MISSING, f"cannot be read: {error.strerror or error}")
+    return Finding(file.path, Reason.CHECKSUM_MISMATCH, "its content is not what was verified")
+
+
+def _link_findings(volume: Volume, receipt: Receipt, deep: bool, hooks: Hooks) -> list[Finding]:
+    problems = ((link, link_problem(volume, link)) for link in receipt.links)
+    findings = [Finding(link.at, Reason.LINK_BROKEN, problem) for link, problem in problems if problem]
+    broken = {finding.path for finding in findings}
+    copies = [link for link in receipt.links if deep and link.kind == COPY and link.at not in broken]
+    return findings + [found for link in copies if (found := _check_copy(volume, receipt, link, hooks))]
+
+
+def _check_copy(volume: Volume, receipt: Receipt, link: ReceiptLink, hooks: Hooks) -> Finding | None:
+    original = next(file for file in receipt.files if file.path == link.target)
+    found = _check_file(volume, original._replace(path=link.at), True, hooks)
+    return Finding(link.at, Reason.LINK_BROKEN, f"its {found.message}") if isinstance(found, Finding) else None

@@ -1,0 +1,75 @@
+"""Receipts on a volume, and what one stat says of a file that a receipt names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+from init_sync.core.receipt import Receipt, ReceiptFile
+from init_sync.core.spec import Model
+from init_sync.volume.layout import RECEIPTS, read_json, receipt_path, write_json
+from init_sync.volume.links import link_problem
+from init_sync.volume.timestamps import is_too_young
+from init_sync.volume.volume import Volume
+
+
+def load_receipt(volume: Volume, model: Model) -> Receipt | None:
+    """The receipt for exactly this requirement; None when there is none or it is not valid."""
+    receipt = _read(volume, receipt_path(model))
+    return receipt if receipt and receipt.requirement == model.digest() else None
+
+
+def store_receipt(volume: Volume, model: Model, receipt: Receipt) -> None:
+    write_json(volume, receipt_path(model), receipt.to_json())
+
+
+def all_receipts(volume: Volume) -> Iterator[Receipt]:
+    """Every valid one, those of other manifests too."""
+    for name in volume.names(RECEIPTS):
+        if receipt := _read(volume, f"{RECEIPTS}/{name}"):
+            yield receipt
+
+
+def unchanged_files(volume: Volume) -> dict[str, ReceiptFile]:
+    """By path, what any receipt says of files that a stat shows unchanged: a new manifest hashes none of them again."""
+    return {
+        file.path: file
+        for receipt in all_receipts(volume)
+        for file in receipt.files
+        if is_unchanged(volume, file) and not is_too_young(file.mtime_ns, receipt.written_ns)
+    }
+
+
+def linked_paths(volume: Volume, except_for: Collection[str]) -> frozenset[str]:
+    """Where models of other manifests on this volume keep their links; ``except_for`` names directories to ignore."""
+    return frozenset(
+        link.at
+        for receipt in all_receipts(volume)
+        if receipt.path not in except_for
+        for link in receipt.links
+        if link_problem(volume, link) is None
+    )
+
+
+def as_receipt_file(path: str, content_id: str, state: os.stat_result) -> ReceiptFile:
+    return ReceiptFile(path, state.st_size, state.st_mtime_ns, content_id, state.st_blocks)
+
+
+def is_unchanged(volume: Volume, file: ReceiptFile) -> bool:
+    try:
+        return not differs(file, volume.stat(file.path))
+    except OSError:
+        return False
+
+
+def differs(file: ReceiptFile, state: os.stat_result) -> bool:
+    """Whether size, time or (for a file that was hollowed out) blocks are not as recorded."""
+    hollow = state.st_blocks < file.blocks // 2
+    return state.st_size != file.size or state.st_mtime_ns != file.mtime_ns or hollow
+
+
+def _read(volume: Volume, path: str) -> Receipt | None:
+    with suppress(OSError, KeyError, TypeError, AttributeError, ValueError):
+        return Receipt.from_json(read_json(volume, path))._replace(written_ns=volume.lstat(path).st_mtime_ns)
+    return None

@@ -1,0 +1,309 @@
+"""A volume: a directory that is opened once, and everything below it reached from there, one name at a time.
+
+Whoever may write to a shared volume may put a link anywhere at any moment. So no path is looked at first and used
+afterwards: each step opens one name in the directory opened before, without following links, and the last name is used
+in that directory. A link is followed by reading it and walking on from here, so it can lead to another place of this
+volume and nowhere else. Below ``.modelcache`` no link is followed at all, and none leads into it.
+
+Paths are relative to the root, with '/' between names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from init_sync.core.volumepath import STATE_DIRECTORY, same_or_inside
+
+DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+MAX_LINKS = 40
+UNKNOWN_CALL = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EAGAIN, errno.ENODATA)
+"""What file systems answer to a call that they do not have, where the work can be done without it."""
+
+
+class OutsideVolume(OSError):
+    """A link on the volume leads out of it, or to the cache's own files."""
+
+
+class NoFile(OSError):
+    """A pipe, a device or the like in the place of a file."""
+
+
+class Volume:
+    """A directory that holds models: a mounted PersistentVolumeClaim, or any folder."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self._descriptor = -1
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    @property
+    def descriptor(self) -> int:
+        """The root, opened when first used: whatever its name leads to later, this stays the volume."""
+        if self._descriptor < 0:
+            self._descriptor = os.open(self.root, DIRECTORY)
+        return self._descriptor
+
+    def at(self, path: str) -> str:
+        """An absolute path, for messages and for programs that only read."""
+        return f"{self.root}/{path}" if path else self.root
+
+    def is_in_place(self) -> bool:
+        """Whether the root's name still leads to the directory that was opened."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(self.root))
+        return False
+
+    def space(self) -> os.statvfs_result:
+        return os.statvfs(self.descriptor)
+
+    def stat(self, path: str) -> os.stat_result:
+        """Of what is at the path, at the end of a link too."""
+        found = self.lstat(path)
+        if not stat.S_ISLNK(found.st_mode):
+            return found
+        with self._reach(path, follow=True) as (directory, name):
+            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+
+    def lstat(self, path: str) -> os.stat_result:
+        with self._reach(path) as (directory, name):
+            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at the path, a broken link included."""
+        try:
+            self.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def is_directory(self, path: str) -> bool:
+        """Whether a directory itself is there, not a link to one."""
+        try:
+            return stat.S_ISDIR(self.lstat(path).st_mode)
+        except OSError:
+            return False
+
+    def open(self, path: str, flags: int, mode: int = 0o666) -> int:
+        """A descriptor of the file at the path; a link there is refused with ELOOP."""
+        with self._reach(path) as (directory, name):
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory)
+
+    def open_file(self, path: str) -> BinaryIO:
+        """For reading. Opening a pipe would wait for ever, and reading a device would never end.
+
+        Raises:
+            NoFile: at once.
+        """
+        with self._reach(path, follow=True) as (directory, name):
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(name, flags, dir_fd=directory)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+        raise NoFile(errno.EINVAL, "Not a regular file", self.at(path))
+
+    def names(self, path: str) -> list[str]:
+        """What a directory holds; nothing when it is not there."""
+        try:
+            with self._directory(path) as directory:
+                readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        try:
+            return sorted(os.listdir(readable))
+        finally:
+            os.close(readable)
+
+    def make_directory(self, path: str) -> None:
+        """With all above it, where they are not there yet."""
+        with self._directory(path, make=True):
+            pass
+
+    def rename(self, source: str, destination: str) -> None:
+        """Over what is at ``destination``, in a way that survives a power failure."""
+        with self._reach(source) as (here, old), self._reach(destination) as (there, new):
+            os.replace(old, new, src_dir_fd=here, dst_dir_fd=there)
+        self.sync_directory(destination.rpartition("/")[0])
+
+    def unlink(self, path: str) -> None:
+        with self._reach(path) as (directory, name):
+            os.unlink(name, dir_fd=directory)
+
+    def remove_tree(self, path: str) -> None:
+        """A directory with all that is in it, as far as that can be removed."""
+        import shutil  # not needed on a warm start
+
+        with suppress(OSError), self._reach(path) as (directory, name):
+            shutil.rmtree(name, ignore_errors=True, dir_fd=directory)
+
+    def symlink(self, text: str, path: str) -> None:
+        with self._reach(path) as (directory, name):
+            os.symlink(text, name, dir_fd=directory)
+
+    def link(self, source: str, path: str) -> None:
+        with self._reach(source, follow=True) as (here, old), self._reach(path) as (there, new):
+            os.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+
+    def readlink(self, path: str) -> str:
+        with self._reach(path) as (directory, name):
+            return os.readlink(name, dir_fd=directory)
+
+    def sync_directory(self, path: str) -> None:
+        """Bring names to disk; network file systems that refuse it have no other way either."""
+        with suppress(OSError), self._directory(path) as directory:
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                os.fsync(readable)
+            finally:
+                os.close(readable)
+
+    def real_path(self, path: str) -> str:
+        """The same place, relative to the root, without links on the way."""
+        with self._walk(f"{path}/.") as walk:
+            return "/".join(walk.names)
+
+    @contextmanager
+    def _directory(self, path: str, make: bool = False) -> Iterator[int]:
+        with self._walk(f"{path}/." if path else ".", make=make) as walk:
+            yield walk.descriptor
+
+    @contextmanager
+    def _reach(self, path: str, *, follow: bool = False) -> Iterator[tuple[int, str]]:
+        """The directory that the last name lies in, opened, and that name: of the link, or of what it leads to."""
+        try:
+            with self._walk(path, follow=follow) as walk:
+                yield walk.descriptor, walk.last
+        except OSError as error:
+            if isinstance(error.filename, str) and not error.filename.startswith("/"):
+                error.filename, error.filename2 = self.at(path), None
+            raise
+
+    @contextmanager
+    def _walk(self, path: str, *, follow: bool = False, make: bool = False) -> Iterator[_Walk]:
+        walk = _Walk(self, path)
+        try:
+            walk.go(follow, make)
+            yield walk
+        finally:
+            walk.close()
+
+
+class _Walk:
+    """From the root along a path; ``descriptor`` is the directory reached, ``last`` the name to be used in it."""
+
+    def __init__(self, volume: Volume, path: str) -> None:
+        self.names: list[str] = []
+        self.last = "."
+        self._volume = volume
+        self._path = path
+        self._own = same_or_inside(path, STATE_DIRECTORY)
+        self._opened = [volume.descriptor]
+        self._steps = path.split("/")
+        self._links = 0
+
+    @property
+    def descriptor(self) -> int:
+        return self._opened[-1]
+
+    def go(self, follow: bool, make: bool) -> None:
+        while self._steps:
+            name = self._steps.pop(0)
+            if name == "..":
+                self._leave()
+            elif name in ("", "."):
+                continue
+            elif self._steps:
+                self._enter(name, make)
+            elif not (follow and self._follow(name)):
+                self.last = name
+
+    def close(self) -> None:
+        for descriptor in self._opened[1:]:
+            os.close(descriptor)
+
+    def _enter(self, name: str, make: bool) -> None:
+        try:
+            descriptor = self._open(name, make)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR) or not self._follow(name):
+                error.filename = self._volume.at("/".join([*self.names, name]))
+                raise
+            return
+        if not self.names and name == STATE_DIRECTORY and not self._own:
+            os.close(descriptor)
+            raise self._outside(f"leads into {STATE_DIRECTORY}/")
+        self._opened.append(descriptor)
+        self.names.append(name)
+
+    def _open(self, name: str, make: bool) -> int:
+        flags = DIRECTORY | os.O_NOFOLLOW
+        try:
+            return os.open(name, flags, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=self.descriptor)
+        return os.open(name, flags, dir_fd=self.descriptor)
+
+    def _leave(self) -> None:
+        if not self.names:
+            raise self._outside("leads out of the volume")
+        self.names.pop()
+        os.close(self._opened.pop())
+
+    def _follow(self, name: str) -> bool:
+        """Go on where a link leads; False when there is none."""
+        try:
+            text = os.readlink(name, dir_fd=self.descriptor)
+        except OSError:
+            return False
+        self._links += 1
+        if self._own:
+            raise self._outside(f"leads through a link, {name!r}, and the cache's own files never do")
+        if self._links > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._volume.at(self._path))
+        if text.startswith("/"):
+            roots = (self._volume.root, os.path.realpath(self._volume.root))
+            root = next((root for root in roots if same_or_inside(text, root)), None)
+            if root is None:
+                raise self._outside("leads out of the volume")
+            text = text[len(root) :]
+            while self.names:
+                self._leave()
+        self._steps = [*text.split("/"), *self._steps]
+        return True
+
+    def _outside(self, what: str) -> OutsideVolume:
+        path = self._path.removesuffix("/.")
+        return OutsideVolume(f"{self._volume.at(path)} {what}: remove that link from the volume")
+
+
+def sync_file(descriptor: int) -> None:
+    """Bring a file to disk, where the file system has a way to ask for that. Raises OSError when it fails."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNKNOWN_CALL:
+            raise
+
+
+def volume_problem(volume: Volume) -> str | None:
+    """Why the volume cannot be used at all, in words."""
+    if not os.path.exists(volume.root):
+        return f"{volume.root} does not exist; mount the volume there or create the directory"
+    if not os.path.isdir(volume.root):
+        return f"{volume.root} is not a directory"
+    try:
+        os.stat(".", dir_fd=volume.descriptor)
+    except OSError as error:
+        return f"{volume.root} cannot be entered ({error.strerror}); mount it readable for this user or its group"
+    return None
