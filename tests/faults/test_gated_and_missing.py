@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_is_named(repo: RepoBuilder, hub: LocalHub, vol
 def test_patterns_that_leave_nothing_are_refused(repo: RepoBuilder, hub: LocalHub, volume: Path) -> None:
     result = run_sync(manifest(model("it", repo.name, include=["*.onnx"])), volume, hub)
 
-    refused(result, "FileNotFound", "owner/small", "Correct the patterns")
+    refused(result, "FileNotFound", "owner/small", "*.onnx matches no file", "Correct include")
 
 
 def test_alternatives_of_which_none_is_there_are_all_named(repo: RepoBuilder, hub: LocalHub, volume: Path) -> None:

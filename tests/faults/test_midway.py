@@ -195,7 +195,7 @@ class TestVolume:
             remove(midway.volume)
             _, said = process.communicate(timeout=30)
         assert process.returncode == 1
-        assert f"{midway.volume} is not the volume any more that this run began on" in said
+        assert f"{midway.volume} is no longer the volume on which this run began" in said
         assert not midway.volume.exists()
 
     def test_one_that_is_unmounted_leaves_nothing_on_the_disk_below(self, midway: Midway) -> None:

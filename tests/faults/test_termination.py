@@ -132,13 +132,14 @@ def interrupting(make):
             self._lock.release()
     return Lock
 
-from init_sync.app import cli, tracker
+from init_sync.app import cli
+from init_sync.sync import progress
 class Threading:
     Lock, RLock = interrupting(threading.Lock), interrupting(threading.RLock)
-tracker.threading = Threading
+progress.threading = Threading
 sys.exit(cli.run(sys.argv[1:]))
 """
-"""The command, with a SIGTERM at the very moment when the main thread has taken the tracker's lock."""
+"""The command, with a SIGTERM at the very moment when the main thread has taken the lock of the progress."""
 
 
 def test_a_signal_that_arrives_inside_the_bookkeeping_does_not_hang(

@@ -69,7 +69,7 @@ def sweep_temporary(volume: Volume) -> None:
             try:
                 volume.unlink(f"{TMP}/{name}")
             except OSError:
-                volume.remove_tree(f"{TMP}/{name}")  # a directory of the probe's
+                volume.remove_directory(f"{TMP}/{name}")  # a directory of the probe's
 
 
 def read_json(volume: Volume, path: str) -> Any:

@@ -83,7 +83,7 @@ def _folder(volume: Volume) -> Iterator[str]:
     try:
         yield folder
     finally:
-        volume.remove_tree(folder)
+        volume.remove_directory(folder)
 
 
 def _write_and_rename(volume: Volume, folder: str) -> None:
