@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from init_sync.core.settings import SyncOptions
 
+FALLBACK_COLUMNS = 100
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -55,28 +57,56 @@ environment:
 )
 
 
-def make_parser(run: Commands) -> argparse.ArgumentParser:
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse asks shutil for the width each time an argument is added, and importing that slows every warm start."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size().columns
+        except (ValueError, OSError):
+            width = FALLBACK_COLUMNS
+        super().__init__(prog, width=width - 2)
+
+
+def make_parser(run: Commands, chosen: str | None = None) -> argparse.ArgumentParser:
+    """``chosen`` is the command that will be parsed, if it is known: the others cost time on every warm start."""
     parser = argparse.ArgumentParser(
         prog="init-sync",
         description="Make a volume hold exactly the model files that a ModelCache manifest names, and prove it.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action=_PrintVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="init-sync")
+    adders = {"sync": _add_sync, "verify": _add_verify, "status": _add_status, "plan": _add_plan}
+    for name, add in adders.items():
+        if chosen in (name, None) or chosen not in adders:
+            add(commands, run)
+    return parser
+
+
+def _add_sync(commands: argparse._SubParsersAction[argparse.ArgumentParser], run: Commands) -> None:
     sync = _add(commands, "sync", "fetch what is missing or damaged, verify it, and write receipts", run.sync)
     sync.epilog = SYNC_EXAMPLES
     _add_sync_options(sync)
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser], run: Commands) -> None:
     verify = _add(commands, "verify", "check a volume against its receipts, without network", run.verify)
     verify.add_argument("--deep", action="store_true", help="re-hash every file instead of trusting size and time")
+
+
+def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser], run: Commands) -> None:
     status = _add(commands, "status", "show what is on a volume, without network", run.status)
     status.add_argument("--json", action="store_true", help="print the report as one JSON object")
+
+
+def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser], run: Commands) -> None:
     plan = _add(commands, "plan", "show what a sync would do; nothing is written", run.plan, volume_required=False)
     plan.epilog = PLAN_EPILOG
     plan.add_argument("--refresh", action="store_true", help=REFRESH_HELP)
     plan.add_argument("--json", action="store_true", help="print the plan as one JSON object, file by file")
     plan.add_argument("--report", metavar="FILE", help="where to write the plan without its files, at most 4096 bytes")
-    return parser
 
 
 def _add(
@@ -91,7 +121,7 @@ def _add(
         help=text,
         description=text[0].upper() + text[1:] + ".",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument("--spec", required=True, metavar="FILE", help="ModelCache manifest, YAML or JSON")
     root = "root of the volume" if volume_required else "root of the volume; without it, the plan for an empty one"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def run(arguments: list[str]) -> int:
     """Parse the arguments and do what they say; returns the exit code."""
-    options = make_parser(Commands(_sync, _verify, _status, _plan)).parse_args(arguments)
+    chosen = arguments[0] if arguments else None
+    options = make_parser(Commands(_sync, _verify, _status, _plan), chosen).parse_args(arguments)
     accept_any_text(sys.stdout)
     try:
         code = int(options.command(options))

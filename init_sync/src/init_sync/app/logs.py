@@ -1,10 +1,4 @@
-"""Log lines on stdout: plain text for people, or one JSON object a line for log collectors.
-
-    text   Base model complete: False
-    json   {"time": "2026-11-23T01:02:03.456Z", "level": "info", "message": "Base model complete: False"}
-
-Text lines carry no time: a container runtime adds its own. Warnings and errors say so in front.
-"""
+"""Log records as lines on stdout, around a progress bar if there is one. What a line looks like is in ``lines``."""
 
 from __future__ import annotations
 
@@ -12,31 +6,23 @@ import logging
 import sys
 from typing import TextIO
 
-from init_sync.core.formatting import accept_any_text, printable
+from init_sync.app.lines import json_line, text_line
+from init_sync.core.formatting import accept_any_text
 
 
-class TextFormat(logging.Formatter):
-    """The message, with its level in front when it is more than information."""
+class LineFormatter(logging.Formatter):
+    """A record as a line of text or JSON."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        text = printable(super().format(record), keep="\n" if record.exc_info else "")
-        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
-
-
-class JsonFormat(logging.Formatter):
-    """One JSON object."""
+    def __init__(self, log_format: str) -> None:
+        super().__init__()
+        self._json = log_format == "json"
 
     def format(self, record: logging.LogRecord) -> str:
-        import json
-
-        fields = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+        level, message = record.levelname.lower(), record.getMessage()
+        exception = self.formatException(record.exc_info) if record.exc_info else ""
+        if self._json:
+            return json_line(level, message, exception, record.created)
+        return text_line(level, message, exception)
 
 
 class OutputHandler(logging.StreamHandler[TextIO]):
@@ -53,13 +39,9 @@ class OutputHandler(logging.StreamHandler[TextIO]):
 
 def set_up(log_format: str, stream: TextIO | None = None) -> None:
     """Send everything from this package at INFO and above to ``stream``, or stdout."""
-    import time
-
     accept_any_text(stream or sys.stdout)
     handler = OutputHandler(stream or sys.stdout)
-    formatter = JsonFormat() if log_format == "json" else TextFormat("%(message)s")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(LineFormatter(log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

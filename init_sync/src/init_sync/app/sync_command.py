@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from init_sync.app import logs
+from init_sync.app.lines import json_line, text_line
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import ManifestError, SyncError, TryAgain
 from init_sync.core.reasons import Reason
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 def sync(options: argparse.Namespace) -> int:
     """Returns 0 once every model is complete. Raises SyncError otherwise; the report is written in any case."""
-    logs.set_up(options.log_format)
     os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group, whoever syncs it
     try:
         manifest = read_manifest(options.spec)
@@ -37,7 +36,7 @@ def sync(options: argparse.Namespace) -> int:
         raise
     progress = Progress(manifest)
     work = _Work(options, progress)
-    run = SyncRun(manifest, Volume(options.volume), _sync_options(options), progress, work.begin)
+    run = SyncRun(manifest, Volume(options.volume), _sync_options(options), progress, work.begin, work.say)
     _handle_signals(run, progress, options.report)
     try:
         run.run()
@@ -45,6 +44,7 @@ def sync(options: argparse.Namespace) -> int:
     except SyncError:
         raise
     except Exception as error:
+        work.begin()
         raise _internal_error(error, progress) from error
     finally:
         work.end()
@@ -52,7 +52,7 @@ def sync(options: argparse.Namespace) -> int:
 
 
 class _Work:
-    """What only a run with work to do needs: the display and the metrics port."""
+    """What only a run with work to do needs: logging, the display and the metrics port."""
 
     def __init__(self, options: argparse.Namespace, progress: Progress) -> None:
         self._options = options
@@ -63,7 +63,10 @@ class _Work:
         if self._display:
             return
         gc.enable()
+        from init_sync.app import logs
         from init_sync.app.progress_display import ProgressDisplay
+
+        logs.set_up(self._options.log_format)
 
         self._display = ProgressDisplay(self._progress, self._options.log_format == "text" and sys.stderr.isatty())
         self._display.start()
@@ -71,6 +74,15 @@ class _Work:
             from init_sync.app.metrics import serve
 
             serve(self._progress, self._options.metrics_port)
+
+    def say(self, level: str, message: str) -> None:
+        """A line of the log, around the display if there is one."""
+        if self._display:
+            import logging
+
+            logging.getLogger(__name__).log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
+        else:
+            print(json_line(level, message) if self._options.log_format == "json" else text_line(level, message))
 
     def end(self) -> None:
         if self._display:

@@ -23,14 +23,14 @@ from init_sync.sync.prepare import Prepared, plan_again, prepare, refuse_conflic
 from init_sync.sync.progress import Progress
 from init_sync.sync.space import make_room
 from init_sync.sync.warnings import missing_shard
-from init_sync.volume.check import ModelCheck
+from init_sync.volume.check import ModelCheck, check_all
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.layout import sweep_temporary
 from init_sync.volume.links import make_link
 from init_sync.volume.lock import VolumeLock
 from init_sync.volume.partial import remove_orphan_journals
-from init_sync.volume.probe import FileSystem, check_files, probe
+from init_sync.volume.probe import FileSystem, check_files, check_names, probe
 from init_sync.volume.publishing import still_verified
 from init_sync.volume.receipts import store_receipt
 from init_sync.volume.timestamps import wait_out_clock_step
@@ -73,12 +73,14 @@ class Execution:
         try:
             self._run(checks)
         except OSError as error:
+            self._lock.check()  # who took it over removes temporary files: that is no fault of the volume
             raise volume_failure(error, "writing to the volume") from error
 
     def _run(self, checks: Mapping[str, ModelCheck]) -> None:
         sweep_temporary(self._volume)
         remove_orphan_journals(self._volume)
         file_system = probe(self._volume)
+        check_names(self._volume, self._named_paths())
         prepared = self._prepare(checks, file_system)
         self._progress.planned(prepared.requirements)
         refuse_conflicts(prepared.plan)
@@ -89,6 +91,22 @@ class Execution:
         make_room(self._volume, plan)
         if plan.blobs:
             self._fetch(plan)
+        if len(checks) > 1:
+            self._look_again()
+
+    def _named_paths(self) -> list[str]:
+        """What the manifest itself names on the volume: files of ours are called after it too."""
+        models = self._manifest.models
+        return [*(model.path for model in models), *(link.at for model in models for link in model.links)]
+
+    def _look_again(self) -> None:
+        """Raises TryAgain when files of one model came to lie over those of another in a way that nobody foresaw."""
+        checks = check_all(self._volume, self._manifest, hooks=self._hooks)
+        self._progress.checked(checks)
+        for name, check in checks.items():
+            if check.reason:
+                changed = f"{name} was complete, and is no longer since others were fetched: {check.message}"
+                raise TryAgain(check.reason, changed, name)
 
     def _prepare(self, checks: Mapping[str, ModelCheck], file_system: FileSystem) -> Prepared:
         options = self._options
@@ -181,7 +199,7 @@ class Execution:
             verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             warning=missing_shard(self._volume, requirement),
         )
-        wait_out_clock_step(self._volume, (file.mtime_ns for file in files))
+        wait_out_clock_step(self._volume, [*(file.mtime_ns for file in files), *(link.mtime_ns for link in links)])
         store_receipt(self._volume, model, receipt)
         self._progress.completed(model.name, receipt)
         total, commit = size(sum(file.size for file in files)), requirement.commit[:12]

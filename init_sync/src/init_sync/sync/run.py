@@ -10,7 +10,6 @@ receipt   of each model, as soon as its last file is in place
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from init_sync.sync.progress import Progress
     from init_sync.volume.lock import Holder, VolumeLock
 
-log = logging.getLogger(__name__)
-
 WAITING_LINE_EVERY_S = 15.0
 LISTED_FINDINGS = 10
 
@@ -46,13 +43,18 @@ class SyncRun:
         options: SyncOptions,
         progress: Progress,
         on_work: Callable[[], None],
+        say: Callable[[str, str], None],
     ) -> None:
-        """``on_work`` is called once there is more to do than to look."""
+        """``on_work`` is called once there is more to do than to look; ``say`` gets level and text of log lines.
+
+        Not the logging library: importing it would be a sixth of a warm start.
+        """
         self._manifest = manifest
         self._volume = volume
         self._options = options
         self._progress = progress
         self._on_work = on_work
+        self._say = say
         self._stop = threading.Event()
         self._lock: VolumeLock | None = None
 
@@ -78,15 +80,15 @@ class SyncRun:
         if problem := volume_problem(self._volume):
             raise NeedsChange(Reason.FILE_MISSING, f"opening the volume: {problem}")
         if self._options.deep:
-            log.info("Verifying the content of every file that is there")
+            self._say("info", "Verifying the content of every file that is there")
             self._on_work()
         self._progress.volume_id = read_volume_id(self._volume)
         checks = self._check()
         if self._is_done():
             self._progress.volume_id = ensure_volume_id(self._volume)  # volumes of 0.1.0 have none yet
             return
-        log.info("Some models missing or incomplete, downloading...")
-        _log_findings(checks)
+        self._say("info", "Some models missing or incomplete, downloading...")
+        self._say_findings(checks)
         self._on_work()
         waited = self._acquire()
         try:
@@ -103,16 +105,16 @@ class SyncRun:
         refresh_receipts(self._volume, checks.values())
         self._progress.checked(checks)
         for check in checks.values():
-            log.info("%s complete: %s", check.model.display_name, check.complete)
+            self._say("info", f"{check.model.display_name} complete: {check.complete}")
             if check.complete and check.message:
-                log.warning("%s: %s", check.model.display_name, check.message)
+                self._say("warning", f"{check.model.display_name}: {check.message}")
         return checks
 
     def _is_done(self) -> bool:
         if not self._progress.complete or self._options.refresh:
             return False
-        log.info("%s on the volume, nothing fetched", size(self._progress.bytes_total))
-        log.info("All models already complete!")
+        self._say("info", f"{size(self._progress.bytes_total)} on the volume, nothing fetched")
+        self._say("info", "All models already complete!")
         return True
 
     def _acquire(self) -> bool:
@@ -120,7 +122,7 @@ class SyncRun:
         from init_sync.volume.failures import volume_failure
         from init_sync.volume.lock import LockTimings, VolumeLock
 
-        waiting = _Waiting(self._progress)
+        waiting = _Waiting(self._progress, self._say)
         self._lock = VolumeLock(self._volume, LockTimings.expiring_after(self._options.lock_expiry_s))
         try:
             self._lock.acquire(waiting.tell, is_pointless=self._completed_by_others)
@@ -145,40 +147,32 @@ class SyncRun:
         began = time.monotonic()
         Execution(self._manifest, self._volume, self._options, self._progress, self._lock, self._stop).run(checks)
         report = self._progress.report()
-        log.info(
-            "All models complete: %s on the volume, %s fetched in %s",
-            size(report.bytes_total),
-            size(report.bytes_fetched),
-            duration(time.monotonic() - began),
-        )
+        took = duration(time.monotonic() - began)
+        total, fetched = size(report.bytes_total), size(report.bytes_fetched)
+        self._say("info", f"All models complete: {total} on the volume, {fetched} fetched in {took}")
 
-
-def _log_findings(checks: Mapping[str, ModelCheck]) -> None:
-    for check in checks.values():
-        if check.complete:
-            continue
-        name = check.model.display_name
-        for finding in check.findings[:LISTED_FINDINGS]:
-            log.info("%s: %s: %s", name, finding.path, finding.message)
-        if len(check.findings) > LISTED_FINDINGS:
-            log.info("%s: and %d more", name, len(check.findings) - LISTED_FINDINGS)
-        if not check.findings:
-            log.info("%s: %s", name, check.message)
+    def _say_findings(self, checks: Mapping[str, ModelCheck]) -> None:
+        for check in checks.values():
+            found = [f"{finding.path}: {finding.message}" for finding in check.findings]
+            more = [f"and {len(found) - LISTED_FINDINGS} more"] if len(found) > LISTED_FINDINGS else []
+            for line in [] if check.complete else [*found[:LISTED_FINDINGS], *more] or [check.message]:
+                self._say("info", f"{check.model.display_name}: {line}")
 
 
 class _Waiting:
     """Says for whom we wait: at once, then now and then."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, say: Callable[[str, str], None]) -> None:
         self.happened = False
         self._progress = progress
-        self._logged_at = float("-inf")
+        self._say = say
+        self._said_at = float("-inf")
 
     def tell(self, holder: Holder) -> None:
         self.happened = True
         message = f"waiting for {holder.owner}, which has been syncing this volume since {holder.since}"
         self._progress.waiting(message)
-        if time.monotonic() - self._logged_at >= WAITING_LINE_EVERY_S:
-            self._logged_at = time.monotonic()
+        if time.monotonic() - self._said_at >= WAITING_LINE_EVERY_S:
+            self._said_at = time.monotonic()
             silent = f" (no heartbeat for {holder.silent_s:.0f} s)" if holder.silent_s > 5 else ""
-            log.info("%s%s", message[0].upper() + message[1:], silent)
+            self._say("info", message[0].upper() + message[1:] + silent)

@@ -73,10 +73,10 @@ def check_model(
         from init_sync.volume.offline_check import check_without_receipt  # not needed on a warm start
 
         return check_without_receipt(volume, model)
-    young = {file.path for file in receipt.files if is_too_young(file.mtime_ns, receipt.written_ns)}
+    young = _too_young(receipt)
     files = [_check_file(volume, file, deep or file.path in young, hooks) for file in receipt.files]
     findings = [found for found in files if isinstance(found, Finding)]
-    findings += _link_findings(volume, receipt, deep, hooks)
+    findings += _link_findings(volume, receipt, deep, young, hooks)
     damaged = {finding.path for finding in findings}
     sizes = {file.path: file.size for file in receipt.files}
     present = tuple(
@@ -150,15 +150,26 @@ def _check_file(volume: Volume, file: ReceiptFile, doubtful: bool, hooks: Hooks)
     return Finding(file.path, Reason.CHECKSUM_MISMATCH, "its content is not what was verified")
 
 
-def _link_findings(volume: Volume, receipt: Receipt, deep: bool, hooks: Hooks) -> list[Finding]:
+def _too_young(receipt: Receipt) -> set[str]:
+    """Files, and copies that stand for links, that may have changed after the receipt without another time."""
+    times = [(file.path, file.mtime_ns) for file in receipt.files]
+    times += [(link.at, link.mtime_ns) for link in receipt.links if link.kind == COPY]
+    return {path for path, mtime_ns in times if is_too_young(mtime_ns, receipt.written_ns)}
+
+
+def _link_findings(volume: Volume, receipt: Receipt, deep: bool, young: set[str], hooks: Hooks) -> list[Finding]:
     problems = ((link, link_problem(volume, link)) for link in receipt.links)
     findings = [Finding(link.at, Reason.LINK_BROKEN, problem) for link, problem in problems if problem]
     broken = {finding.path for finding in findings}
-    copies = [link for link in receipt.links if deep and link.kind == COPY and link.at not in broken]
+    copies = [link for link in receipt.links if link.kind == COPY and (deep or link.at in young)]
+    copies = [link for link in copies if link.at not in broken]
     return findings + [found for link in copies if (found := _check_copy(volume, receipt, link, hooks))]
 
 
 def _check_copy(volume: Volume, receipt: Receipt, link: ReceiptLink, hooks: Hooks) -> Finding | None:
-    original = next(file for file in receipt.files if file.path == link.target)
-    found = _check_file(volume, original._replace(path=link.at), True, hooks)
-    return Finding(link.at, Reason.LINK_BROKEN, f"its {found.message}") if isinstance(found, Finding) else None
+    target = next((file for file in receipt.files if file.path == link.target), None)
+    try:
+        same = target and file_matches(volume, link.at, target.content_id, target.size, hooks)
+    except OSError as error:
+        return Finding(link.at, Reason.LINK_BROKEN, f"cannot be read: {error.strerror or error}")
+    return None if same else Finding(link.at, Reason.LINK_BROKEN, f"{link.at} has other content than {link.target}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
@@ -28,58 +30,81 @@ class Placed(NamedTuple):
 class Conflict(NamedTuple):
     """Why a file cannot be where it belongs."""
 
-    model: str
+    model: str | None
+    """The model concerned; None when two are, of which one may be complete already."""
     reason: Reason
     message: str
 
 
 def find_conflicts(volume: Volume, placed: Iterable[Placed], file_system: FileSystem) -> list[Conflict]:
     """Names that are one file on this volume, each with both paths; directories where files belong, and the reverse."""
-    directories = _Directories(volume, file_system)
+    keys = _Keys(volume, file_system)
     found: list[Conflict] = []
     files: dict[Key, Placed] = {}
     above: dict[Key, Placed] = {}
     for each in placed:
-        parent, _, name = each.path.rpartition("/")
         try:
-            key = (*directories.key(parent), file_system.key(name))
+            other = files.setdefault(keys.entry(each.path), each)
+            for key in keys.above(dirname(each.path)):
+                above.setdefault(key, each)
         except (OutsideVolume, NotADirectoryError) as error:
             found.append(Conflict(each.model, Reason.INVALID_SPEC, _blocked(error, each.path)))
             continue
-        other = files.setdefault(key, each)
-        if other.path != each.path:
+        if other != each:
             found.append(_same(other, each, "are one file on this volume"))
-        while parent:
-            above.setdefault(directories.key(parent), each)
-            parent = parent.rpartition("/")[0]
     both = files.keys() & above.keys()
     found += [_same(files[key], above[key], "need a file and a directory of one name") for key in both]
     return [*found, *_directories_in_the_way(volume, files.values())]
 
 
-class _Directories:
-    """Keys of directories, each looked up once."""
+class _Keys:
+    """Keys of paths, each directory looked up once."""
 
     def __init__(self, volume: Volume, file_system: FileSystem) -> None:
         self._volume = volume
         self._file_system = file_system
-        self._keys: dict[str, Key] = {}
+        self._directories: dict[str, Key] = {}
+        self._above: dict[str, list[Key]] = {}
 
-    def key(self, path: str) -> Key:
-        """Raises OutsideVolume or NotADirectoryError when the path leads somewhere else."""
-        if path not in self._keys:
-            self._keys[path] = self._look_up(path)
-        return self._keys[path]
+    def entry(self, path: str) -> Key:
+        """Of a name in its directory. Raises OutsideVolume or NotADirectoryError when the path leads elsewhere."""
+        directory, _, name = path.rpartition("/")
+        return (*self._directory(directory), self._file_system.key(name))
+
+    def above(self, directory: str) -> list[Key]:
+        """Entries that must be directories, or links to some, for a file to be in this directory."""
+        if directory not in self._above:
+            ways = {directory, self._real(directory)}
+            self._above[directory] = [self.entry(each) for way in ways for each in _upwards(way)]
+        return self._above[directory]
+
+    def _directory(self, path: str) -> Key:
+        if path not in self._directories:
+            self._directories[path] = self._look_up(path)
+        return self._directories[path]
 
     def _look_up(self, path: str) -> Key:
         try:
             state = self._volume.stat(path)
-        except FileNotFoundError:
-            parent, _, name = path.rpartition("/")
-            return (*self.key(parent), self._file_system.key(name)) if path else ("",)
+        except FileNotFoundError:  # not there yet, or a link to what is not there yet
+            real = self._real(path)
+            return self._directory(real) if real != path else self.entry(path)
         if not stat.S_ISDIR(state.st_mode):
             raise NotADirectoryError(self._volume.at(path))
         return state.st_dev, state.st_ino
+
+    def _real(self, path: str) -> str:
+        with suppress(FileNotFoundError):
+            return self._volume.real_path(path)
+        with suppress(OSError):
+            return normpath(join(dirname(path), self._volume.readlink(path)))
+        return path
+
+
+def _upwards(directory: str) -> Iterator[str]:
+    while directory:
+        yield directory
+        directory = dirname(directory)
 
 
 def _directories_in_the_way(volume: Volume, placed: Iterable[Placed]) -> Iterator[Conflict]:
@@ -96,8 +121,8 @@ def _blocked(error: OSError, path: str) -> str:
 
 
 def _same(first: Placed, second: Placed, what: str) -> Conflict:
-    models = f"models {first.model} and {second.model}" if first.model != second.model else f"model {first.model}"
-    cure = (
-        "Change a path, exclude one of them, or remove a link on the volume that leads from one directory to the other"
-    )
-    return Conflict(second.model, Reason.PATH_CONFLICT, f"{models}: {first.path} and {second.path} {what}. {cure}")
+    alone = first.model == second.model
+    models = f"model {first.model}" if alone else f"models {first.model} and {second.model}"
+    paths = f"{first.path} and {second.path}" if first.path != second.path else f"{first.path} of both"
+    cure = "Change a path, exclude one of them, or remove the link on the volume that leads from one to the other"
+    return Conflict(first.model if alone else None, Reason.PATH_CONFLICT, f"{models}: {paths} {what}. {cure}")

@@ -18,6 +18,7 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import RequiredFile
+from init_sync.volume.failures import FULL
 from init_sync.volume.layout import temporary_path
 from init_sync.volume.volume import Volume, sync_file
 
@@ -72,7 +73,13 @@ def check_files(volume: Volume, files: Collection[RequiredFile]) -> None:
     """Try whether these files may be as large, and have the names, that they have. Raises as ``probe`` does."""
     with _folder(volume) as folder:
         _hold_largest(volume, folder, max((file.size for file in files), default=0))
-        for name, path in _unusual_names(file.path for file in files):
+    check_names(volume, (file.path for file in files))
+
+
+def check_names(volume: Volume, paths: Iterable[str]) -> None:
+    """Try names with unusual characters, and long ones, one of each kind. Raises as ``probe`` does."""
+    with _folder(volume) as folder:
+        for name, path in _unusual_names(paths):
             _take_name(volume, folder, name, path)
 
 
@@ -114,6 +121,9 @@ def _hold_largest(volume: Volume, folder: str, largest: int) -> None:
     try:
         with _needed(f"hold a file of {size(largest)}", (errno.EFBIG, errno.EINVAL)):
             os.ftruncate(descriptor, largest)
+    except OSError as error:
+        if error.errno not in FULL:  # of room, where holes take some; what is needed is counted elsewhere
+            raise
     finally:
         os.close(descriptor)
 
@@ -134,12 +144,12 @@ def _take_name(volume: Volume, folder: str, name: str, path: str) -> None:
     try:
         os.close(volume.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno in (*FULL, errno.EIO, errno.ENOENT):
             raise
         raise NeedsChange(
             Reason.VOLUME_UNSUPPORTED,
             f"checking the volume: its file system refuses the name {name!r} ({error.strerror}). "
-            f"Exclude {path}, or use a volume of another storage class",
+            f"Exclude {path}, give it another path, or use a volume of another storage class",
         ) from error
 
 
@@ -162,7 +172,7 @@ def _has_links(volume: Volume, folder: str) -> bool:
 @contextmanager
 def _needed(what: str, never: Collection[int] = ()) -> Iterator[None]:
     """Turns "not supported" into the refusal that says what is; a full volume or an I/O error stays what it is."""
-    unsupported = never or (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.ENOENT)
+    unsupported = never or (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV)
     try:
         yield
     except OSError as error:
