@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from init_sync.app.adoption import Adoption
+from init_sync.app.examination import examine_all
 from init_sync.app.planning import Planner
 from init_sync.app.space import check_space
 from init_sync.app.tracker import Tracker
@@ -34,7 +35,7 @@ from init_sync.volume.layout import Volume, write_json
 from init_sync.volume.lease import Lease
 from init_sync.volume.links import make_link
 from init_sync.volume.partial import kept_bytes, sweep
-from init_sync.volume.probe import Folding, check_files, probe
+from init_sync.volume.probe import Folding, check_files, check_names, probe
 from init_sync.volume.publishing import still_verified
 from init_sync.volume.timestamps import wait_out_clock_step
 
@@ -72,6 +73,7 @@ class Completion:
         try:
             self._sweep()
             folding = probe(self._volume)
+            check_names(self._volume, self._own_places())
             known = self._known(inspections)
             self._plan(inspections, known)
             self._check_volume(inspections, folding)
@@ -84,9 +86,20 @@ class Completion:
                 check_space(self._volume, wanted)
                 self._fetch(wanted)
         except OSError as error:
+            self._lease.check()  # the process that took it over removes temporary files: that is no fault of the volume
             raise volume_failure(error, "writing to the volume") from error
         if self._failures:
             raise _worst(self._failures)  # the models have been told which of them concerns them
+        if len(self._tracker.states) > 1:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Raises TryAgain when files of one model came to lie over those of another, in a way that nobody foresaw."""
+        examine_all(self._volume, self._tracker, on_bytes=self._tracker.verified, stop=self._stop)
+        for state in self._tracker.states.values():
+            if not state.complete:
+                message = f"{state.model.name} was complete, and is not since others were fetched: {state.message}"
+                raise TryAgain(state.reason or Reason.NOT_VERIFIED, message, state.model.name)
 
     def _sweep(self) -> None:
         """Temporary files of runs that were killed: nobody else writes while we hold the lease."""
@@ -97,6 +110,11 @@ class Completion:
                     continue
                 shutil.rmtree(f"{self._volume.tmp}/{name}", ignore_errors=True)  # a directory of the probe's
         sweep(self._volume)
+
+    def _own_places(self) -> list[str]:
+        """What the manifest itself names on the volume; files of ours are called after it."""
+        models = self._manifest.models
+        return [*(model.path for model in models), *(link.at for model in models for link in model.links)]
 
     def _known(self, inspections: dict[str, Inspection]) -> dict[str, ReceiptFile]:
         """Files that need no hashing, by path: looked at just now, or (but in a deep run) vouched for by a receipt."""

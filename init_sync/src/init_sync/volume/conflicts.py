@@ -8,7 +8,7 @@ rest of the path as the file system compares it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from init_sync.core.errors import NeedsChange
@@ -28,49 +28,68 @@ class Placed(NamedTuple):
 
 def refuse_conflicts(volume: Volume, placed: Iterable[Placed], folding: Folding) -> None:
     """Raises NeedsChange, reason PathConflict, naming both paths."""
-    directories = _Directories(volume, folding)
+    keys = _Keys(volume, folding)
     files: dict[Key, Placed] = {}
     above: dict[Key, Placed] = {}
     for each in placed:
-        parent, _, name = each.path.rpartition("/")
-        key = (*directories.key(parent), folding.key(name))
-        other = files.setdefault(key, each)
-        if other.path != each.path:
+        place = volume.at(each.path)
+        other = files.setdefault(keys.entry(place), each)
+        if other != each:
             raise _conflict(other, each, "are one file on this volume")
-        while parent:
-            above.setdefault(directories.key(parent), each)
-            parent = parent.rpartition("/")[0]
+        for key in keys.above(os.path.dirname(place)):
+            above.setdefault(key, each)
     for key in files.keys() & above.keys():
         raise _conflict(files[key], above[key], "need a file and a directory of one name")
 
 
-class _Directories:
-    """Keys of directories, each looked up once."""
+class _Keys:
+    """Keys of places, each directory looked up once."""
 
     def __init__(self, volume: Volume, folding: Folding) -> None:
-        self._volume = volume
+        self._roots = (volume.root, os.path.realpath(volume.root), "/")
         self._folding = folding
-        self._keys: dict[str, Key] = {}
+        self._directories: dict[str, Key] = {}
+        self._above: dict[str, list[Key]] = {}
 
-    def key(self, path: str) -> Key:
-        if path not in self._keys:
-            self._keys[path] = self._look_up(path)
-        return self._keys[path]
+    def entry(self, place: str) -> Key:
+        """Of a name in its directory, whatever is there."""
+        directory, _, name = place.rpartition("/")
+        return (*self._directory(directory), self._folding.key(name))
 
-    def _look_up(self, path: str) -> Key:
+    def above(self, directory: str) -> list[Key]:
+        """Entries that must be directories, or links to some, for a file to be in this directory."""
+        if directory not in self._above:
+            self._above[directory] = [
+                self.entry(each) for way in {directory, os.path.realpath(directory)} for each in self._up(way)
+            ]
+        return self._above[directory]
+
+    def _up(self, directory: str) -> Iterator[str]:
+        while directory not in self._roots:
+            yield directory
+            directory = os.path.dirname(directory)
+
+    def _directory(self, place: str) -> Key:
+        if place not in self._directories:
+            self._directories[place] = self._look_up(place)
+        return self._directories[place]
+
+    def _look_up(self, place: str) -> Key:
         try:
-            state = os.stat(self._volume.at(path) if path else self._volume.root)
+            state = os.stat(place or "/")
             return state.st_dev, state.st_ino
-        except OSError:  # not there yet
-            parent, _, name = path.rpartition("/")
-            return (*self.key(parent), self._folding.key(name)) if path else ("",)
+        except OSError:  # not there yet, or a link to what is not there yet
+            real = os.path.realpath(place)
+            return self._directory(real) if real != place else self.entry(place)
 
 
 def _conflict(first: Placed, second: Placed, what: str) -> NeedsChange:
-    models = f"models {first.model} and {second.model}" if first.model != second.model else f"model {first.model}"
+    alone = first.model == second.model
+    models = f"model {first.model}" if alone else f"models {first.model} and {second.model}"
+    paths = f"{first.path} and {second.path}" if first.path != second.path else f"{first.path} of both"
     return NeedsChange(
         Reason.PATH_CONFLICT,
-        f"placing {models}: {first.path} and {second.path} {what}. Change a path, exclude one of them, or remove the "
+        f"placing {models}: {paths} {what}. Change a path, exclude one of them, or remove the "
         "link on the volume that leads from one directory to the other",
-        second.model,
+        first.model if alone else None,  # of two, one may be complete already: it is the other that must say so
     )

@@ -19,6 +19,7 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import RequiredFile
+from init_sync.volume.failures import FULL
 from init_sync.volume.layout import Volume, sync_file
 
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -65,7 +66,14 @@ def check_files(volume: Volume, files: Collection[RequiredFile]) -> None:
     """Try whether these files may be as large, and have the names, that they have. Raises as ``probe`` does."""
     with _folder(volume) as folder:
         _hold_largest(folder, max((file.size for file in files), default=0))
-        _take_names(folder, [file.path for file in files])
+    check_names(volume, [file.path for file in files])
+
+
+def check_names(volume: Volume, paths: Collection[str]) -> None:
+    """Try names with unusual characters, or long ones, one of each kind. Raises as ``probe`` does."""
+    with _folder(volume) as folder:
+        for name, path in _unusual(paths):
+            _take_name(f"{folder}/{name}", name, path)
 
 
 @contextmanager
@@ -108,13 +116,16 @@ def _hold_largest(folder: str, largest: int) -> None:
     try:
         with _needed(f"hold a file of {size(largest)}", (errno.EFBIG, errno.EINVAL)):
             os.ftruncate(descriptor, largest)
+    except OSError as error:
+        if error.errno not in FULL:  # of room, where holes take some; what is needed is counted elsewhere
+            raise
     finally:
         os.close(descriptor)
         os.unlink(path)
 
 
-def _take_names(folder: str, paths: Collection[str]) -> None:
-    """Names with unusual characters, or long ones: one of each kind, in an empty directory."""
+def _unusual(paths: Collection[str]) -> Collection[tuple[str, str]]:
+    """Of each kind of unusual name the longest, with a path that has it."""
     kinds: dict[tuple[frozenset[str], bool, str], tuple[str, str]] = {}
     for path in paths:
         for name in path.split("/"):
@@ -122,18 +133,21 @@ def _take_names(folder: str, paths: Collection[str]) -> None:
             end = name[-1] if name[-1] in ". " else ""
             if (odd or long or end) and len(name) > len(kinds.get((odd, long, end), ("", ""))[0]):
                 kinds[odd, long, end] = name, path
-    for name, path in kinds.values():
-        try:
-            os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT, 0o666))
-            os.unlink(f"{folder}/{name}")
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            raise NeedsChange(
-                Reason.VOLUME_UNSUPPORTED,
-                f"checking the volume: its file system refuses the name {name!r} ({error.strerror}). "
-                f"Exclude {path}, or use a volume of another storage class",
-            ) from error
+    return kinds.values()
+
+
+def _take_name(place: str, name: str, path: str) -> None:
+    try:
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o666))
+        os.unlink(place)
+    except OSError as error:
+        if error.errno in (*FULL, errno.EIO, errno.ENOENT):
+            raise
+        raise NeedsChange(
+            Reason.VOLUME_UNSUPPORTED,
+            f"checking the volume: its file system refuses the name {name!r} ({error.strerror}). "
+            f"Exclude {path}, give it another place, or use a volume of another storage class",
+        ) from error
 
 
 def _folding(folder: str) -> Folding:
@@ -155,7 +169,7 @@ def _is_one_file(folder: str, name: str, other: str) -> bool:
 @contextmanager
 def _needed(what: str, never: Collection[int] = ()) -> Iterator[None]:
     """Turns "not supported" into the refusal that says what is; a full volume or an I/O error stays what it is."""
-    unsupported = never or (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.ENOENT)
+    unsupported = never or (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV)
     try:
         yield
     except OSError as error:
