@@ -118,10 +118,10 @@ def test_a_running_report_does_not_grow_while_nothing_is_gained(hub: LocalHub, t
     report = tmp_path / "report.json"
     patient = ("--stall-timeout", "1", "--give-up-after", "60", "--report", str(report))
     with ended(start_sync(SPEC, volume, hub, *patient)) as process:
-        eventually(lambda: hub.count("blob") >= 8, "the same bytes, several times")
+        eventually(lambda: hub.count("blob") >= 6, "the same bytes, several times")
         process.terminate()
         process.wait(timeout=20)
     told = json.loads(report.read_text())
-    assert hub.bytes_sent >= 4 * MIB
+    assert hub.bytes_sent >= 2 * MIB
     assert told["bytesFetched"] <= MIB
     assert told["models"][0]["reason"] == "Interrupted"

@@ -228,6 +228,23 @@ def test_a_model_below_another_ones_directory_does_not_take_its_files(desk: Desk
     assert desk.verify(manifest(one), volume) == 0
 
 
+@pytest.mark.parametrize("name", ["letter case of files", "letter case of models' directories"])
+def test_names_that_are_one_only_where_nobody_tried_are_never_called_complete(
+    name: str, desk: Desk, mount: Mount
+) -> None:
+    """Letter case may be a matter of each directory; then it is found out when the receipts are written."""
+    conflict = CONFLICTS[name]
+    volume = mount(Quirks(nocase=True, by_directory=True))
+    desk.offer("one", conflict.one)
+    desk.offer("two", conflict.two or B)
+    spec = manifest(*conflict.models)
+    for possible in ((1,), (1, 2)):  # directories that are there by now show that they are one
+        code, output, report = desk.sync(spec, volume)
+        assert code in possible, output
+        assert report["complete"] is False
+        assert desk.verify(spec, volume) == 1
+
+
 def test_a_directory_that_is_mounted_twice_is_one_directory(desk: Desk, volume: Path) -> None:
     desk.offer("one", A)
     desk.offer("two", B)

@@ -56,7 +56,8 @@ class FileSystem:
     def _child(self, node: int, raw: bytes) -> str:
         """The path of a name: that of the entry that the file system takes for the same, if there is one."""
         folder, name = self._paths[node], os.fsdecode(raw)
-        if not os.path.lexists(self._at(f"{folder}/{name}")):
+        folds = not (self._quirks.by_directory and folder.startswith(".modelcache"))
+        if folds and not os.path.lexists(self._at(f"{folder}/{name}")):
             wanted = self._quirks.fold(name)
             with suppress(OSError):
                 names = os.listdir(self._at(folder))

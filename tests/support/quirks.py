@@ -27,6 +27,8 @@ class Quirks:
     """Composed and decomposed letters are the same, as on APFS."""
     notrailing: bool = False
     """Full stops and spaces at the end of a name do not count, as on SMB."""
+    by_directory: bool = False
+    """All this not in .modelcache: letter case on ext4 is a matter of each directory."""
     fresh_inode: bool = False
     """A renamed file has another inode number: where a rename is a copy and a delete."""
     fresh_time: bool = False
