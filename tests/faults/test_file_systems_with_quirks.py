@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ import pytest
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
 from support.quirks import Quirks, quirky_volume, why_not
+from support.site import flip, keeping_mtime
 from support.sync import manifest, model, run_sync
 from support.trouble import content
 
@@ -55,11 +57,11 @@ class Desk:
     def offer(self, repo: str, files: Mapping[str, bytes]) -> None:
         RepoBuilder(self.root, f"owner/{repo}").commit(dict(files))
 
-    def sync(self, spec: Json, volume: Path) -> tuple[int, str, Json]:
+    def sync(self, spec: Json, volume: Path, *arguments: str) -> tuple[int, str, Json]:
         """Exit code, output and report."""
         self.hub.reset_log()
         report = volume.with_name("report.json")
-        run = self.nursery.run("sync", spec, volume, "--report", str(report))
+        run = self.nursery.run("sync", spec, volume, "--report", str(report), *arguments)
         assert "Traceback" not in run.output
         return run.wait(), run.output, json.loads(report.read_text())
 
@@ -239,7 +241,7 @@ def test_names_that_are_one_only_where_nobody_tried_are_never_called_complete(
     desk.offer("two", conflict.two or B)
     spec = manifest(*conflict.models)
     for possible in ((1,), (1, 2)):  # directories that are there by now show that they are one
-        code, output, report = desk.sync(spec, volume)
+        code, output, report = desk.sync(spec, volume, "--connections", "1")
         assert code in possible, output
         assert report["complete"] is False
         assert desk.verify(spec, volume) == 1
@@ -381,6 +383,25 @@ def test_a_volume_that_does_it_in_its_own_way_works(name: str, desk: Desk, mount
     wanted = {f"one/{path}": data for path, data in FILES.items()}
     wanted |= {f"{at}_old": FILES["text/vocab.json"], at: LINKED["text/vocab.json"], "two/text/vocab.json": b"other\n"}
     desk.completes(spec, volume, wanted)
+
+
+@pytest.mark.parametrize("young", [False, True], ids=["deep", "as young as its receipt"])
+def test_a_copy_that_stands_for_a_link_is_read_too(young: bool, desk: Desk, mount: Mount) -> None:
+    """Where its time does not show a change, a deep check does."""
+    volume = mount(Quirks(link_errno=errno.EPERM))
+    desk.offer("one", FILES)
+    spec = manifest(model("one", "owner/one", links=[{"file": "config.json", "at": "linked/config.json"}]))
+    assert desk.sync(spec, volume)[0] == 0
+    copy, (receipt,) = volume / "linked/config.json", (volume / ".modelcache/receipts").iterdir()
+    keeping_mtime(flip)(copy)
+    if young:
+        os.utime(receipt, ns=(0, copy.stat().st_mtime_ns))
+    run = desk.nursery.run("verify", spec, volume, *([] if young else ["--deep"]))
+    assert "linked/config.json: LinkBroken" in run.output
+    code, output, _ = desk.sync(spec, volume, *([] if young else ["--verify", "deep"]))
+    assert code == 0, output
+    assert copy.read_bytes() == FILES["config.json"]
+    assert desk.hub.bytes_sent == 0
 
 
 def test_a_disk_that_fails_to_keep_a_file_is_no_volume_that_cannot(desk: Desk, mount: Mount) -> None:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from support.quirks import Quirks
 
@@ -38,9 +39,10 @@ class FileSystem:
         self._last = 1
         self._operations: dict[int, Callable[[int, bytes], bytes]] = {
             **{1: self._look_up, 3: self._attributes, 4: self._change, 5: self._read_link, 6: self._symlink},
-            **{9: self._mkdir, 10: self._unlink, 11: self._rmdir, 12: self._rename, 13: self._link, 14: self._open},
-            **{15: self._read, 16: self._write, 17: self._space, 18: self._release, 20: self._fsync, 26: self._begin},
-            **{27: lambda *_: bytes(16), 28: self._list, 35: self._create, 45: self._rename2},
+            **{9: self._mkdir, 10: partial(self._remove, os.unlink), 11: partial(self._remove, os.rmdir)},
+            **{12: partial(self._rename, 8), 13: self._link, 14: self._open, 15: self._read, 16: self._write},
+            **{17: self._space, 18: self._release, 20: self._fsync, 26: self._begin, 27: lambda *_: bytes(16)},
+            **{28: self._list, 35: self._create, 45: partial(self._rename, 16)},
             **dict.fromkeys((25, 29, 30, 34, 38), lambda *_: b""),  # flush, releasedir, fsyncdir, access, destroy
         }
 
@@ -156,25 +158,13 @@ class FileSystem:
         os.mkdir(self._at(path))
         return self._entry(path)
 
-    def _unlink(self, node: int, body: bytes) -> bytes:
+    def _remove(self, remove: Callable[[str], None], node: int, body: bytes) -> bytes:
         path = self._child(node, body.rstrip(b"\0"))
-        os.unlink(self._at(path))
+        remove(self._at(path))
         self._forget(path)
         return b""
 
-    def _rmdir(self, node: int, body: bytes) -> bytes:
-        path = self._child(node, body.rstrip(b"\0"))
-        os.rmdir(self._at(path))
-        self._forget(path)
-        return b""
-
-    def _rename(self, node: int, body: bytes) -> bytes:
-        return self._move(node, body, 8)
-
-    def _rename2(self, node: int, body: bytes) -> bytes:
-        return self._move(node, body, 16)
-
-    def _move(self, node: int, body: bytes, head: int) -> bytes:
+    def _rename(self, head: int, node: int, body: bytes) -> bytes:
         refuse(self._quirks.rename_errno)
         before, after = body[head:].split(b"\0")[:2]
         old, new = self._child(node, before), self._new_child(struct.unpack_from("<Q", body)[0], after)

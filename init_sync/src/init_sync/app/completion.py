@@ -253,7 +253,8 @@ class Completion:
             links=links,
             verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        wait_out_clock_step(self._volume, (file.mtime_ns for file in files))
+        times = [*(file.mtime_ns for file in files), *(link.mtime_ns for link in links)]
+        wait_out_clock_step(self._volume, times)
         write_json(self._volume, self._volume.receipt(model), receipt.to_json())
         state = self._tracker.states[model.name]
         state.take_receipt(receipt, (file.path for file in receipt.files))

@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
-from init_sync.core.receipt import Receipt, ReceiptFile
+from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
 from init_sync.core.spec import Model
 from init_sync.volume.contents import OnBytes, file_matches
 from init_sync.volume.layout import Volume, read_json
-from init_sync.volume.links import link_problem
+from init_sync.volume.links import COPY, link_problem
 from init_sync.volume.timestamps import is_too_young
 
 
@@ -105,7 +105,7 @@ def inspect(
     """Look at every file and link of a receipt; ``deep`` re-hashes all files, whatever their stat says."""
     findings: list[Finding] = []
     files: list[ReceiptFile] = []
-    young = {file.path for file in receipt.files if is_too_young(file.mtime_ns, receipt.written_ns)}
+    young = _too_young(receipt)
     for file in receipt.files:
         found = _inspect_file(volume, file, deep or file.path in young, on_bytes, stop)
         if isinstance(found, Finding):
@@ -114,8 +114,17 @@ def inspect(
         else:
             files.append(found)
     findings += _inspect_links(volume, receipt)
+    copies = [link for link in receipt.links if link.kind == COPY and (deep or link.at in young)]
+    findings += _inspect_copies(volume, receipt, copies, on_bytes, stop)
     current = receipt._replace(files=tuple(files))
     return Inspection(current, tuple(findings), touched=bool(young) or current.files != receipt.files)
+
+
+def _too_young(receipt: Receipt) -> set[str]:
+    """Files, and copies that stand for links, that may have changed after the receipt without showing it."""
+    times = [(file.path, file.mtime_ns) for file in receipt.files]
+    times += [(link.at, link.mtime_ns) for link in receipt.links if link.kind == COPY]
+    return {path for path, mtime_ns in times if is_too_young(mtime_ns, receipt.written_ns)}
 
 
 def as_receipt_file(path: str, content_id: str, state: os.stat_result) -> ReceiptFile:
@@ -150,6 +159,20 @@ def _inspect_links(volume: Volume, receipt: Receipt) -> Iterable[Finding]:
         problem = link_problem(volume, link)
         if problem:
             yield Finding(link.at, Reason.LINK_BROKEN, problem)
+
+
+def _inspect_copies(
+    volume: Volume, receipt: Receipt, copies: list[ReceiptLink], on_bytes: OnBytes, stop: threading.Event | None
+) -> Iterable[Finding]:
+    files = {file.path: file for file in receipt.files}
+    for link in copies:
+        target = files.get(link.target)
+        try:
+            right = target and file_matches(volume.at(link.at), target.content_id, target.size, on_bytes, stop)
+        except OSError:
+            continue  # it is missing, which was told already
+        if not right:
+            yield Finding(link.at, Reason.LINK_BROKEN, f"{link.at} has other content than {link.target}")
 
 
 def differs(file: ReceiptFile, state: os.stat_result) -> bool:
