@@ -94,6 +94,14 @@ def no_ranges(rng: random.Random) -> Outage:
     return Outage("ignores ranges", (fault,), costs_bytes=2 * LARGEST_BYTES, cuts=times)
 
 
+def without_ranges(rng: random.Random) -> Outage:
+    """A proxy that drops Range and ends answers: a file as large as that can only arrive when it is over."""
+    cut = Fault(rng.choice(("drop_fin", "drop_rst")), match=("blob",), after_bytes=rng.randint(1, 4 * MIB))
+    faults = (Fault("ignore_range", match=("blob",)), cut)
+    # Tried again for as long as a run has patience: some ten answers, of as much as is let through.
+    return Outage("knows no ranges and ends answers", faults, costs_bytes=20 * LARGEST_BYTES, cuts=20)
+
+
 def new_etags(rng: random.Random) -> Outage:
     fault = Fault("change_etag", match=("blob",), times=rng.choice((2, 6)))
     return Outage("gives another ETag each time", (fault,), costs_bytes=2 * LARGEST_BYTES, cuts=6)
@@ -110,5 +118,5 @@ def slow(rng: random.Random) -> Outage:
 
 OUTAGES: tuple[Callable[[random.Random], Outage], ...] = (
     *(rate_limit, lambda rng: status(rng, rng.choice((500, 502, 503, 504))), refused, away, cut, dying, stall),
-    *(wrong, short, short_listing, no_ranges, new_etags, expired, slow),
+    *(wrong, short, short_listing, no_ranges, without_ranges, new_etags, expired, slow),
 )

@@ -86,7 +86,9 @@ class _Keys:
     def _look_up(self, path: str) -> Key:
         try:
             state = self._volume.stat(path)
-        except FileNotFoundError:  # not there yet, or a link to what is not there yet
+        except (OutsideVolume, NotADirectoryError):
+            raise
+        except OSError:  # not there yet, or a link to what is not there yet
             real = self._real(path)
             return self._directory(real) if real != path else self.entry(path)
         if not stat.S_ISDIR(state.st_mode):
@@ -94,7 +96,7 @@ class _Keys:
         return state.st_dev, state.st_ino
 
     def _real(self, path: str) -> str:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             return self._volume.real_path(path)
         with suppress(OSError):
             return normpath(join(dirname(path), self._volume.readlink(path)))
