@@ -60,8 +60,8 @@ FAULT_KINDS = (
 class Fault:
     """One switch; see the module's table for the kinds.
 
-    ``match`` names request kinds (None: every kind), ``file``, ``repo`` and ``names`` are globs, ``times`` None means for
-    ever.
+    ``match`` names request kinds (None: every kind), ``file``, ``repo`` and ``names`` (files in a listing) are globs,
+    ``times`` None means for ever.
     """
 
     kind: str

@@ -112,10 +112,12 @@ def _relisted(answer: Answer, fault: Fault, fields: Mapping[str, Any] | None) ->
     assert isinstance(answer.body, bytes)
     said, chosen = json.loads(answer.body), _listed(answer, fault)
     entries = said["siblings"] if isinstance(said, dict) else said
-    changed = [{**each, **(fields or {})} if each in chosen else each for each in entries if fields or each not in chosen]
-    if isinstance(said, dict):
-        said["siblings"] = changed
-    return replace(answer, body=json.dumps(said if isinstance(said, dict) else changed).encode())
+    if fields is None:
+        entries = [each for each in entries if each not in chosen]
+    else:
+        entries = [{**each, **fields} if each in chosen else each for each in entries]
+    relisted = {**said, "siblings": entries} if isinstance(said, dict) else entries
+    return replace(answer, body=json.dumps(relisted).encode())
 
 
 def _without(answer: Answer, header: str) -> Answer:

@@ -81,7 +81,7 @@ class Planner:
         commit = pinned.commit if pinned else commit
         asked = commit or revision
         if (model.repo, asked) not in self._fresh:
-            ask = self._hub.listing if pinned else self._hub.find  # a pinned commit that is gone is an error
+            ask = self._hub.listing if commit else self._hub.find  # a known commit that is gone is an error
             self._fresh[model.repo, asked] = ask(model.repo, asked)
         listing = self._fresh[model.repo, asked]
         if listing is None:
