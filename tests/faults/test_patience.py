@@ -112,7 +112,7 @@ def test_waiting_for_the_hub_does_not_count_as_its_silence(spec: dict[str, Any],
 def test_a_hub_that_is_silent_on_the_first_call_of_its_kind_is_given_up_in_time(
     kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:
-    hub.add_fault(Fault("stall", match=(kind,)))
+    hub.add_fault(Fault("stall", match=("model_info", "tree") if kind == "model_info" else (kind,)))
 
     with at_most(IN_TIME_S, "giving a silent hub up"):
         result = run_sync(spec, volume, hub, *HURRY)
@@ -121,6 +121,17 @@ def test_a_hub_that_is_silent_on_the_first_call_of_its_kind_is_given_up_in_time(
     assert result.reasons() == {"small": "Stalled"}
     assert "no answer" in result.stderr
     assert "no progress for 2 s" in result.stderr
+
+
+def test_a_hub_that_is_silent_about_the_repository_is_asked_for_its_pages(
+    spec: dict[str, Any], volume: Path, hub: LocalHub
+) -> None:
+    hub.add_fault(Fault("stall", match=("model_info",)))
+
+    result = run_sync(spec, volume, hub, "--stall-timeout", "1", "--give-up-after", "10")
+
+    assert result.returncode == 0, result.stderr
+    assert "no short listing" in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["model_info", "tree", "resolve"])
@@ -174,7 +185,7 @@ def test_a_file_whose_last_bytes_came_slowly_is_whole(repo: RepoBuilder, volume:
 
 @pytest.mark.parametrize("kind", ["model_info", "tree"])
 def test_a_dripping_listing_counts_as_stalled(kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub) -> None:
-    hub.add_fault(Fault("slow", match=(kind,), bytes_per_second=20))
+    hub.add_fault(Fault("slow", match=("model_info", "tree") if kind == "model_info" else (kind,), bytes_per_second=20))
 
     with at_most(IN_TIME_S, "giving a dripping listing up"):
         result = run_sync(spec, volume, hub, *HURRY, timeout=25)

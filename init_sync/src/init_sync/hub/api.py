@@ -97,6 +97,7 @@ class Hub:
         for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"):
             os.environ.setdefault(name, "1")
         from huggingface_hub import constants, set_client_factory
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: F401  # before time counts
 
         if constants.is_offline_mode():
             raise TryAgain(

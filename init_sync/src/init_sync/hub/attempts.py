@@ -42,6 +42,8 @@ class Attempts:
 
         ``otherwise`` is another way to the same result, tried when ``call`` has failed twice.
         """
+        if self._patience.idle_s() > self._give_up_s:  # every answer was a success, and together they bring nothing
+            self._wait(Transient(Reason.STALLED, f"{self._doing}: too little arrives from {self._endpoint}"), 1)
         failures = 0
         while True:
             try:
@@ -52,6 +54,7 @@ class Attempts:
                 if failures >= ATTEMPTS_BEFORE_ANOTHER_WAY and error.reason is not Reason.RATE_LIMITED:
                     result = otherwise()
                     if result is not None:
+                        self._patience.reset()
                         return result
                 self._wait(error, failures)
 
@@ -59,11 +62,8 @@ class Attempts:
         """Raises Transient when another attempt may work."""
         from httpx2 import HTTPError, InvalidURL, TimeoutException
 
-        left = self._give_up_s - self._patience.idle_s()
-        if left <= 0:
-            raise Transient(Reason.STALLED, f"{self._doing}: too little arrives from {self._endpoint}")
         try:
-            return within(left, call)
+            return within(self._give_up_s, call)
         except (TimeoutException, TimeoutError) as error:
             raise Transient(Reason.STALLED, f"{self._doing}: no answer from {self._endpoint} in time") from error
         except (HTTPError, OSError) as error:
