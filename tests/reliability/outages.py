@@ -34,7 +34,7 @@ class Outage:
 
 def status(rng: random.Random, code: int, retry_after: int | None = None) -> Outage:
     times = rng.choice((None, 1, 3))
-    match = rng.choice((None, FETCHES, ("model_info",), ("blob",)))
+    match = rng.choice((None, FETCHES, ("model_info",), ("tree",), ("blob",)))
     return Outage(f"answers {code}", (Fault("status", match=match, status=code, times=times, retry_after=retry_after),))
 
 
@@ -83,7 +83,9 @@ def short(rng: random.Random) -> Outage:
 
 
 def short_listing(rng: random.Random) -> Outage:
-    fault = Fault("truncate", match=("model_info",), after_bytes=rng.randint(0, 800), times=rng.choice((None, 1)))
+    fault = Fault(
+        "truncate", match=("model_info", "tree"), after_bytes=rng.randint(0, 800), times=rng.choice((None, 1))
+    )
     return Outage("cuts its listing short", (fault,))
 
 

@@ -37,7 +37,7 @@ def failing(number: int) -> Callable[..., Any]:
     open_ = os.open
 
     def fail(*arguments: Any, **named: Any) -> int:
-        if len(arguments) > 1 and isinstance(arguments[1], int) and not arguments[1] & os.O_CREAT:
+        if isinstance(arguments[0], str) and isinstance(arguments[1], int) and not arguments[1] & os.O_CREAT:
             return open_(*arguments, **named)
         raise OSError(number, os.strerror(number))
 

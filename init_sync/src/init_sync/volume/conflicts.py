@@ -7,6 +7,7 @@ device and inode, and the rest of the path as the file system compares it.
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -86,11 +87,13 @@ class _Keys:
     def _look_up(self, path: str) -> Key:
         try:
             state = self._volume.stat(path)
-        except (OutsideVolume, NotADirectoryError):
-            raise
-        except OSError:  # not there yet, or a link to what is not there yet
+        except FileNotFoundError:  # not there yet, or a link to what is not there yet
             real = self._real(path)
             return self._directory(real) if real != path else self.entry(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return self.entry(path)
+            raise
         if not stat.S_ISDIR(state.st_mode):
             raise NotADirectoryError(self._volume.at(path))
         return state.st_dev, state.st_ino
