@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -249,13 +250,15 @@ def refuse(number: int) -> None:
 
 
 def serve(backing: str, place: str, quirks: Quirks) -> None:
-    """Until it is unmounted."""
+    """Until the input ends, which it does in any case when the process that started this one dies."""
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"quirkfs", os.fsencode(place), b"fuse", 6, options.encode()):
         print(os.strerror(ctypes.get_errno()), flush=True)
         return
+    detach = 2
+    threading.Thread(target=lambda: (sys.stdin.read(), libc.umount2(os.fsencode(place), detach)), daemon=True).start()
     print("mounted", flush=True)
     system = FileSystem(backing, quirks)
     while True:

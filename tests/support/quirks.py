@@ -71,7 +71,7 @@ def quirky_volume(place: Path, quirks: Quirks) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
     arguments = [sys.executable, "-m", "support.quirkfs", str(backing), str(place), json.dumps(asdict(quirks))]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
     try:
         assert process.stdout is not None
         told = process.stdout.readline().strip()
@@ -79,6 +79,4 @@ def quirky_volume(place: Path, quirks: Quirks) -> Iterator[Path]:
             raise OSError(f"mounting: {told or 'it ended'}")
         yield place
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], capture_output=True)
-        process.kill()
-        process.communicate()
+        process.communicate()  # the end of its input is the end of the volume
