@@ -40,7 +40,7 @@ thorough = settings(max_examples=250)
 
 @st.composite
 def reports(draw: st.DrawFn) -> Json:
-    extra = {"manifest": draw(digests | st.just("")), "volumeId": draw(st.sampled_from(VOLUMES))}
+    extra: Json = {"manifest": draw(digests | st.just("")), "volumeId": draw(st.sampled_from(VOLUMES))}
     if draw(booleans):
         return complete("cache", "one", "two", **extra)
     return incomplete(draw(st.none() | st.sampled_from(Reason)), "why", **extra)
