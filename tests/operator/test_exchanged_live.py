@@ -88,7 +88,8 @@ def test_a_claim_that_the_operator_creates_again_is_filled_before_a_gate_is_remo
     delete_claim(space)
     pod = space.kubelet.workload("cache", "models")
     is_gated_for(space, pod, 2)
-    assert space.condition("VolumeReady")["reason"] == "ClaimPending"
+    eventually(lambda: space.condition("VolumeReady")["reason"] == "ClaimPending", "it is not bound")
+    assert pod.gated
     space.kubelet.set_claim("models", "Bound")
     fill(space, 2, SECOND)
     eventually(lambda: not pod.gated, "the gate is removed")
