@@ -118,7 +118,14 @@ def slow(rng: random.Random) -> Outage:
     return Outage("is slow", (fault, Fault("extra_delay", seconds=rng.uniform(0.01, 0.1), times=5)))
 
 
+def omits_files(rng: random.Random) -> Outage:
+    """Its short listing leaves files out without a word; the paged one is complete."""
+    names = rng.choice(("*", "*.json", "*.safetensors", "diffusion/*", "twin-?.bin"))
+    fault = Fault("unlisted", match=("model_info",), names=names, times=rng.choice((None, 1)))
+    return Outage("leaves files out of its short listing", (fault,))
+
+
 OUTAGES: tuple[Callable[[random.Random], Outage], ...] = (
     *(rate_limit, lambda rng: status(rng, rng.choice((500, 502, 503, 504))), refused, away, cut, dying, stall),
-    *(wrong, short, short_listing, no_ranges, without_ranges, new_etags, expired, slow),
+    *(wrong, short, short_listing, no_ranges, without_ranges, omits_files, new_etags, expired, slow),
 )
