@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.server.hosts import parse_hosts
 
 MIB = 2**20
 GIB = 2**30
@@ -89,6 +90,15 @@ class ServerConfig:
             variable="MULTITALK_LISTEN_PORT",
         ),
     ] = 8000
+
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Setting(
+            "further names under which clients may ask, separated by commas: a Service's, an ingress's, "
+            ".example.com with all below it, or * for any; localhost and addresses always may",
+            parse_hosts,
+        ),
+    ] = ()
 
     queue: Annotated[int, Setting("videos that may wait while one is generated; more are answered 429", int)] = 8
     max_upload_mib: Annotated[float, Setting("largest request body", float)] = 64.0
