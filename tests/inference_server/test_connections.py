@@ -51,12 +51,15 @@ def test_a_client_that_does_not_finish_its_head_is_left(
         assert ended(slow)
 
 
-@pytest.mark.parametrize("between", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n"])
+@pytest.mark.parametrize("end", [None, "", "Content-Length: 9999\r\n"], ids=["at once", "after an answer", "in a body"])
 def test_a_client_that_goes_on_letter_by_letter_is_left_as_well(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch, between: bytes
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, end: str | None
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_S", SHORT_S)
-    with connect(server, between) as slow:
+    first = b"" if end is None else f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{end}\r\n".encode()
+    with connect(server, first) as slow:
+        if first:
+            assert slow.recv(65_536).startswith(b"HTTP/1.1 200 ")
         eventually(lambda: not goes_on(slow), "the server closes the connection")
 
 

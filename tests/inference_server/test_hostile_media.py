@@ -208,11 +208,21 @@ def test_a_process_that_does_not_work_is_an_error_of_the_server(
 
 
 def test_uploads_are_looked_into_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = tmp_path / "busy"  # a second process would fail to make it
-    answers = '{}\\n{"width": 64, "height": 48}\\n{"seconds": 0.4}'
-    program(monkeypatch, f"import os\nos.mkdir({str(busy)!r})\nprint('{answers}')\nos.rmdir({str(busy)!r})")
-    with running(config_for(tmp_path, queue=8, scratch_gib=1.0), DrawingEngine()) as server:
-        assert together(9, lambda: server.post().status_code) == [200] * 9
+    running_now: list[int] = []
+
+    async def run(_self: Prober, asked: list[tuple[str, str]]) -> tuple[list[dict[str, int]], str]:
+        running_now.append(1)
+        await asyncio.sleep(0)  # whatever else can go on does
+        assert sum(running_now) == 1
+        running_now.clear()
+        return [{}, {"width": 64, "height": 48}], "all said"
+
+    async def nine() -> list[Media]:
+        looks = Prober(DEFAULT_LIMITS)
+        return await asyncio.gather(*(looks.look(MediaFiles(tmp_path / "picture", ())) for _ in range(9)))
+
+    monkeypatch.setattr(Prober, "_run", run)
+    assert asyncio.run(nine()) == [Media(64, 48, ())] * 9
 
 
 def test_nine_hostile_uploads_together_take_no_memory_of_the_server(tmp_path: Path) -> None:
