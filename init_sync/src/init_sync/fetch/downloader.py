@@ -17,8 +17,9 @@ from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Blob
 from init_sync.core.settings import BUFFER_BYTES, Settings
 from init_sync.fetch.concurrency import Concurrency
+from init_sync.fetch.hooks import Stopped, TransferHooks
 from init_sync.fetch.scheduler import Scheduler, Task
-from init_sync.fetch.transfer import Stopped, Transfer, TransferHooks
+from init_sync.fetch.transfer import Transfer
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import WholeFileOnly
 from init_sync.hub.transport import Connections
