@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from init_sync import __version__
 from init_sync.core.errors import NeedsChange, TryAgain
@@ -23,9 +23,11 @@ from init_sync.core.settings import Settings
 from init_sync.hub.deadline import within
 from init_sync.hub.environment import refuse_wrong_environment
 from init_sync.hub.failures import failure, refusal
+from init_sync.hub.library import client
+from init_sync.hub.origin import origin
+from init_sync.hub.response import describe
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import Source
-from init_sync.hub.transport import origin
 from init_sync.volume.hashing import GIT_SHA1, SHA256
 
 if TYPE_CHECKING:
@@ -74,7 +76,11 @@ class Hub:
         """Headers for the hub itself: who asks, and the token. Never for another origin."""
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not in its typing
 
-        headers: dict[str, str] = build_hf_headers(library_name=LIBRARY, library_version=__version__)
+        try:
+            headers: dict[str, str] = build_hf_headers(library_name=LIBRARY, library_version=__version__)
+        except (OSError, UnicodeError) as error:  # the file that holds the token, by default in HF_HOME
+            cause = f"the token file cannot be read ({describe(error)}). Correct HF_TOKEN_PATH or HF_HOME"
+            raise NeedsChange(Reason.TOKEN_INVALID, f"asking the hub: {cause}") from error
         return headers
 
     def close(self) -> None:
@@ -172,6 +178,8 @@ class Hub:
 
         try:
             return within(self._settings.give_up_s, call)
+        except Transient as error:
+            raise Transient(error.reason, f"{doing}: {error.message}", error.retry_after_s) from error
         except errors.HfHubHTTPError as error:
             raise self._answered(error, doing) from error
         except (TimeoutException, TimeoutError) as error:
@@ -187,23 +195,17 @@ class Hub:
             ) from error
 
     def _answered(self, error: HfHubHTTPError, doing: str) -> Exception:
-        from huggingface_hub import errors
-
-        typed = (
-            (errors.GatedRepoError, Reason.GATED_REPO),
-            (errors.RepositoryNotFoundError, Reason.REPO_NOT_FOUND),
-            (errors.RevisionNotFoundError, Reason.REVISION_NOT_FOUND),
-        )
-        for kind, reason in typed:
-            if isinstance(error, kind):
-                return refusal(reason, doing, f"the hub answered {error.response.status_code}")
-        if error.response.status_code == 404:
+        response = error.response
+        if response.status_code == 404 and "X-Error-Code" not in response.headers:
             return refusal(Reason.REPO_NOT_FOUND, doing, "the hub answered 404")
-        return failure(error.response.status_code, error.response.headers, doing)
+        with_token = "authorization" in response.request.headers
+        return failure(response.status_code, response.headers, doing, with_token=with_token)
 
     def _client(self) -> HfApi:
         if self._api is None:
             refuse_wrong_environment(os.environ)
+            if not os.environ.get("HF_ENDPOINT"):
+                os.environ.pop("HF_ENDPOINT", None)  # the library takes an empty one for an address
             # Read by the library when it is imported, so set before; what the user set is kept.
             for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"):
                 os.environ.setdefault(name, "1")
@@ -213,7 +215,7 @@ class Hub:
                 raise TryAgain(
                     Reason.HUB_UNREACHABLE, "asking the hub: HF_HUB_OFFLINE is set. Unset it to let files be fetched"
                 )
-            set_client_factory(_client_factory(self._settings.stall_timeout_s))
+            set_client_factory(partial(client, self._settings.stall_timeout_s))
             self._api = HfApi(library_name=LIBRARY, library_version=__version__)
         return self._api
 
@@ -227,21 +229,3 @@ def remote_file(path: object, size: object, blob_id: object, sha256: object) -> 
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(f"{path!r} is listed with size {size!r}")
     return RemoteFile(path, size, f"{SHA256 if sha256 else GIT_SHA1}:{content}")
-
-
-def _client_factory(timeout_s: float) -> Callable[[], Any]:
-    """HTTP clients in which no call can wait for ever; the library's own have no timeout on listings."""
-
-    def limit(request: Any) -> None:
-        # The library passes timeout=None on some calls, which means "for ever" and overrules the client's default.
-        asked = request.extensions.get("timeout") or {}
-        request.extensions["timeout"] = {
-            kind: asked.get(kind) or timeout_s for kind in ("connect", "read", "write", "pool")
-        }
-
-    def factory() -> Any:
-        from httpx2 import Client
-
-        return Client(event_hooks={"request": [limit]}, follow_redirects=True, timeout=timeout_s)
-
-    return factory
