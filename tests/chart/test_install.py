@@ -168,5 +168,5 @@ def _jobs(caches: list[Json]) -> list[Json]:
         metadata = {"uid": "u", "generation": 1, "resourceVersion": "1", "namespace": "n", **cache["metadata"]}
         metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
         facts = read_cache({**cache, "metadata": metadata})
-        found.append(sync_job(facts, JobOrder("job", 1, ""), "modelcache/init-sync"))
+        found.append(sync_job(facts, JobOrder("job", 1, "", "u"), "modelcache/init-sync"))
     return found

@@ -96,6 +96,33 @@ class Site:
         }
         return json.dumps(merged(values, changes))
 
+    def cache(self, name: str, model: Json) -> Json:
+        """A ModelCache of one model, with a claim of its own name that the operator creates."""
+        env = [{"name": "HF_ENDPOINT", "value": self.hub.endpoint}]
+        spec = {"models": [model], "volume": {"create": {"size": "1Gi"}}, "sync": {"job": {"env": env}}}
+        return {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache", "metadata": {"name": name}, "spec": spec}
+
+    def gated_pod(self, name: str, cache: str) -> Json:
+        """It mounts the claim of that cache, and ends well as soon as it runs."""
+        container = {
+            "name": "main",
+            "image": self.images.reference("e2e"),
+            "command": ["ls", "/models/.modelcache/receipts"],
+            "securityContext": SECURITY,
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+            "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],
+        }
+        spec = {
+            "automountServiceAccountToken": False,
+            "restartPolicy": "Never",
+            "schedulingGates": [{"name": "modelcache.dev/complete"}],
+            "securityContext": {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532},
+            "containers": [container],
+            "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": cache}}],
+        }
+        labels = {"modelcache.dev/cache": cache}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
     def helm(self, verb: str, release: str, values: str) -> str:
         """Its standard error: warnings of the API server are there."""
         return self.kube.helm(verb, release, str(CHART), "--values", "-", stdin=values).stderr

@@ -186,6 +186,37 @@ def test_bytes_that_changed_silently_are_found_by_a_resync(site: Site, release: 
     assert hand.sha256(VAE) == whole
 
 
+def test_a_claim_that_is_deleted_is_created_and_filled_again_before_a_pod_gets_a_node(
+    site: Site, release: Release, pods: Watch, caches: Watch
+) -> None:
+    """With a claim that the operator creates. Its finished Job must not keep the claim from going."""
+    again = Release(site.kube, "again")
+    site.kube.apply(site.cache(again.name, SENTENCES))
+    eventually(again.cache, "there is a cache", 60, not_yet=UNSETTLED)
+    again.complete()
+    old = uid(site.kube.get("persistentvolumeclaim", again.name))
+    site.kube.kubectl("delete", "persistentvolumeclaim", again.name, "--wait=false")
+    site.kube.apply(site.gated_pod("held", again.name))
+    # The pod makes the operator look at the claim; without it that would be done with the next full list.
+    new = eventually(lambda: _another(site, again.name, old), "there is another claim", 180, not_yet=UNSETTLED)
+    site.kube.wait("pod/held", "jsonpath={.status.phase}=Succeeded")
+    complete = next(state for state in caches.seen() if _complete_on(state, new))
+    ungated = next(state for state in pods.seen() if state["metadata"]["name"] == "held" and not gated(state))
+    assert version(complete) < version(ungated)
+    assert site.kube.get("persistentvolumeclaim", again.name)["status"]["phase"] == "Bound"
+    site.kube.kubectl("delete", "pod/held", f"modelcache/{again.name}", f"persistentvolumeclaim/{again.name}")
+
+
+def _another(site: Site, claim: str, old: str) -> str:
+    found = uid(site.kube.get("persistentvolumeclaim", claim))
+    return "" if found == old else found
+
+
+def _complete_on(cache: Json, claim_uid: str) -> bool:
+    status = cache.get("status", {})
+    return bool(status.get("complete") and status["sync"].get("claimUid") == claim_uid)
+
+
 def test_the_operator_exports_what_it_saw(release: Release) -> None:
     assert release.metric("modelcache_complete") == 1
     assert release.metric("modelcache_gate_wait_seconds_count") >= 3

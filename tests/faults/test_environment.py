@@ -31,7 +31,7 @@ def test_the_token_goes_to_the_hub_and_never_to_the_second_origin(
 
     assert result.returncode == 0, result.stderr
     api = [request for request in hub.requests if request.origin == "api"]
-    assert {request.kind for request in api} == {"model_info", "resolve"}
+    assert {request.kind for request in api} == {"model_info", "tree", "resolve"}
     assert {request.headers.get("authorization") for request in api} == {f"Bearer {TOKEN}"}
     assert hub.count("blob") == 1
     assert not hub.leaked_authorization
@@ -114,7 +114,9 @@ def test_every_request_goes_through_the_proxy(
     result = run_sync(spec, volume, hub, *HURRY, env={name: f"http://{proxy.address}"})
 
     assert result.returncode == 0, result.stderr
-    assert len(proxy.requests) == len(hub.requests) == 5, "a listing, three files, one of them on the second origin"
+    assert len(proxy.requests) == len(hub.requests) == 6, (
+        "a listing of two requests, three files, one of them on the second origin"
+    )
     assert all(line.startswith("GET http://127.0.0.1:") for line in proxy.requests)
 
 

@@ -143,6 +143,23 @@ def injected(folder: Path, code: str) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
 
 
+BROKEN = """
+import os
+def broken(*_):
+    raise RuntimeError("a bug")
+os.ftruncate = broken
+"""
+
+
+def test_a_bug_ends_the_run_and_says_that_it_is_one(midway: Midway, tmp_path: Path) -> None:
+    done = run_sync(SPEC, midway.volume, midway.hub, *HURRY, env=injected(tmp_path, BROKEN))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line == "init-sync: error: InternalError: fetching: unexpected RuntimeError: a bug"
+    assert done.reasons() == {"m": "InternalError"}
+    assert midway.heals() <= SIZE
+
+
 class TestVolume:
     @pytest.mark.parametrize("failure", FAILURES)
     def test_one_that_refuses_to_be_written_ends_the_run_with_its_words(
@@ -169,6 +186,46 @@ class TestVolume:
         assert process.returncode == 1
         assert "SizeMismatch: completing m: m/config.json was in place, and was changed to 1 bytes" in said
         assert midway.heals() == len(FILES["config.json"])
+
+    def test_a_file_that_is_replaced_by_another_of_its_size_is_not_called_complete(self, midway: Midway) -> None:
+        with midway.begun() as process:
+            (midway.volume / "new").write_bytes(b"no\n")
+            (midway.volume / "new").rename(midway.volume / "m/config.json")
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert "ChecksumMismatch: completing m: m/config.json was in place, and has other content now" in said
+        assert run_command("verify", SPEC, midway.volume).returncode == 1
+        assert midway.heals() == len(FILES["config.json"])
+
+    def test_a_file_that_is_written_through_a_second_name_is_not_called_complete(self, midway: Midway) -> None:
+        with midway.begun() as process:
+            (midway.volume / "second").hardlink_to(midway.volume / "m/config.json")
+            (midway.volume / "second").write_bytes(b"no\n")
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert "m/config.json was in place, and has other content now" in said
+        (midway.volume / "second").unlink()
+        assert midway.heals() == len(FILES["config.json"])
+
+    def test_a_file_that_was_touched_or_copied_over_itself_is_right(self, midway: Midway) -> None:
+        with midway.begun() as process:
+            (midway.volume / "copy").write_bytes(FILES["config.json"])
+            (midway.volume / "copy").rename(midway.volume / "m/config.json")
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+        assert midway.heals() == 0
+
+    def test_another_file_with_its_size_and_time_takes_a_deep_check_as_ever(self, midway: Midway) -> None:
+        """Inode numbers are no proof: where a rename is a copy, each file has another one."""
+        with midway.begun() as process:
+            place = midway.volume / "m/config.json"
+            (midway.volume / "new").write_bytes(b"no\n")
+            os.utime(midway.volume / "new", ns=(0, place.stat().st_mtime_ns))
+            (midway.volume / "new").rename(place)
+            process.communicate(timeout=30)
+        assert run_command("verify", SPEC, midway.volume, "--deep").returncode == 1
+        assert run_sync(SPEC, midway.volume, midway.hub, "--verify", "deep").returncode == 0
+        assert tree(midway.volume) == WHOLE
 
     def test_a_file_in_the_place_of_a_model_directory_is_named(self, midway: Midway) -> None:
         with midway.begun() as process:

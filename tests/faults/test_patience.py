@@ -20,7 +20,7 @@ from support.scripted_server import ScriptedServer, answer
 from support.sync import manifest, model, run_sync, start_sync, tree
 from support.trouble import GIVE_UP_S, HURRY, IN_TIME_S, MIB, STALL_TIMEOUT_S, at_most, ended, said
 
-FOR_LISTING_AND_FILES = pytest.mark.parametrize("kind", ["model_info", "resolve", "blob"])
+FOR_LISTING_AND_FILES = pytest.mark.parametrize("kind", ["model_info", "tree", "resolve", "blob"])
 
 
 def gaps_s(hub: LocalHub, kind: str) -> list[float]:
@@ -35,7 +35,8 @@ def test_retry_after_in_seconds_is_waited_for(
     status: int, kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:
     hub.add_fault(Fault("status", match=(kind,), file="model*", status=status, retry_after=1, times=1))
-    hub.add_fault(Fault("status", match=("model_info",), status=status, retry_after=1, times=int(kind == "model_info")))
+    listing = kind in ("model_info", "tree")
+    hub.add_fault(Fault("status", match=(kind,), status=status, retry_after=1, times=int(listing)))
 
     result = run_sync(spec, volume, hub, "--stall-timeout", "1", "--give-up-after", "5", "--connections", "1")
 
@@ -107,11 +108,11 @@ def test_waiting_for_the_hub_does_not_count_as_its_silence(spec: dict[str, Any],
     assert "trying again" not in result.stdout
 
 
-@pytest.mark.parametrize("kind", ["model_info", "resolve", "blob"])
+@FOR_LISTING_AND_FILES
 def test_a_hub_that_is_silent_on_the_first_call_of_its_kind_is_given_up_in_time(
     kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:
-    hub.add_fault(Fault("stall", match=(kind,)))
+    hub.add_fault(Fault("stall", match=("model_info", "tree") if kind == "model_info" else (kind,)))
 
     with at_most(IN_TIME_S, "giving a silent hub up"):
         result = run_sync(spec, volume, hub, *HURRY)
@@ -122,7 +123,18 @@ def test_a_hub_that_is_silent_on_the_first_call_of_its_kind_is_given_up_in_time(
     assert "no progress for 2 s" in result.stderr
 
 
-@pytest.mark.parametrize("kind", ["model_info", "resolve"])
+def test_a_hub_that_is_silent_about_the_repository_is_asked_for_its_pages(
+    spec: dict[str, Any], volume: Path, hub: LocalHub
+) -> None:
+    hub.add_fault(Fault("stall", match=("model_info",)))
+
+    result = run_sync(spec, volume, hub, "--stall-timeout", "1", "--give-up-after", "10")
+
+    assert result.returncode == 0, result.stderr
+    assert "no short listing" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["model_info", "tree", "resolve"])
 def test_patience_shorter_than_the_stall_timeout_is_kept_too(
     kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:
@@ -171,8 +183,9 @@ def test_a_file_whose_last_bytes_came_slowly_is_whole(repo: RepoBuilder, volume:
     assert (volume / "small/tiny.txt").read_bytes() == b"abc"
 
 
-def test_a_dripping_listing_counts_as_stalled(spec: dict[str, Any], volume: Path, hub: LocalHub) -> None:
-    hub.add_fault(Fault("slow", match=("model_info",), bytes_per_second=20))
+@pytest.mark.parametrize("kind", ["model_info", "tree"])
+def test_a_dripping_listing_counts_as_stalled(kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub) -> None:
+    hub.add_fault(Fault("slow", match=("model_info", "tree") if kind == "model_info" else (kind,), bytes_per_second=20))
 
     with at_most(IN_TIME_S, "giving a dripping listing up"):
         result = run_sync(spec, volume, hub, *HURRY, timeout=25)

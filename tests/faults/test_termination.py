@@ -64,6 +64,7 @@ def test_a_signal_in_mid_transfer_ends_the_run_at_once_and_the_next_continues(
     assert stderr == f"init-sync: interrupted by {number.name}; another run continues from here\n"
     told = json.loads(report.read_text())
     assert told["complete"] is False
+    assert told["models"][0]["reason"] == "Interrupted"
     assert number.name in told["models"][0]["message"]
     assert not (volume / FILE).exists()
     kept = slow.bytes_sent

@@ -149,4 +149,4 @@ def test_a_refresh_of_a_branch_that_stayed_fetches_nothing(spec: dict[str, Any],
     result = run_sync(spec, volume, hub, "--refresh")
 
     assert result.returncode == 0, result.stderr
-    assert [request.kind for request in hub.requests] == ["model_info"]
+    assert [request.kind for request in hub.requests] == ["model_info", "tree"]

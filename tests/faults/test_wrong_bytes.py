@@ -30,7 +30,7 @@ def test_bytes_that_are_wrong_once_are_fetched_anew(
 
     assert result.returncode == 0, result.stderr
     assert whole_files(volume, {FILE: content(SIZE)}) == {FILE: True}
-    assert f"{FILE}: the bytes received are not those that the hub listed; fetching it anew" in result.stdout
+    assert f"{FILE}: the bytes received are not those that the hub listed; downloading it again" in result.stdout
     assert hub.bytes_sent == result.report["bytesFetched"] == 2 * SIZE
     assert result.report["bytesPresent"] == SIZE
 
@@ -100,7 +100,7 @@ def test_nothing_wrong_is_kept_for_the_next_run(large_spec: dict[str, Any], volu
 
     assert result.returncode == 0, result.stderr
     assert hub.bytes_sent == SIZE
-    assert "fetching it anew" not in result.stdout
+    assert "downloading it again" not in result.stdout
 
 
 def test_one_file_with_wrong_bytes_does_not_stop_the_others(volume: Path, hub: LocalHub, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from init_sync.core.errors import ManifestError
 from init_sync.core.manifest import parse_manifest
-from modelcache_operator.core.manifests import manifest_text, read_manifest
+from modelcache_operator.core.manifests import content_text, read_manifest
 from support.cluster import CRD, Cluster, Space
 from support.kubeapi import ApiError
 from unit.manifests import BAD, GOOD, Bad, Good
@@ -56,8 +56,11 @@ def test_a_good_manifest_is_accepted_by_both(space: Space, entry: Good) -> None:
 @pytest.mark.parametrize("entry", _in_cluster(GOOD))
 def test_what_the_api_makes_of_a_good_manifest_is_still_good(space: Space, entry: Good) -> None:
     stored = _send(space, entry.text)
-    text = manifest_text(stored["metadata"]["name"], "u", 1, stored["spec"])
-    assert read_manifest(text) == (parse_manifest(text, "test"), "")
+    name, spec = stored["metadata"]["name"], stored["spec"]
+    manifest, problem = read_manifest(name, spec)
+    assert manifest is not None, problem
+    content = parse_manifest(content_text(name, spec), "test")
+    assert (content.models, content.allow_pickles) == (manifest.models, manifest.allow_pickles)
 
 
 @pytest.mark.parametrize("entry", _in_cluster(BAD))
@@ -66,7 +69,7 @@ def test_a_bad_manifest_is_refused_by_both(space: Space, entry: Bad) -> None:
         parse_manifest(entry.text, "test")
     if entry.id in BEYOND_CEL:
         stored = _send(space, entry.text)
-        manifest, problem = read_manifest(manifest_text("a", "u", 1, stored["spec"]))
+        manifest, problem = read_manifest("a", stored["spec"])
         assert manifest is None
         assert entry.word in problem
         return

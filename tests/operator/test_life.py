@@ -95,12 +95,12 @@ def test_a_changed_spec_replaces_the_running_job_and_closes_the_gate_again(
     space.until("Ready")
     models = [{"name": "base", "repo": "owner/other", "path": "base"}]
     space.client.patch("modelcaches", "cache", {"spec": {"models": models}}, space.namespace)
-    second = space.job(generation=2)
+    second = space.job(2)
     status = eventually(lambda: (found := space.status())["observedGeneration"] == 2 and found, "it is observed")
     assert status["complete"] is False
     pod = space.kubelet.workload("cache", "models")
     space.client.patch("modelcaches", "cache", {"spec": {"allowPickles": False}}, space.namespace)
-    third = space.job(generation=3)
+    third = space.job(3)
     eventually(lambda: len(space.jobs()) == 2, "the unfinished Job is deleted, the finished one is kept")
     assert second["metadata"]["name"] not in [job["metadata"]["name"] for job in space.jobs()]
     assert pod.gated

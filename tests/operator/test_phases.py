@@ -121,7 +121,7 @@ def new_spec_while_syncing(world: World) -> None:
     world.settle()
     world.change_spec(allowPickles=False)
     world.settle()
-    assert list(world.jobs) == ["cache-sync-2-1"]
+    assert list(world.jobs) == ["cache-sync-2"]
     world.sync_well(complete())
 
 
@@ -140,7 +140,7 @@ def damage_found_and_repaired(world: World) -> None:
     world.settle()
     world.finish(pod, 1, DAMAGED)
     world.settle()
-    assert world.latest == "cache-sync-1-2"
+    assert world.latest == "cache-sync-2"
     world.sync_well(complete())
 
 

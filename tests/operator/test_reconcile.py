@@ -37,7 +37,7 @@ def test_a_cache_without_a_volume_says_what_to_set() -> None:
 def test_a_pending_claim_gets_a_job_because_it_may_be_waiting_for_a_pod() -> None:
     world = World(claim="Pending")
     world.settle()
-    assert list(world.jobs) == ["cache-sync-1-1"]
+    assert list(world.jobs) == ["cache-sync-1"]
     assert world.status["phase"] == "Pending"
     assert "claim models is Pending" in world.status["message"]
 
@@ -61,7 +61,7 @@ def test_a_claim_is_created_as_the_manifest_says() -> None:
         "resources": {"requests": {"storage": "110Gi"}},
         "storageClassName": "fast",
     }
-    assert list(world.jobs) == ["cache-sync-1-1"]
+    assert list(world.jobs) == ["cache-sync-1"]
 
 
 def test_a_created_claim_without_a_name_has_the_cache_s() -> None:
@@ -123,7 +123,7 @@ def test_the_config_map_holds_the_manifest_and_is_written_again_when_somebody_ed
 
 def test_the_job_meets_the_restricted_standard_and_mounts_no_token(world: World) -> None:
     world.settle()
-    job = world.jobs["cache-sync-1-1"]["spec"]
+    job = world.jobs["cache-sync-1"]["spec"]
     pod = job["template"]["spec"]
     container = pod["containers"][0]
     assert pod["automountServiceAccountToken"] is False
@@ -154,7 +154,7 @@ def test_what_the_manifest_says_about_the_job_is_passed_on() -> None:
     }
     world = World(sync={"job": job}, auth={"secretName": "hf-token"})
     world.settle()
-    spec = world.jobs["cache-sync-1-1"]["spec"]
+    spec = world.jobs["cache-sync-1"]["spec"]
     pod = spec["template"]["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (0, 7, 9)
     assert pod["nodeSelector"] == {"disk": "ssd"}
@@ -172,7 +172,7 @@ def test_what_the_manifest_says_about_the_job_is_passed_on() -> None:
 def test_a_resync_looks_up_branches_again_and_hashes_everything(ready: World) -> None:
     ready.annotate("now")
     ready.settle()
-    job = ready.jobs["cache-sync-1-2"]
+    job = ready.jobs["cache-sync-2"]
     assert job["spec"]["template"]["spec"]["containers"][0]["args"][-3:] == ["--refresh", "--verify", "deep"]
     assert ready.status["complete"] is False
     assert ready.condition("Complete")["reason"] == "Resyncing"
@@ -199,7 +199,7 @@ def test_after_a_failed_job_the_next_one_waits(world: World) -> None:
     assert world.decide().wake_at == pytest.approx(world.now + 10, abs=1)
     world.now += 11
     world.settle()
-    assert world.latest == "cache-sync-1-2"
+    assert world.latest == "cache-sync-2"
 
 
 def test_a_repair_waits_a_minute_after_the_job_before_it(ready: World) -> None:

@@ -48,7 +48,7 @@ def live_through_everything(space: Space) -> None:
     pod = space.kubelet.workload("cache", "made")
     space.job()
     space.client.patch("modelcaches", "cache", {"spec": {"allowPickles": False}}, space.namespace)
-    space.complete(space.job(generation=2), complete())
+    space.complete(space.job(2), complete())
     eventually(lambda: not pod.gated, "the gate is removed")
     eventually(lambda: space.events(pod.name), "an event says so")
     eventually(lambda: space.events("cache"), "and one about the cache")

@@ -15,7 +15,13 @@ from support.reports import complete
 from support.waiting import eventually
 
 NO_JOB = {"job": {"enabled": False}}
-MODEL: dict[str, Any] = {"name": "base", "displayName": "Modèle 模型", "repo": "owner/small", "path": "base"}
+MODEL: dict[str, Any] = {
+    "name": "base",
+    "displayName": "Modèle 模型",
+    "repo": "owner/small",
+    "path": "base",
+    "revision": "main",
+}
 
 
 @pytest.fixture
@@ -23,19 +29,19 @@ def cache(space: Space, operator: OperatorProcess) -> Space:
     """The namespace of a cache without Jobs whose manifest has been rendered."""
     space.kubelet.claim("models")
     space.cache(models=[MODEL], sync=NO_JOB)
-    digest_of(space, 1)
+    digest_of(space, "main")
     return space
 
 
-def digest_of(space: Space, generation: int) -> str:
-    """Of the bytes that a kubelet would mount, once those of this generation are there."""
+def digest_of(space: Space, revision: str) -> str:
+    """Of the bytes that a kubelet would mount, once those that name this revision are there."""
 
     def rendered() -> str | None:
         config = space.client.find("configmaps", "cache-modelcache", space.namespace)
         text = config["data"]["modelcache.yaml"] if config else ""
-        return text if f'"generation": {generation}' in text else None
+        return text if f'"revision": "{revision}"' in text else None
 
-    text: str = eventually(rendered, f"the manifest of generation {generation} is rendered")
+    text: str = eventually(rendered, f"the manifest of revision {revision} is rendered")
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -52,10 +58,10 @@ def test_the_real_init_container_of_a_pod_takes_the_cache_to_ready_and_opens_the
 
 
 def test_a_pod_that_mounted_an_older_manifest_proves_nothing(cache: Space) -> None:
-    old = digest_of(cache, 1)
+    old = digest_of(cache, "main")
     models = [{**MODEL, "revision": "v2"}]
     cache.client.patch("modelcaches", "cache", {"spec": {"models": models}}, cache.namespace)
-    new = digest_of(cache, 2)
+    new = digest_of(cache, "v2")
     waiting = cache.kubelet.workload("cache", "models")
     late = cache.kubelet.workload("cache", "models", gated=False)
     late.finish(0, complete(manifest=old))

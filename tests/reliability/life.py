@@ -19,7 +19,8 @@ from support.reports import complete, incomplete
 Json = dict[str, Any]
 
 CACHES, PODS = 8, 24
-CLAIM = "models"
+CLAIM, MADE = "models", "made"
+"""Created by hand, and by the operator; half of the caches use the one, half the other."""
 REMEMBERED = 500
 FIRST_RETRY_S = 10.0
 REPAIR_S = 60.0
@@ -46,10 +47,12 @@ class Life:
         """Until when nothing can be asked of a cache, by name: its next Job is not due before."""
         self.ledger = Ledger()
         self.acts = 0
+        self.claims_deleted = 0
         self.history: deque[str] = deque(maxlen=REMEMBERED)
         """What was done to Jobs, for whoever looks into a finding."""
-        space.kubelet.claim(CLAIM)
-        self.ledger.claims.add(CLAIM)
+        self._mounted: dict[str, str] = {}
+        """Pods of Jobs, and the uid of the claim that was there when they started."""
+        self._create_claim()
 
     @property
     def namespace(self) -> str:
@@ -61,6 +64,9 @@ class Life:
             self._create_cache: 4,
             self._delete_cache: 1,
             self._change_cache: 2,
+            self._change_job: 1,
+            self._claim_goes: 1,
+            self._claim_comes: 4,
             self._resync: 1,
             self._create_pod: 8,
             self._delete_pod: 4,
@@ -85,7 +91,37 @@ class Life:
         absent = [name for name in self._names() if self.ledger.cache(name) is None]
         if absent:
             began = time.time()
-            self.ledger.cache_created(self._space.cache(self._random.choice(absent), CLAIM), began)
+            name = self._random.choice(absent)
+            volume = {"claimName": MADE, "create": {"size": "1Gi"}} if _claim_of(name) == MADE else {"claimName": CLAIM}
+            self.ledger.cache_created(self._space.cache(name, volume=volume), began)
+
+    def _claim(self, name: str) -> Json | None:
+        found: Json | None = self._client.find("persistentvolumeclaims", name, self.namespace)
+        return found
+
+    def _create_claim(self) -> None:
+        began = time.time()
+        self.ledger.claim_created(CLAIM, self._space.kubelet.claim(CLAIM)["metadata"]["uid"], began)
+
+    def _claim_goes(self) -> None:
+        """With all that is on it, and seldom: each time the caches on it are filled again."""
+        name = self._random.choice((CLAIM, MADE))
+        claim = self._claim(name) if self._random.random() < 0.3 else None
+        if claim is None:
+            return
+        self._client.delete("persistentvolumeclaims", name, self.namespace)
+        with suppress(ApiError):  # without a controller that does so once no pod mounts it
+            self._client.patch("persistentvolumeclaims", name, {"metadata": {"finalizers": None}}, self.namespace)
+        self.ledger.claim_deleted(name, claim["metadata"]["uid"])
+        self.claims_deleted += 1
+
+    def _claim_comes(self) -> None:
+        """By hand, or, if the operator has created it, from a provisioner."""
+        if self._claim(CLAIM) is None:
+            self._create_claim()
+        made = self._claim(MADE)
+        if made and (made.get("status") or {}).get("phase") != "Bound":
+            self._space.kubelet.set_claim(MADE, "Bound")
 
     def _delete_cache(self) -> None:
         present = self._present()
@@ -125,6 +161,16 @@ class Life:
             self._failed.pop(life.name, None)
             self.patience.pop(life.name, None)
 
+    def _change_job(self) -> None:
+        """How it is synced, not what: no proof is taken back."""
+        present = self._present()
+        if present:
+            life, ttl_s = self._random.choice(present), 3600 + next(self._numbers)
+            change = {"spec": {"sync": {"job": {"ttlSecondsAfterFinished": ttl_s}}}}
+            began = time.time()
+            raw = self._client.patch("modelcaches", life.name, change, self.namespace)
+            self.ledger.cache_changed(raw, began)
+
     def _resync(self) -> None:
         present = self._present()
         if present:
@@ -135,7 +181,7 @@ class Life:
         if len(self.ledger.pods) < PODS:
             name, cache = f"serve-{next(self._numbers)}", self._random.choice(self._names())
             self.ledger.pods[name] = PodLife(name, cache, time.time())
-            self._serving[name] = self._space.kubelet.workload(cache, CLAIM, name)
+            self._serving[name] = self._space.kubelet.workload(cache, _claim_of(cache), name)
 
     def _delete_pod(self) -> None:
         quiet = [name for name in self.ledger.pods if self._complaining.get(name, 0.0) < time.time()]
@@ -152,11 +198,14 @@ class Life:
             return
         pod = self._random.choice(opened)
         life = self.ledger.cache(pod.cache)
-        proofs = life.proofs.get(life.generation) if life else None
-        if life is None or not proofs or time.time() - proofs[-1] < 3 or self._random.random() < 0.8:
-            self._serving[pod.name].finish(0, complete(pod.cache, fetched=0))
+        proof = self.ledger.last_proof(life) if life else None
+        claims = self.ledger.claims.get(_claim_of(pod.cache))
+        volume = _volume_on(claims[-1].uid) if claims else None
+        if proof is None or time.time() - proof < 3 or self._random.random() < 0.8:
+            self._serving[pod.name].finish(0, complete(pod.cache, fetched=0, volumeId=volume))
             return
-        self._serving[pod.name].finish(1, incomplete(Reason.CHECKSUM_MISMATCH, "flipped byte", pod.cache))
+        damage = incomplete(Reason.CHECKSUM_MISMATCH, "flipped byte", pod.cache, volumeId=volume)
+        self._serving[pod.name].finish(1, damage)
         self.ledger.damaged(pod.cache)
         self._complaining[pod.name] = time.time() + NOTICED_S
         self.patience[pod.cache] = time.time() + REPAIR_S
@@ -169,9 +218,8 @@ class Life:
         if not jobs:
             return
         job = self._random.choice(jobs)
-        pod = self._running.get(_uid_of(job))
+        pod = self._running.get(_uid_of(job)) or self._start_pod(job)
         if pod is None:
-            self._start_pod(job)
             return
         chance = self._random.random()
         if chance < 0.7:
@@ -182,16 +230,22 @@ class Life:
         elif self._failed.get(_cache_of(job), 0) < 1:
             self._fail(job, pod)
 
-    def _start_pod(self, job: Json) -> Pod:
+    def _start_pod(self, job: Json) -> Pod | None:
+        """None while there is no claim that it could mount."""
+        claim = self._claim(_claim_of(_cache_of(job)))
+        if claim is None:
+            return None
         pod = self._running[_uid_of(job)] = self._space.kubelet.pod_of(job)
+        self._mounted[pod.name] = claim["metadata"]["uid"]
         pod.running()
         return pod
 
     def _succeed(self, job: Json, pod: Pod) -> None:
         # The very report may be taken for the proof before the Job is called Complete.
-        self.ledger.proven(job["metadata"]["ownerReferences"][0]["uid"], _generation_of(job))
+        owner = job["metadata"]["ownerReferences"][0]["uid"]
+        self.ledger.proven(owner, _generation_of(job), self._mounted[pod.name])
         self._tell(job, f"succeeds in {pod.name}")
-        pod.finish(0, complete(_cache_of(job)))
+        pod.finish(0, complete(_cache_of(job), volumeId=_volume_on(self._mounted[pod.name])))
         self._end(job, "Complete")
 
     def _fail(self, job: Json, pod: Pod) -> None:
@@ -216,20 +270,26 @@ class Life:
         self.history.append(f"{time.time():.3f} {job['metadata']['name']} ({_uid_of(job)[:8]}): {what}")
 
     def settle(self) -> None:
-        """Every Job that there is succeeds; called again and again until all is well."""
+        """Claims are there, and every Job that there is succeeds; called again and again until all is well."""
+        with suppress(ApiError):
+            self._claim_comes()
         for job in self._unfinished():
             with suppress(ApiError):  # the operator has just replaced it
-                self._succeed(job, self._running.get(_uid_of(job)) or self._start_pod(job))
+                if pod := self._running.get(_uid_of(job)) or self._start_pod(job):
+                    self._succeed(job, pod)
 
     def sweep(self) -> None:
         """What a cluster forgets after some time: events, and Jobs that ended."""
         self._client.call("DELETE", self._client.path("events", self.namespace))
-        kept = {life.uid: life.generation for life in self._present()}
+        present = {life.uid: life for life in self._present()}
         for job in self._client.list("jobs", self.namespace):
-            if kept.get(job["metadata"]["ownerReferences"][0]["uid"]) != _generation_of(job):
+            life = present.get(job["metadata"]["ownerReferences"][0]["uid"])
+            if life is None or life.by_generation[_generation_of(job)] != life.content:
                 self._delete_job(job)
         jobs = {_uid_of(job) for job in self._client.list("jobs", self.namespace)}
         self._running = {uid: pod for uid, pod in self._running.items() if uid in jobs}
+        running = {pod.name for pod in self._running.values()}
+        self._mounted = {name: uid for name, uid in self._mounted.items() if name in running}
         for pod in self._client.list("pods", self.namespace):
             owners = pod["metadata"].get("ownerReferences")
             if owners and owners[0]["uid"] not in jobs:
@@ -250,7 +310,7 @@ class Life:
             elif pod.cache in asked and gated:
                 found.append(f"{pod.name} waits for {pod.cache}")
         claims = {each["metadata"]["name"] for each in self._client.list("persistentvolumeclaims", self.namespace)}
-        return [*found, *(f"claim {name} is gone" for name in self.ledger.claims - claims)]
+        return [*found, *(f"claim {name} is gone" for name in self.ledger.claims.keys() - claims)]
 
 
 def _uid_of(job: Json) -> str:
@@ -259,6 +319,16 @@ def _uid_of(job: Json) -> str:
 
 def _cache_of(job: Json) -> str:
     return str(job["metadata"]["labels"]["modelcache.dev/cache"])
+
+
+def _claim_of(cache: str) -> str:
+    """By the number in its name."""
+    return MADE if int(cache.rpartition("-")[2]) % 2 else CLAIM
+
+
+def _volume_on(claim_uid: str) -> str:
+    """Each claim has a volume of its own, with an id of 32 hex digits."""
+    return claim_uid.replace("-", "")
 
 
 def _generation_of(job: Json) -> int:

@@ -1,9 +1,10 @@
 """``make reliability-operator``: an hour of the real operator under churn, two of them side by side.
 
 One lives in a town of its own from beginning to end: its memory, threads and open files must not grow. The other one is
-killed or told to end every few seconds. In both towns caches and pods come, change and go, Jobs succeed and fail, and
-the API cuts, refuses and forgets. Every minute both are left in peace: then every cache has to become Ready and every
-pod has to be let go whose cache is there. All the time a ledger of what was really done says which gates may open.
+killed or told to end every few seconds. In both towns caches, pods and claims come, change and go, Jobs succeed and
+fail, and the API cuts, refuses and forgets. Every minute both are left in peace: then every cache has to become Ready
+and no pod whose cache is there may still be gated. All the time a ledger of what was really done says which gates may
+be removed: a proof of a claim is none of the next claim of that name.
 
 Runs on a real kube-apiserver if ``KUBEBUILDER_ASSETS`` names one, else on the in-memory API.
 """
@@ -144,6 +145,7 @@ def _town(one: Town) -> dict[str, Any]:
     waits = sorted(ledger.waits_s)
     return {
         "acts": one.life.acts,
+        "claimsDeleted": one.life.claims_deleted,
         "gatesOpened": len(waits),
         "statusesSeen": ledger.statuses,
         "waitSeconds": {

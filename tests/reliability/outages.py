@@ -34,7 +34,7 @@ class Outage:
 
 def status(rng: random.Random, code: int, retry_after: int | None = None) -> Outage:
     times = rng.choice((None, 1, 3))
-    match = rng.choice((None, FETCHES, ("model_info",), ("blob",)))
+    match = rng.choice((None, FETCHES, ("model_info",), ("tree",), ("blob",)))
     return Outage(f"answers {code}", (Fault("status", match=match, status=code, times=times, retry_after=retry_after),))
 
 
@@ -83,7 +83,9 @@ def short(rng: random.Random) -> Outage:
 
 
 def short_listing(rng: random.Random) -> Outage:
-    fault = Fault("truncate", match=("model_info",), after_bytes=rng.randint(0, 800), times=rng.choice((None, 1)))
+    fault = Fault(
+        "truncate", match=("model_info", "tree"), after_bytes=rng.randint(0, 800), times=rng.choice((None, 1))
+    )
     return Outage("cuts its listing short", (fault,))
 
 
@@ -92,6 +94,14 @@ def no_ranges(rng: random.Random) -> Outage:
     fault = Fault("ignore_range", match=("blob",), times=times)
     # The third whole answer in a row means that the file is read from its beginning; each costs what was in flight.
     return Outage("ignores ranges", (fault,), costs_bytes=2 * LARGEST_BYTES, cuts=times)
+
+
+def without_ranges(rng: random.Random) -> Outage:
+    """A proxy that drops Range and ends answers: a file as large as that can only arrive when it is over."""
+    cut = Fault(rng.choice(("drop_fin", "drop_rst")), match=("blob",), after_bytes=rng.randint(1, 4 * MIB))
+    faults = (Fault("ignore_range", match=("blob",)), cut)
+    # Tried again for as long as a run has patience: some ten answers, of as much as is let through.
+    return Outage("knows no ranges and ends answers", faults, costs_bytes=20 * LARGEST_BYTES, cuts=20)
 
 
 def new_etags(rng: random.Random) -> Outage:
@@ -108,7 +118,14 @@ def slow(rng: random.Random) -> Outage:
     return Outage("is slow", (fault, Fault("extra_delay", seconds=rng.uniform(0.01, 0.1), times=5)))
 
 
+def omits_files(rng: random.Random) -> Outage:
+    """Its short listing leaves files out without a word; the paged one is complete."""
+    names = rng.choice(("*", "*.json", "*.safetensors", "diffusion/*", "twin-?.bin"))
+    fault = Fault("unlisted", match=("model_info",), names=names, times=rng.choice((None, 1)))
+    return Outage("leaves files out of its short listing", (fault,))
+
+
 OUTAGES: tuple[Callable[[random.Random], Outage], ...] = (
     *(rate_limit, lambda rng: status(rng, rng.choice((500, 502, 503, 504))), refused, away, cut, dying, stall),
-    *(wrong, short, short_listing, no_ranges, new_etags, expired, slow),
+    *(wrong, short, short_listing, no_ranges, without_ranges, omits_files, new_etags, expired, slow),
 )

@@ -27,6 +27,20 @@ class Start(StrEnum):
     BY_HAND = "files put there by hand"
 
 
+class Ground(StrEnum):
+    """What the volume is made of."""
+
+    DISK = "a local disk"
+    NO_CASE = "a volume without letter case"
+    COPIES = "a volume on which a rename is a copy"
+    LINKED = "a model directory that is a link to elsewhere"
+    MERGED = "a model directory that is a link into another model's"
+
+
+GROUNDS = {Ground.DISK: 50, Ground.NO_CASE: 14, Ground.COPIES: 14, Ground.LINKED: 14, Ground.MERGED: 8}
+"""How often each is drawn."""
+
+
 class Blow(StrEnum):
     """What is done to a process."""
 
@@ -77,6 +91,7 @@ class Plan:
     start: Start
     connections: int
     rounds: tuple[Round, ...]
+    ground: Ground
 
     @property
     def lock_expiry_s(self) -> float:
@@ -88,7 +103,8 @@ class Plan:
 
     def steps(self) -> list[str]:
         """For a person, a line each."""
-        lines = [f"start with {self.start}; {self.connections} connections, lock expiry {self.lock_expiry_s:g} s"]
+        lines = [f"start with {self.start} on {self.ground}"]
+        lines.append(f"{self.connections} connections, lock expiry {self.lock_expiry_s:g} s")
         for number, round_ in enumerate(self.rounds, 1):
             lines += [f"round {number}: spoil {spoil}" for spoil in round_.spoils]
             lines += [f"round {number}: hub: {round_.outage}"] if round_.outage else []
@@ -102,7 +118,8 @@ def plan(seed: int) -> Plan:
     start = rng.choice((Start.EMPTY, Start.EMPTY, Start.WHOLE, Start.OLDER, Start.BY_HAND))
     count = rng.choice((1, 1, 2, 3))
     rounds = tuple(_round(rng, later=number > 0, spoils=start is not Start.EMPTY) for number in range(count))
-    return Plan(seed, start, rng.choice((1, 2, 4)), rounds)
+    connections = rng.choice((1, 2, 4))
+    return Plan(seed, start, connections, rounds, rng.choices(list(GROUNDS), list(GROUNDS.values()))[0])
 
 
 def _round(rng: random.Random, later: bool, spoils: bool) -> Round:

@@ -44,15 +44,18 @@ def clock() -> Clock:
 
 @pytest.fixture
 def ledger(clock: Clock) -> Ledger:
-    """A cache of generation 1 that was never proven, and a pod that waits for it."""
+    """A cache of content 1 that was never proven, and a pod that waits for it."""
     made = Ledger(clock)
+    made.claim_created("models", "c1", clock.now_s)
     made.cache_created(cache(), clock.now_s)
     made.pods["serve"] = PodLife("serve", "cache", clock.now_s)
     return made
 
 
-def cache(generation: int = 1, **status: Any) -> Json:
-    return {"metadata": {"name": "cache", "uid": "u1", "generation": generation}, "status": status}
+def cache(content: int = 1, **status: Any) -> Json:
+    """Each of its generations has a content of its own."""
+    spec = {"models": [{"repo": f"owner/v{content}"}], "volume": {"claimName": "models"}}
+    return {"metadata": {"name": "cache", "uid": "u1", "generation": content}, "spec": spec, "status": status}
 
 
 def opened(ledger: Ledger, at: float) -> list[str]:
@@ -63,35 +66,35 @@ def opened(ledger: Ledger, at: float) -> list[str]:
     return ledger.violations
 
 
-def called_complete(ledger: Ledger, generation: int) -> list[str]:
-    found = cache(generation, complete=True, observedGeneration=generation)
+def called_complete(ledger: Ledger, content: int, claim: str = "c1") -> list[str]:
+    found = cache(content, complete=True, observedGeneration=content, sync={"claimUid": claim})
     ledger.see("modelcaches", {"type": "MODIFIED", "object": found})
     return ledger.violations
 
 
 class TestLedger:
     def test_a_gate_that_opens_after_the_proof_is_right(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         assert opened(ledger, clock.now_s + 3) == []
         assert ledger.waits_s == pytest.approx([3.0])
 
     def test_one_that_opens_without_a_proof_is_wrong(self, ledger: Ledger, clock: Clock) -> None:
         assert "although cache was not proven" in opened(ledger, clock.now_s)[0]
 
-    def test_a_proof_of_an_older_generation_is_none(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.proven("u1", 1)
+    def test_a_proof_of_an_older_content_is_none(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.proven("u1", 1, "c1")
         clock.now_s += 100
         ledger.cache_changed(cache(2), clock.now_s)
         assert opened(ledger, clock.now_s + SLACK_S + 1)
 
     def test_a_change_right_before_the_patch_cannot_be_helped(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         clock.now_s += 100
         ledger.cache_changed(cache(2), clock.now_s)
         assert opened(ledger, clock.now_s + SLACK_S / 2) == []
 
     def test_a_cache_of_the_same_name_must_be_proven_itself(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         ledger.cache_deleted("u1")
         clock.now_s += 100
         successor = cache()
@@ -100,23 +103,49 @@ class TestLedger:
         assert opened(ledger, clock.now_s + 1)
 
     def test_damage_closes_the_gate_until_the_next_proof(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         ledger.damaged("cache")
         clock.now_s += NOTICED_S + 10
         ledger.pods["late"] = PodLife("late", "cache", clock.now_s)
         assert opened(ledger, clock.now_s)
 
     def test_after_the_repair_it_opens(self, ledger: Ledger, clock: Clock) -> None:
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         ledger.damaged("cache")
         clock.now_s += NOTICED_S + 10
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         assert opened(ledger, clock.now_s + 1) == []
 
     def test_a_status_that_claims_what_was_never_proven_is_wrong(self, ledger: Ledger) -> None:
-        ledger.proven("u1", 1)
+        ledger.proven("u1", 1, "c1")
         assert called_complete(ledger, 1) == []
         assert "never proven" in called_complete(ledger, 2)[0]
+
+    def test_an_operational_change_takes_back_no_proof(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.proven("u1", 1, "c1")
+        changed = cache()
+        changed["metadata"]["generation"] = 2
+        ledger.cache_changed(changed, clock.now_s)
+        clock.now_s += 100
+        assert opened(ledger, clock.now_s) == []
+
+    def test_a_claim_that_was_created_again_must_be_proven_itself(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.proven("u1", 1, "c1")
+        ledger.claim_deleted("models", "c1")
+        clock.now_s += 100
+        ledger.claim_created("models", "c2", clock.now_s)
+        assert "although cache was not proven" in opened(ledger, clock.now_s + SLACK_S + 1)[0]
+
+    def test_a_status_that_speaks_of_a_claim_that_is_long_gone_is_wrong(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.proven("u1", 1, "c1")
+        ledger.claim_deleted("models", "c1")
+        assert called_complete(ledger, 1) == []
+        clock.now_s += NOTICED_S + 1
+        assert "of a claim that is gone" in called_complete(ledger, 1)[0]
+
+    def test_a_status_that_claims_a_proof_on_another_claim_is_wrong(self, ledger: Ledger) -> None:
+        ledger.proven("u1", 1, "c1")
+        assert "never proven" in called_complete(ledger, 1, "c2")[0]
 
 
 def samples(memory_per_s: float) -> list[Sample]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reliability.oracle import FOREIGN, Oracle, Violation, Wrong
-from reliability.plan import Start, plan
+from reliability.plan import Ground, Start, plan
 from reliability.summary import Summary
 from reliability.sync_trials import Bench, bench, replay
 from reliability.trial import Result
@@ -42,6 +42,7 @@ def test_a_trial_is_a_function_of_its_seed() -> None:
     assert plan(7) == plan(7)
     assert len({str(plan(seed)) for seed in range(50)}) == 50
     assert {plan(seed).start for seed in range(50)} == set(Start)
+    assert {plan(seed).ground for seed in range(50)} == set(Ground)
 
 
 @pytest.fixture

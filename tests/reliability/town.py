@@ -58,8 +58,11 @@ class Town:
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """Every version of pods and caches is shown to the ledger."""
-        threads = [threading.Thread(target=self._follow, args=(each,)) for each in ("pods", "modelcaches")]
+        """Every version of pods, caches and claims is shown to the ledger."""
+        threads = [
+            threading.Thread(target=self._follow, args=(each,))
+            for each in ("pods", "modelcaches", "persistentvolumeclaims")
+        ]
         for thread in threads:
             thread.start()
         try:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reliability.crowd import Crowd, Struck
+from reliability.ground import ADDON, at_home, prepared
 from reliability.oracle import Oracle, Violation, Wrong
 from reliability.outages import LARGEST_BYTES, Outage
-from reliability.plan import PATIENT_EXPIRY_S, Blow, Plan, Round, Start, Strike
+from reliability.plan import PATIENT_EXPIRY_S, Blow, Ground, Plan, Round, Start, Strike
 from reliability.spoiling import Target
 from support.crash import Nursery
 from support.lab import PER_CONNECTION_BYTES, Lab, Release, first_commit
@@ -48,7 +49,8 @@ class Trial:
         self._plan = plan
         self._goal: Release = lab.new if plan.start is Start.OLDER else lab.old
         self._volume = lab.folder / f"volume-{plan.seed}"
-        self._oracle = Oracle(self._volume, self._goal.files)
+        self._files = at_home(plan.ground, self._goal.files)
+        self._oracle = Oracle(self._volume, self._files)
         self._result = Result(plan.seed, connections=plan.connections)
         self._crowd = Crowd(lab.hub, nurseries, plan, self._spec, self._volume)
         self._budget = 0
@@ -76,24 +78,21 @@ class Trial:
     @contextmanager
     def _prepared(self) -> Iterator[None]:
         self._result.tally[f"start: {self._plan.start}"] += 1
-        self._make_volume()
-        self._oracle.plant()
-        # Written once: processes that start at the same time must not read half of it.
-        command("sync", self._goal.spec, self._volume)
-        try:
+        self._result.tally[f"ground: {self._plan.ground}"] += 1
+        with prepared(self._plan.ground, self._volume, self._fill):
+            self._oracle.plant()
+            # Written once: processes that start at the same time must not read half of it.
+            command("sync", self._goal.spec, self._volume)
             yield
-        finally:
-            shutil.rmtree(self._volume)
 
     @property
     def _spec(self) -> Path:
         return self._volume.parent / f"{self._volume.name}.{self._goal.spec['metadata']['name']}.json"
 
-    def _make_volume(self) -> None:
+    def _fill(self) -> None:
         if self._plan.start is Start.EMPTY:
-            self._volume.mkdir()
             return
-        shutil.copytree(self._lab.golden, self._volume, symlinks=True, copy_function=shutil.copy2)
+        shutil.copytree(self._lab.golden, self._volume, symlinks=True, dirs_exist_ok=True)
         if self._plan.start is Start.BY_HAND:
             shutil.rmtree(self._volume / ".modelcache")
             place = self._volume / "base/diffusion/index.json"
@@ -123,10 +122,10 @@ class Trial:
 
     def _spoil(self, round_: Round, number: int) -> None:
         for spoil in round_.spoils:
-            paths = list(self._goal.files)
+            paths = list(self._files)
             states = {}
             for path in paths:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):
                     states[self._volume / path] = (self._volume / path).stat()
             changed = spoil.apply(self._volume, paths)
             if changed is None:
@@ -166,6 +165,8 @@ class Trial:
         codes = {0}
         if outage:
             codes |= {1, 2} if outage.final else {1}
+        if self._plan.ground is Ground.MERGED and "PathConflict" in output:
+            codes.add(2)
         if strike and strike.blow in (Blow.KILL, Blow.FREEZE_KILL):
             codes.add(-signal.SIGKILL)
         if strike and strike.blow is Blow.TERM:
@@ -189,6 +190,9 @@ class Trial:
 
     def _finish(self) -> None:
         """A healthy hub, and nobody interferes."""
+        if self._plan.ground is Ground.MERGED:
+            self._must_be_refused()
+            (self._volume / ADDON).unlink()
         self._oracle.look()
         deep = ["--verify", "deep"] if self._oracle.unseen else []
         expiry = ("--lock-expiry", str(self._plan.lock_expiry_s))
@@ -205,6 +209,16 @@ class Trial:
             raise Violation(Wrong.TRAFFIC, "a sync of a whole volume asked the hub")
         if left := sorted(path.name for path in (self._volume / ".modelcache/partial").glob("*.part")):
             raise Violation(Wrong.INCOMPLETE, f"left behind in partial: {left}")
+
+    def _must_be_refused(self) -> None:
+        """Two models have a place in common."""
+        expiry = ("--lock-expiry", str(self._plan.lock_expiry_s))
+        sent = self._lab.hub.bytes_sent
+        run = self._nurseries[0].run("sync", self._spec, self._volume, *expiry)
+        if run.wait() != 2 or "PathConflict" not in run.output:
+            raise Violation(Wrong.EXIT, f"two names for one file: ended with {run.wait()}: {run.output[-2000:]}")
+        if self._lab.hub.bytes_sent != sent:
+            raise Violation(Wrong.TRAFFIC, "two names for one file were found after bytes had been fetched")
 
     def _count_bytes(self) -> None:
         result, sent = self._result, self._lab.hub.bytes_sent

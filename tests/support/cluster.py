@@ -76,17 +76,15 @@ class Space:
         found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name}")
         return sorted(found, key=lambda job: int(job["metadata"]["labels"]["modelcache.dev/attempt"]))
 
-    def job(self, attempt: int = 1, name: str = "cache", generation: int = 1, timeout_s: float = 20) -> Json:
+    def job(self, attempt: int = 1, name: str = "cache", timeout_s: float = 20) -> Json:
         """Wait for a Job."""
-        wanted = (str(generation), str(attempt))
 
-        def labels(job: Json) -> tuple[str, str]:
-            found = job["metadata"]["labels"]
-            return found["modelcache.dev/generation"], found["modelcache.dev/attempt"]
+        def number(job: Json) -> int:
+            return int(job["metadata"]["labels"]["modelcache.dev/attempt"])
 
         found: Json = eventually(
-            lambda: next((job for job in self.jobs(name) if labels(job) == wanted), None),
-            f"Job {attempt} of {name} for generation {generation}",
+            lambda: next((job for job in self.jobs(name) if number(job) == attempt), None),
+            f"Job {attempt} of {name}",
             timeout_s,
         )
         return found

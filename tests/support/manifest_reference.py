@@ -89,12 +89,6 @@ WORDINGS = (
         ("/a", "../*", "a//b"),
     ),
     Wording(
-        "spec.models[].oneOf[].file",
-        "a [path](#paths) without `*`, `?` and `[`",
-        ("model.safetensors", "a/b"),
-        ("*.safetensors", "/a", "a/../b"),
-    ),
-    Wording(
         "spec.volume.claimName",
         "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
         ("multitalk-models", "a.b"),

@@ -50,6 +50,8 @@ class World:
         self.progress: dict[str, Progress] = {}
         self.refused = ""
         self.claim_shared = False
+        self.new_claims = "Bound"
+        """Phase of claims that the operator creates."""
         self.phases: list[str] = []
         self.notices: list[str] = []
         self.opened: list[str] = []
@@ -60,10 +62,17 @@ class World:
     # What happens
 
     def set_claim(self, phase: str | None) -> None:
+        """The claim is in this phase, or gone; a claim that was there stays the same one."""
         if phase is None:
             self.claim = None
         else:
-            self.claim = {**self._object("models"), "spec": {}, "status": {"phase": phase}}
+            self.claim = {**(self.claim or self._object("models")), "spec": {}, "status": {"phase": phase}}
+
+    def replace_claim(self, phase: str = "Bound") -> None:
+        """Deleted, and created again under its name."""
+        self.now += 1
+        self.claim = None
+        self.set_claim(phase)
 
     def change_spec(self, **spec: Any) -> None:
         self.cache["spec"] |= spec
@@ -163,11 +172,7 @@ class World:
 
     @property
     def latest(self) -> str:
-        def order(name: str) -> tuple[int, int]:
-            labels = self.jobs[name]["metadata"]["labels"]
-            return int(labels[names.GENERATION_LABEL]), int(labels[names.ATTEMPT_LABEL])
-
-        return max(self.jobs, key=order)
+        return max(self.jobs, key=lambda name: int(self.jobs[name]["metadata"]["labels"][names.ATTEMPT_LABEL]))
 
     @property
     def status(self) -> Json:
@@ -225,6 +230,7 @@ class World:
         if decision.create_claim:
             self.claim = {**self._object(cache.volume.claim), **render.claim(cache, cache.volume.delete_with_cache)}
             self.claim["metadata"] |= self._object(cache.volume.claim)["metadata"]
+            self.claim["status"] = {"phase": self.new_claims}
         for name in decision.delete_jobs:
             self.forget_job(name)
         if decision.create_job:

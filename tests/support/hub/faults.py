@@ -11,6 +11,10 @@ drop_rst           the same with a TCP reset
 stall              falls silent after ``after_bytes`` of the body, until client or hub leave; 0: before any answer
 status             answers ``status`` with the given headers, ``error_code``, ``retry_after`` or ``ratelimit_reset``
 no_commit_header   leaves out X-Repo-Commit
+headers            adds ``headers`` to a good answer, or replaces them there
+no_link            leaves out Link, which names the next page of a tree
+unlisted           leaves the files whose paths match ``names`` out of a description or a page
+listed_as          describes these files with ``fields``, e.g. ``{"size": 135}``
 ignore_range       answers 200 with the whole file to a request with Range
 change_etag        the file's ETag is another one in each answer; an If-Range therefore never holds
 truncate           Content-Length and body end after ``after_bytes``
@@ -38,6 +42,10 @@ FAULT_KINDS = (
     "stall",
     "status",
     "no_commit_header",
+    "headers",
+    "no_link",
+    "unlisted",
+    "listed_as",
     "ignore_range",
     "change_etag",
     "truncate",
@@ -52,7 +60,8 @@ FAULT_KINDS = (
 class Fault:
     """One switch; see the module's table for the kinds.
 
-    ``match`` names request kinds (None: every kind), ``file`` and ``repo`` are globs, ``times`` None means for ever.
+    ``match`` names request kinds (None: every kind), ``file``, ``repo`` and ``names`` (files in a listing) are globs,
+    ``times`` None means for ever.
     """
 
     kind: str
@@ -67,6 +76,8 @@ class Fault:
     error_code: str | None = None
     error_message: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    names: str = "*"
+    fields: Mapping[str, Any] = field(default_factory=dict)
     offset: int = 0
     bytes_per_second: int = 0
     seconds: float = 0.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Protocol
 
 from .answers import Answer, FileSlice, Headers, error_answer
 from .faults import Fault
@@ -53,6 +55,14 @@ def spoil(answer: Answer, incoming: Incoming, claim: Claim) -> Answer:
     """Apply the faults that change what is said."""
     if "X-Repo-Commit" in answer.headers and claim("no_commit_header"):
         answer = _without(answer, "X-Repo-Commit")
+    if "Link" in answer.headers and claim("no_link"):
+        answer = _without(answer, "Link")
+    if answer.status < 400 and (fault := claim("headers")):
+        answer = replace(answer, headers={**answer.headers, **fault.headers})
+    if fault := claim("unlisted", lambda fault: bool(_listed(answer, fault))):
+        answer = _relisted(answer, fault, None)
+    if fault := claim("listed_as", lambda fault: bool(_listed(answer, fault))):
+        answer = _relisted(answer, fault, fault.fields)
     if answer.status == 206 and claim("ignore_range"):
         answer = _whole(answer)
     if isinstance(answer.body, FileSlice) and claim("change_etag"):
@@ -86,6 +96,28 @@ def _spoil_body(answer: Answer, claim: Claim) -> Answer:
         end = fault.after_bytes
         body = replace(body, length=end) if isinstance(body, FileSlice) else body[:end]
     return replace(answer, body=body)
+
+
+def _listed(answer: Answer, fault: Fault) -> list[dict[str, Any]]:
+    """The files of a description or a page that the fault is about."""
+    if not isinstance(answer.body, bytes) or answer.status != 200:
+        return []
+    said = json.loads(answer.body)
+    entries: list[dict[str, Any]] = said.get("siblings", []) if isinstance(said, dict) else said
+    return [each for each in entries if fnmatchcase(each.get("rfilename") or each["path"], fault.names)]
+
+
+def _relisted(answer: Answer, fault: Fault, fields: Mapping[str, Any] | None) -> Answer:
+    """The files that the fault is about, changed, or left out when there are no ``fields``."""
+    assert isinstance(answer.body, bytes)
+    said, chosen = json.loads(answer.body), _listed(answer, fault)
+    entries = said["siblings"] if isinstance(said, dict) else said
+    if fields is None:
+        entries = [each for each in entries if each not in chosen]
+    else:
+        entries = [{**each, **fields} if each in chosen else each for each in entries]
+    relisted = {**said, "siblings": entries} if isinstance(said, dict) else entries
+    return replace(answer, body=json.dumps(relisted).encode())
 
 
 def _without(answer: Answer, header: str) -> Answer:

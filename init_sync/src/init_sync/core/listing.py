@@ -12,6 +12,9 @@ from typing import Any
 
 FORMAT = 1
 
+SHA256 = "sha256"
+GIT_SHA1 = "git-sha1"
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
@@ -31,6 +34,8 @@ class Listing:
     revision: str
     commit: str
     files: tuple[RemoteFile, ...]
+    checked: bool = False
+    """Whether it was compared with a second listing, as far as the hub has one; version 0.1.0 did not."""
 
     def file(self, path: str) -> RemoteFile | None:
         return next((each for each in self.files if each.path == path), None)
@@ -41,6 +46,7 @@ class Listing:
             "repo": self.repo,
             "revision": self.revision,
             "commit": self.commit,
+            "checked": self.checked,
             "files": [{"path": each.path, "size": each.size, "id": each.content_id} for each in self.files],
         }
 
@@ -50,4 +56,5 @@ class Listing:
         if data["format"] != FORMAT:
             raise ValueError(f"listing format {data['format']!r}")
         files = tuple(RemoteFile(str(each["path"]), int(each["size"]), str(each["id"])) for each in data["files"])
-        return cls(str(data["repo"]), str(data["revision"]), str(data["commit"]), files)
+        checked = data.get("checked") is True
+        return cls(str(data["repo"]), str(data["revision"]), str(data["commit"]), files, checked)

@@ -130,6 +130,8 @@ def require(
     alternatives = {alternative.file for alternative in model.one_of}
     candidates = [file for file in listing.files if file.path not in alternatives]
     wanted = set(select((file.path for file in candidates), model.include, model.exclude))
+    if not (listing.files or choice):
+        raise _nothing(model, "there are no files at that revision. Correct revision in the manifest")
     _check_patterns(model, listing, alternatives)
     files = [_required(model, file, listing.commit, taken) for file in candidates if file.path in wanted]
     commits = {model.revision: listing.commit}
@@ -139,11 +141,7 @@ def require(
         commits[choice.alternative.revision] = choice.commit
         chosen[choice.alternative.file] = choice.alternative.revision
     if not files:
-        raise NeedsChange(
-            Reason.FILE_NOT_FOUND,
-            f"listing {model.repo} at {model.revision}: include and exclude leave no file. Correct the patterns",
-            model.name,
-        )
+        raise _nothing(model, "include and exclude leave no file. Correct the patterns")
     _check_links(model, {file.source for file in files})
     return Requirement(model, commits, tuple(sorted(files, key=lambda each: each.path)), chosen)
 
@@ -195,6 +193,10 @@ def _required(model: Model, file: RemoteFile, commit: str, taken: Collection[str
     if path in taken:
         path += REPLACED_SUFFIX
     return RequiredFile(path, file.path, model.repo, commit, file.size, file.content_id)
+
+
+def _nothing(model: Model, why: str) -> NeedsChange:
+    return NeedsChange(Reason.FILE_NOT_FOUND, f"listing {model.repo} at {model.revision}: {why}", model.name)
 
 
 def _check_patterns(model: Model, listing: Listing, alternatives: Collection[str]) -> None:

@@ -81,17 +81,25 @@ class Resolver:
         return require(model, listing, choice, self._taken)
 
     def _list(self, model: Model, revision: str, receipt: Receipt | None) -> Listing | None:
-        """The listing of a revision, by its pinned commit if there is one; None when there is no such revision."""
+        """The listing of a revision, by its pinned commit if there is one; None when there is no such revision.
+
+        A pin of version 0.1.0 may hold less than the whole listing: its commit is listed once more.
+        """
         pinned = load_pin(self._volume, model, revision) if self._volume and not self._refresh else None
-        if pinned:
+        if pinned and pinned.checked:
             return pinned
         commit = None if self._refresh or receipt is None else receipt.commits.get(revision)
+        commit = pinned.commit if pinned else commit
         asked = commit or revision
         if (model.repo, asked) not in self._fresh:
-            self._fresh[model.repo, asked] = self._hub.find(model.repo, asked)
+            ask = self._hub.listing if commit else self._hub.find  # a known commit that is gone is an error
+            self._fresh[model.repo, asked] = ask(model.repo, asked)
         listing = self._fresh[model.repo, asked]
         if listing is None:
             return None
+        if pinned and pinned.files != listing.files:
+            figures = (len(pinned.files), len(listing.files))
+            log.warning("%s: the listing on the volume has %d files, the hub's %d", model.display_name, *figures)
         if not commit and asked != listing.commit:
             log.info("%s: %s of %s is commit %s", model.display_name, revision, model.repo, listing.commit)
         if self._volume and self._writes:

@@ -7,6 +7,7 @@ device and inode, and the rest of the path as the file system compares it.
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -89,12 +90,16 @@ class _Keys:
         except FileNotFoundError:  # not there yet, or a link to what is not there yet
             real = self._real(path)
             return self._directory(real) if real != path else self.entry(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return self.entry(path)
+            raise
         if not stat.S_ISDIR(state.st_mode):
             raise NotADirectoryError(self._volume.at(path))
         return state.st_dev, state.st_ino
 
     def _real(self, path: str) -> str:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             return self._volume.real_path(path)
         with suppress(OSError):
             return normpath(join(dirname(path), self._volume.readlink(path)))

@@ -30,7 +30,7 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
     name = error.filename2 or error.filename  # of a rename the second: that is where something may be in the way
     where = f" ({name})" if isinstance(name, str) else ""
     if error.errno in FULL:
-        return NeedsChange(Reason.DISK_FULL, f"{doing}: {_exhausted(error)}{where}; what is there is kept")
+        return NeedsChange(Reason.DISK_FULL, f"{doing}: {cause}{where}. {_more_room(error)}; what is there is kept")
     if error.errno in NOT_WRITABLE:
         return NeedsChange(
             Reason.VOLUME_NOT_WRITABLE, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
@@ -46,11 +46,12 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
     return TryAgain(Reason.FILE_MISSING, f"{doing}: {cause}{where}. {again}")
 
 
-def _exhausted(error: OSError) -> str:
+def _more_room(error: OSError) -> str:
+    """What to enlarge: a quota, the number of inodes, or the volume."""
     if error.errno == errno.EDQUOT:
-        return "the quota of this user or project is used up. Raise the quota"
+        return "Enlarge the volume or the quota of this user or project"
     with suppress(OSError, TypeError):
         space = os.statvfs(os.path.dirname(error.filename2 or error.filename))
         if space.f_files and not space.f_favail and space.f_bavail:
-            return "no inodes are left, so no more files can be made. Use a volume with more inodes, or remove files"
-    return f"{error.strerror}. Enlarge the volume"
+            return "No inodes are left, so no more files can be made: use a volume with more inodes, or remove files"
+    return "Enlarge the volume"

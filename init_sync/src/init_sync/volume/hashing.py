@@ -13,13 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+from init_sync.core.listing import GIT_SHA1, SHA256
 from init_sync.volume.volume import NoFile, Volume
 
 READ_BYTES = 1 << 20
 OnBytes = Callable[[int], None] | None
-
-SHA256 = "sha256"
-GIT_SHA1 = "git-sha1"
 
 
 class Hash(Protocol):

@@ -29,7 +29,7 @@ from modelcache_operator.app.settings import Settings
 from modelcache_operator.app.worker import WORKERS, Worker
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.connection import load_configuration
-from modelcache_operator.kube.errors import ApiError, Missing
+from modelcache_operator.kube.errors import ApiError, Missing, OldDefinition
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lease import Lease, LeaseLost
 from modelcache_operator.kube.lists import list_everything
@@ -206,7 +206,7 @@ def _exit_code(task: asyncio.Task[Any]) -> int:
     error = task.exception() if not task.cancelled() else None
     if error is None:
         return 0
-    if isinstance(error, LeaseLost):
+    if isinstance(error, LeaseLost | OldDefinition):
         log.error("%s", error)
     elif gone := watching.kind_is_gone(error):
         log.error("%s", gone)

@@ -22,8 +22,9 @@ from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.errors import ApiError, Conflict, Missing, Refused, Unavailable
+from modelcache_operator.kube.errors import ApiError, Conflict, Missing, OldDefinition, Refused, Unavailable
 from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.lists import look_at_claim
 from modelcache_operator.kube.store import Store
 from modelcache_operator.kube.writer import Writer
 
@@ -88,6 +89,8 @@ class Worker:
             self._queue.add_later(key, min(5.0, self._backoff.failed(key) / 4))
         except ApiError as error:
             self._failed(key, error, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
+        except OldDefinition:
+            raise
         except Exception as error:  # a bug must cost one cache a delay, not all of them the operator
             log.exception("reconciling failed", extra={"fields": {"namespace": key.namespace, "cache": key.name}})
             self._failed(key, error, 0.0)
@@ -111,8 +114,7 @@ class Worker:
         if snapshot is None:
             await self._orphans(key)
             return
-        snapshot = await self._listened(key, snapshot)
-        decision = reconcile(snapshot, self._clock())
+        snapshot, decision = await self._decide(key, await self._listened(key, snapshot))
         refusal = await self._prepare(snapshot, decision)
         if refusal:
             again = await self._listened(key, self._store.snapshot(key) or snapshot)
@@ -121,6 +123,8 @@ class Worker:
         if decision.open_gates and not refusal:
             await self._writer.open_gates(cache, decision.open_gates)
             self._queue.add(key)  # to count how long they waited
+        if decision.create_claim and not refusal:
+            self._queue.add(key)  # a Job is made for a claim that exists
         self._plan_ahead(key, decision)
         if refusal:
             raise refusal
@@ -130,14 +134,20 @@ class Worker:
         cache = self._store.caches.get(key)
         if cache is None or not cache.volume.claim:
             return
-        known = self._store.claims.get(Key(key.namespace, cache.volume.claim))
-        if known and known.phase == "Bound" and not known.deleting:
-            return
-        try:
-            raw = await self._api.get(kube.CLAIMS, key.namespace, cache.volume.claim)
-        except Missing:
-            raw = None
-        self._store.take_claim(key.namespace, cache.volume.claim, raw)
+        claim = Key(key.namespace, cache.volume.claim)
+        known = self._store.claims.get(claim)
+        if known is None or not known.bound:
+            self._queue.add_all(set(await look_at_claim(self._api, self._store, claim)) - {key})
+
+    async def _decide(self, key: Key, snapshot: Snapshot) -> tuple[Snapshot, Decision]:
+        """Decide, and again with the claim as it is now if the cache would become complete: its proof is about one."""
+        decision = reconcile(snapshot, self._clock())
+        if not decision.status.complete or snapshot.cache.status.complete:
+            return snapshot, decision
+        claim = Key(key.namespace, snapshot.cache.volume.claim)
+        self._queue.add_all(set(await look_at_claim(self._api, self._store, claim)) - {key})
+        snapshot = self._store.snapshot(key) or snapshot
+        return snapshot, reconcile(snapshot, self._clock())
 
     async def _listened(self, key: Key, snapshot: Snapshot) -> Snapshot:
         """Ask for the pods where a Job's end is known and theirs is not: it may have been about another manifest."""

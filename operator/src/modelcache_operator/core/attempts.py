@@ -1,8 +1,9 @@
 """When the next sync Job is made.
 
-- There is one unfinished Job at most. Those of an older generation are deleted: their result would not count.
-- A Job is wanted when the generation was never proven complete, when something found it damaged since, or when the
-  resync annotation has a value that was not acted on yet.
+- There is one unfinished Job at most. Those that were made for another claim or content are deleted: their result would
+  not count. Once the claim is being deleted all are, finished ones too: their pods would keep it from going.
+- A Job is wanted when this content was never proven complete on this claim, when something found it damaged since, or
+  when the resync annotation has a value that was not acted on yet.
 - After a Job that failed finally the next one waits 10 s, 20 s, 40 s, ... up to 10 minutes; a repair waits 60 s after
   the Job before it at least, so that a pod that never stops complaining does not keep Jobs running all the time.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from modelcache_operator.core import moments
 from modelcache_operator.core.evidence import Parties, is_proven
-from modelcache_operator.core.facts import CacheFacts
+from modelcache_operator.core.facts import CacheFacts, JobFacts, Snapshot
 from modelcache_operator.core.names import job_name
 from modelcache_operator.core.status import SyncRecord
 
@@ -30,6 +31,7 @@ class JobOrder:
     attempt: int
     resync: str
     """Value of the annotation that it acts on; empty for a plain sync."""
+    claim_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,10 @@ def retry_delay_s(failures: int) -> float:
     return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))) if failures else 0.0
 
 
-def plan_jobs(cache: CacheFacts, parties: Parties, record: SyncRecord, usable: bool, now: float) -> JobPlan:
+def plan_jobs(snapshot: Snapshot, parties: Parties, record: SyncRecord, usable: bool, now: float) -> JobPlan:
     """``usable``: the manifest and the volume allow a sync now."""
-    delete = tuple(job.name for job in parties.superseded if not job.outcome and not job.deleting)
-    latest = parties.latest
+    cache, latest = snapshot.cache, parties.latest
+    delete = tuple(job.name for job in _unwanted(snapshot, parties) if not job.deleting)
     if latest and not latest.outcome:
         return JobPlan(replace(record, next_attempt_at=""), None, delete)
     wanted, resync = _wanted(cache, record)
@@ -59,10 +61,16 @@ def plan_jobs(cache: CacheFacts, parties: Parties, record: SyncRecord, usable: b
     due = _due(record)
     if due > now:
         return JobPlan(replace(record, next_attempt_at=moments.stamp(due)), None, delete, wake_at=due)
-    attempt = record.attempt + 1
-    order = JobOrder(job_name(cache.name, cache.generation, attempt), attempt, resync)
+    attempt = 1 + max([record.attempt, *(job.attempt for job in (*parties.jobs, *parties.superseded))])
+    order = JobOrder(job_name(cache.name, attempt), attempt, resync, record.claim_uid)
     record = replace(record, attempt=attempt, job=order.name, next_attempt_at="")
     return JobPlan(record, order, delete)
+
+
+def _unwanted(snapshot: Snapshot, parties: Parties) -> tuple[JobFacts, ...]:
+    if snapshot.claim and snapshot.claim.deleting:
+        return (*parties.superseded, *parties.jobs)
+    return tuple(job for job in parties.superseded if not job.outcome)
 
 
 def _wanted(cache: CacheFacts, record: SyncRecord) -> tuple[bool, str]:
@@ -71,7 +79,7 @@ def _wanted(cache: CacheFacts, record: SyncRecord) -> tuple[bool, str]:
 
 
 def _due(record: SyncRecord) -> float:
-    """Not before this moment; a Job that vanished before its end was seen is made anew at once."""
+    """Not before this moment; a Job that vanished before its end was seen is replaced at once."""
     finished = moments.parse(record.finished_at)
     if finished is None or record.settled < record.attempt:
         return 0.0

@@ -1,12 +1,17 @@
-"""What proves that a generation is on the volume, and what speaks against it.
+"""What proves that a content is on a claim, and what speaks against it.
 
-- A sync Job of this generation that the Job controller calls Complete is a proof: its container ended with exit code 0,
-  which init-sync gives only for a volume that it verified. A report that names another manifest spoils it: then the pod
-  had mounted an older ConfigMap.
-- A pod of the user's can say anything, so its word counts less. That the volume is damaged is believed (a sync Job will
-  tell); that it is complete is believed only with the digest of this very manifest, and, as long as sync Jobs are
-  enabled, only to take back an earlier complaint, never as the first proof.
-- What is later counts. Pods that are being deleted, or that do not mount the claim, are not asked.
+A proof belongs to one claim (its uid), one volume (the id on it) and one content (the digest of the manifest text). All
+three can be exchanged under their names, so each is compared, and a record that is about another claim or content is
+not used: the sequence of Jobs starts again, which costs milliseconds where the files are there.
+
+- A sync Job of this object that was made for this claim and content and that the Job controller calls Complete is a
+  proof: its container ended with exit code 0, which init-sync gives only for a volume that it verified. A report that
+  names another manifest spoils it: then the pod had mounted an older or a foreign ConfigMap.
+- A pod of the user's can say anything, so its word counts less. That the volume is damaged, or another one than was
+  proven, is believed (a sync Job will tell); that it is complete is believed only with the digest of this very
+  manifest, and, as long as sync Jobs are enabled, only to take back an earlier complaint, never as the first proof.
+- What is later counts. Pods that are being deleted, or that do not mount the claim, are not asked, nor is what a pod
+  did before the claim was created.
 """
 
 from __future__ import annotations
@@ -16,18 +21,18 @@ from dataclasses import dataclass, replace
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import moments
-from modelcache_operator.core.facts import JobFacts, PodFacts, Run, RunState, Snapshot
+from modelcache_operator.core.facts import ClaimFacts, JobFacts, Observation, PodFacts, Run, RunState, Snapshot
 from modelcache_operator.core.status import SyncRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """The Jobs and pods of a snapshot, sorted by what they are for the present generation."""
+    """The Jobs and pods of a snapshot, sorted by what they are for the present claim and content."""
 
     jobs: tuple[JobFacts, ...]
-    """Of this generation, by attempt."""
+    """For this claim and content, by attempt."""
     superseded: tuple[JobFacts, ...]
-    """Of other generations of this object."""
+    """Others of this object."""
     job_pods: tuple[PodFacts, ...]
     """Of the newest Job, by age."""
     workloads: tuple[PodFacts, ...]
@@ -40,10 +45,20 @@ class Parties:
         return self.jobs[-1] if self.jobs else None
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A pod of the user's that found the volume incomplete, or another volume than the one that was proven."""
+
+    at: float
+    pod: str
+    report: Observation
+    other_volume: bool
+
+
 def sort_parties(snapshot: Snapshot) -> Parties:
     cache = snapshot.cache
     ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid]
-    jobs = sorted((job for job in ours if job.generation == cache.generation), key=lambda job: job.attempt)
+    jobs = sorted((job for job in ours if _is_current(job, snapshot)), key=lambda job: job.attempt)
     all_jobs = {job.uid for job in snapshot.jobs}
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
@@ -52,47 +67,82 @@ def sort_parties(snapshot: Snapshot) -> Parties:
         jobs=tuple(jobs),
         superseded=tuple(job for job in ours if job not in jobs),
         job_pods=tuple(job_pods),
-        workloads=tuple(pod for pod in users if cache.volume.claim in pod.claims),
+        workloads=tuple(_on_claim(pod, snapshot.claim) for pod in users if cache.volume.claim in pod.claims),
         strangers=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
     )
 
 
-def update_record(snapshot: Snapshot, parties: Parties) -> SyncRecord:
-    """The stored record, brought up to date with what can be seen now."""
+def _is_current(job: JobFacts, snapshot: Snapshot) -> bool:
+    """Whether a Job counts for the present claim and content.
+
+    How Jobs run may have changed since it was made. That takes nothing from its proof, and a sync that runs goes on,
+    but one that cannot start, or has failed, may do so for the very reason that the change removes.
+    """
+    if (job.claim_uid, job.manifest) != (snapshot.claim_uid, snapshot.cache.digest):
+        return False
+    if job.generation == snapshot.cache.generation or job.outcome == "Complete":
+        return True
+    return any(pod.owner_uid == job.uid and pod.state is RunState.RUNNING for pod in snapshot.pods)
+
+
+def _on_claim(pod: PodFacts, claim: ClaimFacts | None) -> PodFacts:
+    """The pod, less what it did before the claim was created: it had mounted another one of the same name."""
+    if claim is None or pod.created_at >= claim.created_at:
+        return pod
+    runs = tuple(run for run in pod.runs if run.started_at >= claim.created_at)
+    earlier = pod.running_since is not None and pod.running_since < claim.created_at
+    return replace(pod, runs=runs, state=RunState.FINISHED if earlier else pod.state)
+
+
+def current_record(snapshot: Snapshot) -> SyncRecord:
+    """The stored record if it is about the present claim and content, else a new one."""
     cache, stored = snapshot.cache, snapshot.cache.status.sync
-    record = stored
-    if stored.generation != cache.generation:
-        record = SyncRecord(generation=cache.generation, resync=stored.resync)
+    if not stored.is_about(snapshot.claim_uid, cache.digest):
+        return SyncRecord(
+            claim_uid=snapshot.claim_uid,
+            manifest=cache.digest,
+            attempt=stored.attempt,
+            settled=stored.attempt,
+            resync=stored.resync,
+        )
+    if cache.status.observed_generation != cache.generation:
+        return replace(stored, failures=0, finished_at="")  # what was changed may be the cure: no waiting
+    return stored
+
+
+def update_record(snapshot: Snapshot, parties: Parties) -> SyncRecord:
+    """The record, brought up to date with what can be seen now."""
+    record = current_record(snapshot)
     latest = parties.latest
     if latest and latest.attempt >= record.attempt:
         record = replace(record, attempt=latest.attempt, job=latest.name)
         if latest.outcome and latest.attempt > record.settled:
-            record = _settle(record, latest, parties, cache.digest)
+            record = _settle(record, latest, parties)
     return _hear_workloads(record, snapshot, parties)
 
 
 def is_unheard(snapshot: Snapshot) -> bool:
     """Whether a Job has ended and what its pod said of it has not been seen: two watches keep no order."""
-    parties, stored = sort_parties(snapshot), snapshot.cache.status.sync
+    parties, settled = sort_parties(snapshot), current_record(snapshot).settled
     latest = parties.latest
-    settled = stored.settled if stored.generation == snapshot.cache.generation else 0
     if latest is None or not latest.outcome or latest.attempt <= settled:
         return False
     runs = [run for pod in parties.job_pods for run in pod.runs]
     return not any(run.exit_code == 0 or latest.outcome != "Complete" for run in runs)
 
 
-def _settle(record: SyncRecord, job: JobFacts, parties: Parties, digest: str) -> SyncRecord:
+def _settle(record: SyncRecord, job: JobFacts, parties: Parties) -> SyncRecord:
     """Take the end of a Job into account, once."""
     finished = moments.stamp(job.finished_at or job.created_at)
     record = replace(record, settled=job.attempt, finished_at=finished, resync=job.resync or record.resync)
     last = _deciding_run(job, parties.job_pods)
     report = last.observation if last else None
-    of_other_manifest = last is not None and not names_no_other(last, digest)
+    of_other_manifest = last is not None and not names_no_other(last, record.manifest)
     if job.outcome == "Complete" and not of_other_manifest:
-        return replace(record, failures=0, proven_at=finished, next_attempt_at="")
+        volume_id = report.volume_id if report else ""
+        return replace(record, failures=0, proven_at=finished, volume_id=volume_id, next_attempt_at="")
     record = replace(record, failures=record.failures + 1)
-    if report is not None and report.complete and not of_other_manifest:
+    if report and report.complete and not of_other_manifest and not _names_other_volume(report, record.volume_id):
         return record  # nothing was lost: it failed to do more, such as looking up a branch again
     return replace(record, broken_at=finished)
 
@@ -105,21 +155,32 @@ def _deciding_run(job: JobFacts, pods: tuple[PodFacts, ...]) -> Run | None:
 
 
 def _hear_workloads(record: SyncRecord, snapshot: Snapshot, parties: Parties) -> SyncRecord:
-    cache = snapshot.cache
-    since = moments.parse(record.proven_at) or 0.0
-    complaints = [run.finished_at for run in complaints_of(parties, cache.digest) if run.finished_at > since]
+    since, jobs_enabled = moments.parse(record.proven_at) or 0.0, snapshot.cache.job.enabled
+    complaints = [each.at for each in complaints_of(snapshot, parties, record.volume_id) if each.at > since]
     if complaints and record.proven_at:
         record = replace(record, broken_at=max(record.broken_at, moments.stamp(max(complaints))))
-    may_prove = not cache.job.enabled or bool(record.proven_at)
-    praises = [run.finished_at for pod in parties.workloads for run in pod.runs if _praises(run, cache.digest)]
-    if praises and may_prove and max(praises) > since and moments.stamp(max(praises)) >= record.broken_at:
-        record = replace(record, proven_at=moments.stamp(max(praises)))
-    return record
+    praise = max(_praises(record, parties, jobs_enabled), key=lambda run: run.finished_at, default=None)
+    if praise is None or praise.finished_at <= since or moments.stamp(praise.finished_at) < record.broken_at:
+        return record
+    if jobs_enabled:
+        return replace(record, proven_at=moments.stamp(praise.finished_at)) if record.proven_at else record
+    volume_id = praise.observation.volume_id if praise.observation else ""
+    return replace(record, proven_at=moments.stamp(praise.finished_at), volume_id=volume_id)
 
 
-def _praises(run: Run, digest: str) -> bool:
-    report = run.observation
-    return run.exit_code == 0 and report is not None and report.complete and report.manifest == digest
+def _praises(record: SyncRecord, parties: Parties, jobs_enabled: bool) -> Iterator[Run]:
+    """Runs in pods of the user's that found this content complete, and, beside Jobs, on the volume that was proven."""
+    for run in (run for pod in parties.workloads for run in pod.runs):
+        report = run.observation
+        if run.exit_code != 0 or report is None or not report.complete or report.manifest != record.manifest:
+            continue
+        if not (jobs_enabled and _names_other_volume(report, record.volume_id)):
+            yield run
+
+
+def _names_other_volume(report: Observation, volume_id: str) -> bool:
+    """Images of version 0.1.0 name none, nor does a volume that was never written to: that says nothing."""
+    return bool(volume_id and report.volume_id) and report.volume_id != volume_id
 
 
 def heard(parties: Parties, digest: str) -> tuple[PodFacts, ...]:
@@ -133,15 +194,23 @@ def names_no_other(run: Run, digest: str) -> bool:
     return run.observation is None or run.observation.manifest in ("", digest)
 
 
-def complaints_of(parties: Parties, digest: str) -> Iterator[Run]:
-    """Runs in pods of the user's that found the volume incomplete."""
-    for pod in heard(parties, digest):
+def complaints_of(snapshot: Snapshot, parties: Parties, volume_id: str) -> Iterator[Complaint]:
+    """What pods of the user's say against the volume that was proven."""
+    digest = snapshot.cache.digest
+    for pod in parties.workloads:
         for run in pod.runs:
             report = run.observation
-            if run.exit_code == 0 or report is None:
-                continue
-            if any(model.reason not in (None, Reason.WAITING_FOR_LOCK) for model in report.incomplete()):
-                yield run
+            if report and (other := _names_other_volume(report, volume_id)):
+                yield Complaint(run.finished_at, pod.name, report, other)
+            elif report and run.exit_code != 0 and names_no_other(run, digest) and _names_damage(report):
+                yield Complaint(run.finished_at, pod.name, report, other_volume=False)
+        live = snapshot.progress.get(pod.uid) if pod.state is RunState.RUNNING else None
+        if live and _names_other_volume(live.observation, volume_id):
+            yield Complaint(live.at, pod.name, live.observation, other_volume=True)
+
+
+def _names_damage(report: Observation) -> bool:
+    return any(model.reason not in (None, Reason.WAITING_FOR_LOCK) for model in report.incomplete())
 
 
 def is_proven(record: SyncRecord) -> bool:
@@ -149,7 +218,12 @@ def is_proven(record: SyncRecord) -> bool:
     return bool(record.proven_at) and record.proven_at >= record.broken_at
 
 
+def is_proven_on(record: SyncRecord, claim: ClaimFacts | None) -> bool:
+    """Complete on this claim: it is the one that the record is about, and has its volume."""
+    return claim is not None and claim.bound and claim.uid == record.claim_uid and is_proven(record)
+
+
 def running_pods(parties: Parties, jobs_enabled: bool) -> tuple[PodFacts, ...]:
-    """Pods whose sync container runs now and is about this generation."""
+    """Pods whose sync container runs now and is about this content."""
     pods = parties.job_pods if jobs_enabled else parties.workloads
     return tuple(pod for pod in pods if pod.state is RunState.RUNNING and not pod.deleting)

@@ -31,6 +31,8 @@ class Observation:
     """May lack models: a termination message is cut to 4096 bytes, complete models first."""
     manifest: str = ""
     """``sha256:...`` of the manifest file that the container read; empty when it does not say."""
+    volume_id: str = ""
+    """The id on the volume that it mounted; empty when it has none, or the container does not say."""
 
     def incomplete(self) -> tuple[ModelReport, ...]:
         return tuple(model for model in self.models if not model.complete)
@@ -51,7 +53,7 @@ class CacheFacts:
     deleting: bool
     spec: Mapping[str, Any]
     digest: str
-    """Of the manifest text that belongs into the ConfigMap: unique to this uid and generation."""
+    """Of the manifest text that belongs into the ConfigMap: it names the content that must be on the volume."""
     problem: str
     """Why the manifest cannot be used; empty when it can."""
     models: tuple[str, ...]
@@ -109,6 +111,8 @@ class PodFacts:
     unschedulable: str
     """The scheduler's message; empty unless it cannot place the pod."""
     state: RunState
+    running_since: float | None
+    """Start of the run that has not ended; None when none runs."""
     waiting_reason: str
     waiting_message: str
     runs: tuple[Run, ...]
@@ -132,6 +136,10 @@ class JobFacts:
     owner_uid: str
     generation: int
     attempt: int
+    claim_uid: str
+    """Of the claim that it was made for; empty when it does not say."""
+    manifest: str
+    """Digest of the manifest that it was made for."""
     resync: str
     created_at: float
     deleting: bool
@@ -150,12 +158,18 @@ class ClaimFacts:
     name: str
     uid: str
     version: str
+    created_at: float
     phase: str
     storage_class: str
     deleting: bool
     created_for: str
     """The cache for which the operator created it; empty for a claim of the user's."""
     owner_uids: frozenset[str]
+
+    @property
+    def bound(self) -> bool:
+        """It has a volume, and keeps it."""
+        return self.phase == "Bound" and not self.deleting
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +209,8 @@ class Snapshot:
     """Whether any other cache uses the claim."""
     refused: str = ""
     """What the API answered when it would not let the operator make an object of this cache; empty when it did."""
+
+    @property
+    def claim_uid(self) -> str:
+        """Of the claim, or, while there is none, of the one that the status speaks of."""
+        return self.claim.uid if self.claim else self.cache.status.sync.claim_uid

@@ -1,7 +1,8 @@
 """The figures of the status: which report they come from, and one entry for every model of the spec.
 
 The newest word counts: a running sync's progress, else the last report of a sync that ended. A report that was cut to
-fit a termination message may lack models or their details; those keep what was known of them for this generation.
+fit a termination message may lack models or their details; those keep what was known of them for this claim and
+content. None of them contradicts the phase.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import moments
 from modelcache_operator.core.evidence import Parties
 from modelcache_operator.core.facts import CacheFacts, Observation, RunState, Snapshot
-from modelcache_operator.core.status import Status
+from modelcache_operator.core.status import Phase, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,26 @@ class Said:
     """From a sync that still runs."""
 
 
-def take_figures(status: Status, snapshot: Snapshot, parties: Parties, complete: bool) -> Status:
-    """``status`` with the newest figures; ``complete``: the verdict, which no report of one model may contradict."""
+def take_figures(status: Status, snapshot: Snapshot, parties: Parties, bound: bool) -> Status:
+    """``status`` with the newest figures; ``bound``: there is a volume that they can be about."""
+    return _agree(_newest(status, snapshot, parties), bound)
+
+
+def _newest(status: Status, snapshot: Snapshot, parties: Parties) -> Status:
     cache = snapshot.cache
-    fresh = cache.status.observed_generation == cache.generation
+    fresh = cache.status.sync.is_about(status.sync.claim_uid, status.sync.manifest)
     known = {model.name: model for model in cache.status.models} if fresh else {}
     newest = max(_reports(snapshot, parties), key=lambda said: said.at, default=None)
     since = moments.parse(cache.status.reported_at) or 0.0
     if newest is None or (fresh and newest.at < since and not newest.live):
         base = cache.status if fresh else status
         kept = tuple(known.get(name) or _unknown(name) for name in cache.models)
-        return replace(_with_bytes(status, base), models=_agree(kept, complete), bytes_per_second=0, eta_seconds=None)
+        return replace(_with_bytes(status, base), models=kept, reported_at=base.reported_at)
     said = {model.name: model for model in newest.observation.models}
     models = tuple(_merge(name, said.get(name), known.get(name), newest.observation) for name in cache.models)
     return replace(
         _with_bytes(status, newest.observation),
-        models=_agree(models, complete),
+        models=models,
         reported_at=moments.stamp(newest.at),
         bytes_per_second=newest.observation.bytes_per_second if newest.live else 0,
         eta_seconds=newest.observation.eta_seconds if newest.live else None,
@@ -49,7 +55,7 @@ def take_figures(status: Status, snapshot: Snapshot, parties: Parties, complete:
 
 
 def _reports(snapshot: Snapshot, parties: Parties) -> Iterator[Said]:
-    """Those that are about this generation, as far as they tell."""
+    """Those that are about this content, as far as they tell."""
     cache = snapshot.cache
     trusted = parties.job_pods if cache.job.enabled else ()
     for pod in (*parties.job_pods, *parties.workloads):
@@ -97,10 +103,25 @@ def _merge(name: str, said: ModelReport | None, known: ModelReport | None, whole
     return said
 
 
-def _agree(models: tuple[ModelReport, ...], complete: bool) -> tuple[ModelReport, ...]:
-    """A complete cache has complete models, even if the report of its last sync was never seen."""
-    if not complete:
-        return models
-    return tuple(
-        model if model.complete else replace(model, complete=True, reason=None, message="") for model in models
-    )
+def _agree(status: Status, bound: bool) -> Status:
+    """The phase is decided by more than the newest report, which may have been lost, or be about what is gone."""
+    if status.phase is Phase.READY:
+        return replace(status, models=tuple(map(_present, status.models)), bytes_present=status.bytes_total)
+    if not bound:
+        return replace(status, models=tuple(map(_absent, status.models)), bytes_present=0)
+    if status.phase is not Phase.SYNCING and all(model.complete for model in status.models):
+        return replace(status, models=tuple(map(_unverified, status.models)))
+    return status
+
+
+def _present(model: ModelReport) -> ModelReport:
+    files, size = model.files_total, model.bytes_total
+    return replace(model, complete=True, files_present=files, bytes_present=size, reason=None, message="")
+
+
+def _absent(model: ModelReport) -> ModelReport:
+    return replace(model, complete=False, files_present=0, bytes_present=0, verified_at=None, reason=None, message="")
+
+
+def _unverified(model: ModelReport) -> ModelReport:
+    return replace(model, complete=False, reason=Reason.NOT_VERIFIED)

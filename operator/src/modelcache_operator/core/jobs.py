@@ -49,7 +49,11 @@ def sync_job(cache: CacheFacts, order: JobOrder, image: str) -> Json:
             "name": order.name,
             "namespace": cache.namespace,
             "labels": labels,
-            "annotations": {names.RESYNC_ANNOTATION: order.resync} if order.resync else {},
+            "annotations": {
+                names.CLAIM_UID_ANNOTATION: order.claim_uid,
+                names.DIGEST_ANNOTATION: cache.digest,
+                **({names.RESYNC_ANNOTATION: order.resync} if order.resync else {}),
+            },
             "ownerReferences": [render.owner(cache)],
         },
         "spec": spec,

@@ -1,7 +1,8 @@
 """From a ModelCache object of the API to the manifest text that sync containers read, and its digest.
 
-The text is what ``init-sync sync --spec`` takes. Its metadata hold the object's uid and generation, so that a digest of
-the text names one generation of one object: a report that carries it proves exactly that generation.
+The text is what ``init-sync sync --spec`` takes. It holds what decides the content of the volume and nothing else, in a
+canonical form, so its digest names a content: a report that carries it is about that content, whatever else the spec
+says about Jobs, claims and tokens.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from init_sync.core.spec import Manifest
 from modelcache_operator.core.names import API_VERSION, KIND
 
 
-def manifest_text(name: str, uid: str, generation: int, spec: Mapping[str, Any]) -> str:
+def content_text(name: str, spec: Mapping[str, Any]) -> str:
     """JSON, which is YAML too: quick to write and to compare, and still readable with ``kubectl describe``."""
-    document = {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"name": name, "uid": uid, "generation": generation},
-        "spec": spec,
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    allowed = spec.get("allowPickles")
+    return _text(name, {"models": spec.get("models"), "allowPickles": True if allowed is None else allowed})
+
+
+def _text(name: str, spec: Mapping[str, Any]) -> str:
+    document = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def text_digest(text: str) -> str:
@@ -33,10 +34,10 @@ def text_digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def read_manifest(text: str) -> tuple[Manifest | None, str]:
-    """The manifest, or None and what is wrong with it."""
+def read_manifest(name: str, spec: Mapping[str, Any]) -> tuple[Manifest | None, str]:
+    """The manifest, or None and what is wrong with it; the whole spec is checked, not its content fields alone."""
     try:
-        return parse_manifest(text, "the manifest"), ""
+        return parse_manifest(_text(name, spec), "the manifest"), ""
     except ManifestError as error:
         return None, error.message
 

@@ -1,14 +1,15 @@
 """Every label, annotation and object name that the operator reads or writes, in one place.
 
 labels        modelcache.dev/cache            on pods and Jobs: the cache they belong to
-              modelcache.dev/generation       on sync Jobs: the generation of the spec that they sync
-              modelcache.dev/attempt          on sync Jobs: 1, 2, ... within that generation
+              modelcache.dev/generation       on sync Jobs: the generation of the spec that they were made from
+              modelcache.dev/attempt          on sync Jobs: 1, 2, ... in the life of the cache
 gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache
 annotations   modelcache.dev/resync           on a ModelCache, by the user: any new value starts one more sync
               modelcache.dev/gate-opened-at   on a pod: when its gate was removed
-              modelcache.dev/manifest         on a ConfigMap: digest of the text in it
+              modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
+              modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
 objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
-              NAME-sync-GENERATION-ATTEMPT    Job
+              NAME-sync-ATTEMPT               Job
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ GATE = f"{GROUP}/complete"
 RESYNC_ANNOTATION = f"{GROUP}/resync"
 OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
+CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
 
 MANAGER = "modelcache-operator"
 MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
@@ -42,9 +44,9 @@ def config_map_name(cache: str) -> str:
     return f"{cache}-modelcache"
 
 
-def job_name(cache: str, generation: int, attempt: int) -> str:
+def job_name(cache: str, attempt: int) -> str:
     """The same for the same attempt, so that a Job is never created twice; long cache names end in a digest."""
-    suffix = f"-sync-{generation}-{attempt}"
+    suffix = f"-sync-{attempt}"
     if len(cache) + len(suffix) > NAME_LIMIT:
         digest = hashlib.sha256(cache.encode()).hexdigest()[:8]
         cache = f"{cache[: NAME_LIMIT - len(suffix) - 9]}-{digest}"

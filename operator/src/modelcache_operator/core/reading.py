@@ -42,20 +42,19 @@ def read_cache(raw: Json, known: CacheFacts | None = None) -> CacheFacts:
 def _read_manifest(raw: Json) -> CacheFacts:
     """All that depends on the generation alone."""
     meta, spec = raw["metadata"], raw.get("spec") or {}
-    name, uid, generation = meta["name"], meta["uid"], meta.get("generation") or 1
-    text = manifests.manifest_text(name, uid, generation, spec)
-    manifest, problem = manifests.read_manifest(text)
+    name = meta["name"]
+    manifest, problem = manifests.read_manifest(name, spec)
     return CacheFacts(
         namespace=intern(meta["namespace"]),
         name=name,
-        uid=uid,
+        uid=meta["uid"],
         version="",
-        generation=generation,
+        generation=meta.get("generation") or 1,
         created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
         resync="",
         deleting=False,
         spec=spec,
-        digest=manifests.text_digest(text),
+        digest=manifests.text_digest(manifests.content_text(name, spec)),
         problem=problem,
         models=tuple(model.name for model in manifest.models) if manifest else (),
         places=manifests.places(manifest) if manifest else {},
@@ -86,6 +85,7 @@ def read_pod(raw: Json) -> PodFacts:
         reason=line(status.get("reason"), 64),
         unschedulable=_unschedulable(status),
         state=_run_state(container, now),
+        running_since=moments.parse((now.get("running") or {}).get("startedAt")),
         waiting_reason=line((now.get("waiting") or {}).get("reason"), 64),
         waiting_message=line((now.get("waiting") or {}).get("message")),
         runs=_runs(meta["uid"], state),
@@ -98,7 +98,7 @@ def read_pod(raw: Json) -> PodFacts:
 
 def read_job_object(raw: Json) -> JobFacts:
     meta, status = raw["metadata"], raw.get("status") or {}
-    labels = meta.get("labels") or {}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     outcome: Json = next(
         (
             each
@@ -116,7 +116,9 @@ def read_job_object(raw: Json) -> JobFacts:
         owner_uid=_controller(meta),
         generation=_whole_number(labels.get(names.GENERATION_LABEL)),
         attempt=_whole_number(labels.get(names.ATTEMPT_LABEL)),
-        resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
+        claim_uid=annotations.get(names.CLAIM_UID_ANNOTATION) or "",
+        manifest=annotations.get(names.DIGEST_ANNOTATION) or "",
+        resync=line(annotations.get(names.RESYNC_ANNOTATION), 128),
         created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
         deleting=bool(meta.get("deletionTimestamp")),
         outcome=outcome.get("type") or "",
@@ -134,6 +136,7 @@ def read_claim(raw: Json) -> ClaimFacts:
         name=meta["name"],
         uid=meta["uid"],
         version=meta.get("resourceVersion") or "",
+        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
         phase=(raw.get("status") or {}).get("phase") or "Pending",
         storage_class=spec.get("storageClassName") or "",
         deleting=bool(meta.get("deletionTimestamp")),

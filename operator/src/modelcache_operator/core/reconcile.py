@@ -4,7 +4,7 @@
 time, again and again, and after any outage, with the same result. The rules, by module:
 
 - ``volume``    is there a usable claim, must it be made, does another cache want the same place
-- ``evidence``  what proves this generation complete, what speaks against it
+- ``evidence``  what proves this content complete on this claim, what speaks against it
 - ``attempts``  is a sync Job to be made or deleted, and when is the next one due
 - ``verdict``   phase, reason and message
 - ``figures``   bytes and models, from the newest report
@@ -65,8 +65,8 @@ def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
     parties = sort_parties(snapshot)
     record = update_record(snapshot, parties)
     creating = cache.volume.create and snapshot.claim is None
-    usable = act and not problem and (volume.usable or creating)
-    plan = plan_jobs(cache, parties, record, usable, now)
+    usable = act and not problem and volume.usable
+    plan = plan_jobs(snapshot, parties, record, usable, now)
     situation = Situation(snapshot, parties, volume, plan, problem)
     verdict = judge(situation)
     status = _status(situation, verdict, now)
@@ -98,7 +98,7 @@ def _status(situation: Situation, verdict: Verdict, now: float) -> Status:
         gate=count_released(cache.status.gate, snapshot.pods),
         totals=count_runs(cache.status.totals, snapshot.pods),
     )
-    return take_figures(status, snapshot, situation.parties, verdict.phase is Phase.READY)
+    return take_figures(status, snapshot, situation.parties, situation.volume.bound)
 
 
 def _owner_change(snapshot: Snapshot) -> bool | None:

@@ -27,7 +27,7 @@ def labels(cache: CacheFacts) -> dict[str, str]:
 
 
 def config_map(cache: CacheFacts) -> Json:
-    text = manifests.manifest_text(cache.name, cache.uid, cache.generation, cache.spec)
+    text = manifests.content_text(cache.name, cache.spec)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -27,6 +27,7 @@ MAX_COUNT = 2**53 - 1
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+VOLUME_ID = re.compile(r"[0-9a-f]{32}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 """Marks that turn the direction of writing too: they would make a line on a terminal read as another."""
 
@@ -53,6 +54,7 @@ def parse_report(text: str | bytes) -> Observation | None:
         eta_seconds=None if data.get("etaSeconds") is None else _count(data["etaSeconds"]),
         models=models,
         manifest=_matching(DIGEST, data.get("manifest")) or "",
+        volume_id=_matching(VOLUME_ID, data.get("volumeId")) or "",
     )
 
 

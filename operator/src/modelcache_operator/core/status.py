@@ -9,8 +9,8 @@
     bytesTotal, bytesPresent, bytesFetched, bytesVerified, bytesPerSecond, etaSeconds, verifiedAt
     models: [...]                     # as in init-sync's report
     conditions: [Complete, Syncing, VolumeReady]
-    sync: {generation, attempt, settledAttempt, failures, job, resync, finishedAt, provenAt, brokenAt,
-          nextAttemptAt}
+    sync: {claimUid, manifest, volumeId, attempt, settledAttempt, failures, job, resync, finishedAt, provenAt,
+          brokenAt, nextAttemptAt}    # about one claim and one content
     gate: {released, waitSeconds, gpuSeconds, lastWaitSeconds, lastReleasedAt,
           counted}
     totals: {...}                     # what the metrics that only grow are made of
@@ -62,11 +62,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class SyncRecord:
-    """Where the sequence of Jobs for the observed generation stands."""
+    """What the sync Jobs for one content on one claim have proven, and when the next one is due."""
 
-    generation: int = 0
+    claim_uid: str = ""
+    """The claim that all of this is about: another one of the same name needs a proof of its own."""
+    manifest: str = ""
+    """The digest of the content that all of this is about."""
+    volume_id: str = ""
+    """Of the volume that was proven complete; empty when its id is not known."""
     attempt: int = 0
-    """Of the newest Job that was made."""
+    """Of the newest Job that was made; counts on over all claims and contents."""
     settled: int = 0
     """Of the newest Job whose end was taken into account."""
     failures: int = 0
@@ -77,14 +82,19 @@ class SyncRecord:
     finished_at: str = ""
     """End of the last Job that was settled."""
     proven_at: str = ""
-    """When this generation was last proven complete; empty if it never was."""
+    """When it was last proven complete; empty if it never was."""
     broken_at: str = ""
     """When a sync last found it incomplete; what is later counts."""
     next_attempt_at: str = ""
 
+    def is_about(self, claim_uid: str, manifest: str) -> bool:
+        return (self.claim_uid, self.manifest) == (claim_uid, manifest)
+
     def to_json(self) -> dict[str, Any]:
         return {
-            "generation": self.generation,
+            "claimUid": self.claim_uid or None,
+            "manifest": self.manifest or None,
+            "volumeId": self.volume_id or None,
             "attempt": self.attempt,
             "settledAttempt": self.settled,
             "failures": self.failures,
@@ -212,7 +222,8 @@ class Status:
 
     def summary(self) -> dict[str, str]:
         done = sum(model.complete for model in self.models)
-        percent = "" if not self.bytes_total else f"{100 * self.bytes_present // self.bytes_total}%"
+        # 100% is said of what is complete: all bytes may be there and not yet be verified
+        percent = f"{min(99, 100 * self.bytes_present // self.bytes_total)}%" if self.bytes_total else ""
         return {
             "models": f"{done}/{len(self.models)}",
             "progress": "100%" if self.complete else percent,

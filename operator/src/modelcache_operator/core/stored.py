@@ -75,7 +75,9 @@ def _read_condition(data: Mapping[str, Any]) -> Condition:
 
 def _read_sync(data: Mapping[str, Any]) -> SyncRecord:
     return SyncRecord(
-        generation=data.get("generation") or 0,
+        claim_uid=data.get("claimUid") or "",
+        manifest=data.get("manifest") or "",
+        volume_id=data.get("volumeId") or "",
         attempt=data.get("attempt") or 0,
         settled=data.get("settledAttempt") or 0,
         failures=data.get("failures") or 0,

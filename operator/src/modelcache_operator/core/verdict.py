@@ -1,9 +1,9 @@
 """Phase, reason and message of a cache, from everything that was gathered about it.
 
 Pending   nothing syncs yet: no volume, no pod, or a pod that cannot start
-Syncing   a sync was started for this generation and has not ended; stays through retries of its pods
-Ready     the generation was proven complete, and nothing speaks against it
-Degraded  it was, and something does: damage, or the volume is gone; stays until it is repaired
+Syncing   a sync was started for this claim and content and has not ended; stays through retries of its pods
+Ready     the content was proven complete on this claim, the claim is bound, and nothing speaks against it
+Degraded  it was, and something does: damage, or the volume is gone; stays until it is repaired or replaced
 Failed    the manifest is wrong, or a Job failed finally; stays until a later Job fetches something or succeeds
 """
 
@@ -55,7 +55,7 @@ def judge(situation: Situation) -> Verdict:
     volume, record = situation.volume, situation.record
     if situation.problem:
         return Verdict(Phase.FAILED, "InvalidSpec", situation.problem)
-    if volume.missing and record.proven_at:
+    if record.proven_at and not volume.bound:
         return Verdict(Phase.DEGRADED, volume.reason, volume.message)
     if situation.snapshot.refused:
         return Verdict(Phase.FAILED, "Refused", situation.snapshot.refused)
@@ -87,19 +87,13 @@ def _resyncing(situation: Situation) -> Verdict:
 
 
 def _degraded(situation: Situation) -> Verdict:
-    snapshot = situation.snapshot
-    complaint = max(
-        (
-            (run.finished_at, pod.name, run)
-            for pod in situation.parties.workloads
-            for run in complaints_of(situation.parties, snapshot.cache.digest)
-            if run in pod.runs
-        ),
-        default=None,
-        key=lambda each: each[0],
-    )
-    if complaint and complaint[2].observation and (named := words.incompleteness(complaint[2].observation)):
-        reason, message = named[0], f"{named[1]} (found by pod {complaint[1]})"
+    complaints = complaints_of(situation.snapshot, situation.parties, situation.record.volume_id)
+    complaint = max(complaints, key=lambda each: each.at, default=None)
+    if complaint and complaint.other_volume:
+        reason = "VolumeReplaced"
+        message = words.other_volume(complaint.pod, situation.snapshot.cache.volume.claim)
+    elif complaint and (named := words.incompleteness(complaint.report)):
+        reason, message = named[0], f"{named[1]} (found by pod {complaint.pod})"
     elif failure := _last_failure(situation.parties.job_pods):
         reason, message = words.run_failure(*failure)
     else:
@@ -111,8 +105,7 @@ def _first_sync(situation: Situation) -> Verdict:
     parties, record = situation.parties, situation.record
     pod = _newest(parties.job_pods)
     stored = situation.snapshot.cache.status
-    same_job = bool(record.job) and stored.sync.job == record.job and stored.sync.generation == record.generation
-    was_syncing = stored.phase is Phase.SYNCING and same_job
+    was_syncing = stored.phase is Phase.SYNCING and stored.sync.job == record.job != ""
     if record.failures and not (_fetching(situation) or (was_syncing and _unfinished(parties))):
         return _failed(situation)
     started = pod is not None and (pod.state is RunState.RUNNING or _runs_of(parties.job_pods))
@@ -187,8 +180,10 @@ def _next(situation: Situation) -> str:
 
 def _stored(situation: Situation, reason: str, message: str) -> tuple[str, str]:
     """What was said about it before, now that the pods that said it are gone."""
-    found = situation.snapshot.cache.status.condition("Complete")
-    if found and found.status != "True" and found.generation == situation.record.generation and found.message:
+    status, record = situation.snapshot.cache.status, situation.record
+    found = status.condition("Complete")
+    same = status.sync.is_about(record.claim_uid, record.manifest)
+    if found and found.status != "True" and same and found.message:
         said = found.message.partition(". Next attempt at ")[0]
         return found.reason, said
     return reason, message

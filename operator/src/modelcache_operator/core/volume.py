@@ -16,9 +16,8 @@ class VolumeView:
     """A pod that mounts it can be expected to start; a Pending claim may be waiting for just that."""
     reason: str
     message: str
-    missing: bool = False
-    """It is gone or lost: nothing can be complete on it."""
     bound: bool = False
+    """It has a volume, and keeps it: without one nothing is complete."""
 
 
 def judge_volume(volume: VolumeSpec, claim: ClaimFacts | None) -> VolumeView:
@@ -32,17 +31,15 @@ def judge_volume(volume: VolumeSpec, claim: ClaimFacts | None) -> VolumeView:
         return VolumeView(
             False,
             "ClaimTerminating",
-            f"claim {claim.name} is being deleted. Make a new one of that name once it is gone",
-            missing=True,
+            f"claim {claim.name} is being deleted. Create a new one of that name once it is gone",
         )
     if claim.phase == "Lost":
         return VolumeView(
             False,
             "ClaimLost",
-            f"claim {claim.name} lost its volume and will not get it back. Delete it and make it anew, or restore it",
-            missing=True,
+            f"claim {claim.name} has lost its volume for good. Delete it and create it again, or restore it",
         )
-    if claim.phase == "Bound":
+    if claim.bound:
         return VolumeView(True, "ClaimBound", f"claim {claim.name} is bound", bound=True)
     of_class = f" of storage class {claim.storage_class}" if claim.storage_class else ""
     return VolumeView(
@@ -55,12 +52,11 @@ def judge_volume(volume: VolumeSpec, claim: ClaimFacts | None) -> VolumeView:
 
 def _absent(volume: VolumeSpec) -> VolumeView:
     if volume.create:
-        return VolumeView(False, "ClaimCreating", f"claim {volume.claim} is being created", missing=True)
+        return VolumeView(False, "ClaimCreating", f"claim {volume.claim} is being created")
     return VolumeView(
         False,
         "ClaimMissing",
         f"there is no claim {volume.claim}. Create it, or let the operator do so with spec.volume.create",
-        missing=True,
     )
 
 

@@ -93,6 +93,11 @@ def unknown_manifest(pod: PodFacts) -> str:
     )
 
 
+def other_volume(pod: str, claim: str) -> str:
+    """The volume was exchanged under its claim."""
+    return f"pod {pod} found another volume on claim {claim} than the one that was synced"
+
+
 def incompleteness(observation: Observation) -> tuple[str, str] | None:
     """Reason and sentence for the first model that says why it is not complete."""
     missing = observation.incomplete()

@@ -28,3 +28,13 @@ class Unavailable(ApiError):
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class OldDefinition(Exception):
+    """The API drops what the operator must remember: going on would mean a new Job after each one, without an end."""
+
+    def __str__(self) -> str:
+        return (
+            "the API drops status.sync.claimUid, so the custom resource definition is older than this operator. Apply "
+            "the chart's folder crds"
+        )

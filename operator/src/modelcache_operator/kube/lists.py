@@ -14,11 +14,21 @@ from modelcache_operator.core import names
 from modelcache_operator.core.reading import config_digest
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api, Resource
+from modelcache_operator.kube.errors import Missing
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.store import Store
 
 Json = dict[str, Any]
 MANAGED = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
+
+
+async def look_at_claim(api: Api, store: Store, claim: Key) -> Iterable[Key]:
+    """Between full lists, for what must not be minutes old; returns the caches for which something changed."""
+    try:
+        raw = await api.get(kube.CLAIMS, claim.namespace, claim.name)
+    except Missing:
+        return store.take_claim(claim, None)
+    return store.take_claim(claim, raw)
 
 
 async def list_everything(api: Api, store: Store, namespaces: tuple[str, ...]) -> set[Key]:
@@ -66,7 +76,7 @@ class _Scope:
         return self._namespace in (None, namespace)
 
     async def take_configs(self) -> None:
-        """What is really in the ConfigMaps, so that one that was edited or deleted is made anew."""
+        """What is really in the ConfigMaps, so that one that was edited or deleted is written again."""
         found: dict[Key, str] = {}
         async for page in self._api.pages(kube.CONFIG_MAPS, self._namespace, MANAGED):
             for raw in page["items"]:
@@ -82,19 +92,14 @@ class _Scope:
         """Only those that caches use are kept; returns the caches whose claim changed."""
         wanted = {claim for claim in self._store.used_claims() if self._covers(claim.namespace)}
         changed: set[Key] = set()
-        gone = set(wanted)
+        gone, version = set(wanted), ""
         async for page in self._api.pages(kube.CLAIMS, self._namespace):
+            version = version or page["metadata"]["resourceVersion"]
             for raw in page["items"]:
                 claim = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
                 if claim in wanted:
                     gone.discard(claim)
-                    changed |= self._take_claim(claim, raw)
+                    changed.update(self._store.take_claim(claim, raw))
         for claim in gone:
-            changed |= self._take_claim(claim, None)
+            changed.update(self._store.take_claim(claim, None, version))
         return changed
-
-    def _take_claim(self, claim: Key, raw: Json | None) -> set[Key]:
-        before = self._store.claims.get(claim)
-        self._store.take_claim(claim.namespace, claim.name, raw)
-        after = self._store.claims[claim]
-        return set(self._store.claim_users(claim)) if before != after else set()

@@ -23,7 +23,7 @@ from modelcache_operator.core.facts import (
 from modelcache_operator.kube import tables
 from modelcache_operator.kube.claim_index import ClaimIndex
 from modelcache_operator.kube.key import Key
-from modelcache_operator.kube.tables import Exists, is_gone, is_newer
+from modelcache_operator.kube.tables import Exists, is_gone, is_newer, is_older
 
 Json = dict[str, Any]
 
@@ -101,8 +101,16 @@ class Store:
     def drop_job(self, raw: Json) -> Iterable[Key]:
         return tables.drop(self.jobs, reading.read_job_object(raw))
 
-    def take_claim(self, namespace: str, name: str, raw: Json | None) -> None:
-        self.claims[Key(namespace, name)] = reading.read_claim(raw) if raw else None
+    def take_claim(self, claim: Key, raw: Json | None, list_version: str = "") -> Iterable[Key]:
+        """Returns the caches that use it, if that changes anything; ``list_version``: of a list that it is not in.
+
+        Versions of different claims compare too: a list that began earlier does not bring an old one back.
+        """
+        old, new = self.claims.get(claim), reading.read_claim(raw) if raw else None
+        if claim in self.claims and (old == new or is_older(new.version if new else list_version, old)):
+            return ()
+        self.claims[claim] = new
+        return self.claim_users(claim)
 
     def take_progress(self, progress: Progress) -> None:
         self.progress[progress.pod_uid] = progress

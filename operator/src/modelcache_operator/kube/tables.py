@@ -45,6 +45,11 @@ def is_newer(new: Versioned, old: Versioned | None) -> bool:
     return new.version != old.version
 
 
+def is_older(version: str, known: Versioned | None) -> bool:
+    """Whether a version of the same kind of object, perhaps of another object, is from before what is known."""
+    return known is not None and version.isdigit() and known.version.isdigit() and int(version) < int(known.version)
+
+
 def take(table: Table[Owned], new: Owned) -> Iterable[Key]:
     """Returns the cache to look at, if that changes anything."""
     key = Key(new.namespace, new.cache)

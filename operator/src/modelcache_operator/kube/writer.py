@@ -2,7 +2,7 @@
 
 Everything that a status speaks of is made before the status says so, under names that make doing it twice harmless;
 the status is written with the version that it was decided on, so that nobody's newer spec is overlooked; gates come
-last, each after asking the API whether the cache is still what it was when it was found complete.
+last, each after asking the API whether cache and claim are still what they were when the cache was found complete.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from collections.abc import Callable
 from typing import Any
 
 from modelcache_operator.core import names, render
+from modelcache_operator.core.evidence import is_proven_on
 from modelcache_operator.core.facts import CacheFacts, PodFacts
 from modelcache_operator.core.gates import gate_patch, waited_s
 from modelcache_operator.core.jobs import sync_job
-from modelcache_operator.core.reading import read_pod
+from modelcache_operator.core.reading import read_cache, read_pod
 from modelcache_operator.core.reconcile import Decision
 from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.errors import ApiError, Conflict, Missing, Unavailable
+from modelcache_operator.kube.errors import ApiError, Conflict, Missing, OldDefinition, Unavailable
 from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.lists import look_at_claim
 from modelcache_operator.kube.store import Store
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class Writer:
     async def _create_claim(self, cache: CacheFacts) -> None:
         body = render.claim(cache, owned=cache.volume.delete_with_cache)
         raw = await self._create_or_get(kube.CLAIMS, body)
-        self._store.take_claim(cache.namespace, cache.volume.claim, raw)
+        self._store.take_claim(Key(cache.namespace, cache.volume.claim), raw)
         _say(cache, "claim created", claim=cache.volume.claim)
 
     async def _own_claim(self, cache: CacheFacts, owned: bool) -> None:
@@ -74,7 +76,7 @@ class Writer:
             owners.append(render.claim_owner(cache))
         metadata = {"resourceVersion": claim["metadata"]["resourceVersion"], "ownerReferences": owners}
         raw = await self._api.patch(kube.CLAIMS, cache.namespace, cache.volume.claim, {"metadata": metadata})
-        self._store.take_claim(cache.namespace, cache.volume.claim, raw)
+        self._store.take_claim(Key(cache.namespace, cache.volume.claim), raw)
 
     async def _delete_job(self, cache: CacheFacts, name: str) -> None:
         with contextlib.suppress(Missing):
@@ -96,6 +98,8 @@ class Writer:
         await self._tell_released(cache, decision.released)
         body = {"metadata": {"resourceVersion": cache.version}, "status": patch}
         raw = await self._api.patch(kube.CACHES, cache.namespace, cache.name, body, sub="status")
+        if decision.status.sync.claim_uid and not read_cache(raw).status.sync.claim_uid:
+            raise OldDefinition
         key = Key(cache.namespace, cache.name)
         self._store.take_cache(raw)
         for notice in decision.notices:
@@ -118,15 +122,20 @@ class Writer:
         await asyncio.gather(*(tell(pod) for pod in pods))
 
     async def open_gates(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> None:
-        """Let pods go; none unless the API itself says that the cache is complete for its present spec.
+        """Remove the gates; none unless the API itself says that the cache is complete, and on this very claim.
 
         Raises:
             Conflict: when it is not, any more.
         """
-        live = await self._api.get(kube.CACHES, cache.namespace, cache.name)
+        claim = Key(cache.namespace, cache.volume.claim)
+        live, _ = await asyncio.gather(
+            self._api.get(kube.CACHES, cache.namespace, cache.name), look_at_claim(self._api, self._store, claim)
+        )
         self._store.take_cache(live)
         if not _still_complete(live, cache):
             raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the cache changed meanwhile")
+        if not is_proven_on(cache.status.sync, self._store.claims.get(claim)):
+            raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the claim changed meanwhile")
         slots = asyncio.Semaphore(AT_ONCE)
         results = await asyncio.gather(*(self._open_gate(pod, slots) for pod in pods), return_exceptions=True)
         for result in results:

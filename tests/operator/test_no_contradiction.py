@@ -1,0 +1,261 @@
+"""Whatever is seen, in any combination: phase, conditions, summary and gate say one thing, and nothing is unproven."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from init_sync.core.reasons import Reason
+from modelcache_operator.core import moments, names, reading
+from modelcache_operator.core.facts import Progress, Snapshot
+from modelcache_operator.core.reconcile import Decision, reconcile
+from modelcache_operator.core.reports import parse_report
+from modelcache_operator.core.stored import read_status
+from support.reports import complete, incomplete
+
+Json = dict[str, Any]
+
+OWN, OTHER = "c0ffee00-0000-4000-8000-000000000001", "another-cache"
+CLAIMS = ("claim-a", "claim-a", "claim-a", "claim-b")
+"""Drawn from; mostly all objects speak of one, or hardly anything would ever be proven."""
+VOLUMES = (None, "a" * 32, "b" * 32)
+START = 1_790_000_000
+NOW = START + 1000
+SPEC: Json = {
+    "models": [{"name": name, "repo": f"owner/{name}", "path": name} for name in ("one", "two")],
+    "volume": {"claimName": "models"},
+}
+DIGEST = reading.read_cache({"metadata": {"name": "cache", "namespace": "ns", "uid": OWN}, "spec": SPEC}).digest
+FOREIGN = f"sha256:{'0' * 64}"
+
+digests = st.sampled_from([DIGEST, DIGEST, DIGEST, FOREIGN])
+seconds = st.integers(START, NOW)
+stamps = seconds.map(moments.stamp)
+maybe_stamps = st.none() | stamps
+booleans = st.booleans()
+mostly = st.sampled_from([True] * 7 + [False])
+thorough = settings(max_examples=600)
+
+
+@st.composite
+def reports(draw: st.DrawFn) -> Json:
+    extra: Json = {"manifest": draw(digests | st.just("")), "volumeId": draw(st.sampled_from(VOLUMES))}
+    if draw(booleans):
+        return complete("cache", "one", "two", **extra)
+    return incomplete(draw(st.none() | st.sampled_from(Reason)), "why", **extra)
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> Json:
+    metadata = {"name": "models", "namespace": "ns", "uid": draw(st.sampled_from(CLAIMS))}
+    metadata["creationTimestamp"] = draw(stamps)
+    if not draw(mostly):
+        metadata["deletionTimestamp"] = draw(stamps)
+    phase = draw(st.sampled_from(["Bound", "Bound", "Pending", "Lost"]))
+    return {"metadata": metadata, "spec": {}, "status": {"phase": phase}}
+
+
+@st.composite
+def jobs(draw: st.DrawFn, number: int) -> Json:
+    metadata = {
+        "name": f"cache-sync-{number}",
+        "namespace": "ns",
+        "uid": f"job-{number}",
+        "labels": {
+            names.CACHE_LABEL: "cache",
+            names.GENERATION_LABEL: str(draw(st.integers(1, 2))),
+            names.ATTEMPT_LABEL: str(number),
+        },
+        "annotations": {
+            "modelcache.dev/claim-uid": draw(st.sampled_from((*CLAIMS, ""))),
+            names.DIGEST_ANNOTATION: draw(digests),
+            **draw(st.sampled_from([{}, {names.RESYNC_ANNOTATION: "1"}])),
+        },
+        "ownerReferences": [{"uid": draw(st.sampled_from([OWN, OWN, OWN, OTHER])), "controller": True}],
+        "creationTimestamp": draw(stamps),
+    }
+    outcome = draw(st.sampled_from(["", "Complete", "Failed"]))
+    conditions = [{"type": outcome, "status": "True", "lastTransitionTime": draw(stamps)}] if outcome else []
+    return {"metadata": metadata, "status": {"conditions": conditions}}
+
+
+@st.composite
+def pods(draw: st.DrawFn, number: int) -> Json:
+    owner = draw(st.sampled_from(["", "job-1", "job-2", "a-replica-set"]))
+    metadata: Json = {"name": f"pod-{number}", "namespace": "ns", "uid": f"pod-{number}"}
+    metadata |= {"labels": {names.CACHE_LABEL: "cache"}, "creationTimestamp": draw(stamps)}
+    metadata["ownerReferences"] = [{"uid": owner, "controller": True}] if owner else []
+    if draw(st.integers(0, 5)) == 0:
+        metadata["deletionTimestamp"] = draw(stamps)
+    container = {"name": names.SYNC_CONTAINER, "args": []}
+    spec: Json = {"containers" if owner.startswith("job") else "initContainers": [container]}
+    spec["volumes"] = [{"persistentVolumeClaim": {"claimName": draw(st.sampled_from(["models", "models", "other"]))}}]
+    if draw(booleans):
+        spec["schedulingGates"] = [{"name": names.GATE}]
+    started = draw(seconds)
+    running = {"running": {"startedAt": moments.stamp(started)}}
+    ended = {
+        "terminated": {
+            "exitCode": draw(st.sampled_from([0, 0, 1, 2, 137])),
+            "startedAt": moments.stamp(started),
+            "finishedAt": moments.stamp(draw(st.integers(started, NOW))),
+            "message": draw(st.just("") | reports().map(json.dumps)),
+        }
+    }
+    state = draw(st.sampled_from([running, ended, {"waiting": {"reason": "PodInitializing"}}]))
+    key = "containerStatuses" if "containers" in spec else "initContainerStatuses"
+    return {"metadata": metadata, "spec": spec, "status": {key: [{"name": names.SYNC_CONTAINER, "state": state}]}}
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> Json:
+    """As an operator may have left it, before anything else changed."""
+    sync = {
+        "generation": 1,
+        "claimUid": draw(st.sampled_from((*CLAIMS, None))),
+        "manifest": draw(digests),
+        "volumeId": draw(st.sampled_from(VOLUMES)),
+        "attempt": draw(st.integers(0, 2)),
+        "settledAttempt": draw(st.integers(0, 2)),
+        "failures": draw(st.integers(0, 2)),
+        "job": draw(st.sampled_from(["", "cache-sync-1", "cache-sync-2"])),
+        "resync": draw(st.sampled_from(["", "1"])),
+        "finishedAt": draw(maybe_stamps),
+        "provenAt": draw(stamps) if draw(mostly) else None,
+        "brokenAt": None if draw(mostly) else draw(stamps),
+    }
+    phase = draw(st.sampled_from(["Pending", "Syncing", "Ready", "Degraded", "Failed"]))
+    condition = {"type": "Complete", "status": str(phase == "Ready"), "reason": "R", "message": "m"}
+    return {
+        "observedGeneration": draw(st.integers(1, 2)),
+        "phase": phase,
+        "conditions": [condition | {"observedGeneration": 1, "lastTransitionTime": draw(stamps)}],
+        "sync": sync,
+        "bytesTotal": 200,
+        "bytesPresent": draw(st.integers(0, 200)),
+        "models": [
+            {"name": name, "complete": draw(booleans), "filesTotal": 2, "bytesTotal": 100, "bytesPresent": 100}
+            for name in ("one", "two")
+        ],
+        "reportedAt": draw(maybe_stamps),
+    }
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    metadata: Json = {"name": "cache", "namespace": "ns", "uid": OWN, "generation": draw(st.integers(1, 2))}
+    metadata["annotations"] = {} if draw(mostly) else {names.RESYNC_ANNOTATION: "1"}
+    if not draw(mostly):
+        metadata["deletionTimestamp"] = draw(stamps)
+    spec = {**SPEC, "sync": {"job": {"enabled": draw(st.sampled_from([True, True, False]))}}}
+    if not draw(mostly):
+        spec["sync"] = {"job": {"backoffLimit": -1}}  # what decides the content is valid, the rest is not
+    raw = {"metadata": metadata, "spec": spec, "status": draw(statuses()) if draw(mostly) else {}}
+    claim = draw(claims()) if draw(mostly) else None
+    seen = [reading.read_pod(draw(pods(number))) for number in range(draw(st.integers(0, 3)))]
+    told = [(pod.uid, parse_report(json.dumps(draw(reports())))) for pod in seen if draw(booleans)]
+    return Snapshot(
+        cache=reading.read_cache(raw),
+        pods=tuple(seen),
+        jobs=tuple(reading.read_job_object(draw(jobs(number))) for number in range(1, draw(st.integers(1, 3)))),
+        claim=reading.read_claim(claim) if claim else None,
+        progress={uid: Progress(uid, draw(seconds), said) for uid, said in told if said},
+        refused="" if draw(mostly) else "exceeded quota",
+    )
+
+
+def decided(snapshot: Snapshot) -> tuple[Decision, Json, dict[str, Json]]:
+    decision = reconcile(snapshot, float(NOW))
+    status = json.loads(json.dumps(decision.status.to_json()))
+    return decision, status, {each["type"]: each for each in status["conditions"]}
+
+
+@thorough
+@given(snapshots())
+def test_phase_conditions_and_gate_say_the_same(snapshot: Snapshot) -> None:
+    decision, status, conditions = decided(snapshot)
+    ready = status["phase"] == "Ready"
+    assert (conditions["Complete"]["status"] == "True") is ready
+    assert status["complete"] is ready
+    assert conditions["Complete"]["message"] == status["message"] != ""
+    assert {each["observedGeneration"] for each in conditions.values()} == {snapshot.cache.generation}
+    assert status["observedGeneration"] == snapshot.cache.generation
+    claim = snapshot.claim
+    bound = claim is not None and claim.phase == "Bound" and not claim.deleting
+    usable = conditions["VolumeReady"]["status"] == "True"
+    assert not usable or bound
+    if ready:
+        assert usable
+        assert not snapshot.refused
+    assert ready or not decision.open_gates
+
+
+@thorough
+@given(snapshots())
+def test_the_summary_agrees_with_the_phase(snapshot: Snapshot) -> None:
+    _, status, conditions = decided(snapshot)
+    phase, summary = status["phase"], status["summary"]
+    done = sum(model["complete"] for model in status["models"])
+    assert summary["models"] == f"{done}/{len(status['models'])}"
+    assert (summary["progress"] == "100%") is (phase == "Ready")
+    if phase == "Ready":
+        assert done == len(status["models"]) == 2
+        assert status["bytesPresent"] == status["bytesTotal"]
+        assert all(not model.get("reason") for model in status["models"])
+    elif phase != "Syncing":
+        assert done < 2 or not status["models"]
+    if conditions["VolumeReady"]["status"] != "True":
+        assert (done, status["bytesPresent"]) == (0, 0)
+
+
+@thorough
+@given(snapshots())
+def test_what_is_called_complete_was_proven_of_this_claim_and_this_content(snapshot: Snapshot) -> None:
+    _, status, _ = decided(snapshot)
+    if status["phase"] != "Ready":
+        return
+    claim, stored = snapshot.claim, snapshot.cache.status.sync
+    assert claim is not None
+    about = (claim.uid, DIGEST)
+    assert (status["sync"]["claimUid"], status["sync"]["manifest"]) == about
+    was_proven = bool(stored.proven_at) and (stored.claim_uid, stored.manifest) == about
+    by_job = any(
+        job.owner_uid == OWN and (job.claim_uid, job.manifest) == about and job.outcome == "Complete"
+        for job in snapshot.jobs
+    )
+    by_pod = not snapshot.cache.job.enabled and any(
+        run.exit_code == 0 and run.observation and run.observation.manifest == DIGEST
+        for pod in snapshot.pods
+        if "models" in pod.claims and not pod.deleting
+        for run in pod.runs
+    )
+    assert was_proven or by_job or by_pod
+
+
+@thorough
+@given(snapshots())
+def test_jobs_are_made_only_for_the_claim_that_is_there_and_only_while_something_is_unproven(
+    snapshot: Snapshot,
+) -> None:
+    decision, status, _ = decided(snapshot)
+    ours = {job.name for job in snapshot.jobs if job.owner_uid == OWN}
+    assert set(decision.delete_jobs) <= ours
+    order = decision.create_job
+    if order is None:
+        return
+    assert status["phase"] != "Ready"
+    assert snapshot.claim is not None
+    assert not snapshot.claim.deleting
+    assert order.claim_uid == snapshot.claim.uid
+    assert order.name not in ours
+
+
+@thorough
+@given(snapshots())
+def test_what_is_written_is_what_is_read_back(snapshot: Snapshot) -> None:
+    decision, status, _ = decided(snapshot)
+    assert read_status(status).sync == decision.status.sync
+    assert read_status(status).models == decision.status.models
