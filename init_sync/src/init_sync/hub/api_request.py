@@ -105,7 +105,7 @@ class ApiRequests:
         refused = failure(status, response.headers, self._doing, with_token=with_token)
         if status not in (404, 405, 410, 501) or code in TELLING_CODES:
             return refused
-        if isinstance(refused, NeedsChange) and refused.reason is Reason.HUB_UNREACHABLE and status != 501:
+        if isinstance(refused, NeedsChange) and refused.reason is Reason.HUB_UNREACHABLE:
             return PathMissing(refused.reason, refused.message)
         message = refusal(Reason.REPO_NOT_FOUND, self._doing, f"the hub answered {status}").message
         return PathMissing(Reason.REPO_NOT_FOUND, message)
