@@ -120,7 +120,9 @@ def test_every_request_goes_through_the_proxy(
     assert all(line.startswith("GET http://127.0.0.1:") for line in proxy.requests)
 
 
-@pytest.mark.parametrize("value", ["127.0.0.1", "*", "localhost,127.0.0.1"])
+@pytest.mark.parametrize(
+    "value", ["127.0.0.1", "*", "localhost,127.0.0.1", "10.0.0.0/8, 127.0.0.0/8,.svc", "[::1],127.0.0.1"]
+)
 def test_hosts_in_no_proxy_are_asked_directly(
     value: str, proxy: Proxy, spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:
@@ -147,5 +149,22 @@ def test_a_proxy_that_is_away_counts_as_a_hub_that_is_away(spec: dict[str, Any],
 
     assert result.returncode == 1
     assert result.reasons() == {"small": "HubUnreachable"}
+    assert "by the proxy 127.0.0.1:9 (HTTP_PROXY) (Connection refused)" in result.stderr
     assert hub.requests == []
     assert tree(volume) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_ENDPOINT", "SSL_CERT_FILE", "HTTP_PROXY", "HF_HUB_OFFLINE", "REQUESTS_CA_BUNDLE", "NO_PROXY", "HF_TOKEN"],
+)
+def test_a_secret_in_the_wrong_variable_is_told_to_nobody(
+    name: str, spec: dict[str, Any], volume: Path, hub: LocalHub
+) -> None:
+    hub.stop()
+    secret = "postgres-pa55word"
+
+    result = run_sync(spec, volume, hub, *HURRY, env={name: secret})
+
+    assert result.returncode in (1, 2)
+    assert secret not in result.stdout + result.stderr + json.dumps(result.report)

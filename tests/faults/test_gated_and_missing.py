@@ -60,7 +60,7 @@ def test_a_gated_repository_is_synced_with_its_token(gated: RepoBuilder, hub: Lo
 def test_a_token_that_nobody_knows_is_refused_without_a_retry(gated: RepoBuilder, hub: LocalHub, volume: Path) -> None:
     result = run_sync(manifest(model("it", gated.name)), volume, hub, env={"HF_TOKEN": "hf_unknown"})
 
-    refused(result, "GatedRepo", "HF_TOKEN")
+    refused(result, "TokenInvalid", "HF_TOKEN", "Invalid credentials in Authorization header", "expired")
     assert len(hub.requests) == 1
 
 

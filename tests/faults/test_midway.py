@@ -88,7 +88,7 @@ class TestToken:
         """The hub still takes the token, so a later run may have more luck."""
         with midway.begun() as process:
             midway.hub.add_fault(Fault("status", status=401, match=("blob",)))
-            midway.refused(process, 1, "HubUnreachable", "its signed address is refused again and again (401)")
+            midway.refused(process, 1, "HubUnreachable", "its signed address is refused again and again (401 by ")
         assert midway.heals() <= SIZE - SOME
 
 

@@ -109,7 +109,7 @@ def test_an_address_that_is_refused_again_and_again_is_given_up_in_bounded_time(
     result = run_sync(large_spec, volume, hub, *HURRY)
 
     assert result.returncode == 1
-    assert "its signed address is refused again and again (403)" in result.stderr
+    assert "its signed address is refused again and again (403 by 127.0.0.1:" in result.stderr
     assert hub.count() <= 60
     assert tree(volume) == {}
 

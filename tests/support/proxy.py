@@ -26,7 +26,7 @@ class Proxy(Listener):
 
     def _answer(self, client: socket.socket, _number: int) -> None:
         with client.makefile("rb") as stream:
-            head = _read_head(stream)
+            head = read_head(stream)
         self.heads.append(head)
         method, target, _ = head.partition("\r\n")[0].split(" ")
         if method == "CONNECT":
@@ -46,7 +46,7 @@ class Proxy(Listener):
                 client.sendall(block)
 
 
-def _read_head(stream: BinaryIO) -> str:
+def read_head(stream: BinaryIO) -> str:
     lines = []
     while (line := stream.readline()) not in (b"\r\n", b""):
         lines.append(line)

@@ -40,7 +40,9 @@ MAX_TEXT = 1 << 20
 NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NAME_ALLOWED = "use lower-case letters, digits and '-', beginning and ending with a letter or digit"
 REPO = r"(?!.*(--|\.\.))([A-Za-z0-9_][A-Za-z0-9._-]*/)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?(?<!\.git)"
-REPO_ALLOWED = "use the repository's name on the hub, such as 'Wan-AI/Wan2.1-I2V-14B-480P'"
+REPO_ALLOWED = (
+    "use the repository's name on the hub, such as 'Wan-AI/Wan2.1-I2V-14B-480P'; data sets and spaces are not served"
+)
 REVISION = r"(?!.*(\.\.|//|@\{))[^\s\x00-\x1f\x7f~^:?*\[\\/][^\s\x00-\x1f\x7f~^:?*\[\\]*(?<![./])"
 REVISION_ALLOWED = "use a branch, a tag, a commit or 'refs/pr/N'"
 DISPLAY_NAME = r"[^\x00-\x1f\x7f]+"

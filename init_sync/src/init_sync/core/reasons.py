@@ -15,6 +15,7 @@ class Reason(StrEnum):
     NOT_VERIFIED = "NotVerified"
     HUB_UNREACHABLE = "HubUnreachable"
     RATE_LIMITED = "RateLimited"
+    TOKEN_INVALID = "TokenInvalid"  # noqa: S105  # a word, not a token
     GATED_REPO = "GatedRepo"
     REPO_NOT_FOUND = "RepoNotFound"
     REVISION_NOT_FOUND = "RevisionNotFound"

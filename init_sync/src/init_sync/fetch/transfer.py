@@ -22,7 +22,7 @@ from init_sync.fetch.hooks import Stopped, TransferHooks
 from init_sync.fetch.stretch import Stretch
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import Source
-from init_sync.hub.transport import Answer, Interrupted
+from init_sync.hub.transport import ConnectionBroken, Response
 from init_sync.volume.hashing import Hash, Hooks, matches, new_hash
 from init_sync.volume.partial import Partial
 from init_sync.volume.publishing import publish
@@ -102,7 +102,7 @@ class Transfer:
         with self._guard:
             self._finished = True
 
-    def receive(self, answer: Answer, span: Span, buffer: memoryview, hooks: TransferHooks) -> None:
+    def receive(self, answer: Response, span: Span, buffer: memoryview, hooks: TransferHooks) -> None:
         """Read the body of ``answer`` into the file, recording as it goes.
 
         Raises:
@@ -235,11 +235,11 @@ class Transfer:
                     self._hashed, self._hashing = stretch.position, False
 
 
-def _read(answer: Answer, buffer: memoryview) -> tuple[int, Transient | None]:
+def _read(answer: Response, buffer: memoryview) -> tuple[int, Transient | None]:
     """How many bytes came, and what broke the body off if it did."""
     try:
         count = answer.read_into(buffer)
-    except Interrupted as error:
+    except ConnectionBroken as error:
         return error.filled, error.cause
     if count < len(buffer):
         answer.abandon()

@@ -1,7 +1,7 @@
 """The hub as a sync sees it: listings, and the addresses and headers for files.
 
-``huggingface_hub`` gives endpoint, token and HTTP client, with their proxies and certificates. It is imported when the
-first listing is needed, never on a warm start.
+``huggingface_hub`` gives endpoint and token; its requests are sent by our own connections (``library``). It is imported
+when the first listing is needed, never on a warm start.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from init_sync import __version__
 from init_sync.core.crosscheck import Inconsistent
@@ -21,7 +21,9 @@ from init_sync.core.settings import Settings
 from init_sync.hub.api_request import ApiRequests
 from init_sync.hub.attempts import Attempts
 from init_sync.hub.environment import refuse_wrong_environment
+from init_sync.hub.library import client
 from init_sync.hub.lister import Lister
+from init_sync.hub.response import describe
 from init_sync.hub.source import Source
 
 LIBRARY = "init-sync"
@@ -58,7 +60,11 @@ class Hub:
         """Headers for the hub itself: who asks, and the token. Never for another origin."""
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not in its typing
 
-        headers: dict[str, str] = build_hf_headers(library_name=LIBRARY, library_version=__version__)
+        try:
+            headers: dict[str, str] = build_hf_headers(library_name=LIBRARY, library_version=__version__)
+        except (OSError, UnicodeError) as error:  # the file that holds the token, by default in HF_HOME
+            cause = f"the token file cannot be read ({describe(error)}). Correct HF_TOKEN_PATH or HF_HOME"
+            raise NeedsChange(Reason.TOKEN_INVALID, f"asking the hub: {cause}") from error
         return headers
 
     def close(self) -> None:
@@ -100,6 +106,8 @@ class Hub:
     def _set_up(self) -> str:
         """Prepare the library's HTTP client; returns the endpoint."""
         refuse_wrong_environment(os.environ)
+        if not os.environ.get("HF_ENDPOINT"):
+            os.environ.pop("HF_ENDPOINT", None)  # the library takes an empty one for an address
         # Read by the library when it is imported, so set before; what the user set is kept.
         for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"):
             os.environ.setdefault(name, "1")
@@ -110,16 +118,5 @@ class Hub:
             raise TryAgain(
                 Reason.HUB_UNREACHABLE, "asking the hub: HF_HUB_OFFLINE is set. Unset it to let files be fetched"
             )
-        set_client_factory(_client_factory(self._settings.stall_timeout_s))
+        set_client_factory(partial(client, self._settings.stall_timeout_s))
         return constants.ENDPOINT
-
-
-def _client_factory(timeout_s: float) -> Callable[[], Any]:
-    """HTTP clients in which no read can wait for ever; the library's own have no timeout."""
-
-    def factory() -> Any:
-        from httpx2 import Client
-
-        return Client(timeout=timeout_s)
-
-    return factory

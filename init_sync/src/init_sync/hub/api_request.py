@@ -1,7 +1,7 @@
 """One request to the hub's API, answered with JSON: within a budget of bytes, whatever the server sends.
 
 An answer is read in pieces and unpacked by us, because a library that does both at once takes as much memory as the
-server likes. Redirects are followed; the library leaves the token out when one leads to another origin.
+server likes. The client (``library``) follows redirects, and leaves the token out when one leads to another server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ MAX_LISTING_BYTES = 64 * MIB
 MAX_ANSWER_BYTES = 12 * MIB
 MAX_ANSWER_VALUES = 500_000
 """Commas and brackets in one answer: three bytes of JSON can become 60 of memory. A file has 2 to 12 of them."""
-MAX_REDIRECTS = 5
 TELLING_CODES = ("RepoNotFound", "RevisionNotFound", "GatedRepo")
 
 
@@ -71,24 +70,20 @@ class ApiRequests:
 
     def head(self, url: str) -> Mapping[str, str]:
         """The head of the first answer; redirects are not followed, because the hub's own answer has what matters."""
-        with self._sent("HEAD", url, redirects=0) as response:
+        with self._sent("HEAD", url) as response:
             if response.status_code >= 400:
                 raise self._refused(response)
             return response.headers
 
     @contextmanager
-    def _sent(self, method: str, url: str, redirects: int = MAX_REDIRECTS) -> Iterator[Response]:
-        client = self._client()  # made from what the environment says, so it may fail
+    def _sent(self, method: str, url: str) -> Iterator[Response]:
+        client = self._client()
         request = client.build_request(method, url, headers={**self._headers(), "Accept-Encoding": "gzip"})
-        while True:
-            response = client.send(request, stream=True, follow_redirects=False)
-            try:
-                if response.next_request is None or not redirects:
-                    yield response
-                    return
-            finally:
-                response.close()
-            request, redirects = response.next_request, redirects - 1
+        response = client.send(request, stream=True)
+        try:
+            yield response
+        finally:
+            response.close()
 
     def _body(self, response: Response) -> bytes:
         limit = min(MAX_ANSWER_BYTES, self._left)
@@ -106,10 +101,14 @@ class ApiRequests:
 
     def _refused(self, response: Response) -> Exception:
         status, code = response.status_code, response.headers.get("X-Error-Code")
-        if status in (404, 405, 410, 501) and code not in TELLING_CODES:
-            message = refusal(Reason.REPO_NOT_FOUND, self._doing, f"the hub answered {status}").message
-            return PathMissing(Reason.REPO_NOT_FOUND, message)
-        return failure(status, response.headers, self._doing)
+        with_token = "Authorization" in response.request.headers
+        refused = failure(status, response.headers, self._doing, with_token=with_token)
+        if status not in (404, 405, 410, 501) or code in TELLING_CODES:
+            return refused
+        if isinstance(refused, NeedsChange) and refused.reason is Reason.HUB_UNREACHABLE:
+            return PathMissing(refused.reason, refused.message)
+        message = refusal(Reason.REPO_NOT_FOUND, self._doing, f"the hub answered {status}").message
+        return PathMissing(Reason.REPO_NOT_FOUND, message)
 
 
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:

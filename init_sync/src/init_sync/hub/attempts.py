@@ -64,6 +64,10 @@ class Attempts:
 
         try:
             return within(self._give_up_s, call)
+        except Transient as error:
+            if error.message.startswith(self._doing):
+                raise
+            raise Transient(error.reason, f"{self._doing}: {error.message}", error.retry_after_s) from error
         except (TimeoutException, TimeoutError) as error:
             raise Transient(Reason.STALLED, f"{self._doing}: no answer from {self._endpoint} in time") from error
         except (HTTPError, OSError) as error:

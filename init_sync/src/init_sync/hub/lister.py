@@ -125,7 +125,7 @@ class Lister:
         try:
             return self._attempts.run(lambda: self._read_page(url, number, commit))
         except NeedsChange as error:
-            if error.reason not in NOT_THERE:
+            if error.reason not in NOT_THERE and not isinstance(error, PathMissing):
                 raise
             if number > 1 or error.reason is Reason.REVISION_NOT_FOUND:
                 raise Inconsistent(f"commit {commit} is described, and page {number} of it is not there") from error

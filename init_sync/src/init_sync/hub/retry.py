@@ -74,6 +74,8 @@ class Patience:
             why = f"the hub asks to wait {failure.retry_after_s:.0f} s"
         else:
             why = f"no progress for {self._give_up_s:g} s"
+        if failure.reason is Reason.STALLED:  # as from a mirror that first fetches the whole file itself
+            why += ". If the server needs longer before it sends, raise --stall-timeout and --give-up-after"
         raise TryAgain(failure.reason, f"{failure.message}; {why}. Another run continues from here") from failure
 
 

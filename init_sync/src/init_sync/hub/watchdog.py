@@ -7,7 +7,6 @@ its caller for ever. The watchdog shuts such a connection down from a thread of 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import threading
 import time
@@ -41,7 +40,7 @@ class Watchdog:
         failed: Exception | None = None
         try:
             yield
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except Exception as error:
             failed = error
         with self._changed:
             expired = watched is not None and self._limits.pop(token, None) is None

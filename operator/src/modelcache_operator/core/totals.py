@@ -18,8 +18,8 @@ BUCKETS_S = (1, 5, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800)
 """Upper ends; a warm start takes less than a second, 90 GB over a slow line take hours."""
 BEYOND = "+Inf"
 HUB_REASONS = (
-    *(Reason.HUB_UNREACHABLE, Reason.RATE_LIMITED, Reason.GATED_REPO, Reason.REPO_NOT_FOUND),
-    *(Reason.REVISION_NOT_FOUND, Reason.FILE_NOT_FOUND, Reason.STALLED),
+    *(Reason.HUB_UNREACHABLE, Reason.RATE_LIMITED, Reason.TOKEN_INVALID, Reason.GATED_REPO),
+    *(Reason.REPO_NOT_FOUND, Reason.REVISION_NOT_FOUND, Reason.FILE_NOT_FOUND, Reason.STALLED),
 )
 
 
