@@ -1,9 +1,9 @@
 """One file on its way from the hub to its places on the volume: which bytes are there, and their hash.
 
-Workers fetch pieces of it in any order. The hash of a file goes from front to back, so whoever fetches the piece at
-the front hashes it while the bytes are still in the processor's cache, and whoever finishes a piece lets the hash
-catch up over pieces that arrived earlier. The last byte hashed is the moment of truth: the file is published, or thrown
-away and downloaded again.
+Workers fetch pieces of it in any order. The hash of a file goes from front to back, so the worker at the front
+hashes its piece while the bytes are still in the processor's cache, and a worker that ends a piece lets the hash catch
+up over pieces that arrived earlier. When the last byte is hashed, the file is published, or thrown away and downloaded
+again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is on the volume of one model: the first of the five steps of a sync, and all of a warm start.
 
-One stat for each file of the receipt, and its hash only where the stat leaves a doubt. ``sync``, ``verify``, ``status``
-and whoever serves the models ask this function. Nothing is changed.
+One stat for each file of the receipt, and its hash only where the stat leaves a doubt. ``sync``, ``verify``,
+``status`` and the servers of models ask this function. Nothing is changed.
 """
 
 from __future__ import annotations
