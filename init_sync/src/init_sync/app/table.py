@@ -38,10 +38,7 @@ def plan_table(plan: SyncPlan) -> str:
         rows.append((model.name, (model.commit or "-")[:12], actions or "-", *sizes))
     lines = [*_aligned(rows), ""]
     files = [file for model in plan.models for file in model.files if file.action in (Action.FETCH, Action.LINK)]
-    lines += [
-        f"  {file.action:5}  {file.path}" + (f"  {size(file.size)}" if file.size else "")
-        for file in files[:LISTED_FILES]
-    ]
+    lines += [f"  {file.action:5}  {size(file.size):>10}  {file.path}" for file in files[:LISTED_FILES]]
     if len(files) > LISTED_FILES:
         lines.append(f"  and {len(files) - LISTED_FILES} more (--json lists all)")
     lines += [f"  conflict: {conflict.message}" for conflict in plan.conflicts]
