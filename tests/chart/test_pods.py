@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,9 +153,9 @@ def test_the_gpu_is_a_limit_and_none_means_the_processor(rendered: Rendered) -> 
     def resources(name: str) -> Any:
         return rendered(name).server()["containers"][0]["resources"]
 
-    assert resources("defaults")["limits"] == {"nvidia.com/gpu": 1}
+    assert resources("defaults")["limits"] == {"nvidia.com/gpu": 1, "memory": "80Gi"}
     assert resources("another GPU")["limits"] == {"nvidia.com/mig-3g.40gb": 2, "memory": "64Gi"}
-    assert "limits" not in resources("no GPU")
+    assert resources("no GPU")["limits"] == {"memory": "80Gi"}
     assert "--device=cuda" in rendered("defaults").args("inference")
     assert "--device=cpu" in rendered("no GPU").args("inference")
     assert rendered("another GPU").server()["runtimeClassName"] == "nvidia"
@@ -164,6 +165,28 @@ def test_settings_become_flags_of_the_server(rendered: Rendered) -> None:
     args = rendered("everything").args("inference")
     for flag in ("--queue=2", "--lora=/lora/a,/lora/b", "--compile", "--memory-limit-gib=20.5", "--scratch-gib=8"):
         assert flag in args
+
+
+def test_the_server_answers_to_the_names_of_its_service_and_to_those_of_the_user(render: Render) -> None:
+    from inference.server.cli import read_config
+    from inference.server.hosts import allowed_host
+
+    objects = render(inference={"allowedHosts": ["video.example", ".apps.example"]})
+    (service,) = [each for each in objects.of("Service") if each["metadata"]["name"].endswith("-inference")]
+    name, namespace = service["metadata"]["name"], "models"
+    allowed = read_config(objects.args("inference"), {}).allowed_hosts
+    for host in (name, f"{name}.{namespace}", f"{name}.{namespace}.svc", f"{name}.{namespace}.svc.cluster.local"):
+        assert allowed_host(f"{host}:8000", allowed)
+    assert allowed_host("video.example", allowed)
+    assert allowed_host("a.apps.example", allowed)
+    assert not allowed_host(f"{name}.evil.example", allowed)
+
+
+def test_the_memory_of_the_server_has_room_for_uploads_and_for_what_a_small_gpu_leaves(rendered: Rendered) -> None:
+    limit = rendered("defaults").server()["containers"][0]["resources"]["limits"]["memory"]
+    config = ServerConfig(spec=Path("s"), volume=Path("v"))
+    uploads, on_the_host, process = 2 * config.media_limits.memory_bytes, 56e9, 8 * 2**30
+    assert int(limit.removesuffix("Gi")) * 2**30 > uploads + on_the_host + process
 
 
 def test_the_server_takes_all_its_flags(objects: Objects) -> None:

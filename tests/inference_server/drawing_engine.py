@@ -15,9 +15,11 @@ from typing import Protocol
 
 import av
 import numpy as np
-from PIL import Image
 
-from inference.generation import Cancelled, GenerationRequest, Progress, Speaker
+from inference.generation import Cancelled, GenerationRequest, Progress
+from inference.media.image_file import decode_image
+from inference.media.limits import DEFAULT_LIMITS
+from inference.media.voice_file import decode_voice
 
 FPS = 25
 RATE = 16_000
@@ -97,20 +99,14 @@ class DrawingEngine:
             if cancelled():
                 raise Cancelled
         on_progress(Progress("decoding", 0, 1, request.steps, request.steps))
-        sound = mix([samples_of(speaker) for speaker in request.speakers], request.audio_mode)
+        sound = mix(
+            [decode_voice(each.audio, "audio", DEFAULT_LIMITS) for each in request.speakers], request.audio_mode
+        )
         if request.seconds is not None:
             sound = sound[: round(request.seconds * RATE)]
         partial = output.with_suffix(".partial")
         draw(request.image, sound, partial)
         partial.replace(output)
-
-
-def samples_of(speaker: Speaker) -> np.ndarray:
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    with av.open(str(speaker.audio)) as container:
-        frames = [made for frame in container.decode(audio=0) for made in resampler.resample(frame)]
-    frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 def mix(voices: list[np.ndarray], mode: str) -> np.ndarray:
@@ -123,9 +119,9 @@ def mix(voices: list[np.ndarray], mode: str) -> np.ndarray:
 
 
 def draw(image: Path, sound: np.ndarray, output: Path) -> None:
-    with Image.open(image) as source:
-        height = max(2, round(WIDTH * source.height / source.width / 2) * 2)
-        still = np.asarray(source.convert("RGB").resize((WIDTH, height)), dtype=np.float32)
+    source = decode_image(image, DEFAULT_LIMITS)
+    height = max(2, round(WIDTH * source.height / source.width / 2) * 2)
+    still = np.asarray(source.resize((WIDTH, height)), dtype=np.float32)
     with av.open(str(output), "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = WIDTH, height, "yuv420p"

@@ -50,7 +50,8 @@ class RunningServer:
         self.service = service
         self.exit_code: int | None = None
         self._listener = listen(service.config)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        host, port = self._listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Stop | None = None

@@ -103,6 +103,11 @@ class ServerProcess:
     def allow_steps(self, count: int) -> None:
         os.write(self._gate, b"." * count)
 
+    def peak_mib(self) -> int:
+        """The most memory that it has had so far; children are not counted."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) // 1024
+
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -70,7 +71,28 @@ def test_metrics_tell_what_happened(server: RunningServer) -> None:
     assert server.metric("multitalk_http_requests_total", method="POST", route="/v1/videos", code="200") == 1
 
 
-def test_paths_that_strangers_make_up_do_not_become_series(server: RunningServer) -> None:
-    for number in range(5):
-        server.http.get(f"/made/up/{number}")
-    assert server.metric("multitalk_http_requests_total", method="GET", route="none", code="404") == 5
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "counted"),
+    [
+        ("GET", "/made/up/{}", {}, {"method": "GET", "route": "none", "code": "404"}),
+        ("MADEUP{}", "/v1/videos", {}, {"method": "other", "route": "/v1/videos", "code": "405"}),
+        ("MADEUP{}", "/made/up/{}", {}, {"method": "other", "route": "none", "code": "404"}),
+        ("HEAD", "/v1/videos/{}", {}, {"method": "other", "route": "/v1/videos/{video_id}", "code": "405"}),
+        ("GET", "/v1/videos/video_{}", {}, {"method": "GET", "route": "/v1/videos/{video_id}", "code": "404"}),
+        ("GET", '/"}} 1\nfake{{a="{}', {}, {"method": "GET", "route": "none", "code": "404"}),
+        ("GET", "/", {"host": "{}.evil.example"}, {"method": "GET", "route": "none", "code": "403"}),
+    ],
+)
+def test_nothing_in_a_request_becomes_a_label(
+    server: RunningServer, method: str, path: str, headers: dict[str, str], counted: dict[str, str]
+) -> None:
+    def ask(number: object) -> None:
+        given = {name: value.format(number) for name, value in headers.items()}
+        server.http.request(method.format(number), quote(path.format(number)), headers=given)
+
+    ask("A" * 30_000 if "MADEUP" in method else "A")
+    before = [server.http.get("/metrics").text for _ in range(2)][-1]  # the first counts itself
+    for number in range(4):
+        ask(number)
+    assert server.http.get("/metrics").text.count("\n") == before.count("\n")
+    assert server.metric("multitalk_http_requests_total", **counted) == 5

@@ -14,7 +14,8 @@ from init_sync.core.receipt import ReceiptLink
 from init_sync.volume.links import link_problem
 from init_sync.volume.links import make_link as link_to
 from init_sync.volume.receipts import as_receipt_file
-from init_sync.volume.volume import OutsideVolume, Volume
+from init_sync.volume.volume import Volume
+from init_sync.volume.walk import OutsideVolume
 
 TARGET = "multitalk/index.json"
 AT = "base/index.json"

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from init_sync.core.errors import SyncError
+from init_sync.volume import journal
 from init_sync.volume import partial as module
 from init_sync.volume.hashing import HashingCancelled, Hooks, new_hash
 from init_sync.volume.layout import partial_path
@@ -336,17 +337,17 @@ class TestTwoRunsAtOnce:
     ) -> None:
         """The late one has opened the part file and then sleeps; the other one completes it."""
         place = volume / "model.bin"
-        read_journal = module._read_journal
+        read_journal = journal.read_journal
 
         def sleep_meanwhile(volume: Volume, path: str, header: str) -> object:
-            monkeypatch.setattr(module, "_read_journal", read_journal)
+            monkeypatch.setattr(module, "read_journal", read_journal)
             other = Partial(download.volume, CONTENT_ID, SIZE)
             other.open()
             other.write(memoryview(CONTENT), 0)
             other.publish("model.bin")
             return read_journal(volume, path, header)
 
-        monkeypatch.setattr(module, "_read_journal", sleep_meanwhile)
+        monkeypatch.setattr(module, "read_journal", sleep_meanwhile)
         late = Partial(download.volume, CONTENT_ID, SIZE)
         late.open()
         late.close()
@@ -377,7 +378,7 @@ class TestTwoRunsAtOnce:
         other.open()
         other.write(memoryview(CONTENT), 0)
         if late_act == "open":
-            monkeypatch.setattr(module, "_read_journal", lambda *_: None)  # read before the other wrote it
+            monkeypatch.setattr(module, "read_journal", lambda *_: None)  # read before the other wrote it
             late.open()
         else:
             late.restart()

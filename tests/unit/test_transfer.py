@@ -10,7 +10,8 @@ import pytest
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Blob, RequiredFile
 from init_sync.core.settings import Settings
-from init_sync.fetch.transfer import Transfer, TransferHooks
+from init_sync.fetch.hooks import TransferHooks
+from init_sync.fetch.transfer import Transfer
 from init_sync.hub.source import Source
 from init_sync.volume.lock import LockLost
 from init_sync.volume.volume import Volume

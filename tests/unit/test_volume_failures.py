@@ -9,7 +9,7 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from init_sync.volume.failures import volume_failure
-from init_sync.volume.volume import OutsideVolume
+from init_sync.volume.walk import OutsideVolume
 
 
 def test_of_a_rename_the_place_that_is_in_the_way_is_named() -> None:

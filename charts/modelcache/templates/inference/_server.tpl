@@ -1,6 +1,7 @@
 {{- /*
   modelcache.server.strategy   Recreate or RollingUpdate
   modelcache.server.graceS     seconds that the running video has after SIGTERM: what the other waits leave
+  modelcache.server.hosts      names under which clients ask: those of the Service, and the user's
   modelcache.server.args       of multitalk-server
 */ -}}
 
@@ -15,10 +16,18 @@
 {{- sub $inference.terminationGracePeriodSeconds (add $inference.preStopSeconds $linger 10) -}}
 {{- end -}}
 
+{{- define "modelcache.server.hosts" -}}
+{{- $name := include "modelcache.inference.name" . -}}
+{{- $local := printf "%s.%s" $name .Release.Namespace -}}
+{{- $service := list $name $local (printf "%s.svc" $local) (printf "%s.svc.cluster.local" $local) -}}
+{{- concat $service (.Values.inference.allowedHosts | default list) | join "," -}}
+{{- end -}}
+
 {{- define "modelcache.server.args" -}}
 - --spec=/etc/modelcache/modelcache.yaml
 - --volume=/models
 - --port=8000
+- {{ printf "--allowed-hosts=%s" (include "modelcache.server.hosts" .) | quote }}
 - --scratch=/scratch/multitalk
 - --scratch-gib={{ .Values.inference.scratchGib }}
 - --grace-s={{ include "modelcache.server.graceS" . }}

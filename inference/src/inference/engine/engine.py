@@ -31,6 +31,7 @@ from inference.engine.video.regions import check_boxes, check_regions, latent_ma
 from inference.engine.voices import FPS, VoiceTracks, arrange, fit_to_frames, normalize_loudness
 from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
 from inference.media.image_file import decode_image
+from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.media.mp4 import Mp4Writer
 from inference.media.voice_file import decode_voice
 
@@ -45,8 +46,10 @@ class MultiTalkEngine:
         device: torch.device,
         plan: MemoryPlan,
         loads: Sequence[LoadReport] = (),
+        limits: MediaLimits = DEFAULT_LIMITS,
     ) -> None:
         check_fit(parts)
+        self._limits = limits
         self.loads = tuple(loads)
         self._parts = parts
         self._geometry = geometry
@@ -68,7 +71,7 @@ class MultiTalkEngine:
         """Write an MP4 at `output`, whole or not at all."""
         check_request(request)
         on_progress(Progress("reading", 0, 1, 0, request.steps))
-        tracks = read_tracks(request)
+        tracks = read_tracks(request, self._limits)
         if cancelled():
             raise Cancelled
         try:
@@ -85,7 +88,7 @@ class MultiTalkEngine:
             ) from e
 
     def _scene(self, request: GenerationRequest, tracks: VoiceTracks) -> tuple[Scene, tuple[int, int]]:
-        image = decode_image(request.image)
+        image = decode_image(request.image, self._limits)
         source = (image.height, image.width)
         size = self._geometry.output_size(*source, request.resolution)
         self._check_room(math.prod(size))
@@ -124,12 +127,14 @@ def load_engine(
     compile: bool = False,
     on_progress: OnProgress | None = None,
     room_for: str = "multitalk-480",
+    limits: MediaLimits = DEFAULT_LIMITS,
 ) -> MultiTalkEngine:
     """Load MultiTalk from three model directories below `volume`.
 
     `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory;
     weights that do not fit wait on the host, so that videos of the resolution `room_for` find the room that they need;
-    larger ones are refused where they do not. `compile` makes the first step of every new size slow, the others faster.
+    larger ones are refused where they do not. `limits` bound pictures and voices. `compile` makes the first step of
+    every new size slow, the others faster.
     """
     loader = open_loader(
         volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, lora_scale, on_progress, room_for
@@ -137,7 +142,7 @@ def load_engine(
     parts, plan = loader.load()
     if compile:
         compile_blocks(parts.dit.blocks)
-    return MultiTalkEngine(parts, loader.geometry, loader.device, plan, loader.reports)
+    return MultiTalkEngine(parts, loader.geometry, loader.device, plan, loader.reports, limits)
 
 
 def check_request(request: GenerationRequest) -> None:
@@ -161,11 +166,11 @@ def check_request(request: GenerationRequest) -> None:
             raise InvalidInput(field, "it must be above 0")
 
 
-def read_tracks(request: GenerationRequest) -> VoiceTracks:
+def read_tracks(request: GenerationRequest, limits: MediaLimits) -> VoiceTracks:
     """Decode the voices, bring them to one loudness, and put them on the time line, whole frames long."""
     fields = [f"speakers[{number}].audio" for number in range(len(request.speakers))]
     waves = [
-        normalize_loudness(decode_voice(speaker.audio, field))
+        normalize_loudness(decode_voice(speaker.audio, field, limits))
         for speaker, field in zip(request.speakers, fields, strict=True)
     ]
     tracks = fit_to_frames(arrange(waves, request.audio_mode))

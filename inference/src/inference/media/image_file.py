@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inference.generation import InvalidInput
+from inference.media.limits import PICTURE_FORMATS, SMALLEST_SIDE, WIDEST_RATIO, MediaLimits
 
-MOST_PIXELS = 50_000_000
-SMALLEST_SIDE = 32
-WIDEST_RATIO = 8.0
 FIELD = "image"
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-"""Only these decoders are let near a stranger's file; some of the others start programs."""
+
+# Pillow's own limit knows nothing of ours, and asks only after some decoders have made room for all pixels.
+Image.MAX_IMAGE_PIXELS = None
 
 
-def decode_image(path: Path) -> Image.Image:
+def decode_image(path: Path, limits: MediaLimits) -> Image.Image:
     """Open a picture, turned as its EXIF orientation says; the size is checked before the pixels are decoded."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as opened:
-                _check_size(*opened.size)
-                upright = ImageOps.exif_transpose(opened)
-                return upright.convert("RGB")
+        with Image.open(path, formats=PICTURE_FORMATS) as opened:
+            _check_size(*opened.size, limits)
+            return ImageOps.exif_transpose(opened).convert("RGB")
     except InvalidInput:
         raise
     except UnidentifiedImageError as e:
-        raise InvalidInput(FIELD, f"the file is no picture in a known format ({', '.join(FORMATS)})") from e
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        raise InvalidInput(FIELD, f"the picture has more than {MOST_PIXELS // 1_000_000} million pixels") from e
+        formats = ", ".join(PICTURE_FORMATS)
+        raise InvalidInput(FIELD, f"is not a picture that can be decoded; send one of {formats}.") from e
     except (OSError, ValueError, SyntaxError) as e:
-        raise InvalidInput(FIELD, f"the picture cannot be decoded ({type(e).__name__})") from e
+        raise InvalidInput(FIELD, f"is a picture that cannot be decoded ({type(e).__name__}).") from e
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise InvalidInput(FIELD, f"{width} x {height} pixels are more than {MOST_PIXELS // 1_000_000} million")
+def _check_size(width: int, height: int, limits: MediaLimits) -> None:
+    if width * height > limits.pixels:
+        raise InvalidInput(FIELD, f"has {width} x {height} pixels, more than {limits.pixels / 1e6:g} megapixels.")
     if min(width, height) < SMALLEST_SIDE:
-        raise InvalidInput(FIELD, f"{width} x {height} pixels are too few; each side needs {SMALLEST_SIDE}")
+        raise InvalidInput(FIELD, f"has {width} x {height} pixels, too few; each side needs {SMALLEST_SIDE}.")
     if max(width, height) > WIDEST_RATIO * min(width, height):
-        raise InvalidInput(FIELD, f"{width} x {height} pixels are too narrow; at most {WIDEST_RATIO:g} to 1")
+        raise InvalidInput(FIELD, f"has {width} x {height} pixels, too narrow; at most {WIDEST_RATIO:g} to 1.")

@@ -1,4 +1,4 @@
-"""Writing of MP4: H.264 video at 25 frames a second and AAC sound of exactly the same length.
+"""MP4, written and measured: H.264 video at 25 frames a second and AAC sound of exactly the same length.
 
 Sound is written along with the frames, so that a player can start before the file has arrived whole. The file appears
 under its name only once it is complete.
@@ -81,3 +81,14 @@ class Mp4Writer:
                 os.replace(self._partial, self._output)
         finally:
             self._partial.unlink(missing_ok=True)
+
+
+def measure(path: Path) -> tuple[int, int, float]:
+    """Width, height and seconds of a finished video, from its header."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = float(stream.duration * stream.time_base)
+        else:
+            seconds = (container.duration or 0) / av.time_base
+        return stream.width, stream.height, seconds

@@ -10,50 +10,75 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.container import InputContainer
 
 from inference.generation import InvalidInput
+from inference.media.limits import MOST_STREAMS, SOUND_CODECS, SOUND_CONTAINERS, SOUND_RATES, MediaLimits
+
+Wave = npt.NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
-LONGEST_S = 3600.0
-"""Where decoding stops for good, so that a small file cannot fill the memory."""
-CONTAINER_OPTIONS = {
-    # Play lists and scripts name other files and addresses, which a demuxer would open; only real containers are read.
-    "format_whitelist": "wav,w64,mp3,flac,ogg,aac,aiff,caf,amr,mov,mp4,m4a,matroska,webm,avi,asf",
+OPEN_OPTIONS = {
+    "format_whitelist": ",".join(SOUND_CONTAINERS),
+    "codec_whitelist": ",".join(SOUND_CODECS),
     "protocol_whitelist": "file",
+    "max_streams": str(MOST_STREAMS),
 }
 
 
-def decode_voice(path: Path, field: str) -> npt.NDArray[np.float32]:
+def decode_voice(path: Path, field: str, limits: MediaLimits) -> Wave:
     """Decode the first audio stream; `field` names the input in an error."""
+    return np.concatenate(list(_waves(path, field, limits)))
+
+
+def voice_seconds(path: Path, field: str, limits: MediaLimits) -> float:
+    """Decode the first audio stream in the same way, but only count: constant memory."""
+    return sum(len(wave) for wave in _waves(path, field, limits)) / SAMPLE_RATE
+
+
+def _waves(path: Path, field: str, limits: MediaLimits) -> Iterator[Wave]:
+    """The sound in pieces of at least one sample; at least one of them."""
+    silent = True
     try:
-        with av.open(str(path), options=CONTAINER_OPTIONS, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise InvalidInput(field, "the file has no audio stream")
-            chunks = list(_resampled(container.decode(audio=0), field))
+        with av.open(str(path), options=OPEN_OPTIONS, metadata_errors="ignore") as container:
+            for wave in _resampled(_frames(container, field, limits)):
+                if not np.isfinite(wave).all():
+                    raise InvalidInput(field, "holds values that are not numbers.")
+                silent = False
+                yield wave
+    except InvalidInput:
+        raise
     except (av.FFmpegError, OSError, ValueError) as e:
-        if isinstance(e, InvalidInput):
-            raise
-        raise InvalidInput(field, f"the audio cannot be decoded ({type(e).__name__})") from e
-    wave = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-    if not len(wave):
-        raise InvalidInput(field, "the audio is empty")
-    if not np.isfinite(wave).all():
-        raise InvalidInput(field, "the audio holds values that are not numbers")
-    return wave
+        formats = "WAV, MP3, FLAC, OGG, M4A or a video with sound"
+        raise InvalidInput(field, f"is not audio that can be decoded; send {formats}.") from e
+    if silent:
+        raise InvalidInput(field, "holds no sound.")
 
 
-def _resampled(frames: Iterator[AudioFrame], field: str) -> Iterator[npt.NDArray[np.float32]]:
-    resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-    count = 0
-    for frame in _with_end(frames):
-        for out in resampler.resample(frame):
-            samples = out.to_ndarray().reshape(-1).astype(np.float32)
-            count += len(samples)
-            if count > LONGEST_S * SAMPLE_RATE:
-                raise InvalidInput(field, f"the audio is longer than {LONGEST_S:g} seconds")
-            yield samples
-
-
-def _with_end(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame | None]:
-    yield from frames
+def _frames(container: InputContainer, field: str, limits: MediaLimits) -> Iterator[AudioFrame | None]:
+    """Each is bounded before the resampler sees it: a sample at 4 kHz becomes four."""
+    if not container.streams.audio:
+        raise InvalidInput(field, "holds no sound.")
+    if len(container.streams) >= MOST_STREAMS:
+        raise InvalidInput(field, f"has {MOST_STREAMS} streams or more; send its sound alone.")
+    codec = container.streams.audio[0].codec_context.name
+    if codec not in SOUND_CODECS:  # FFmpeg's list binds only what it opens to look into the file
+        raise InvalidInput(field, f"holds sound in the format {codec}, which is not decoded here.")
+    slowest, fastest = SOUND_RATES
+    seconds = 0.0
+    for frame in container.decode(audio=0):
+        if not slowest <= frame.sample_rate <= fastest:
+            raise InvalidInput(field, f"has a sample rate of {frame.sample_rate} Hz, not {slowest} to {fastest}.")
+        seconds += frame.samples / frame.sample_rate
+        if seconds > limits.voice_s:
+            raise InvalidInput(field, f"is longer than {limits.voice_s:g} s.")
+        yield frame
     yield None  # asks the resampler for what it still holds
+
+
+def _resampled(frames: Iterator[AudioFrame | None]) -> Iterator[Wave]:
+    resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    for frame in frames:
+        for out in resampler.resample(frame):
+            if out.samples:
+                yield out.to_ndarray().reshape(-1).astype(np.float32)

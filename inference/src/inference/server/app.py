@@ -1,4 +1,4 @@
-"""The ASGI application: routes, errors in the API's format, and one middleware.
+"""The ASGI application: routes, errors in the API's format, and two middlewares.
 
 FastAPI's own documentation pages load scripts from elsewhere, which a cluster without internet cannot; /docs is a page
 of ours that reads the same /openapi.json.
@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inference.server.access import Guarded
 from inference.server.errors import ApiError, internal, invalid
 from inference.server.logs import quoted
 from inference.server.metrics import ServerMetrics
@@ -25,6 +26,9 @@ from inference.server.videos import VideoRoutes
 from inference.server.wire import ErrorAnswer
 
 log = logging.getLogger(__name__)
+
+METHODS = ("GET", "POST", "DELETE")
+"""Of all routes."""
 
 DESCRIPTION = """\
 Pictures that talk: a picture, one or two voices and a prompt become a video. The API is OpenAI's Videos API; its
@@ -47,7 +51,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Observed, metrics=service.metrics)
+    app.add_middleware(Guarded, allowed_hosts=service.config.allowed_hosts)
+    app.add_middleware(Observed, metrics=service.metrics)  # the last one added sees all answers
     return app
 
 
@@ -71,7 +76,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """No such path, or no such method on it."""
     assert isinstance(error, HTTPException)
     code = {404: "path_not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    message = f"{request.method} {request.url.path}: {error.detail}."
+    message = f"{request.method} {request.scope['path']}: {error.detail}."
     headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
     return _answer(ApiError(error.status_code, code, message, headers=headers))
 
@@ -79,7 +84,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 def _allowed(request: Request) -> str:
     """All methods of a path; Starlette names those of the first route alone."""
     routes = (route for route in request.app.routes if isinstance(route, APIRoute))
-    methods = {m for route in routes if route.path_regex.match(request.url.path) for m in route.methods or ()}
+    methods = {m for route in routes if route.path_regex.match(request.scope["path"]) for m in route.methods or ()}
     return ", ".join(sorted(methods))
 
 
@@ -114,4 +119,5 @@ class Observed:
             await _answer(internal())(scope, receive, observed_send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.http_requests.labels(scope["method"], route, str(code)).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"  # a series for each would stay for ever
+            self._metrics.http_requests.labels(method, route, str(code)).inc()

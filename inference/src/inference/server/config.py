@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.server.hosts import parse_hosts
+
 MIB = 2**20
 GIB = 2**30
 
@@ -88,10 +91,19 @@ class ServerConfig:
         ),
     ] = 8000
 
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Setting(
+            "further names under which clients may ask, separated by commas: a Service's, an ingress's, "
+            ".example.com with all below it, or * for any; localhost and addresses always may",
+            parse_hosts,
+        ),
+    ] = ()
+
     queue: Annotated[int, Setting("videos that may wait while one is generated; more are answered 429", int)] = 8
     max_upload_mib: Annotated[float, Setting("largest request body", float)] = 64.0
-    max_seconds: Annotated[float, Setting("longest video", float)] = 40.0
-    max_megapixels: Annotated[float, Setting("largest picture", float)] = 50.0
+    max_seconds: Annotated[float, Setting("longest video; a voice may have 600 s in any case", float)] = 40.0
+    max_megapixels: Annotated[float, Setting("largest picture; each million takes 24 MB of memory", float)] = 50.0
     upload_timeout_s: Annotated[float, Setting("a request body must arrive within this time", float)] = 120.0
 
     scratch: Annotated[
@@ -118,6 +130,11 @@ class ServerConfig:
     def results_budget_bytes(self) -> int:
         """What the scratch directory holds beyond the uploads of every place."""
         return int(self.scratch_gib * GIB) - self.places * self.max_upload_bytes
+
+    @property
+    def media_limits(self) -> MediaLimits:
+        """A voice may be longer than a video: `seconds` cuts it."""
+        return MediaLimits(int(self.max_megapixels * 1e6), max(self.max_seconds, DEFAULT_LIMITS.voice_s))
 
     def validated(self) -> ServerConfig:
         """This configuration, or one `ConfigError` that lists all that is wrong with it."""

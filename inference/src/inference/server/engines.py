@@ -28,4 +28,5 @@ def load_multitalk(config: ServerConfig, on_progress: Callable[[LoadProgress], N
         compile=config.compile,
         on_progress=on_progress,
         room_for=config.room_for,
+        limits=config.media_limits,
     )

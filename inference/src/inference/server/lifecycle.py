@@ -31,6 +31,7 @@ import uvicorn
 from inference.server.app import create_app
 from inference.server.board import JobBoard
 from inference.server.config import ServerConfig
+from inference.server.connections import BoundedConnection
 from inference.server.engines import LoadEngine
 from inference.server.jobs import SHUTTING_DOWN, Status
 from inference.server.logs import log_to_stderr
@@ -154,7 +155,7 @@ async def _sweep(service: Service) -> None:
 def _uvicorn_config(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(service),
-        http="h11",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,

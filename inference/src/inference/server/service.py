@@ -18,6 +18,7 @@ from inference.server.engines import LoadEngine
 from inference.server.loading import EngineLoader, Gate
 from inference.server.metrics import ServerMetrics
 from inference.server.multipart import UploadLimits
+from inference.server.prober import Prober
 from inference.server.retention import Retention
 from inference.server.scratch import Scratch
 from inference.server.worker import GenerationWorker
@@ -37,7 +38,8 @@ class Service:
         self.gate = Gate()
         self.metrics = ServerMetrics()
         self.scratch = Scratch(config.scratch)
-        self.rules = DraftRules(config.model, config.max_seconds, config.max_megapixels * 1e6)
+        self.rules = DraftRules(config.model, config.max_seconds)
+        self.prober = Prober(config.media_limits)
         self.limits = UploadLimits(config.max_upload_bytes, config.upload_timeout_s)
         retention = Retention(config.result_ttl_s, config.max_results, config.results_budget_bytes)
         self.board = JobBoard(places=config.places, retention=retention, clock=clock)

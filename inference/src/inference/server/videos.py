@@ -184,7 +184,7 @@ class VideoRoutes:
             raise too_large(service.limits.body_bytes)
         folder = await run_in_threadpool(service.scratch.create, video_id)
         form = await receive_form(body, request.headers.get("content-type", ""), folder, service.limits)
-        draft = await run_in_threadpool(read_draft, form, folder, service.rules)
+        draft = await read_draft(form, folder, service.rules, service.prober)
         return self._board.submit(video_id, draft)
 
     def _reserve(self) -> str:

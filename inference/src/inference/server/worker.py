@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from inference.generation import Cancelled, InvalidInput, Progress, VideoEngine
-from inference.server import probe
+from inference.media import mp4
 from inference.server.board import JobBoard
 from inference.server.jobs import Clip, Job, JobError, Status
 from inference.server.metrics import ServerMetrics
@@ -113,7 +113,7 @@ class GenerationWorker:
             self._engine.generate(
                 job.draft.request, output, on_progress=on_progress, cancelled=lambda: not self._board.wanted(job.id)
             )
-            clip = probe.clip(output)
+            clip = Clip(*mp4.measure(output), output.stat().st_size)
         except Cancelled:
             return None
         except Exception as error:

@@ -25,7 +25,7 @@ def status_table(report: Report) -> str:
         f"{report.cache}: {verdict}, {complete} of {len(report.models)} models, "
         f"{size(report.bytes_present)} of {size(report.bytes_total)}"
     )
-    return printable("\n".join(lines), keep="\n")
+    return _text(lines)
 
 
 def plan_table(plan: SyncPlan) -> str:
@@ -46,7 +46,12 @@ def plan_table(plan: SyncPlan) -> str:
         lines.append(f"  and {len(files) - LISTED_FILES} more (--json lists all)")
     lines += [f"  conflict: {conflict.message}" for conflict in plan.conflicts]
     lines.append(f"{plan.cache}: {size(plan.bytes_to_fetch)} to download in {len(plan.blobs)} files")
-    return printable("\n".join(lines), keep="\n")
+    return _text(lines)
+
+
+def _text(lines: Sequence[str]) -> str:
+    """Names come from volumes and hubs: none of them begins a line of its own."""
+    return "\n".join(printable(line) for line in lines)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -64,7 +69,7 @@ def findings_text(report: Report, findings: Mapping[str, tuple[Finding, ...]]) -
         lines += [f"  {finding.path}: {finding.reason}: {finding.message}" for finding in found[:LISTED_FINDINGS]]
         if len(found) > LISTED_FINDINGS:
             lines.append(f"  and {len(found) - LISTED_FINDINGS} more")
-    return printable("\n".join(lines), keep="\n")
+    return _text(lines)
 
 
 def _row(model: ModelReport) -> tuple[str, ...]:

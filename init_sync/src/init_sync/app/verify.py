@@ -73,7 +73,11 @@ def _structural_findings(volume: Volume, model: Model) -> Iterator[Finding]:
 
 
 def _files_below(volume: Volume, directory: str, depth: int) -> Iterator[str]:
-    for name in volume.names(directory):
+    try:
+        names = volume.names(directory)
+    except OSError:  # it cannot be read, or leads out of the volume, which the model's own message says
+        return
+    for name in names:
         path = f"{directory}/{name}"
         if depth and volume.is_directory(path):
             yield from _files_below(volume, path, depth - 1)

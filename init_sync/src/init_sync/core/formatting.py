@@ -44,11 +44,10 @@ def accept_any_text(stream: object) -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
-def printable(text: str, keep: str = "") -> str:
+def printable(text: str) -> str:
     """Text from elsewhere on one line: what would move the cursor, break the line or turn the writing is escaped."""
     if text.isprintable():
         return text
     return "".join(
-        char if char in keep or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )

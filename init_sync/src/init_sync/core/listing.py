@@ -55,6 +55,16 @@ class Listing:
         """Raises KeyError, TypeError or ValueError for anything that ``to_json`` did not write."""
         if data["format"] != FORMAT:
             raise ValueError(f"listing format {data['format']!r}")
-        files = tuple(RemoteFile(str(each["path"]), int(each["size"]), str(each["id"])) for each in data["files"])
+        files = tuple(_remote_file(each) for each in data["files"])
         checked = data.get("checked") is True
         return cls(str(data["repo"]), str(data["revision"]), str(data["commit"]), files, checked)
+
+
+def _remote_file(data: Mapping[str, Any]) -> RemoteFile:
+    path, size, content_id = data["path"], data["size"], data["id"]
+    kind, _, digest = content_id.partition(":")
+    if not (
+        isinstance(path, str) and path and isinstance(size, int) and size >= 0 and kind in (SHA256, GIT_SHA1) and digest
+    ):
+        raise ValueError("a pin lists what no hub has")
+    return RemoteFile(path, size, content_id)

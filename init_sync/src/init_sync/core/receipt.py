@@ -20,7 +20,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from init_sync.core.volumepath import path_problem
+
 FORMAT = 1
+MAX_TEXT = 4096
+CONTENT_KINDS = ("sha256", "git-sha1")
+HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class ReceiptFile(NamedTuple):
@@ -106,7 +111,11 @@ class Receipt(NamedTuple):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Receipt:
-        """Raises KeyError, TypeError, AttributeError or ValueError for anything that ``to_json`` did not write."""
+        """Raises KeyError, TypeError, AttributeError or ValueError for anything that ``to_json`` did not write.
+
+        Anybody who may write to the volume may have written it: each path obeys the rules of a manifest, and each text
+        is one line.
+        """
         if data["format"] != FORMAT:
             raise ValueError(f"receipt format {data['format']!r}")
         if data["revision"] not in data["commits"]:
@@ -114,15 +123,15 @@ class Receipt(NamedTuple):
         if not data["files"]:
             raise ValueError("receipt without files")
         return cls(
-            model=str(data["model"]),
-            path=str(data["path"]),
-            repo=str(data["repo"]),
-            revision=str(data["revision"]),
-            requirement=str(data["requirement"]),
-            commits=dict(data["commits"]),
-            chosen=dict(data["chosen"]),
-            verified_at=str(data["verifiedAt"]),
-            warning=str(data.get("warning", "")),
+            model=_line(data["model"]),
+            path=_path(data["path"]),
+            repo=_line(data["repo"]),
+            revision=_line(data["revision"]),
+            requirement=_line(data["requirement"]),
+            commits={_line(revision): _line(commit) for revision, commit in data["commits"].items()},
+            chosen={_line(file): _line(revision) for file, revision in data["chosen"].items()},
+            verified_at=_line(data["verifiedAt"]),
+            warning=_line(data.get("warning", "")),
             files=tuple(_file(each) for each in data["files"]),
             links=tuple(_link(each) for each in data["links"]),
         )
@@ -130,19 +139,44 @@ class Receipt(NamedTuple):
 
 def _file(data: Mapping[str, Any]) -> ReceiptFile:
     return ReceiptFile(
-        path=str(data["path"]),
-        size=int(data["size"]),
+        path=_path(data["path"]),
+        size=_count(data["size"]),
         mtime_ns=int(data["mtimeNs"]),
-        content_id=str(data["id"]),
-        blocks=int(data["blocks"]),
+        content_id=_content_id(data["id"]),
+        blocks=_count(data["blocks"]),
     )
 
 
 def _link(data: Mapping[str, Any]) -> ReceiptLink:
     return ReceiptLink(
-        at=str(data["at"]),
-        target=str(data["target"]),
-        kind=str(data["kind"]),
+        at=_path(data["at"]),
+        target=_path(data["target"]),
+        kind=_line(data["kind"]),
         mtime_ns=int(data["mtimeNs"]),
-        text=str(data["text"]),
+        text=_line(data["text"]),
     )
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or path_problem(value):
+        raise ValueError("a receipt names what is no path of a model")
+    return value
+
+
+def _line(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TEXT or any(ord(each) < 32 or ord(each) == 127 for each in value):
+        raise ValueError("a receipt holds text that no sync writes")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("a receipt holds a number that no sync writes")
+    return value
+
+
+def _content_id(value: Any) -> str:
+    kind, _, digest = _line(value).partition(":")
+    if kind not in CONTENT_KINDS or not digest or set(digest) - HEX:
+        raise ValueError("a receipt holds a hash that no sync writes")
+    return f"{kind}:{digest}"

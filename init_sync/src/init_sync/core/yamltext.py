@@ -17,6 +17,7 @@ DEPTH_CHECKED_ABOVE_BYTES = 4_000
 """libyaml recurses for nested values and dies when they are nested too deeply; a short text cannot hold so many."""
 
 
+MAX_MERGED_KEYS = 10_000
 UNWANTED_TAGS = (":binary", ":set", ":omap", ":pairs")
 
 
@@ -103,6 +104,8 @@ def _strict_loader() -> Any:
                 self._checked.add(id(node))
                 _refuse_repeated_keys(node)
             super().flatten_mapping(node)
+            if len(node.value) > MAX_MERGED_KEYS:  # merges of merges grow tenfold with each line
+                raise UnreadableText(f"line {node.start_mark.line + 1}: more than {MAX_MERGED_KEYS} keys are merged")
 
         def construct_object(self, node: Node, deep: bool = False) -> Any:
             where = f"line {node.start_mark.line + 1}"

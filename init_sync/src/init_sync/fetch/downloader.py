@@ -17,8 +17,9 @@ from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Blob
 from init_sync.core.settings import BUFFER_BYTES, Settings
 from init_sync.fetch.concurrency import Concurrency
+from init_sync.fetch.hooks import Stopped, TransferHooks
 from init_sync.fetch.scheduler import Scheduler, Task
-from init_sync.fetch.transfer import Stopped, Transfer, TransferHooks
+from init_sync.fetch.transfer import Transfer
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import WholeFileOnly
 from init_sync.hub.transport import Connections
@@ -71,9 +72,8 @@ class Downloader:
             threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)
             for number in range(self._settings.connections)
         ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
+        started = _start(workers)
+        for worker in started:
             worker.join()
         self._watchdog.close()
         for transfer in self._transfers:
@@ -181,3 +181,16 @@ class Downloader:
             log.error("%s", error.message)
             self._on_failure(transfer.blob, error)
             self._scheduler.fail(transfer, error)
+
+
+def _start(workers: Sequence[threading.Thread]) -> Sequence[threading.Thread]:
+    """Start as many as the limits of the container allow. Raises RuntimeError when not even one can be started."""
+    for number, worker in enumerate(workers):
+        try:
+            worker.start()
+        except RuntimeError:
+            if not number:
+                raise
+            log.warning("only %d of %d connections are used: no more threads can be started", number, len(workers))
+            return workers[:number]
+    return workers

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Blob
-from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, RECORD_BYTES, WRONG_CONTENT_ATTEMPTS, Settings
+from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, WRONG_CONTENT_ATTEMPTS, Settings
+from init_sync.fetch.hooks import Stopped, TransferHooks
+from init_sync.fetch.stretch import Stretch
 from init_sync.hub.retry import Patience, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import ConnectionBroken, Response
@@ -35,29 +34,6 @@ TOLD_BYTES = 1 << 20
 TOLD_EVERY_S = 0.25
 """Progress is told in steps of so much, or so often: telling costs nearly as much as receiving a buffer. The first
 bytes of a piece are told at once, for they show that a connection is alive."""
-
-
-class Stopped(Exception):
-    """The run is ending; this worker should end too."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferHooks:
-    """What a transfer tells, and whom it asks whether it may go on."""
-
-    on_received: Callable[[Transfer, int, int], None]
-    """So many bytes arrived from the hub, and so many of them were not on the volume before."""
-    on_present: Callable[[Transfer, int], None]
-    """So many bytes of the file are on the volume now."""
-    on_hashed: Callable[[int], None]
-    """So many bytes that were on the volume already were read back and checked."""
-    on_error: Callable[[Reason], None]
-    """An attempt failed."""
-    may_write: Callable[[], None]
-    """Raises when this process must not write any more."""
-    may_name: Callable[[], None]
-    """The same, and when the volume is not where it was: before something gets a name there."""
-    stop: threading.Event
 
 
 class Transfer:
@@ -136,7 +112,9 @@ class Transfer:
         known = self._hashed if self._whole else start
         with self._guard:
             self._receiving += 1
-        stretch = _Stretch(self, max(start, known), self._claim(max(start, known)))
+        begin = max(start, known)
+        at_front = self._take_front(begin)
+        stretch = Stretch(self._partial, begin, self._digest if at_front else None)
         position = told = start
         told_at = time.monotonic()
         try:
@@ -154,7 +132,7 @@ class Transfer:
                     raise self._ends_early(position, broken) if self._whole else broken
             answer.done()
         finally:
-            stretch.close()
+            self._end_stretch(stretch, begin, at_front)
             self._tell(hooks, told, position, known)
             with self._guard:
                 self._receiving -= 1
@@ -213,7 +191,7 @@ class Transfer:
     def close(self) -> None:
         self._partial.close()
 
-    def _claim(self, position: int) -> bool:
+    def _take_front(self, position: int) -> bool:
         """Whether the caller is at the front, and so the one who hashes."""
         with self._guard:
             if self._hashing or position != self._hashed:
@@ -247,49 +225,14 @@ class Transfer:
         self.source.forget()
         raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; downloading it again")
 
-    def _arrived(self, start: int, end: int, hashed: bool) -> None:
-        with self._guard:
-            self._spans = merged([*self._spans, (start, end)])
-            if hashed:
-                self._hashed, self._hashing = end, False
-
-
-class _Stretch:
-    """Consecutive bytes that one worker writes: recorded in the journal every few MiB, hashed when at the front."""
-
-    def __init__(self, transfer: Transfer, start: int, at_front: bool) -> None:
-        self.position = start
-        self._transfer = transfer
-        self._start = start
-        self._mark = start
-        self._at_front = at_front
-        self._crc = 0
-
-    def add(self, data: memoryview) -> None:
-        if not len(data):
-            return
-        self._transfer._partial.write(data, self.position)
-        if self._at_front:
-            self._transfer._digest.update(data)
-        else:
-            self._crc = zlib.crc32(data, self._crc)
-        self.position += len(data)
-        if self.position - self._mark >= RECORD_BYTES:
-            self._record()
-
-    def close(self) -> None:
+    def _end_stretch(self, stretch: Stretch, start: int, hashed: bool) -> None:
         try:
-            if self.position > self._mark:
-                self._record()
+            stretch.record()
         finally:
-            self._transfer._arrived(self._start, self.position, self._at_front)
-
-    def _record(self) -> None:
-        if self._at_front:
-            self._transfer._partial.record_hashed(self.position, self._transfer._digest)
-        else:
-            self._transfer._partial.record_ahead(self._mark, self.position, self._crc)
-        self._mark, self._crc = self.position, 0
+            with self._guard:
+                self._spans = merged([*self._spans, (start, stretch.position)])
+                if hashed:
+                    self._hashed, self._hashing = stretch.position, False
 
 
 def _read(answer: Response, buffer: memoryview) -> tuple[int, Transient | None]:

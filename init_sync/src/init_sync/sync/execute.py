@@ -15,7 +15,8 @@ from init_sync.core.requirement import Blob, Requirement
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.fetch.downloader import Downloader, Outcome
-from init_sync.fetch.transfer import Transfer, TransferHooks
+from init_sync.fetch.hooks import TransferHooks
+from init_sync.fetch.transfer import Transfer
 from init_sync.hub.api import Hub
 from init_sync.sync.adopt import adopt
 from init_sync.sync.plan import SyncPlan

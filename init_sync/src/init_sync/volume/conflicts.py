@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
 from init_sync.volume.probe import FileSystem
-from init_sync.volume.volume import OutsideVolume, Volume
+from init_sync.volume.volume import Volume
+from init_sync.volume.walk import OutsideVolume
 
 Key = tuple[int | str, ...]
 

@@ -16,7 +16,8 @@ from init_sync.core.receipt import ReceiptFile, ReceiptLink
 from init_sync.core.volumepath import REPLACED_SUFFIX
 from init_sync.volume.hashing import READ_BYTES, file_matches
 from init_sync.volume.layout import TMP, temporary_path
-from init_sync.volume.volume import OutsideVolume, Volume, sync_file
+from init_sync.volume.volume import Volume, sync_file
+from init_sync.volume.walk import OutsideVolume
 
 SYMLINK = "symlink"
 HARDLINK = "hardlink"

@@ -23,18 +23,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.volume.layout import LOCK
-from init_sync.volume.volume import NoFile, OutsideVolume, Volume
+from init_sync.volume.process import is_dead, own_identity
+from init_sync.volume.volume import NoFile, Volume
+from init_sync.volume.walk import OutsideVolume
 
 MAX_LOCK_BYTES = 4096
 TAKEN_OVER = "another process took the lock over. It will be retried"
@@ -79,7 +79,7 @@ class VolumeLock:
         self._timings = timings or LockTimings()
         self._clock = clock
         self._generation: int | None = None
-        self._identity = _identity()
+        self._identity = own_identity()
         self._beats = 0
         self._last_beat = 0.0
         self._released = False
@@ -104,7 +104,7 @@ class VolumeLock:
                 seen, seen_at = (generation, content), self._clock()
             silent_s = self._clock() - seen_at
             holder = _parse(content)
-            if generation == 0 or holder.get("released") or silent_s > self._timings.expiry_s or _is_dead(holder):
+            if generation == 0 or holder.get("released") or silent_s > self._timings.expiry_s or is_dead(holder):
                 if self._create(generation + 1):
                     return True
                 self._stop.wait(self._timings.poll_s / 10)  # somebody was faster, or the directory's view is old
@@ -231,56 +231,9 @@ def is_generation(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _identity() -> dict[str, Any]:
-    host = socket.gethostname()
-    return {
-        "owner": f"{os.environ.get('POD_NAME') or host} (process {os.getpid()})",
-        "host": host,
-        "pid": os.getpid(),
-        "started": (_process(os.getpid()) or (0, ""))[0],
-        "pidNamespace": _pid_namespace(),
-        "bootId": _boot_id(),
-        "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-
-
 def _parse(content: bytes) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
         return {}  # just created, or being written: alive as long as it changes
     return data if isinstance(data, dict) else {}
-
-
-def _is_dead(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process that we would see, and it is gone."""
-    if holder.get("bootId") != _boot_id() or holder.get("pidNamespace") != _pid_namespace() or not _boot_id():
-        return False
-    pid = holder.get("pid")
-    process = _process(pid) if isinstance(pid, int) else None
-    return process is None or process[0] != holder.get("started") or process[1] in "ZX"
-
-
-def _process(pid: int) -> tuple[int, str] | None:
-    """Start time in clock ticks and state letter of a process; None when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(fields[19]), fields[0]
-
-
-def _pid_namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

@@ -1,10 +1,7 @@
 """A file on its way: bytes in any order, and a journal that says which of them can be kept.
 
-``.modelcache/partial/<content id>.part`` holds the bytes, ``.journal`` beside it one line for each stretch received:
-
-    H 1 sha256:9f86... 9847223624          format, content id and size; any other first line voids the journal
-    P 4194304 5d8f0c31a2b4e6f7             bytes [0, 4194304) hash to this (first 16 digits)
-    C 67108864 71303168 9ae0daaf           bytes [67108864, 71303168) have this CRC-32; received ahead of the hash
+``.modelcache/partial/<content id>.part`` holds the bytes, ``.journal`` beside it one line for each stretch received
+(``volume.journal``).
 
 Lines are appended after the bytes were written, so a killed process loses at most what it received since its last line.
 Nothing is synced to disk in between, which would cost more than it saves: after a power failure the checks show where
@@ -27,16 +24,15 @@ from dataclasses import dataclass, field
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.volume.hashing import SILENT, Hash, Hooks, file_matches, new_hash, read_range
+from init_sync.volume.journal import CHECK_DIGITS, Records, header, read_journal
 from init_sync.volume.layout import PARTIALS, partial_path
 from init_sync.volume.links import copy_file
 from init_sync.volume.spans import Span, merged
-from init_sync.volume.volume import NoFile, OutsideVolume, Volume, sync_file
+from init_sync.volume.volume import NoFile, Volume, sync_file
+from init_sync.volume.walk import OutsideVolume
 
-CHECK_DIGITS = 16
-CRC_DIGITS = 8
 OWN_NAME = re.compile(r"(sha256|git-sha1)-[0-9A-Fa-f]{1,128}\.(part|journal)")
 """Nothing else in partial/ is ever removed."""
-MAX_JOURNAL_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
@@ -65,7 +61,7 @@ class Partial:
     def open(self, hooks: Hooks = SILENT) -> Recovered:
         """Open for writing, and check what is there already."""
         self._volume.make_directory(PARTIALS)
-        records = _read_journal(self._volume, self._journal, self._header)
+        records = read_journal(self._volume, self._journal, header(self._content_id, self.size))
         if records is None or not self._open_existing():
             return Recovered(self.restart())
         recovered = self._check(records, hooks)
@@ -123,7 +119,7 @@ class Partial:
         flags = os.O_CREAT | os.O_EXCL
         self._descriptor = self._volume.open(self._part, os.O_RDWR | flags)
         self._journal_descriptor = self._volume.open(self._journal, os.O_WRONLY | os.O_APPEND | flags)
-        self._append(self._header)
+        self._append(header(self._content_id, self.size))
         return new_hash(self._content_id, self.size)
 
     def close(self) -> None:
@@ -131,10 +127,6 @@ class Partial:
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._journal_descriptor = -1
-
-    @property
-    def _header(self) -> str:
-        return f"H 1 {self._content_id} {self.size}"
 
     def _append(self, line: str) -> None:
         os.write(self._journal_descriptor, f"{line}\n".encode())
@@ -197,48 +189,10 @@ class Partial:
         return crc if read_range(self._descriptor, start, end, add, hooks) == end else None
 
 
-@dataclass(slots=True)
-class Records:
-    """The lines of a journal that could be read."""
-
-    hashed: dict[int, set[str]] = field(default_factory=dict)
-    """Checks by end; more than one when bytes were downloaded again after a crash."""
-    ahead: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def add(self, line: str, size: int) -> None:
-        kind, *fields = line.split(" ")
-        if kind == "P" and len(fields) == 2 and len(fields[1]) == CHECK_DIGITS and 0 < int(fields[0]) <= size:
-            self.hashed.setdefault(int(fields[0]), set()).add(fields[1])
-        elif kind == "C" and len(fields) == 3 and len(fields[2]) == CRC_DIGITS:
-            start, end, crc = int(fields[0]), int(fields[1]), int(fields[2], 16)
-            if 0 <= start < end <= size:
-                self.ahead.append((start, end, crc))
-
-    def spans(self) -> list[Span]:
-        front = max(self.hashed, default=0)
-        return merged([(0, front), *((start, end) for start, end, _ in self.ahead)])
-
-
-def _read_journal(volume: Volume, path: str, header: str) -> Records | None:
-    """The journal's lines; None when there is none or it belongs to something else."""
-    try:
-        with volume.open_file(path) as file:
-            lines = file.read(MAX_JOURNAL_BYTES).decode(errors="replace").split("\n")
-    except OSError:
-        return None
-    if lines[0] != header:
-        return None
-    records, size = Records(), int(header.rpartition(" ")[2])
-    for line in lines[1:]:
-        with contextlib.suppress(ValueError):  # a line that a crash cut off
-            records.add(line, size)
-    return records
-
-
 def kept_bytes(volume: Volume, content_id: str, size: int) -> int:
     """Bytes that a journal says are there, without checking them: for plans and progress."""
     base = partial_path(content_id)
-    records = _read_journal(volume, f"{base}.journal", f"H 1 {content_id} {size}")
+    records = read_journal(volume, f"{base}.journal", header(content_id, size))
     try:
         there = volume.lstat(f"{base}.part").st_size
     except OSError:

@@ -18,6 +18,8 @@ from init_sync.volume.volume import Volume
 FINE_STEP_NS = 20_000_000
 COARSE_STEP_NS = 2_000_000_000
 SECOND_NS = 1_000_000_000
+TICK_NS = 10_000_000
+"""Kernels take times from a clock that lags behind by up to so much."""
 
 
 def is_too_young(mtime_ns: int, written_ns: int) -> bool:
@@ -30,7 +32,7 @@ def wait_out_clock_step(volume: Volume, mtimes_ns: Iterable[int]) -> None:
     newest = max(mtimes_ns)
     now = _now_ns(volume)
     if is_too_young(newest, now):
-        time.sleep((_step_ns(newest) - max(0, now - newest)) / SECOND_NS)
+        time.sleep((_step_ns(newest) - max(0, now - newest) + TICK_NS) / SECOND_NS)
 
 
 def _step_ns(mtime_ns: int) -> int:

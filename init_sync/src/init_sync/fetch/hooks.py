@@ -1,0 +1,36 @@
+"""What a transfer reports, and whom it asks whether it may go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from init_sync.core.reasons import Reason
+
+if TYPE_CHECKING:
+    from init_sync.fetch.transfer import Transfer
+
+
+class Stopped(Exception):
+    """The run is ending; this worker should end too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferHooks:
+    """What a transfer tells, and whom it asks whether it may go on."""
+
+    on_received: Callable[[Transfer, int, int], None]
+    """So many bytes arrived from the hub, and so many of them were not on the volume before."""
+    on_present: Callable[[Transfer, int], None]
+    """So many bytes of the file are on the volume now."""
+    on_hashed: Callable[[int], None]
+    """So many bytes that were on the volume already were read back and checked."""
+    on_error: Callable[[Reason], None]
+    """An attempt failed."""
+    may_write: Callable[[], None]
+    """Raises when this process must not write any more."""
+    may_name: Callable[[], None]
+    """The same, and when the volume is not where it was: before something gets a name there."""
+    stop: threading.Event
