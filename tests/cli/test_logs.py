@@ -20,11 +20,11 @@ import pytest
 from init_sync.app import progress_display
 from init_sync.app.progress_display import ProgressDisplay, progress_line
 from init_sync.core.manifest import parse_manifest
+from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
 from init_sync.core.requirement import RequiredFile, Requirement
 from init_sync.sync.progress import Progress
-from init_sync.volume.check import ModelCheck
 from support.hub import Fault, LocalHub
 from support.sync import manifest, model, run_sync, start_sync
 from support.waiting import eventually

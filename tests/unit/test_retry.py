@@ -16,7 +16,7 @@ from init_sync.hub.retry import (
     FIRST_DELAY_S,
     LONGEST_DELAY_S,
     PROGRESS_BYTES,
-    Patience,
+    RetryBudget,
     Transient,
     backoff_s,
     retry_after_s,
@@ -32,8 +32,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def patience(clock: Clock) -> Patience:
-    return Patience(GIVE_UP_S, clock)
+def budget(clock: Clock) -> RetryBudget:
+    return RetryBudget(GIVE_UP_S, clock)
 
 
 def away(retry_after_s: float | None = None) -> Transient:
@@ -51,83 +51,83 @@ def test_two_pods_do_not_wait_equally_long() -> None:
     assert len({backoff_s(6) for _ in range(20)}) > 10
 
 
-def test_without_an_answer_the_delay_is_the_backoff(patience: Patience) -> None:
-    assert FIRST_DELAY_S / 2 <= patience.delay_s(away(), 1) <= FIRST_DELAY_S
+def test_without_an_answer_the_delay_is_the_backoff(budget: RetryBudget) -> None:
+    assert FIRST_DELAY_S / 2 <= budget.delay_s(away(), 1) <= FIRST_DELAY_S
 
 
 @pytest.mark.parametrize("asked", [0.0, 0.5, 17.0, GIVE_UP_S])
-def test_what_the_server_asks_for_is_the_delay_as_long_as_it_fits(asked: float, patience: Patience) -> None:
-    assert patience.delay_s(away(asked), 5) == asked
+def test_what_the_server_asks_for_is_the_delay_as_long_as_it_fits(asked: float, budget: RetryBudget) -> None:
+    assert budget.delay_s(away(asked), 5) == asked
 
 
-def test_a_server_that_asks_for_more_than_there_is_left_is_believed_at_once(patience: Patience, clock: Clock) -> None:
+def test_a_server_that_asks_for_more_than_there_is_left_is_believed_at_once(budget: RetryBudget, clock: Clock) -> None:
     clock.now_s += 20
 
     with pytest.raises(TryAgain, match="the hub asks to wait 11 s") as caught:
-        patience.delay_s(away(11.0), 1)
+        budget.delay_s(away(11.0), 1)
 
     assert caught.value.reason is Reason.HUB_UNREACHABLE
     assert caught.value.message.startswith("fetching it: the hub answered 503; ")
     assert isinstance(caught.value.__cause__, Transient)
 
 
-def test_patience_ends_when_nothing_came_for_that_long(patience: Patience, clock: Clock) -> None:
+def test_patience_ends_when_nothing_came_for_that_long(budget: RetryBudget, clock: Clock) -> None:
     clock.now_s += GIVE_UP_S - LONGEST_DELAY_S
-    assert patience.delay_s(away(), 20) > 0
+    assert budget.delay_s(away(), 20) > 0
     clock.now_s += LONGEST_DELAY_S
 
     with pytest.raises(TryAgain, match="no progress for 30 s"):
-        patience.delay_s(away(), 20)
+        budget.delay_s(away(), 20)
 
 
-def test_a_wait_of_nothing_does_not_prolong_the_patience(patience: Patience, clock: Clock) -> None:
+def test_a_wait_of_nothing_does_not_prolong_the_patience(budget: RetryBudget, clock: Clock) -> None:
     clock.now_s += GIVE_UP_S + 1
 
     with pytest.raises(TryAgain, match="no progress"):
-        patience.delay_s(away(0.0), 1)
+        budget.delay_s(away(0.0), 1)
 
 
-def test_the_sum_of_all_delays_stays_within_the_patience(patience: Patience, clock: Clock) -> None:
+def test_the_sum_of_all_delays_stays_within_the_patience(budget: RetryBudget, clock: Clock) -> None:
     began, attempts = clock.now_s, 0
     with suppress(TryAgain):
         while attempts < 100:
             attempts += 1
-            clock.now_s += patience.delay_s(away(), attempts)
+            clock.now_s += budget.delay_s(away(), attempts)
 
     assert clock.now_s - began <= GIVE_UP_S
     assert 6 <= attempts <= 20
 
 
-def test_bytes_that_arrive_let_patience_start_anew(patience: Patience, clock: Clock) -> None:
+def test_bytes_that_arrive_let_patience_start_anew(budget: RetryBudget, clock: Clock) -> None:
     for _ in range(10):
         clock.now_s += GIVE_UP_S - 1
-        patience.progress(PROGRESS_BYTES)
+        budget.progress(PROGRESS_BYTES)
 
-    assert patience.delay_s(away(), 1) > 0
+    assert budget.delay_s(away(), 1) > 0
 
 
-def test_a_drip_is_no_progress(patience: Patience, clock: Clock) -> None:
+def test_a_drip_is_no_progress(budget: RetryBudget, clock: Clock) -> None:
     for _ in range(int(GIVE_UP_S)):
         clock.now_s += 1
-        patience.progress(PROGRESS_BYTES // 64)
+        budget.progress(PROGRESS_BYTES // 64)
 
     with pytest.raises(TryAgain):
-        patience.delay_s(away(), 1)
+        budget.delay_s(away(), 1)
 
 
-def test_small_amounts_add_up_to_progress(patience: Patience, clock: Clock) -> None:
+def test_small_amounts_add_up_to_progress(budget: RetryBudget, clock: Clock) -> None:
     clock.now_s += GIVE_UP_S
     for _ in range(64):
-        patience.progress(PROGRESS_BYTES // 64)
+        budget.progress(PROGRESS_BYTES // 64)
 
-    assert patience.delay_s(away(), 1) > 0
+    assert budget.delay_s(away(), 1) > 0
 
 
-def test_an_achievement_without_bytes_lets_patience_start_anew(patience: Patience, clock: Clock) -> None:
+def test_an_achievement_without_bytes_lets_patience_start_anew(budget: RetryBudget, clock: Clock) -> None:
     clock.now_s += GIVE_UP_S
-    patience.reset()
+    budget.reset()
 
-    assert patience.delay_s(away(), 1) > 0
+    assert budget.delay_s(away(), 1) > 0
 
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)

@@ -12,6 +12,7 @@ from init_sync.app import logs
 from init_sync.app.specfile import read_manifest
 from init_sync.app.table import plan_table
 from init_sync.core.errors import NeedsChange
+from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.report import TERMINATION_MESSAGE_BYTES
 from init_sync.core.settings import Settings
@@ -20,7 +21,7 @@ from init_sync.hub.api import Hub
 from init_sync.sync.plan import SyncPlan
 from init_sync.sync.prepare import prepare, refuse_conflicts
 from init_sync.sync.space import room_problem
-from init_sync.volume.check import ModelCheck, check_all
+from init_sync.volume.check import check_all
 from init_sync.volume.hashing import SILENT
 from init_sync.volume.volume import Volume, volume_problem
 

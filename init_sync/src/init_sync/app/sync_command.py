@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def sync(options: argparse.Namespace) -> int:
     """Returns 0 once every model is complete. Raises SyncError otherwise; the report is written in any case."""
-    os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group, whoever syncs it
+    os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group
     try:
         manifest = read_manifest(options.spec)
     except ManifestError as error:

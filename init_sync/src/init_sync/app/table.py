@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from init_sync.core.formatting import percent, printable, size
+from init_sync.core.model_check import Finding
 from init_sync.core.report import ModelReport, Report
 from init_sync.sync.plan import Action, SyncPlan
-from init_sync.volume.check import Finding
 
 PLAN_HEADINGS = ("MODEL", "COMMIT", "FILES", "SIZE", "TO DOWNLOAD")
 LISTED_FILES = 20

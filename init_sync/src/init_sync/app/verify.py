@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import NeedsChange
+from init_sync.core.model_check import Finding, ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
 from init_sync.core.spec import Manifest, Model
 from init_sync.sync.progress import Progress
-from init_sync.volume.check import Finding, ModelCheck, check_all, refresh_receipts
+from init_sync.volume.check import check_all, refresh_receipts
 from init_sync.volume.identity import read_volume_id
 from init_sync.volume.structure import structure_problem
 from init_sync.volume.volume import Volume, volume_problem

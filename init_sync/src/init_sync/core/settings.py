@@ -14,7 +14,7 @@ class Settings(NamedTuple):
     """Connections to the hub at most, over all files together; fewer are used where more bring nothing. Each costs
     256 KiB of memory."""
     stall_timeout_s: float = 10.0
-    """A connection that delivers less than ``MIN_BYTES_PER_SECOND`` for this long is given up and made anew."""
+    """A connection that delivers less than ``MIN_BYTES_PER_SECOND`` for this long is closed and opened again."""
     give_up_s: float = 30.0
     """A hub from which nothing has come for this long is given up."""
     verify_threads: int = 2

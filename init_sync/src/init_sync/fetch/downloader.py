@@ -20,7 +20,7 @@ from init_sync.fetch.concurrency import Concurrency
 from init_sync.fetch.hooks import Stopped, TransferHooks
 from init_sync.fetch.scheduler import Scheduler, Task
 from init_sync.fetch.transfer import Transfer
-from init_sync.hub.retry import Patience, Transient
+from init_sync.hub.retry import RetryBudget, Transient
 from init_sync.hub.source import WholeFileOnly
 from init_sync.hub.transport import Connections
 from init_sync.hub.watchdog import Watchdog
@@ -60,7 +60,7 @@ class Downloader:
         self._hooks = replace(hooks, on_received=self._received)
         self._on_file = on_file
         self._on_failure = on_failure
-        self._patience = Patience(settings.give_up_s)
+        self._budget = RetryBudget(settings.give_up_s)
         self._watchdog = Watchdog()
         self._concurrency = Concurrency(settings.connections)
         self._scheduler = Scheduler(transfers, self._concurrency, hooks.stop)
@@ -137,16 +137,13 @@ class Downloader:
             raise
         transfer.receive(answer, span, buffer, self._hooks)
 
-    def _received(self, transfer: Transfer, count: int, gained: int) -> None:
+    def _received(self, blob: Blob, count: int, gained: int) -> None:
         """Bytes came. Only those gained are progress: a server without ranges sends the same ones again and again."""
         if gained:
-            transfer.failures = 0
-            transfer.source.succeeded()
-            transfer.patience.progress(gained)
-            self._patience.progress(gained)
+            self._budget.progress(gained)
         if self._concurrency.arrived(count, time.monotonic()):
             self._scheduler.wake()
-        self._outer_hooks.on_received(transfer, count, gained)
+        self._outer_hooks.on_received(blob, count, gained)
 
     def _failed(self, transfer: Transfer, error: Transient) -> None:
         transfer.failures += 1
@@ -156,7 +153,7 @@ class Downloader:
             message = f"{transfer.blob.label}: {message}"
         named = Transient(error.reason, message, error.retry_after_s)
         try:
-            delay = transfer.patience.delay_s(named, transfer.failures)
+            delay = transfer.budget.delay_s(named, transfer.failures)
         except TryAgain as final:
             self._give_up_unless_others_progress(transfer, final)
             return
@@ -166,7 +163,7 @@ class Downloader:
 
     def _give_up_unless_others_progress(self, transfer: Transfer, final: TryAgain) -> None:
         """A hub that gives nothing to anybody ends the run; one that fails with this file only does not."""
-        if self._patience.idle_s() >= SAME_SILENCE * transfer.patience.idle_s():
+        if self._budget.idle_s() >= SAME_SILENCE * transfer.budget.idle_s():
             self._scheduler.abort(final)
         else:
             self._give_up(transfer, final)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from init_sync.core.reasons import Reason
-
-if TYPE_CHECKING:
-    from init_sync.fetch.transfer import Transfer
+from init_sync.core.requirement import Blob
 
 
 class Stopped(Exception):
@@ -21,9 +18,9 @@ class Stopped(Exception):
 class TransferHooks:
     """What a transfer tells, and whom it asks whether it may go on."""
 
-    on_received: Callable[[Transfer, int, int], None]
+    on_received: Callable[[Blob, int, int], None]
     """So many bytes arrived from the hub, and so many of them were not on the volume before."""
-    on_present: Callable[[Transfer, int], None]
+    on_present: Callable[[Blob, int], None]
     """So many bytes of the file are on the volume now."""
     on_hashed: Callable[[int], None]
     """So many bytes that were on the volume already were read back and checked."""

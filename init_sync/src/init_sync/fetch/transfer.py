@@ -1,9 +1,9 @@
 """One file on its way from the hub to its places on the volume: which bytes are there, and their hash.
 
-Workers fetch pieces of it in any order. The hash of a file goes from front to back, so whoever fetches the piece at
-the front hashes it while the bytes are still in the processor's cache, and whoever finishes a piece lets the hash
-catch up over pieces that arrived earlier. The last byte hashed is the moment of truth: the file is published, or thrown
-away and downloaded again.
+Workers fetch pieces of it in any order. The hash of a file goes from front to back, so the worker at the front
+hashes its piece while the bytes are still in the processor's cache, and a worker that ends a piece lets the hash catch
+up over pieces that arrived earlier. When the last byte is hashed, the file is published, or thrown away and downloaded
+again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from init_sync.core.requirement import Blob
 from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, WRONG_CONTENT_ATTEMPTS, Settings
 from init_sync.fetch.hooks import Stopped, TransferHooks
 from init_sync.fetch.stretch import Stretch
-from init_sync.hub.retry import Patience, Transient
+from init_sync.hub.retry import RetryBudget, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import ConnectionBroken, Response
 from init_sync.volume.hashing import Hash, Hooks, matches, new_hash
@@ -42,7 +42,7 @@ class Transfer:
     def __init__(self, volume: Volume, blob: Blob, source: Source, settings: Settings) -> None:
         self.blob = blob
         self.source = source
-        self.patience = Patience(settings.give_up_s)
+        self.budget = RetryBudget(settings.give_up_s)
         self.active = 0
         """Workers on it; kept by the scheduler."""
         self.failures = 0
@@ -78,8 +78,8 @@ class Transfer:
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
         self._plan()
         kept = sum(end - start for start, end in self._spans)
-        hooks.on_present(self, kept)
-        self.patience.reset()
+        hooks.on_present(self.blob, kept)
+        self.budget.reset()
         return kept
 
     def take(self) -> Span | None:
@@ -145,8 +145,12 @@ class Transfer:
         """Report the bytes of [told, position); those below ``known`` were on the volume before."""
         if position > told:
             gained = max(0, position - max(told, known))
-            hooks.on_received(self, position - told, gained)
-            hooks.on_present(self, gained)
+            if gained:
+                self.failures = 0
+                self.source.succeeded()
+                self.budget.progress(gained)
+            hooks.on_received(self.blob, position - told, gained)
+            hooks.on_present(self.blob, gained)
         return position
 
     def _ends_early(self, position: int, broken: Transient) -> Transient:
@@ -217,7 +221,7 @@ class Transfer:
             raise TryAgain(
                 Reason.CHECKSUM_MISMATCH, f"{message}, {self._wrong} times in a row. Nothing was put in place"
             )
-        hooks.on_present(self, -sum(end - start for start, end in self._spans))
+        hooks.on_present(self.blob, -sum(end - start for start, end in self._spans))
         with self._guard:
             self._digest, self._hashed, self._spans = self._partial.restart(), 0, []
             self._plan()

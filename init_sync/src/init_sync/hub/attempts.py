@@ -11,7 +11,7 @@ from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings
 from init_sync.hub.deadline import within
-from init_sync.hub.retry import Patience, Transient
+from init_sync.hub.retry import RetryBudget, Transient
 
 T = TypeVar("T")
 
@@ -29,20 +29,20 @@ class Attempts:
         self._doing = doing
         self._endpoint = endpoint
         self._give_up_s = settings.give_up_s
-        self._patience = Patience(settings.give_up_s)
+        self._budget = RetryBudget(settings.give_up_s)
         self._stop = stop
         self._on_error = on_error
 
     def received(self, count: int) -> None:
         """So many new bytes of the listing have arrived."""
-        self._patience.progress(count)
+        self._budget.progress(count)
 
     def run(self, call: Callable[[], T], otherwise: Callable[[], T | None] = lambda: None) -> T:
         """Try until it works, a refusal says that it never will, or nothing has arrived for too long.
 
         ``otherwise`` is another way to the same result, tried when ``call`` has failed twice.
         """
-        if self._patience.idle_s() > self._give_up_s:  # every answer was a success, and together they bring nothing
+        if self._budget.idle_s() > self._give_up_s:  # every answer was a success, and together they bring nothing
             self._wait(Transient(Reason.STALLED, f"{self._doing}: too little arrives from {self._endpoint}"), 1)
         failures = 0
         while True:
@@ -54,7 +54,7 @@ class Attempts:
                 if failures >= ATTEMPTS_BEFORE_ANOTHER_WAY and error.reason is not Reason.RATE_LIMITED:
                     result = otherwise()
                     if result is not None:
-                        self._patience.reset()
+                        self._budget.reset()
                         return result
                 self._wait(error, failures)
 
@@ -82,7 +82,7 @@ class Attempts:
             ) from error
 
     def _wait(self, error: Transient, failures: int) -> None:
-        delay = self._patience.delay_s(error, failures)
+        delay = self._budget.delay_s(error, failures)
         log.warning("%s; trying again in %.1f s", error.message, delay)
         if self._stop.wait(delay):
             raise TryAgain(error.reason, f"{error.message}; interrupted") from error

@@ -125,7 +125,7 @@ def proxy_refusal(proxy: str, target: str, status: int, headers: Mapping[str, st
 
 
 def refused_redirect(doing: str, host: str, problem: str) -> NeedsChange:
-    """A redirect that is not followed, whoever sent it."""
+    """A redirect that is not followed."""
     cure = "Check HF_ENDPOINT, and the addresses that the server behind it gives"
     return NeedsChange(Reason.HUB_UNREACHABLE, f"{doing}: a redirect of {host} {problem}. {cure}")
 

@@ -2,7 +2,7 @@
 
 Addresses are read by ``httpx2.URL``, which quotes them as browsers and curl do. A redirect may lead to http and https
 only, never from https to http, and not to the places that ``reach`` lists. The token goes to the origin that was named
-first, and to the same host by https where that was http: whoever reads along there has it already.
+first, and to the same host by https where that was http, where anybody on the way has read it already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """When to try again, after how long, and when to stop.
 
 The budget is time without progress: as long as bytes keep arriving a sync may take days, but a hub from which nothing
-comes for ``give_up_s`` is given up. A server that asks for more patience than is left (Retry-After) is believed at
+comes for ``give_up_s`` is given up. A server that asks for a longer wait than is left (Retry-After) is believed at
 once: knocking again earlier would only make it worse.
 """
 
@@ -33,7 +33,7 @@ class Transient(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Patience:
+class RetryBudget:
     """The clock of one thing that is being tried, shared by all threads that try it."""
 
     def __init__(self, give_up_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +64,7 @@ class Patience:
         """Seconds to wait before the next attempt.
 
         Raises:
-            TryAgain: when that would be later than there is patience for.
+            TryAgain: when that would be later than the budget allows.
         """
         delay = backoff_s(failures_in_row) if failure.retry_after_s is None else failure.retry_after_s
         left = self._give_up_s - self.idle_s()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.formatting import size
+from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import Blob, Requirement
 from init_sync.core.settings import SyncOptions
@@ -24,7 +25,7 @@ from init_sync.sync.prepare import Prepared, plan_again, prepare, refuse_conflic
 from init_sync.sync.progress import Progress
 from init_sync.sync.space import make_room
 from init_sync.sync.warnings import missing_shard
-from init_sync.volume.check import ModelCheck, check_all
+from init_sync.volume.check import check_all
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.layout import sweep_temporary
@@ -146,8 +147,8 @@ class Execution:
         log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, self._hub.endpoint)
         progress = self._progress
         hooks = TransferHooks(
-            on_received=lambda transfer, _, gained: progress.received(gained, transfer.blob.label),
-            on_present=lambda transfer, count: progress.present(transfer.blob.paths, count),
+            on_received=lambda blob, _, gained: progress.received(gained, blob.label),
+            on_present=lambda blob, count: progress.present(blob.paths, count),
             on_hashed=progress.hashed,
             on_error=progress.hub_error,
             may_write=self._lock.check,

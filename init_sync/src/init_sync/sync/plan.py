@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from init_sync.core.model_check import ModelCheck
 from init_sync.core.requirement import Blob, RequiredFile, Requirement
-from init_sync.volume.check import ModelCheck
 from init_sync.volume.conflicts import Conflict, Placed
 
 SPARE_BYTES = 1 << 20

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from init_sync.core.errors import NeedsChange
+from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
 from init_sync.core.spec import Manifest
@@ -16,7 +17,6 @@ from init_sync.hub.api import Hub
 from init_sync.sync.adopt import move_to_their_paths, survey
 from init_sync.sync.plan import Action, SyncPlan, places, plan_sync
 from init_sync.sync.resolve import Resolver
-from init_sync.volume.check import ModelCheck
 from init_sync.volume.conflicts import Conflict, find_conflicts
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.links import existing_link

@@ -15,11 +15,11 @@ from init_sync.core.errors import SyncError
 from init_sync.core.reasons import Reason
 
 if TYPE_CHECKING:
+    from init_sync.core.model_check import ModelCheck
     from init_sync.core.receipt import Receipt, ReceiptFile
     from init_sync.core.report import ModelReport, Report
     from init_sync.core.requirement import Requirement
     from init_sync.core.spec import Manifest, Model
-    from init_sync.volume.check import ModelCheck
 
 RATE_WINDOW_S = 15.0
 SAMPLE_S = 0.5

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 
 from init_sync.core.errors import NeedsChange
 from init_sync.core.listing import Listing, RemoteFile
+from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import Choice, Requirement, choose, refuse_collisions, refuse_pickles, require
 from init_sync.core.spec import Alternative, Manifest, Model
 from init_sync.hub.api import Hub
-from init_sync.volume.check import ModelCheck
 from init_sync.volume.hashing import SILENT, Hooks, file_matches
 from init_sync.volume.pins import load_pin, store_pin
 from init_sync.volume.volume import Volume

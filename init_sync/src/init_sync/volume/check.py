@@ -1,15 +1,15 @@
 """What is on the volume of one model: the first of the five steps of a sync, and all of a warm start.
 
-One stat for each file of the receipt, and its hash only where the stat leaves a doubt. ``sync``, ``verify``, ``status``
-and whoever serves the models ask this function. Nothing is changed.
+One stat for each file of the receipt, and its hash only where the stat leaves a doubt. ``sync``, ``verify``,
+``status`` and the servers of models ask this function. Nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from init_sync.core.formatting import listed
+from init_sync.core.model_check import Finding, ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
 from init_sync.core.spec import Manifest, Model
@@ -19,40 +19,6 @@ from init_sync.volume.links import COPY, link_problem
 from init_sync.volume.receipts import as_receipt_file, differs, is_unchanged, load_receipt, store_receipt
 from init_sync.volume.timestamps import is_too_young
 from init_sync.volume.volume import Volume
-
-
-class Finding(NamedTuple):
-    """One thing that is not as it must be."""
-
-    path: str
-    reason: Reason
-    message: str
-
-
-class ModelCheck(NamedTuple):
-    """How complete one model is."""
-
-    model: Model
-    reason: Reason | None = None
-    """Why it is not complete; None when it is."""
-    message: str = ""
-    receipt: Receipt | None = None
-    """With the present times of files that were touched and still have the right content."""
-    findings: tuple[Finding, ...] = ()
-    sizes: Mapping[str, int] = {}
-    """Bytes by path of every file that it needs, as far as that is known."""
-    present: Mapping[str, int] = {}
-    """Bytes by path of what is there: all of a verified file, some of a partial one."""
-    valid: frozenset[str] = frozenset()
-    """Paths of the files that have their size, and, with a receipt, their content."""
-    commit: str | None = None
-    chosen: Mapping[str, str] = {}
-    outdated_receipt: bool = False
-    """Whether the receipt on the volume has other times, or times too young to be trusted next time."""
-
-    @property
-    def complete(self) -> bool:
-        return self.reason is None
 
 
 def check_all(

@@ -73,5 +73,5 @@ def still_verified(
 
 def _gone(requirement: Requirement, reason: Reason, what: str) -> NoReturn:
     name = requirement.model.name
-    cure = "Another run fetches it again; look for whoever else writes to the volume"
+    cure = "Another run fetches it again; look for another program that writes to the volume"
     raise TryAgain(reason, f"completing {name}: {what} while others were fetched. {cure}", name)
