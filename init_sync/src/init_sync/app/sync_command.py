@@ -36,10 +36,10 @@ def sync(options: argparse.Namespace) -> int:
         raise
     progress = Progress(manifest)
     work = _Work(options, progress)
-    run = SyncRun(manifest, Volume(options.volume), _sync_options(options), progress, work.begin, work.say)
-    _handle_signals(run, progress, options.report)
+    sync_run = SyncRun(manifest, Volume(options.volume), _sync_options(options), progress, work.begin, work.say)
+    _handle_signals(sync_run, progress, options.report)
     try:
-        run.run()
+        sync_run.sync()
         return 0
     except SyncError:
         raise
@@ -102,11 +102,11 @@ def _sync_options(options: argparse.Namespace) -> SyncOptions:
     )
 
 
-def _handle_signals(run: SyncRun, progress: Progress, report: str | None) -> None:
+def _handle_signals(sync_run: SyncRun, progress: Progress, report: str | None) -> None:
     """End at once: every byte that was received is recorded, and PID 1 has no default handlers."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        run.release()
+        sync_run.release()
         cause = f"interrupted by {signal.Signals(number).name}"
         progress.failed(SyncError(Reason.INTERRUPTED, f"{cause}. Another run continues from here"))
         _report(progress, report)

@@ -66,7 +66,7 @@ class Downloader:
         self._scheduler = Scheduler(transfers, self._concurrency, hooks.stop)
         self._transfers = transfers
 
-    def run(self) -> Outcome:
+    def download(self) -> Outcome:
         """Returns when every file is in place or given up, or when the run was ended."""
         workers = [
             threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)

@@ -70,7 +70,7 @@ class Execution:
         self._models_of: dict[str, list[str]] = {}
         self._guard = threading.Lock()
 
-    def run(self, checks: Mapping[str, ModelCheck]) -> None:
+    def execute(self, checks: Mapping[str, ModelCheck]) -> None:
         """Raises SyncError unless every model is complete at the end."""
         try:
             self._run(checks)
@@ -157,7 +157,7 @@ class Execution:
         )
         settings = self._options.settings
         transfers = [Transfer(self._volume, blob, self._hub.source(blob.source), settings) for blob in plan.blobs]
-        outcome = Downloader(transfers, settings, hooks, self._on_file, self._on_failure).run()
+        outcome = Downloader(transfers, settings, hooks, self._on_file, self._on_failure).download()
         self._raise(outcome)
 
     def _on_file(self, transfer: Transfer) -> None:

@@ -59,7 +59,7 @@ class SyncRun:
         self._stop = threading.Event()
         self._lock: VolumeLock | None = None
 
-    def run(self) -> None:
+    def sync(self) -> None:
         """Returns when every model is complete.
 
         Raises:
@@ -146,7 +146,7 @@ class SyncRun:
 
         assert self._lock is not None
         began = time.monotonic()
-        Execution(self._manifest, self._volume, self._options, self._progress, self._lock, self._stop).run(checks)
+        Execution(self._manifest, self._volume, self._options, self._progress, self._lock, self._stop).execute(checks)
         report = self._progress.report()
         took = duration(time.monotonic() - began)
         total, fetched = size(report.bytes_total), size(report.bytes_fetched)
