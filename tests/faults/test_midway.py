@@ -155,7 +155,7 @@ def test_a_bug_ends_the_run_and_says_that_it_is_one(midway: Midway, tmp_path: Pa
     done = run_sync(SPEC, midway.volume, midway.hub, *HURRY, env=injected(tmp_path, BROKEN))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line == "init-sync: error: InternalError: fetching: unexpected RuntimeError: a bug"
+    assert line == "init-sync: error: InternalError: fetching: unexpected RuntimeError: a bug. Report it, with the log"
     assert done.reasons() == {"m": "InternalError"}
     assert midway.heals() <= SIZE
 

@@ -131,11 +131,12 @@ class Volume:
 
     def remove_directory(self, path: str) -> None:
         """A directory with the files in it, as far as they can be removed; one with directories in it stays."""
-        for name in self.names(path):
-            with suppress(OSError):
-                self.unlink(f"{path}/{name}")
-        with suppress(OSError), self._reach(path) as (directory, name):
-            os.rmdir(name, dir_fd=directory)
+        with suppress(OSError):
+            for name in self.names(path):
+                with suppress(OSError):
+                    self.unlink(f"{path}/{name}")
+            with self._reach(path) as (directory, name):
+                os.rmdir(name, dir_fd=directory)
 
     def symlink(self, text: str, path: str) -> None:
         with self._reach(path) as (directory, name):
