@@ -16,11 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.many_files import seven_files, silence, small_files
 from bench.measure import machine
 from bench.page import rewrite
 from bench.scenarios import Bench, Row, capped_connection, four_files, killed_half_way, warm_start
 
 TITLE = "Sync"
+PARTS = ("memory", "disk", "capped", "seven", "small", "silence", "warm", "kill")
 
 
 def main() -> int:
@@ -41,7 +43,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each client (default: 5)")
     parser.add_argument("--size-mib", type=int, default=1024, help="size of the large files (default: 1024)")
     parser.add_argument("--disk", type=Path, default=Path.cwd(), help="a folder on a disk (default: here)")
-    parser.add_argument("--only", choices=("memory", "disk", "capped", "warm", "kill"), help="just one part")
+    parser.add_argument("--only", choices=PARTS, help="just one part")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this page's chapter about the sync")
     return parser.parse_args()
 
@@ -51,6 +53,9 @@ def _rows(bench: Bench, only: str | None) -> list[Row]:
         "memory": lambda: four_files(bench, on_disk=False),
         "disk": lambda: four_files(bench, on_disk=True),
         "capped": lambda: capped_connection(bench),
+        "seven": lambda: seven_files(bench),
+        "small": lambda: small_files(bench),
+        "silence": lambda: silence(bench),
         "warm": lambda: warm_start(bench),
         "kill": lambda: killed_half_way(bench),
     }
