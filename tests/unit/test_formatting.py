@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers, and text from elsewhere, as people read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from init_sync.core.formatting import duration, listed, percent, size
+from init_sync.core.formatting import duration, listed, percent, printable, size
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,26 @@ def test_a_list_shows_the_first_names_and_counts_the_rest() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"], most=3) == "a, b, c"
     assert listed(["a", "b", "c", "d", "e"], most=3) == "a, b, c and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a.safetensors", "a.safetensors"),
+        ("größe 模型", "größe 模型"),
+        ("x\nAll models complete: FAKE", "x\\nAll models complete: FAKE"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\u202egpj.exe", "a\\u202egpj.exe"),
+        ("\ud800", "\\ud800"),
+        ("tab\tbell\x07\r", "tab\\tbell\\x07\\r"),
+    ],
+)
+def test_text_from_elsewhere_stays_on_its_line(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_nothing_that_moves_the_cursor_is_left(text: str) -> None:
+    assert printable(text).isprintable()
+    assert printable(printable(text)) == printable(text)
