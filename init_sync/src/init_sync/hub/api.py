@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from init_sync import __version__
@@ -51,10 +51,12 @@ class Hub:
 
         return f"{self.endpoint}/{repo}/resolve/{commit}/{quote(path)}"
 
-    def source(self, file: RequiredFile) -> Source:
-        """Where the bytes of a file come from."""
-        url = self.file_url(file.repo, file.commit, file.source)
-        return Source(url, self.headers(), file.size, f"{file.source} of {file.repo}")
+    def sources(self, files: Iterable[RequiredFile]) -> Iterator[Source]:
+        """Where the bytes of each file come from."""
+        headers = self.headers()
+        for file in files:
+            url = self.file_url(file.repo, file.commit, file.source)
+            yield Source(url, headers, file.size, f"{file.source} of {file.repo}")
 
     def headers(self) -> dict[str, str]:
         """Headers for the hub itself: who asks, and the token. Never for another origin."""

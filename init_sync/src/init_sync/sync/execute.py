@@ -156,7 +156,9 @@ class Execution:
             stop=self._stop,
         )
         settings = self._options.settings
-        transfers = [Transfer(self._volume, blob, self._hub.source(blob.source), settings) for blob in plan.blobs]
+        sources = self._hub.sources(blob.source for blob in plan.blobs)
+        pairs = zip(plan.blobs, sources, strict=True)
+        transfers = [Transfer(self._volume, blob, source, settings) for blob, source in pairs]
         outcome = Downloader(transfers, settings, hooks, self._on_file, self._on_failure).download()
         self._raise(outcome)
 

@@ -20,7 +20,7 @@ from init_sync.sync.resolve import Resolver
 from init_sync.volume.conflicts import Conflict, find_conflicts
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.links import existing_link
-from init_sync.volume.partial import kept_bytes
+from init_sync.volume.partial import kept_by_content
 from init_sync.volume.probe import FileSystem
 from init_sync.volume.receipts import linked_paths, unchanged_files
 from init_sync.volume.volume import Volume
@@ -106,7 +106,7 @@ def _plan(
     file_system: FileSystem | None,
 ) -> SyncPlan:
     missing = {file.content_id: file.size for each in requirements for file in each.files if file.path not in actions}
-    kept = {content_id: kept_bytes(volume, content_id, size) for content_id, size in missing.items()} if volume else {}
+    kept = kept_by_content(volume, missing) if volume else {}
     has_links = file_system is None or file_system.has_links
     return plan_sync(manifest.name, checks, requirements, actions, kept, has_links=has_links)
 

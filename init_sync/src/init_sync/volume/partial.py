@@ -18,7 +18,7 @@ import contextlib
 import os
 import re
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from init_sync.core.errors import TryAgain
@@ -198,6 +198,13 @@ def kept_bytes(volume: Volume, content_id: str, size: int) -> int:
     except OSError:
         return 0
     return sum(max(0, min(end, there) - start) for start, end in records.spans()) if records else 0
+
+
+def kept_by_content(volume: Volume, contents: Mapping[str, int]) -> dict[str, int]:
+    """``kept_bytes`` of many contents, given with their sizes; those without a journal are left out."""
+    names = set(_own_names(volume))
+    found = {each: size for each, size in contents.items() if f"{each.replace(':', '-')}.journal" in names}
+    return {content_id: kept_bytes(volume, content_id, size) for content_id, size in found.items()}
 
 
 def remove_orphan_journals(volume: Volume) -> None:
