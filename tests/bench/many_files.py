@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bench.measure import run
-from bench.scenarios import Bench, Row, environment, hf, hub_process, init_sync, random_repository, take_turns
+from bench.scenarios import Bench, Row, clear, environment, hf, hub_process, init_sync, random_repository, take_turns
 from support.hub import LocalHub, RepoBuilder
 
 SMALL_BYTES = 4096
@@ -56,6 +56,7 @@ def _against_hf(bench: Bench, what: str, repo: str, names: list[str], size: int)
 
 
 def _silence_s(root: Path, target: Path, bench: Bench) -> float:
+    clear(target)
     with LocalHub(root) as hub:
         victim = subprocess.Popen(
             init_sync("bench/many", target), env=environment(hub.endpoint, bench), stdout=subprocess.DEVNULL

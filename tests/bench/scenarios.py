@@ -158,7 +158,7 @@ def killed_half_way(bench: Bench) -> list[Row]:
     connections = 8
     worst = 0
     for _ in range(bench.rounds):
-        _clear(target)
+        clear(target)
         # A small send buffer, or bytes that the killed process never saw would count as received.
         with LocalHub(root, rate_per_connection=CAPPED_BYTES_PER_SECOND, send_buffer=64 * 1024) as hub:
             env = environment(hub.endpoint, bench)
@@ -170,7 +170,7 @@ def killed_half_way(bench: Bench) -> list[Row]:
             victim.wait()
             run(command, env)
             worst = max(worst, hub.bytes_sent - bench.size)
-    _clear(target)
+    clear(target)
     each = worst / connections
     return [
         Row(
@@ -190,9 +190,9 @@ def take_turns(clients: dict[str, Callable[[], Cost]], rounds: int, target: Path
     costs: dict[str, list[Cost]] = {name: [] for name in present}
     for _ in range(rounds):
         for name, client in present.items():
-            _clear(target)
+            clear(target)
             costs[name].append(client())
-    _clear(target)
+    clear(target)
     return {name: min(each, key=lambda cost: cost.wall_s) for name, each in costs.items()}
 
 
@@ -259,7 +259,7 @@ def random_repository(root: Path, repo: str, names: list[str], size: int) -> Non
     shutil.rmtree(source)
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
