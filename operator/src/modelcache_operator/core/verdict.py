@@ -73,8 +73,6 @@ def judge(situation: Situation) -> Verdict:
 def _ready(situation: Situation) -> Verdict:
     count = len(situation.snapshot.cache.models)
     message = "the model is complete" if count == 1 else f"all {count} models are complete"
-    if situation.record.failures and (failure := _last_failure(situation.parties.job_pods)):
-        message += f"; the last sync failed all the same: {words.run_failure(*failure)[1]}"
     return Verdict(Phase.READY, "AllModelsVerified", message)
 
 
