@@ -58,7 +58,7 @@ def judge(situation: Situation) -> Verdict:
     if record.proven_at and not volume.bound:
         return Verdict(Phase.DEGRADED, volume.reason, volume.message)
     if situation.snapshot.refused:
-        return Verdict(Phase.FAILED, "Refused", situation.snapshot.refused)
+        return Verdict(Phase.FAILED, situation.snapshot.refused_reason, situation.snapshot.refused)
     if not volume.usable:
         return Verdict(Phase.PENDING, volume.reason, volume.message)
     if situation.resyncing or (situation.plan.create and situation.plan.create.resync):
