@@ -211,6 +211,8 @@ class Snapshot:
     """Other caches on the same claim that want other content at a place of this one's."""
     claim_shared: bool = False
     """Whether any other cache uses the claim."""
+    forbidden: str = ""
+    """What the manifest asks for beyond the operator's limits; empty when it does not."""
     refused: str = ""
     """Why the operator could not make an object of this cache; empty when it could."""
     refused_reason: str = "Refused"

@@ -20,18 +20,21 @@ from modelcache_operator.core.facts import (
     Progress,
     Snapshot,
 )
+from modelcache_operator.core.limits import Limits
 from modelcache_operator.kube import tables
 from modelcache_operator.kube.claim_index import ClaimIndex
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.tables import Exists, is_gone, is_newer, is_older
 
 Json = dict[str, Any]
+NO_LIMITS = Limits()
 
 
 class Store:
     """All of it, for one operator."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = NO_LIMITS) -> None:
+        self._limits = limits
         self.caches: dict[Key, CacheFacts] = {}
         self.pods: dict[Key, dict[str, PodFacts]] = defaultdict(dict)
         """By the cache that their label names, whether there is such a cache or not."""
@@ -141,6 +144,7 @@ class Store:
             progress=progress,
             neighbours=tuple(Neighbour(each.name, each.created_at, each.places) for each in rivals),
             claim_shared=len(self._claims.users.get(Key(key.namespace, cache.volume.claim), ())) > 1,
+            forbidden=self._limits.problem(cache.spec) if not cache.problem else "",
             refused=refused,
             refused_reason=reason,
         )
