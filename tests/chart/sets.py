@@ -104,6 +104,12 @@ SETS: dict[str, Release] = {
             "imagePullSecrets": [{"name": "pull"}],
             "operator": {
                 "logLevel": "debug",
+                "limits": {
+                    "forbid": ["image", "env.valueFrom"],
+                    "jobLabelPrefixes": ["team.example/"],
+                    "allowedEndpoints": ["https://hub.example"],
+                },
+                "admissionPolicy": {"enabled": True},
                 "serviceAccount": {"name": "operator", "annotations": {"a": "b"}},
                 "extraEnv": [{"name": "MODELCACHE_LOG_FORMAT", "value": "text"}],
                 "podLabels": {"a": "b"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -75,6 +76,53 @@ def test_sync_jobs_reach_names_and_the_hub_and_are_reached_by_the_operator(rende
 def test_the_port_of_a_mirror_is_let_through(render: Render, endpoint: str, expected: set[int]) -> None:
     spec = policy_of(render(sync={"endpoint": endpoint}), SYNC_POD)
     assert ports(spec["egress"]) - {53, 5353} == expected
+
+
+PRIVATE = ["10.9.8.7", "172.31.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1"]
+
+
+def allows(rule: Json, address: str) -> bool:
+    """Whether a rule's blocks contain an address."""
+    found = ip_address(address)
+    blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
+    return any(
+        found in ip_network(block["cidr"]) and not any(found in ip_network(each) for each in block["except"])
+        for block in blocks
+    )
+
+
+def test_sync_jobs_reach_public_addresses_alone_unless_there_is_a_mirror(rendered: Rendered, render: Render) -> None:
+    rule = rule_to(policy_of(rendered("defaults"), SYNC_POD)["egress"], 443)
+    assert [address for address in PRIVATE if allows(rule, address)] == []
+    assert allows(rule, "18.155.1.2")
+    assert allows(rule, "2600:1f18::1")
+    for values in ({"sync": {"endpoint": "https://mirror"}}, {"networkPolicy": {"hubPorts": [3128]}}):
+        rules = policy_of(render(**values), SYNC_POD)["egress"]
+        assert any("to" not in each for each in rules), "a mirror or proxy is often inside: hubTo says where"
+
+
+def test_names_are_asked_of_the_clusters_own_servers_alone(objects: Objects) -> None:
+    for each in objects.of("NetworkPolicy"):
+        for rule in each["spec"].get("egress", ()):
+            if 53 in {port["port"] for port in rule.get("ports", ())}:
+                namespaces = rule["to"][0]["namespaceSelector"]["matchExpressions"][0]["values"]
+                assert namespaces == ["kube-system", "openshift-dns"]
+
+
+@pytest.mark.parametrize(
+    ("values", "namespace"),
+    [
+        ({}, {"matchLabels": {"kubernetes.io/metadata.name": "models"}}),
+        (
+            {"operator": {"enabled": False}, "networkPolicy": {"operatorNamespace": "ops"}},
+            {"matchLabels": {"kubernetes.io/metadata.name": "ops"}},
+        ),
+        ({"operator": {"enabled": False}}, {}),
+    ],
+)
+def test_progress_is_asked_from_the_operators_namespace(render: Render, values: Json, namespace: Json) -> None:
+    (rule,) = (each for each in policy_of(render(**values), SYNC_POD)["ingress"] if "podSelector" in each["from"][0])
+    assert rule["from"][0]["namespaceSelector"] == namespace
 
 
 def test_the_server_reaches_nothing_where_a_job_syncs(rendered: Rendered) -> None:

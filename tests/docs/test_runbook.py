@@ -16,7 +16,10 @@ PARTS = ("**Means**", "**Causes**", "**Look at**", "**Cure**")
 RULES = ROOT / "charts" / "modelcache" / "rules"
 OPERATOR = ROOT / "operator" / "src" / "modelcache_operator"
 WORD = re.compile(r"[A-Z][A-Za-z]+")
-SPEAKERS = ("core/words.py", "core/verdict.py", "core/volume.py", "core/conditions.py", "kube/writer.py")
+SPEAKERS = (
+    *("core/words.py", "core/verdict.py", "core/volume.py", "core/conditions.py"),
+    *("kube/writer.py", "kube/errors.py"),
+)
 NOT_REASONS = frozenset(
     {
         *("Complete", "VolumeReady", "Bound", "Lost", "Failed", "True", "Normal", "Warning"),

@@ -107,7 +107,7 @@ def test_a_pod_that_is_deleted_while_it_syncs_is_no_complaint(ready: World) -> N
     assert ready.status["phase"] == "Ready"
 
 
-def test_a_pod_that_repairs_the_damage_itself_takes_the_complaint_back(ready: World) -> None:
+def test_a_pod_that_reports_complete_takes_no_damage_back_a_job_does(ready: World) -> None:
     pod = ready.add_pod("serve")
     ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "gone", manifest=ready.digest))
     ready.settle(act=False)
@@ -115,7 +115,11 @@ def test_a_pod_that_repairs_the_damage_itself_takes_the_complaint_back(ready: Wo
     ready.now += 5
     ready.start(pod)
     ready.finish(pod, 0, complete(manifest=ready.digest))
-    ready.settle(act=False)
+    ready.settle()
+    assert ready.status["phase"] == "Degraded"
+    ready.now += 60
+    ready.settle()
+    ready.sync_well(complete(manifest=ready.digest))
     assert ready.status["phase"] == "Ready"
 
 

@@ -66,7 +66,7 @@ class GateWatch:
 
 
 STEPS = (
-    ("configmaps", "patch"),
+    ("configmaps", "create"),
     ("jobs", "create"),
     ("modelcaches/status", "patch"),
     ("events", "create"),

@@ -172,14 +172,18 @@ def resync(world: World) -> None:
 
 
 def resync_that_cannot_reach_the_hub(world: World) -> None:
-    """Everything is still there, and the report says so."""
+    """Everything is still there, and the report says so: a Job says whether that is so, for which it needs no hub."""
     plain(world)
     world.annotate("1")
     world.settle()
     world.sync_badly(1, complete())
+    world.now += 10
+    world.settle()
+    assert "--refresh" not in world.jobs[world.latest]["spec"]["template"]["spec"]["containers"][0]["args"]
+    world.sync_well(complete())
     world.now += 2000
     world.settle()
-    assert len(world.jobs) == 2
+    assert len(world.jobs) == 3
 
 
 def warm_starts(world: World) -> None:
@@ -211,7 +215,7 @@ SEQUENCES: dict[Callable[[World], None], list[str]] = {
     claim_lost_and_back: ["Pending", "Syncing", "Ready", "Degraded", "Ready"],
     claim_appears_late: ["Pending", "Syncing", "Ready"],
     resync: ["Pending", "Syncing", "Ready", "Syncing", "Ready"],
-    resync_that_cannot_reach_the_hub: ["Pending", "Syncing", "Ready", "Syncing", "Ready"],
+    resync_that_cannot_reach_the_hub: ["Pending", "Syncing", "Ready", "Syncing", "Degraded", "Ready"],
     warm_starts: ["Pending", "Syncing", "Ready"],
 }
 

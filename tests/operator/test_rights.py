@@ -37,8 +37,8 @@ RESOURCES = {
     **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
 }
 
-NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "configmaps", "create"), ("", "persistentvolumeclaims", "patch")}
-"""After a conflict; as the other half of server-side apply; when a claim's deletion policy changes."""
+NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
+"""After a conflict; when a claim's deletion policy changes."""
 
 
 def live_through_everything(space: Space) -> None:

@@ -27,7 +27,7 @@ GRACE_S = 30.0
 """How long Kubernetes waits after SIGTERM, unless told otherwise."""
 READS = (("get", "modelcaches"), ("get", "persistentvolumeclaims"), ("list", ""), ("watch", ""))
 WRITES = (
-    *(("patch", "pods"), ("patch", "modelcaches/status"), ("patch", "configmaps"), ("create", "jobs")),
+    *(("patch", "pods"), ("patch", "modelcaches/status"), ("create", "configmaps"), ("create", "jobs")),
     *(("create", "events"), ("delete", "jobs"), ("update", "leases")),
 )
 REFUSALS = (409, 422)

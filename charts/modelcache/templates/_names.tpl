@@ -4,7 +4,7 @@ Names and labels of every object, so that a rename has one place. All are called
   modelcache.fullname            RELEASE-modelcache, or RELEASE if that contains the chart's name
   modelcache.operator.name       FULLNAME-operator: Deployment and all that belongs to it
   modelcache.operator.account    its service account
-  modelcache.operator.clusterName  of its ClusterRole: two releases of one name may live in two namespaces
+  modelcache.operator.clusterName  of its ClusterRole and admission policy: two releases of one name may live in two namespaces
   modelcache.inference.name      FULLNAME-inference: Deployment, Service, ...
   modelcache.labels              (dict "root" $ "component" "operator")  labels of an object
   modelcache.podLabels           (the same)  of a pod: without versions, or every upgrade would restart it

@@ -3,7 +3,7 @@ Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a 
 
   modelcache.egress.dns
   modelcache.egress.hub          the hub, its mirror or a proxy
-  modelcache.ingress.operator    the operator, wherever it runs, asks sync containers for their progress
+  modelcache.ingress.operator    the operator asks sync containers for their progress
   modelcache.ingress.metrics     (dict "root" $ "port" 8080)
   modelcache.inferenceToHub      "true" if the init container of a serving pod must be able to sync
 */ -}}
@@ -15,6 +15,10 @@ Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a 
     protocol: UDP
   - port: {{ . }}
     protocol: TCP
+  {{- end }}
+  {{- with .Values.networkPolicy.dnsTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end -}}
 
@@ -36,12 +40,30 @@ Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a 
   {{- with .Values.networkPolicy.hubTo }}
   to:
     {{- toYaml . | nindent 4 }}
+  {{- else }}
+  {{- if not (or .Values.sync.endpoint .Values.networkPolicy.hubPorts) }}
+  to: # the public hub: no pod, no Service, no API server with a private address, no metadata
+  - ipBlock:
+      cidr: 0.0.0.0/0
+      except: [10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]
+  - ipBlock:
+      cidr: ::/0
+      except: [fc00::/7, fe80::/10]
+  {{- end }}
   {{- end }}
 {{- end -}}
 
 {{- define "modelcache.ingress.operator" -}}
 - from:
-  - namespaceSelector: {}
+  - namespaceSelector:
+      {{- if .Values.operator.enabled }}
+      matchLabels:
+        kubernetes.io/metadata.name: {{ .Release.Namespace | quote }}
+      {{- else if .Values.networkPolicy.operatorNamespace }}
+      matchLabels:
+        kubernetes.io/metadata.name: {{ .Values.networkPolicy.operatorNamespace | quote }}
+      {{- else }} {}
+      {{- end }}
     podSelector:
       matchLabels:
         app.kubernetes.io/part-of: modelcache

@@ -2,7 +2,8 @@
 
 Stands in for the two things of a container that a plain process lacks and these programs rely on:
 
-- a network namespace: listening on every address means listening on the pod's address, ``SANDBOX_ADDRESS``;
+- a network namespace: listening on every address means listening on the pod's address, ``SANDBOX_ADDRESS``, and
+  addresses of pods are loopback ones, which the operator asks nowhere else;
 - ``/dev/termination-log``, for init-sync writes its report there: it is the file ``SANDBOX_TERMINATION_LOG``.
 
 It imports nothing that the program would not import itself: what a start costs here is what it costs there.
@@ -26,6 +27,10 @@ def main() -> None:
         from init_sync.app import report_file
 
         report_file.TERMINATION_LOG = os.environ["SANDBOX_TERMINATION_LOG"]
+    if module == "modelcache_operator":
+        from modelcache_operator.kube import progress
+
+        progress.is_pod_address = lambda text: bool(text)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -29,3 +29,8 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 {{- define "modelcache.operator.namespaces" -}}
 {{- .Values.operator.namespaces | default (list .Release.Namespace) | uniq | toYaml -}}
 {{- end -}}
+
+{{- /* Fields of spec.sync.job that make the Job the author's own program, or place and name its pod. */ -}}
+{{- define "modelcache.operator.jobFields" -}}
+[image, imagePullSecrets, serviceAccountName, podSecurityContext, priorityClassName, env, nodeSelector, affinity, tolerations, topologySpreadConstraints, labels, annotations]
+{{- end -}}

@@ -54,7 +54,7 @@ class Operator:
         self._settings = settings
         self._pauses = pauses
         self._api = api
-        self._store = Store()
+        self._store = Store(settings.limits)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._lease = Lease(
             api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelcache_operator import __version__
+from modelcache_operator.core.limits import FORBIDDABLE, Limits
 
 PREFIX = "MODELCACHE_"
 DEFAULT_IMAGE = f"modelcache/init-sync:{__version__}"
@@ -56,6 +57,7 @@ class Settings:
     progress_s: float
     log_format: str
     log_level: str
+    limits: Limits
 
 
 class WrongSettings(Exception):
@@ -93,6 +95,11 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         progress_s=float(options.progress_seconds),
         log_format=options.log_format,
         log_level=options.log_level,
+        limits=Limits(
+            frozenset(_names([options.forbid])),
+            tuple(_names([options.job_label_prefix])),
+            tuple(each.rstrip("/") for each in _names([options.allowed_endpoint])),
+        ),
     )
 
 
@@ -105,6 +112,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelcache-operator {__version__}")
     _Flags(parser.add_argument_group("what to serve"), environment).what_to_serve()
+    _Flags(parser.add_argument_group("what a ModelCache may set"), environment).limits()
     _Flags(parser.add_argument_group("cluster"), environment).cluster()
     _Flags(parser.add_argument_group("process"), environment).process()
     return parser
@@ -140,6 +148,14 @@ class _Flags:
         self._add("--full-list-seconds", "120", "how often everything is listed again, to find what was missed", "S")
         self._add("--claim-check-seconds", "10", "how often a claim that is not bound is looked at", "S")
         self._add("--progress-seconds", "5", "how often one running sync is asked for its progress, at most", "S")
+
+    def limits(self) -> None:
+        fields = ", ".join(FORBIDDABLE)
+        self._add("--forbid", "", f"refuse ModelCaches that set one of these, by commas: {fields}", "FIELDS")
+        self._add(
+            "--job-label-prefix", "", "refuse other labels of sync Jobs than those that begin so, by commas", "PREFIXES"
+        )
+        self._add("--allowed-endpoint", "", "refuse other values of HF_ENDPOINT and of proxies, by commas", "URLS")
 
     def cluster(self) -> None:
         self._add("--kubeconfig", None, "where the API is (default: as kubectl, or the pod's own)", "FILE")
@@ -185,6 +201,8 @@ def _problems(options: argparse.Namespace) -> list[str]:
             found.append(f"--{flag}: {text!r} is not a {'whole ' * whole}number from {low} to {high}")
     if options.metrics_port == options.health_port != "0":
         found.append(f"--metrics-port and --health-port are both {options.health_port}; give each its own")
+    for name in sorted(set(_names([options.forbid])) - set(FORBIDDABLE)):
+        found.append(f"--forbid: {name!r} cannot be forbidden; use some of {', '.join(FORBIDDABLE)}")
     if not IMAGE.fullmatch(options.sync_image):
         found.append(f"--sync-image: {options.sync_image!r} is not the name of an image")
     if not OBJECT.fullmatch(options.lease_name):

@@ -123,8 +123,8 @@ class Worker:
         if decision.open_gates and not refusal:
             await self._writer.open_gates(cache, decision.open_gates)
             self._queue.add(key)  # to count how long they waited
-        if decision.create_claim and not refusal:
-            self._queue.add(key)  # a Job is made for a claim that exists
+        if (decision.create_claim or decision.create_job) and not refusal:
+            self._queue.add(key)  # a Job is made for a claim that exists; and its name may be that of a foreign one
         self._plan_ahead(key, decision)
         if refusal:
             raise refusal
@@ -164,7 +164,7 @@ class Worker:
         try:
             await self._writer.prepare(snapshot.cache, decision)
         except Refused as error:
-            self._store.refused[key] = f"the API refuses what the manifest asks for: {error}"
+            self._store.refused[key] = (error.reason, str(error))
             return error
         if self._store.refused.pop(key, None):
             self._queue.add(key)  # the status of this round still speaks of the refusal

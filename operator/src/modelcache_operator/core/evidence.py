@@ -5,11 +5,15 @@ three can be exchanged under their names, so each is compared, and a record that
 not used: the sequence of Jobs starts again, which costs milliseconds where the files are there.
 
 - A sync Job of this object that was made for this claim and content and that the Job controller calls Complete is a
-  proof: its container ended with exit code 0, which init-sync gives only for a volume that it verified. A report that
-  names another manifest spoils it: then the pod had mounted an older or a foreign ConfigMap.
-- A pod of the user's can say anything, so its word counts less. That the volume is damaged, or another one than was
-  proven, is believed (a sync Job will tell); that it is complete is believed only with the digest of this very
-  manifest, and, as long as sync Jobs are enabled, only to take back an earlier complaint, never as the first proof.
+  proof: its container ended with exit code 0, which init-sync gives only for a volume that it verified. It is none if
+  every successful run that can be seen names another manifest: the pod had mounted an older or a foreign ConfigMap.
+- A Job that failed permanently proves the opposite, whatever its pods say. Owner references and labels are free text
+  for everybody who may create pods, so a pod that names the Job need not be the Job's: its report is good for a message
+  and for figures, and neither turns a failure into a success nor a success into a failure. A resync that only failed
+  to reach the hub costs one more Job for this, which verifies the volume without the hub.
+- A pod of the user's can say anything. That the volume is damaged, or another one than was proven, is believed (a sync
+  Job will tell). That it is complete is believed only where sync Jobs are disabled, and only with the digest of this
+  very manifest.
 - What is later counts. Pods that are being deleted, or that do not mount the claim, are not asked, nor is what a pod
   did before the claim was created.
 """
@@ -82,7 +86,7 @@ def _is_current(job: JobFacts, snapshot: Snapshot) -> bool:
         return False
     if job.generation == snapshot.cache.generation or job.outcome == "Complete":
         return True
-    return any(pod.owner_uid == job.uid and pod.state is RunState.RUNNING for pod in snapshot.pods)
+    return not job.outcome and any(pod.owner_uid == job.uid and pod.state is RunState.RUNNING for pod in snapshot.pods)
 
 
 def _on_claim(pod: PodFacts, claim: ClaimFacts | None) -> PodFacts:
@@ -127,54 +131,55 @@ def is_unheard(snapshot: Snapshot) -> bool:
     latest = parties.latest
     if latest is None or not latest.outcome or latest.attempt <= settled:
         return False
-    runs = [run for pod in parties.job_pods for run in pod.runs]
-    return not any(run.exit_code == 0 or latest.outcome != "Complete" for run in runs)
+    if latest.outcome == "Complete":
+        return not _runs_that_fit(parties, snapshot.cache.digest)
+    return not any(pod.runs for pod in parties.job_pods)
 
 
 def _settle(record: SyncRecord, job: JobFacts, parties: Parties) -> SyncRecord:
     """Take the end of a Job into account, once."""
     finished = moments.stamp(job.finished_at or job.created_at)
     record = replace(record, settled=job.attempt, finished_at=finished, resync=job.resync or record.resync)
-    last = _deciding_run(job, parties.job_pods)
-    report = last.observation if last else None
-    of_other_manifest = last is not None and not names_no_other(last, record.manifest)
-    if job.outcome == "Complete" and not of_other_manifest:
-        volume_id = report.volume_id if report else ""
-        return replace(record, failures=0, proven_at=finished, volume_id=volume_id, next_attempt_at="")
-    record = replace(record, failures=record.failures + 1)
-    if report and report.complete and not of_other_manifest and not _names_other_volume(report, record.volume_id):
-        return record  # nothing was lost: it failed to do more, such as looking up a branch again
-    return replace(record, broken_at=finished)
+    fitting = _runs_that_fit(parties, record.manifest)
+    if job.outcome == "Complete" and (fitting or not _successes(parties)):
+        return replace(record, failures=0, proven_at=finished, volume_id=_volume_of(fitting), next_attempt_at="")
+    return replace(record, failures=record.failures + 1, broken_at=finished)
 
 
-def _deciding_run(job: JobFacts, pods: tuple[PodFacts, ...]) -> Run | None:
-    """The run that made the Job end as it did. Another may have ended in the same second: times have no fractions."""
-    runs = [run for pod in pods for run in pod.runs]
-    fitting = [run for run in runs if (run.exit_code == 0) == (job.outcome == "Complete")]
-    return max(fitting or runs, key=lambda run: run.finished_at, default=None)
+def _successes(parties: Parties) -> list[Run]:
+    return [run for pod in parties.job_pods for run in pod.runs if run.exit_code == 0]
+
+
+def _runs_that_fit(parties: Parties, digest: str) -> list[Run]:
+    """Successful runs that may have completed the newest Job; a forged one beside them changes nothing."""
+    return [run for run in _successes(parties) if names_no_other(run, digest)]
+
+
+def _volume_of(runs: list[Run]) -> str:
+    """Unknown if they disagree: one of them is forged."""
+    ids = {run.observation.volume_id for run in runs if run.observation and run.observation.volume_id}
+    return ids.pop() if len(ids) == 1 else ""
 
 
 def _hear_workloads(record: SyncRecord, snapshot: Snapshot, parties: Parties) -> SyncRecord:
-    since, jobs_enabled = moments.parse(record.proven_at) or 0.0, snapshot.cache.job.enabled
+    since = moments.parse(record.proven_at) or 0.0
     complaints = [each.at for each in complaints_of(snapshot, parties, record.volume_id) if each.at > since]
     if complaints and record.proven_at:
         record = replace(record, broken_at=max(record.broken_at, moments.stamp(max(complaints))))
-    praise = max(_praises(record, parties, jobs_enabled), key=lambda run: run.finished_at, default=None)
-    if praise is None or praise.finished_at <= since or moments.stamp(praise.finished_at) < record.broken_at:
+    praise = max(_praises(record, parties), key=lambda run: run.finished_at, default=None)
+    if snapshot.cache.job.enabled or praise is None or praise.finished_at <= since:
         return record
-    if jobs_enabled:
-        return replace(record, proven_at=moments.stamp(praise.finished_at)) if record.proven_at else record
+    if moments.stamp(praise.finished_at) < record.broken_at:
+        return record
     volume_id = praise.observation.volume_id if praise.observation else ""
     return replace(record, proven_at=moments.stamp(praise.finished_at), volume_id=volume_id)
 
 
-def _praises(record: SyncRecord, parties: Parties, jobs_enabled: bool) -> Iterator[Run]:
-    """Runs in pods of the user's that found this content complete, and, beside Jobs, on the volume that was proven."""
+def _praises(record: SyncRecord, parties: Parties) -> Iterator[Run]:
+    """Runs in pods of the user's that found this content complete: the proof where there are no Jobs."""
     for run in (run for pod in parties.workloads for run in pod.runs):
         report = run.observation
-        if run.exit_code != 0 or report is None or not report.complete or report.manifest != record.manifest:
-            continue
-        if not (jobs_enabled and _names_other_volume(report, record.volume_id)):
+        if run.exit_code == 0 and report and report.complete and report.manifest == record.manifest:
             yield run
 
 
@@ -224,6 +229,8 @@ def is_proven_on(record: SyncRecord, claim: ClaimFacts | None) -> bool:
 
 
 def running_pods(parties: Parties, jobs_enabled: bool) -> tuple[PodFacts, ...]:
-    """Pods whose sync container runs now and is about this content."""
+    """Pods whose sync container runs now and is about this content; none of a Job that is over, whatever names it."""
+    if jobs_enabled and parties.latest and parties.latest.outcome:
+        return ()
     pods = parties.job_pods if jobs_enabled else parties.workloads
     return tuple(pod for pod in pods if pod.state is RunState.RUNNING and not pod.deleting)

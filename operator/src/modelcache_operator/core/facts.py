@@ -118,6 +118,8 @@ class PodFacts:
     runs: tuple[Run, ...]
     """Those that can still be seen, oldest first: at most the last two."""
     address: str
+    host_network: bool
+    """Its address is that of the node."""
     port: int | None
     memory_limit: str = ""
     gpus: int = 0
@@ -164,6 +166,8 @@ class ClaimFacts:
     deleting: bool
     created_for: str
     """The cache for which the operator created it; empty for a claim of the user's."""
+    created_for_uid: str
+    """Of that cache: another one of its name may not delete the claim. Version 0.1.0 did not write it."""
     owner_uids: frozenset[str]
 
     @property
@@ -207,8 +211,11 @@ class Snapshot:
     """Other caches on the same claim that want other content at a place of this one's."""
     claim_shared: bool = False
     """Whether any other cache uses the claim."""
+    forbidden: str = ""
+    """What the manifest asks for beyond the operator's limits; empty when it does not."""
     refused: str = ""
-    """What the API answered when it would not let the operator make an object of this cache; empty when it did."""
+    """Why the operator could not make an object of this cache; empty when it could."""
+    refused_reason: str = "Refused"
 
     @property
     def claim_uid(self) -> str:

@@ -8,6 +8,7 @@ annotations   modelcache.dev/resync           on a ModelCache, by the user: any 
               modelcache.dev/gate-opened-at   on a pod: when its gate was removed
               modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
               modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
+              modelcache.dev/cache-uid        on claims: uid of the cache that they were made for
 objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
               NAME-sync-ATTEMPT               Job
 """
@@ -30,6 +31,7 @@ RESYNC_ANNOTATION = f"{GROUP}/resync"
 OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
 CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
+CACHE_UID_ANNOTATION = f"{GROUP}/cache-uid"
 
 MANAGER = "modelcache-operator"
 MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}

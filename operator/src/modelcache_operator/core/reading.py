@@ -77,7 +77,7 @@ def read_pod(raw: Json) -> PodFacts:
         cache=intern((meta.get("labels") or {}).get(names.CACHE_LABEL) or ""),
         created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
         deleting=bool(meta.get("deletionTimestamp")),
-        owner_uid=_controller(meta),
+        owner_uid=controller_uid(meta),
         gates=tuple(gate.get("name") or "" for gate in spec.get("schedulingGates") or ()),
         opened_at=moments.parse((meta.get("annotations") or {}).get(names.OPENED_ANNOTATION)),
         annotated=bool(meta.get("annotations")),
@@ -90,6 +90,7 @@ def read_pod(raw: Json) -> PodFacts:
         waiting_message=line((now.get("waiting") or {}).get("message")),
         runs=_runs(meta["uid"], state),
         address=status.get("podIP") or "",
+        host_network=bool(spec.get("hostNetwork")),
         port=_port(container),
         memory_limit=line(((container.get("resources") or {}).get("limits") or {}).get("memory"), 32),
         gpus=gpu_count(spec),
@@ -113,7 +114,7 @@ def read_job_object(raw: Json) -> JobFacts:
         uid=meta["uid"],
         version=meta.get("resourceVersion") or "",
         cache=intern(labels.get(names.CACHE_LABEL) or ""),
-        owner_uid=_controller(meta),
+        owner_uid=controller_uid(meta),
         generation=_whole_number(labels.get(names.GENERATION_LABEL)),
         attempt=_whole_number(labels.get(names.ATTEMPT_LABEL)),
         claim_uid=annotations.get(names.CLAIM_UID_ANNOTATION) or "",
@@ -141,6 +142,7 @@ def read_claim(raw: Json) -> ClaimFacts:
         storage_class=spec.get("storageClassName") or "",
         deleting=bool(meta.get("deletionTimestamp")),
         created_for=((meta.get("labels") or {}).get(names.CACHE_LABEL) or "") if ours else "",
+        created_for_uid=(meta.get("annotations") or {}).get(names.CACHE_UID_ANNOTATION) or "",
         owner_uids=frozenset(each.get("uid") or "" for each in meta.get("ownerReferences") or ()),
     )
 
@@ -158,7 +160,7 @@ def _named(*lists: Any) -> Json:
     return {}
 
 
-def _controller(meta: Json) -> str:
+def controller_uid(meta: Json) -> str:
     owners: Iterable[Json] = meta.get("ownerReferences") or ()
     return next((each.get("uid") or "" for each in owners if each.get("controller")), "")
 

@@ -25,7 +25,7 @@ from modelcache_operator.core.gates import count_released, newly_released, waiti
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.core.totals import count_runs
 from modelcache_operator.core.verdict import Situation, Verdict, judge
-from modelcache_operator.core.volume import conflict, judge_volume, wants_owner
+from modelcache_operator.core.volume import conflict, is_made_for, judge_volume, wants_owner
 
 WARNINGS = (Phase.DEGRADED, Phase.FAILED)
 
@@ -61,7 +61,7 @@ def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
     """``act=False``: only report, because the API refused to make what was asked for."""
     cache = snapshot.cache
     volume = judge_volume(cache.volume, snapshot.claim)
-    problem = cache.problem or conflict(snapshot)
+    problem = cache.problem or snapshot.forbidden or conflict(snapshot)
     parties = sort_parties(snapshot)
     record = update_record(snapshot, parties)
     creating = cache.volume.create and snapshot.claim is None
@@ -104,7 +104,7 @@ def _status(situation: Situation, verdict: Verdict, now: float) -> Status:
 def _owner_change(snapshot: Snapshot) -> bool | None:
     """Only a claim that the operator made for this very cache is ever touched."""
     claim, cache = snapshot.claim, snapshot.cache
-    if claim is None or claim.created_for != cache.name or claim.deleting or cache.deleting or cache.problem:
+    if claim is None or not is_made_for(claim, cache) or claim.deleting or cache.deleting or cache.problem:
         return None
     wanted, owned = wants_owner(snapshot), cache.uid in claim.owner_uids
     return None if wanted == owned else wanted

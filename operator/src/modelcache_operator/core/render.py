@@ -51,6 +51,7 @@ def claim(cache: CacheFacts, owned: bool) -> Json:
     if volume.storage_class is not None:
         spec["storageClassName"] = volume.storage_class
     metadata: Json = {"name": volume.claim, "namespace": cache.namespace, "labels": labels(cache)}
+    metadata["annotations"] = {names.CACHE_UID_ANNOTATION: cache.uid}
     if owned:
         metadata["ownerReferences"] = [claim_owner(cache)]
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}

@@ -58,7 +58,7 @@ def judge(situation: Situation) -> Verdict:
     if record.proven_at and not volume.bound:
         return Verdict(Phase.DEGRADED, volume.reason, volume.message)
     if situation.snapshot.refused:
-        return Verdict(Phase.FAILED, "Refused", situation.snapshot.refused)
+        return Verdict(Phase.FAILED, situation.snapshot.refused_reason, situation.snapshot.refused)
     if not volume.usable:
         return Verdict(Phase.PENDING, volume.reason, volume.message)
     if situation.resyncing or (situation.plan.create and situation.plan.create.resync):
@@ -73,8 +73,6 @@ def judge(situation: Situation) -> Verdict:
 def _ready(situation: Situation) -> Verdict:
     count = len(situation.snapshot.cache.models)
     message = "the model is complete" if count == 1 else f"all {count} models are complete"
-    if situation.record.failures and (failure := _last_failure(situation.parties.job_pods)):
-        message += f"; the last sync failed all the same: {words.run_failure(*failure)[1]}"
     return Verdict(Phase.READY, "AllModelsVerified", message)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelcache_operator.core.facts import ClaimFacts, Neighbour, Snapshot
+from modelcache_operator.core.facts import CacheFacts, ClaimFacts, Neighbour, Snapshot
 from modelcache_operator.core.jobspec import VolumeSpec
 
 
@@ -60,6 +60,11 @@ def _absent(volume: VolumeSpec) -> VolumeView:
     )
 
 
+def is_made_for(claim: ClaimFacts, cache: CacheFacts) -> bool:
+    """Whether the operator created the claim for this very cache: only then is it ever changed."""
+    return claim.created_for == cache.name and claim.created_for_uid in ("", cache.uid)
+
+
 def wants_owner(snapshot: Snapshot) -> bool:
     """Whether the claim is to be deleted with the cache.
 
@@ -70,7 +75,7 @@ def wants_owner(snapshot: Snapshot) -> bool:
         claim is not None
         and cache.volume.create
         and cache.volume.delete_with_cache
-        and claim.created_for == cache.name
+        and is_made_for(claim, cache)
         and not snapshot.claim_shared
     )
 

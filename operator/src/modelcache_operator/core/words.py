@@ -93,6 +93,14 @@ def unknown_manifest(pod: PodFacts) -> str:
     )
 
 
+def config_map_taken(name: str, cache: str) -> str:
+    """There is one of the name that the operator needs, and it was not made for this cache."""
+    return (
+        f"ConfigMap {name} exists and was not made for this ModelCache, so it is neither changed nor used. Delete it, "
+        f"or give ModelCache {cache} another name"
+    )
+
+
 def other_volume(pod: str, claim: str) -> str:
     """The volume was exchanged under its claim."""
     return f"pod {pod} found another volume on claim {claim} than the one that was synced"

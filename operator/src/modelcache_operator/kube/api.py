@@ -25,7 +25,6 @@ PAGE = 500
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-APPLY = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +81,6 @@ class Api:
     async def create(self, resource: Resource, body: Json) -> Json:
         """Raises Conflict when there is such an object already."""
         return await self._call("POST", resource.path(body["metadata"]["namespace"]), {}, body)
-
-    async def apply(self, resource: Resource, body: Json) -> Json:
-        """Server-side apply: create or update, and take over fields that somebody else changed."""
-        path = resource.path(body["metadata"]["namespace"], body["metadata"]["name"])
-        return await self._call("PATCH", path, {"fieldManager": names.MANAGER, "force": "true"}, body, APPLY)
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Any, *, sub: str = "", kind: str = MERGE

@@ -21,6 +21,20 @@ class Conflict(ApiError):
 class Refused(ApiError):
     """400, 403, 413, 422: the same call will be refused again until somebody changes something."""
 
+    reason = "Refused"
+
+    def __str__(self) -> str:
+        return f"the API refuses what the manifest asks for: {super().__str__()}"
+
+
+class NameTaken(Refused):
+    """An object of the name that is needed is somebody else's: it is neither changed nor used."""
+
+    reason = "NameTaken"
+
+    def __str__(self) -> str:
+        return ApiError.__str__(self)
+
 
 class Unavailable(ApiError):
     """No connection, 401, 429, 5xx: try again later."""

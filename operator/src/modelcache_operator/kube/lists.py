@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from modelcache_operator.core import names
-from modelcache_operator.core.reading import config_digest
+from modelcache_operator.core.reading import config_digest, controller_uid
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api, Resource
 from modelcache_operator.kube.errors import Missing
@@ -77,13 +77,13 @@ class _Scope:
 
     async def take_configs(self) -> None:
         """What is really in the ConfigMaps, so that one that was edited or deleted is written again."""
-        found: dict[Key, str] = {}
+        found: dict[Key, tuple[str, str]] = {}
         async for page in self._api.pages(kube.CONFIG_MAPS, self._namespace, MANAGED):
             for raw in page["items"]:
                 metadata = raw["metadata"]
                 cache = (metadata.get("labels") or {}).get(names.CACHE_LABEL) or ""
                 if metadata["name"] == names.config_map_name(cache):
-                    found[Key(metadata["namespace"], cache)] = config_digest(raw)
+                    found[Key(metadata["namespace"], cache)] = controller_uid(metadata), config_digest(raw)
         for key in [each for each in self._store.digests if self._covers(each.namespace) and each not in found]:
             del self._store.digests[key]
         self._store.digests.update(found)

@@ -1,9 +1,9 @@
 """Progress of running syncs, asked from the pods themselves: ``GET http://POD:PORT/status``.
 
-What answers may be anything: the address is the pod's own, the port the one in its arguments, redirects and proxies are
-not followed, an answer is limited in time and size and validated as untrusted. A pod that does not answer costs its
-figures, nothing else. All pods together are asked ``PER_SECOND`` times a second at most, each of them every
-``INTERVAL_S`` at most.
+What answers may be anything: the address is the pod's own, never that of its node (a pod on its host's network is not
+asked), the port the one in its arguments, redirects and proxies are not followed, an answer is limited in time and size
+and validated as untrusted. A pod that does not answer costs its figures, nothing else. All pods together are asked
+``PER_SECOND`` times a second at most, each of them every ``INTERVAL_S`` at most.
 """
 
 from __future__ import annotations
@@ -24,6 +24,17 @@ INTERVAL_S = 5.0
 PER_SECOND = 20.0
 AT_ONCE = 16
 TIMEOUT_S = 2.0
+
+NOT_OF_PODS = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        *("0.0.0.0/8", "240.0.0.0/4"),  # this network; reserved, and broadcast
+        *("192.0.0.0/24", "100.100.100.200/32", "168.63.129.16/32"),  # metadata: Oracle, Alibaba, Azure
+        *("fd00:ec2::/32", "fd20:ce::/32"),  # metadata: AWS, Google
+    )
+)
+"""Beside those that ``ipaddress`` knows as loopback, link-local (metadata of most clouds), multicast or unspecified."""
+WITH_IPV4_AT_THE_END = tuple(ipaddress.ip_network(each) for each in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48"))
 
 
 class ProgressPoller:
@@ -53,7 +64,7 @@ class ProgressPoller:
             for key, pods in self._store.pods.items()
             if key in self._store.caches
             for pod in pods.values()
-            if pod.state is RunState.RUNNING and pod.port and is_pod_address(pod.address)
+            if pod.state is RunState.RUNNING and pod.port and not pod.host_network and is_pod_address(pod.address)
         ]
         self._asked = {pod.uid: self._asked.get(pod.uid, 0.0) for pod in running}
         due = [pod for pod in running if now - self._asked[pod.uid] >= self._interval]
@@ -87,10 +98,26 @@ async def _fetch(session: aiohttp.ClientSession, pod: PodFacts) -> Observation |
 
 
 def is_pod_address(text: str) -> bool:
-    """An IP address that a pod can have: not a link-local one (cloud metadata), not a multicast one."""
+    """Whether a pod can have it: not one that means this machine, a node's services or a cloud's metadata."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    address = getattr(address, "ipv4_mapped", None) or address  # the same host, in the words of IPv6
-    return not (address.is_link_local or address.is_multicast or address.is_unspecified)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id:
+            return False
+        address = _embedded(address) or address
+    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    return not any(address in network for network in NOT_OF_PODS if network.version == address.version)
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address inside an IPv6 one: mapped, compatible, translated (NAT64) or tunnelled (6to4, Teredo)."""
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour
+    if address.teredo:
+        return address.teredo[1]
+    if any(address in network for network in WITH_IPV4_AT_THE_END) and int(address) > 1:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None

@@ -20,28 +20,32 @@ from modelcache_operator.core.facts import (
     Progress,
     Snapshot,
 )
+from modelcache_operator.core.limits import Limits
 from modelcache_operator.kube import tables
 from modelcache_operator.kube.claim_index import ClaimIndex
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.tables import Exists, is_gone, is_newer, is_older
 
 Json = dict[str, Any]
+NO_LIMITS = Limits()
 
 
 class Store:
     """All of it, for one operator."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = NO_LIMITS) -> None:
+        self._limits = limits
         self.caches: dict[Key, CacheFacts] = {}
         self.pods: dict[Key, dict[str, PodFacts]] = defaultdict(dict)
         """By the cache that their label names, whether there is such a cache or not."""
         self.jobs: dict[Key, dict[str, JobFacts]] = defaultdict(dict)
         self.claims: dict[Key, ClaimFacts | None] = {}
         """By namespace and claim. None: it does not exist. Absent: not looked up yet."""
-        self.digests: dict[Key, str] = {}
-        """Of the manifest in each cache's ConfigMap."""
+        self.digests: dict[Key, tuple[str, str]] = {}
+        """The owner's uid of each cache's ConfigMap, and the digest of the manifest in it."""
         self.progress: dict[str, Progress] = {}
-        self.refused: dict[Key, str] = {}
+        self.refused: dict[Key, tuple[str, str]] = {}
+        """Reason and message, where an object of a cache could not be made."""
         self._claims = ClaimIndex()
 
     def take_cache(self, raw: Json) -> Iterable[Key]:
@@ -128,17 +132,21 @@ class Store:
             return None
         pods = tuple(self.pods.get(key, {}).values())
         progress = {pod.uid: self.progress[pod.uid] for pod in pods if pod.uid in self.progress}
+        owner, digest = self.digests.get(key, ("", ""))
+        reason, refused = self.refused.get(key, ("Refused", ""))
         rivals = (self.caches[each] for each in self._claims.rivals(key, cache) if each in self.caches)
         return Snapshot(
             cache=cache,
             pods=pods,
             jobs=tuple(self.jobs.get(key, {}).values()),
             claim=self.claims.get(Key(key.namespace, cache.volume.claim)),
-            config_digest=self.digests.get(key),
+            config_digest=digest if owner == cache.uid else None,
             progress=progress,
             neighbours=tuple(Neighbour(each.name, each.created_at, each.places) for each in rivals),
             claim_shared=len(self._claims.users.get(Key(key.namespace, cache.volume.claim), ())) > 1,
-            refused=self.refused.get(key, ""),
+            forbidden=self._limits.problem(cache.spec) if not cache.problem else "",
+            refused=refused,
+            refused_reason=reason,
         )
 
     def keep_pods(self, exists: Exists, version: int) -> Iterable[Key]:

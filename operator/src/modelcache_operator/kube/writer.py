@@ -14,17 +14,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from modelcache_operator.core import names, render
+from modelcache_operator.core import names, render, words
 from modelcache_operator.core.evidence import is_proven_on
 from modelcache_operator.core.facts import CacheFacts, PodFacts
 from modelcache_operator.core.gates import gate_patch, waited_s
 from modelcache_operator.core.jobs import sync_job
-from modelcache_operator.core.reading import read_cache, read_pod
+from modelcache_operator.core.reading import controller_uid, read_cache, read_claim, read_pod
 from modelcache_operator.core.reconcile import Decision
+from modelcache_operator.core.volume import is_made_for
 from modelcache_operator.core.words import duration
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.errors import ApiError, Conflict, Missing, OldDefinition, Unavailable
+from modelcache_operator.kube.errors import ApiError, Conflict, Missing, NameTaken, OldDefinition, Unavailable
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lists import look_at_claim
 from modelcache_operator.kube.store import Store
@@ -49,8 +50,8 @@ class Writer:
         """All but status and gates."""
         key = Key(cache.namespace, cache.name)
         if decision.write_config:
-            await self._api.apply(kube.CONFIG_MAPS, render.config_map(cache))
-            self._store.digests[key] = cache.digest
+            await self._write_config(cache)
+            self._store.digests[key] = (cache.uid, cache.digest)
         if decision.create_claim:
             await self._create_claim(cache)
         if decision.own_claim is not None:
@@ -62,6 +63,25 @@ class Writer:
             self._store.take_job(await self._create_or_get(kube.JOBS, body))
             _say(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
 
+    async def _write_config(self, cache: CacheFacts) -> None:
+        """Create it, or change it if its owner is this very cache.
+
+        Raises:
+            NameTaken: when it is somebody else's, such as the chart's own of a release without an operator.
+        """
+        body = render.config_map(cache)
+        try:
+            await self._api.create(kube.CONFIG_MAPS, body)
+        except Conflict:
+            name = body["metadata"]["name"]
+            found = await self._api.find(kube.CONFIG_MAPS, cache.namespace, name)
+            if found is None:
+                raise
+            if controller_uid(found["metadata"]) != cache.uid:
+                raise NameTaken(words.config_map_taken(name, cache.name)) from None
+            body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+            await self._api.patch(kube.CONFIG_MAPS, cache.namespace, name, body)
+
     async def _create_claim(self, cache: CacheFacts) -> None:
         body = render.claim(cache, owned=cache.volume.delete_with_cache)
         raw = await self._create_or_get(kube.CLAIMS, body)
@@ -69,8 +89,10 @@ class Writer:
         _say(cache, "claim created", claim=cache.volume.claim)
 
     async def _own_claim(self, cache: CacheFacts, owned: bool) -> None:
-        """Ties the claim's life to the cache's, or unties it, provided that the claim is what it was."""
+        """Ties the claim's life to the cache's, or unties it, provided that the claim was made for this cache."""
         claim = await self._api.get(kube.CLAIMS, cache.namespace, cache.volume.claim)
+        if not is_made_for(read_claim(claim), cache):
+            raise Conflict(f"owning claim {cache.namespace}/{cache.volume.claim}: it was replaced meanwhile")
         owners = [each for each in claim["metadata"].get("ownerReferences") or [] if each.get("uid") != cache.uid]
         if owned:
             owners.append(render.claim_owner(cache))

@@ -1,0 +1,69 @@
+"""What a ModelCache may set for its sync Job, as the administrator who runs the operator says.
+
+Without limits the right to create ModelCaches is the right to create Jobs. Each limit takes one thing away, for
+clusters whose authors hold less than that:
+
+    --forbid=image,env.valueFrom            fields of spec.sync.job, what ``valueFrom`` refers to, or spec.auth
+    --job-label-prefix=team.example/        labels of other names are refused
+    --allowed-endpoint=https://mirror       the only addresses that variables may send requests, and so the token, to
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FIELDS = (
+    *("image", "imagePullSecrets", "serviceAccountName", "podSecurityContext", "priorityClassName", "env"),
+    *("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "resources", "labels", "annotations"),
+)
+"""Of spec.sync.job."""
+AUTH, VALUE_FROM = "auth", "env.valueFrom"
+FORBIDDABLE = (*FIELDS, VALUE_FROM, AUTH)
+ENDPOINTS = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""Variables that say where requests go; proxies are read in lower case too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Empty: anything goes."""
+
+    forbidden: frozenset[str] = frozenset()
+    label_prefixes: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+
+    def problem(self, spec: Mapping[str, Any]) -> str:
+        """The first thing in a valid spec that is not allowed, with the cure; empty if there is none."""
+        return next(self._problems(spec), "")
+
+    def _problems(self, spec: Mapping[str, Any]) -> Iterator[str]:
+        job = (spec.get("sync") or {}).get("job") or {}
+        if AUTH in self.forbidden and spec.get("auth"):
+            yield _refused("spec.auth", "is not allowed")
+        for field in FIELDS:
+            if field in self.forbidden and job.get(field):
+                yield _refused(f"spec.sync.job.{field}", "is not allowed")
+        yield from self._wrong_labels(job.get("labels") or {})
+        for variable in job.get("env") or ():
+            yield from self._wrong_variable(variable)
+
+    def _wrong_labels(self, given: Mapping[str, str]) -> Iterator[str]:
+        for name in given:
+            if self.label_prefixes and not name.startswith(self.label_prefixes):
+                allowed = ", ".join(self.label_prefixes)
+                yield _refused(f"spec.sync.job.labels: {name!r}", f"does not begin with one of: {allowed}")
+
+    def _wrong_variable(self, variable: Mapping[str, Any]) -> Iterator[str]:
+        name = str(variable.get("name"))
+        field = f"spec.sync.job.env: {name}"
+        if VALUE_FROM in self.forbidden and variable.get("valueFrom"):
+            yield _refused(field, "takes its value from another object, which is not allowed")
+        if self.endpoints and name.upper() in ENDPOINTS:
+            value = variable.get("value") or ""
+            if value.rstrip("/") not in self.endpoints or variable.get("valueFrom"):  # the value may be a secret
+                yield _refused(field, f"is not one of the allowed endpoints: {', '.join(self.endpoints)}")
+
+
+def _refused(field: str, why: str) -> str:
+    return f"{field} {why} by this operator's settings. Remove or correct it, or ask the operator's administrator"

@@ -1,0 +1,127 @@
+"""The chart's admission policy on a real API server: the author must hold the rights that the operator uses for him."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from support.cluster import Space
+from support.helm import Helm, Release
+from support.kubeapi import ApiError
+from support.kubeapi.client import Client
+from support.waiting import eventually
+
+Json = dict[str, Any]
+Author = Callable[..., Client]
+CACHES = {"apiGroups": ["modelcache.dev"], "resources": ["modelcaches"], "verbs": ["*"]}
+USE = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "resourceNames": ["models"], "verbs": ["use"]}
+JOBS = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
+SECRET = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["token"], "verbs": ["get"]}
+CLAIMS = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create"]}
+DELETE = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "resourceNames": ["models"], "verbs": ["delete"]}
+numbers = itertools.count()
+
+REFERENCE = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "token", "key": "k"}}}
+CREATE = {"claimName": "models", "create": {"size": "1Gi"}}
+
+
+def job(**fields: Any) -> Json:
+    return {"sync": {"job": fields}}
+
+
+CASES: dict[str, tuple[Json, list[Json], str]] = {
+    "a claim": ({}, [USE], "nor use the claim models"),
+    "any claim, for a creator of Jobs": ({}, [JOBS], "nor use the claim models"),
+    "a token": ({"auth": {"secretName": "token"}}, [USE, SECRET], "get all of these Secrets"),
+    "a Secret in env": (job(env=[REFERENCE]), [JOBS, SECRET], "get all of these Secrets"),
+    "a pull secret": (job(imagePullSecrets=[{"name": "token"}]), [JOBS, SECRET], "get all of these Secrets"),
+    "an image": (job(image="evil/image"), [JOBS], "may not create Jobs"),
+    "an endpoint": (job(env=[{"name": "HF_ENDPOINT", "value": "http://evil"}]), [JOBS], "may not create Jobs"),
+    "a security context": (job(podSecurityContext={"runAsUser": 0}), [JOBS], "may not create Jobs"),
+    "a priority": (job(priorityClassName="system-node-critical"), [JOBS], "may not create Jobs"),
+    "labels": (job(labels={"app": "prod-frontend"}), [JOBS], "may not create Jobs"),
+    "a new claim": ({"volume": CREATE}, [USE, CLAIMS], "may not create PersistentVolumeClaims"),
+    "deletion": ({"volume": CREATE | {"deletionPolicy": "Delete"}}, [USE, CLAIMS, DELETE], "may not delete the claim"),
+}
+"""What is written, the rights that allow it, and what is said when the last of them is missing."""
+
+
+@pytest.fixture
+def policy(space: Space, helm: Helm) -> None:
+    if space.cluster.real is None:
+        pytest.skip("admission policies need a real API server: set KUBEBUILDER_ASSETS")
+    values = {"operator": {"admissionPolicy": {"enabled": True}}}
+    for document in helm.render(Release(values, namespace=space.namespace)):
+        if document["kind"].startswith("ValidatingAdmissionPolicy"):
+            plural = "validatingadmissionpolicies"
+            resource = f"{plural[:-3]}ybindings" if document["kind"].endswith("Binding") else plural
+            space.client.create(resource, document, "")
+    nobody = account(space, [CACHES])
+
+    def in_force() -> bool:
+        try:
+            nobody.create("modelcaches", manifest("probe", {}), space.namespace)
+        except ApiError as error:
+            return "ValidatingAdmissionPolicy" in str(error)
+        space.client.delete("modelcaches", "probe", space.namespace)
+        return False
+
+    eventually(in_force, "the policy is in force", 30)
+
+
+def account(space: Space, rules: list[Json]) -> Client:
+    """Somebody with these rights in the namespace."""
+    real, name = space.cluster.real, f"author-{next(numbers)}"
+    assert real is not None
+    group = "rbac.authorization.k8s.io"
+    space.client.create("serviceaccounts", {"metadata": {"name": name}}, space.namespace)
+    space.client.create("roles", {"metadata": {"name": name}, "rules": rules}, space.namespace)
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": space.namespace}
+    role = {"apiGroup": group, "kind": "Role", "name": name}
+    space.client.create(
+        "rolebindings", {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}, space.namespace
+    )
+    path = space.client.path("serviceaccounts", space.namespace, name, "token")
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token = str(space.client.call("POST", path, request)["status"]["token"])
+    return Client(real.write_kubeconfig(f"{space.namespace}-{name}", {"token": token}))
+
+
+def manifest(name: str, spec: Json) -> Json:
+    models = [{"name": "base", "repo": "owner/small", "path": "base"}]
+    body = {"models": models, "volume": {"claimName": "models"}, **spec}
+    return {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache", "metadata": {"name": name}, "spec": body}
+
+
+@pytest.mark.usefixtures("policy")
+def test_what_an_author_may_not_do_himself_is_refused_and_the_rest_is_not(space: Space) -> None:
+    for number, (what, (spec, rules, said)) in enumerate(CASES.items()):
+        body = manifest(f"cache-{number}", spec)
+        lacking = account(space, [CACHES, *rules[:-1]])
+        with pytest.raises(ApiError, match=said):
+            lacking.create("modelcaches", body, space.namespace)
+        created = account(space, [CACHES, *rules]).create("modelcaches", body, space.namespace)
+        assert created["metadata"]["name"] == body["metadata"]["name"], what
+        lacking.patch(
+            "modelcaches", body["metadata"]["name"], {"metadata": {"annotations": {"a": "b"}}}, space.namespace
+        )
+        with pytest.raises(ApiError, match=said):
+            lacking.patch("modelcaches", body["metadata"]["name"], {"spec": {"allowPickles": False}}, space.namespace)
+
+
+@pytest.mark.usefixtures("policy")
+def test_nulls_are_no_way_around_it_and_no_trouble(space: Space) -> None:
+    author = account(space, [CACHES, USE])
+    nothing = {"auth": None, "sync": {"job": {"enabled": True, "resources": None}}}
+    author.create("modelcaches", manifest("nothing", nothing), space.namespace)
+    author.create("modelcaches", manifest("no-sync", {"sync": None}), space.namespace)
+    with pytest.raises(ApiError, match="nor use the claim no-volume"):
+        author.create("modelcaches", manifest("no-volume", {"volume": None}), space.namespace)
+
+
+@pytest.mark.usefixtures("policy")
+def test_other_namespaces_are_not_touched(space: Space, other_space: Space) -> None:
+    account(other_space, [CACHES]).create("modelcaches", manifest("cache", {}), other_space.namespace)
