@@ -30,10 +30,9 @@ from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
 from init_sync.volume.volume import Volume
 
 PIECE_ALIGNMENT = 1 << 20
-TOLD_BYTES = 1 << 20
-TOLD_EVERY_S = 0.25
-"""Progress is told in steps of so much, or so often: telling costs nearly as much as receiving a buffer. The first
-bytes of a piece are told at once, for they show that a connection is alive."""
+REPORTED_BYTES = 1 << 20
+REPORTED_EVERY_S = 0.25
+"""Progress is reported in steps of so much, or so often, for it costs time; the first bytes of a piece at once."""
 
 
 class Transfer:
@@ -115,8 +114,8 @@ class Transfer:
         begin = max(start, known)
         at_front = self._take_front(begin)
         stretch = Stretch(self._partial, begin, self._digest if at_front else None)
-        position = told = start
-        told_at = time.monotonic()
+        position = reported = start
+        reported_at = time.monotonic()
         try:
             while position < end:
                 if hooks.stop.is_set():
@@ -126,14 +125,18 @@ class Transfer:
                 stretch.add(buffer[min(count, max(0, stretch.position - position)) : count])
                 position += count
                 now = time.monotonic()
-                if position - told >= TOLD_BYTES or now - told_at >= TOLD_EVERY_S or position - start < TOLD_BYTES:
-                    told, told_at = self._tell(hooks, told, position, known), now
+                if (
+                    position - reported >= REPORTED_BYTES
+                    or now - reported_at >= REPORTED_EVERY_S
+                    or position - start < REPORTED_BYTES
+                ):
+                    reported, reported_at = self._report(hooks, reported, position, known), now
                 if broken:
                     raise self._ends_early(position, broken) if self._whole else broken
             answer.done()
         finally:
             self._end_stretch(stretch, begin, at_front)
-            self._tell(hooks, told, position, known)
+            self._report(hooks, reported, position, known)
             with self._guard:
                 self._receiving -= 1
                 if position < end and not self._whole:
@@ -141,15 +144,15 @@ class Transfer:
                 elif position < end and (start, end) == (0, self.blob.size):
                     self._pending.appendleft((start, end))  # without ranges it takes another run from the beginning
 
-    def _tell(self, hooks: TransferHooks, told: int, position: int, known: int) -> int:
-        """Report the bytes of [told, position); those below ``known`` were on the volume before."""
-        if position > told:
-            gained = max(0, position - max(told, known))
+    def _report(self, hooks: TransferHooks, reported: int, position: int, known: int) -> int:
+        """Report the bytes of [reported, position); those below ``known`` were on the volume before."""
+        if position > reported:
+            gained = max(0, position - max(reported, known))
             if gained:
                 self.failures = 0
                 self.source.succeeded()
                 self.budget.progress(gained)
-            hooks.on_received(self.blob, position - told, gained)
+            hooks.on_received(self.blob, position - reported, gained)
             hooks.on_present(self.blob, gained)
         return position
 
