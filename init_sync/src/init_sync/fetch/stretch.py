@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import zlib
 
+from init_sync.core.reasons import Reason
 from init_sync.core.settings import RECORD_BYTES
+from init_sync.hub.retry import Transient
+from init_sync.hub.transport import ConnectionBroken, Response
 from init_sync.volume.hashing import Hash
 from init_sync.volume.partial import Partial
 
@@ -41,3 +44,15 @@ class Stretch:
         else:
             self._partial.record_ahead(self._recorded, self.position, self._crc)
         self._recorded, self._crc = self.position, 0
+
+
+def read_into(answer: Response, buffer: memoryview) -> tuple[int, Transient | None]:
+    """How many bytes came, and what broke the body off if it did."""
+    try:
+        count = answer.read_into(buffer)
+    except ConnectionBroken as error:
+        return error.filled, error.cause
+    if count < len(buffer):
+        answer.abandon()
+        return count, Transient(Reason.HUB_UNREACHABLE, "the connection ended early")
+    return count, None

@@ -19,10 +19,10 @@ from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Blob
 from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, WRONG_CONTENT_ATTEMPTS, Settings
 from init_sync.fetch.hooks import Stopped, TransferHooks
-from init_sync.fetch.stretch import Stretch
+from init_sync.fetch.stretch import Stretch, read_into
 from init_sync.hub.retry import RetryBudget, Transient
 from init_sync.hub.source import Source
-from init_sync.hub.transport import ConnectionBroken, Response
+from init_sync.hub.transport import Response
 from init_sync.volume.hashing import Hash, Hooks, matches, new_hash
 from init_sync.volume.partial import Partial
 from init_sync.volume.publishing import publish
@@ -120,7 +120,7 @@ class Transfer:
             while position < end:
                 if hooks.stop.is_set():
                     raise Stopped
-                count, broken = _read(answer, buffer[: min(len(buffer), end - position)])
+                count, broken = read_into(answer, buffer[: min(len(buffer), end - position)])
                 hooks.may_write()  # after the read: that is where a process practically always is when it is frozen
                 stretch.add(buffer[min(count, max(0, stretch.position - position)) : count])
                 position += count
@@ -240,15 +240,3 @@ class Transfer:
                 self._spans = merged([*self._spans, (start, stretch.position)])
                 if hashed:
                     self._hashed, self._hashing = stretch.position, False
-
-
-def _read(answer: Response, buffer: memoryview) -> tuple[int, Transient | None]:
-    """How many bytes came, and what broke the body off if it did."""
-    try:
-        count = answer.read_into(buffer)
-    except ConnectionBroken as error:
-        return error.filled, error.cause
-    if count < len(buffer):
-        answer.abandon()
-        return count, Transient(Reason.HUB_UNREACHABLE, "the connection ended early")
-    return count, None
