@@ -113,10 +113,18 @@ class Downloader:
         except SyncError as error:
             self._give_up(transfer, error)
         except OSError as error:
-            self._scheduler.abort(volume_failure(error, f"writing {transfer.blob.label}"))
+            self._scheduler.abort(self._volume_error(error, transfer))
         finally:
             if span is not None:
                 self._scheduler.left(transfer)
+
+    def _volume_error(self, error: OSError, transfer: Transfer) -> SyncError:
+        """A process that took the lock over moves files away: that is no fault of the volume."""
+        try:
+            self._hooks.may_write()
+        except LockLost as lost:
+            return lost
+        return volume_failure(error, f"writing {transfer.blob.label}")
 
     def _prepare(self, transfer: Transfer) -> None:
         kept = transfer.prepare(self._hooks)
