@@ -48,6 +48,7 @@ class TestGarbage:
     """Whatever bytes lie in .modelcache: no traceback, never "complete", and a sync still ends right."""
 
     @pytest.mark.fuzz
+    @pytest.mark.timeout(240)  # of all examples together, each of which is four commands
     @FUZZ
     @given(data=st.data())
     def test_any_value_anywhere_in_our_own_files(self, site: Site, data: st.DataObject) -> None:
@@ -57,6 +58,7 @@ class TestGarbage:
             survive(site, cured=False)
 
     @pytest.mark.fuzz
+    @pytest.mark.timeout(240)  # of all examples together, each of which is four commands
     @FUZZ
     @given(data=st.data())
     def test_any_bytes_in_place_of_our_own_files(self, site: Site, data: st.DataObject) -> None:
