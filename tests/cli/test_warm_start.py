@@ -53,6 +53,7 @@ OPENED = (".modelcache/receipts/", ".modelcache/volume.json")
 
 HEAVY = {
     "importlib.metadata",
+    "dataclasses",
     *("huggingface_hub", "httpx2", "httpcore2", "requests", "urllib3", "ssl", "asyncio", "prometheus_client", "tqdm"),
     *("http.client", "http.server", "urllib.request", "concurrent.futures", "pathlib", "init_sync.hub"),
 }

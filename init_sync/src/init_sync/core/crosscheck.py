@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from init_sync.core.listing import GIT_SHA1, SHA256, RemoteFile
+from init_sync.core.content_id import GIT_SHA1, SHA256
+from init_sync.core.listing import RemoteFile
 
 RELIABLE_NAMES = 1_000
 """From so many files on, the hub may cut its short listing (huggingface_hub, pull request 3565): names that it lacks

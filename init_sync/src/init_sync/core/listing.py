@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FORMAT = 1
+from init_sync.core.content_id import is_content_id
 
-SHA256 = "sha256"
-GIT_SHA1 = "git-sha1"
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,6 @@ class Listing:
 
 def _remote_file(data: Mapping[str, Any]) -> RemoteFile:
     path, size, content_id = data["path"], data["size"], data["id"]
-    kind, _, digest = content_id.partition(":")
-    if not (
-        isinstance(path, str) and path and isinstance(size, int) and size >= 0 and kind in (SHA256, GIT_SHA1) and digest
-    ):
+    if not (isinstance(path, str) and path and isinstance(size, int) and size >= 0 and is_content_id(content_id)):
         raise ValueError("a pin lists what no hub has")
     return RemoteFile(path, size, content_id)

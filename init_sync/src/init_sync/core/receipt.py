@@ -20,12 +20,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from init_sync.core.content_id import is_content_id
 from init_sync.core.volumepath import path_problem
 
 FORMAT = 1
 MAX_TEXT = 4096
-CONTENT_KINDS = ("sha256", "git-sha1")
-HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class ReceiptFile(NamedTuple):
@@ -176,7 +175,7 @@ def _count(value: Any) -> int:
 
 
 def _content_id(value: Any) -> str:
-    kind, _, digest = _line(value).partition(":")
-    if kind not in CONTENT_KINDS or not digest or set(digest) - HEX:
+    content_id = _line(value)
+    if not is_content_id(content_id):
         raise ValueError("a receipt holds a hash that no sync writes")
-    return f"{kind}:{digest}"
+    return content_id

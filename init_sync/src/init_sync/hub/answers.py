@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from init_sync.core.content_id import GIT_SHA1, SHA256
 from init_sync.core.crosscheck import Inconsistent, Page, ShortEntry, true_size
-from init_sync.core.listing import GIT_SHA1, SHA256, RemoteFile
+from init_sync.core.listing import RemoteFile
 from init_sync.hub.transport import origin
 
 COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")

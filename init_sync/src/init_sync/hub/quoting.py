@@ -6,6 +6,8 @@ quoted, only named by its kind: it may be a page that holds secrets of others.
 
 from __future__ import annotations
 
+from init_sync.core.formatting import printable
+
 KINDS = (
     (b"version https://git-lfs", "a git-lfs pointer"),
     (b"<!doctype html", "an HTML page"),
@@ -20,7 +22,7 @@ LONGEST_KIND = max(len(start) for start, _ in KINDS)
 
 def quoted(text: str, most: int = 200) -> str:
     """``text`` on one line, cut, with everything escaped that a terminal or a reader might take for something else."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in _decoded(text[: 4 * most]))
+    line = printable(_decoded(text[: 4 * most]))
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 

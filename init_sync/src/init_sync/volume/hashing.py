@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from init_sync.core.listing import GIT_SHA1, SHA256
+from init_sync.core.content_id import GIT_SHA1, SHA256
 from init_sync.volume.volume import NoFile, Volume
 
 READ_BYTES = 1 << 20
