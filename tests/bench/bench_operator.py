@@ -136,7 +136,7 @@ def _steady(
     client: Client, kubelet: Kubelet, operator: OperatorProcess, pods: list[Pod], start: tuple[float, float]
 ) -> Figures:
     watcher = Watcher(client)
-    watcher.follow("modelcaches", _totals)
+    watcher.follow("modelcaches", _started)
     watcher.follow("pods", _opened)
     eventually(lambda: _idle(operator), "the operator and its watches have nothing left to do", 120)
     before = _metrics(operator)
@@ -167,7 +167,7 @@ def _to_status(watcher: Watcher, pod: Pod) -> Callable[[], float]:
     name = pod.name.removeprefix("serve-")
     pod.finish(0, complete(name, fetched=0))
     began = time.monotonic()
-    return lambda: watcher.when("counted", name) - began
+    return lambda: watcher.when("started", name) - began
 
 
 def _to_gate(watcher: Watcher, kubelet: Kubelet, pod: Pod) -> Callable[[], float]:
@@ -178,9 +178,9 @@ def _to_gate(watcher: Watcher, kubelet: Kubelet, pod: Pod) -> Callable[[], float
     return lambda: watcher.when("opened", late.name) - began
 
 
-def _totals(cache: Json) -> str | None:
-    """The pod's run is in the sums: the Jobs of this measurement have no pods."""
-    return "counted" if (cache.get("status") or {}).get("totals", {}).get("syncs") else None
+def _started(cache: Json) -> str | None:
+    """The pod's run is in the status: the Jobs of this measurement have no pods."""
+    return "started" if (cache.get("status") or {}).get("pods", {}).get("started") else None
 
 
 def _opened(pod: Json) -> str | None:

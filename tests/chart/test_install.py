@@ -15,9 +15,9 @@ import pytest
 
 from chart.objects import Objects
 from chart.sets import SETS
-from modelcache_operator.core.attempts import JobOrder
+from modelcache_operator.core.job_plan import JobRequest
 from modelcache_operator.core.jobs import sync_job
-from modelcache_operator.core.reading import read_cache
+from modelcache_operator.core.parse import parse_cache
 from support import tools
 from support.helm import CHART, Helm, HelmRefused
 from support.kubeapi import ApiError, RealApi, assets
@@ -167,6 +167,6 @@ def _jobs(caches: list[Json]) -> list[Json]:
     for cache in caches:
         metadata = {"uid": "u", "generation": 1, "resourceVersion": "1", "namespace": "n", **cache["metadata"]}
         metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
-        facts = read_cache({**cache, "metadata": metadata})
-        found.append(sync_job(facts, JobOrder("job", 1, "", "u"), "modelcache/init-sync"))
+        facts = parse_cache({**cache, "metadata": metadata})
+        found.append(sync_job(facts, JobRequest("job", 1, "", "u"), "modelcache/init-sync"))
     return found

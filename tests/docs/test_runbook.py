@@ -17,7 +17,7 @@ RULES = ROOT / "charts" / "modelcache" / "rules"
 OPERATOR = ROOT / "operator" / "src" / "modelcache_operator"
 WORD = re.compile(r"[A-Z][A-Za-z]+")
 SPEAKERS = (
-    *("core/words.py", "core/verdict.py", "core/volume.py", "core/conditions.py"),
+    *("core/words.py", "core/decided.py", "core/volume.py", "core/conditions.py"),
     *("kube/writer.py", "kube/errors.py"),
 )
 NOT_REASONS = frozenset(

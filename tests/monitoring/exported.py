@@ -104,7 +104,7 @@ def _two_caches(space: Space) -> None:
     pod.finish(2, reports.incomplete(Reason.GATED_REPO, "no access", "refused"))
     space.kubelet.end_job(job, "Failed", "BackoffLimitExceeded", "it failed")
     space.until("Failed", "refused")
-    eventually(lambda: space.status("whole")["gate"]["released"] == 1, "the pod is counted")
+    eventually(lambda: space.events(waiting.name), "the pod is told, and counted")
 
 
 def _sync(folder: Path) -> Iterator[str]:

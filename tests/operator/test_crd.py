@@ -1,4 +1,4 @@
-"""The custom resource definition and the command line's validation give the same verdict on one table of manifests."""
+"""The custom resource definition and the command line's validation give the same decided on one table of manifests."""
 
 from __future__ import annotations
 

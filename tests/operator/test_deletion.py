@@ -149,7 +149,6 @@ def test_the_real_job_controller_makes_pods_and_ends_jobs_as_the_operator_expect
         eventually(lambda: space.condition("Complete")["reason"] == "HubUnreachable", "the reason is shown", SECONDS)
         space.kubelet.made_pod(second, 2, SECONDS).finish(0, complete())
         space.until("Ready", timeout_s=SECONDS)
-        assert space.status()["totals"]["syncs"] == 3
 
 
 @pytest.mark.timeout(150)

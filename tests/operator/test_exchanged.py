@@ -60,12 +60,14 @@ def test_an_exchange_that_nobody_saw_is_known_by_the_uid(proven: World) -> None:
     assert (proven.latest, proven.opened) == ("cache-sync-2", [])
 
 
-@pytest.mark.parametrize("phase", ["Pending", "Lost"])
-def test_a_claim_without_a_volume_is_not_complete_and_keeps_its_proof(proven: World, phase: str) -> None:
+@pytest.mark.parametrize(("phase", "reason"), [("Pending", "ClaimNotBound"), ("Lost", "ClaimLost")])
+def test_a_claim_without_a_volume_is_not_complete_and_keeps_its_proof(proven: World, phase: str, reason: str) -> None:
     proven.set_claim(phase)
     proven.settle()
     assert said(proven) == ("Degraded", "False", "0/1", "0%")
-    assert proven.condition("Complete")["reason"] == f"Claim{phase}"
+    proven.now += 100
+    proven.settle()
+    assert proven.condition("Complete")["reason"] == reason
     proven.set_claim("Bound")
     proven.settle()
     assert said(proven) == ("Ready", "True", "1/1", "100%")

@@ -87,7 +87,6 @@ def test_a_failed_call_is_made_again(
         space.cache()
         space.complete(space.job(), complete())
         eventually(lambda: not pod.gated, "the gate is removed", 30)
-        eventually(lambda: space.status()["gate"]["released"] == 1, "it is counted", 30)
         assert rule.spoilt  # a watch may tell that the call did its work, before it is made again
         assert len(space.jobs()) == 1
         assert gates.early == []
@@ -113,9 +112,7 @@ def test_an_operator_killed_at_a_step_goes_on_where_it_was(
         if resource in ("configmaps", "jobs"):
             space.complete(space.job(), complete())
         eventually(lambda: not pod.gated, "the gate is removed", 30)
-        eventually(lambda: space.status()["gate"]["released"] == 1, "it is counted", 30)
         assert len(space.jobs()) == 1
-        assert space.status()["totals"]["syncs"] == 1
         assert gates.early == []
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
-from modelcache_operator.core.evidence import is_unheard
+from modelcache_operator.core.proof import job_pods_stale
 from support.reports import complete, incomplete
 from support.world import World
 
@@ -124,6 +124,6 @@ def test_the_job_s_own_pod_is_asked_for_where_only_a_forged_end_was_seen(world: 
     world.settle()
     world.finish(forge(world), 0, complete(manifest=OTHER))
     world.end_job(world.latest, "Complete")
-    assert is_unheard(world.snapshot())
+    assert job_pods_stale(world.snapshot())
     world.finish(world.add_pod("real", world.latest), 0, complete(manifest=world.digest))
-    assert not is_unheard(world.snapshot())
+    assert not job_pods_stale(world.snapshot())

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from modelcache_operator.core.gpus import gpu_count
-from support.world import World
 
 Json = dict[str, Any]
 GPU = "nvidia.com/gpu"
@@ -42,14 +41,3 @@ def container(limits: Json, **more: str) -> Json:
 )
 def test_gpus_are_counted_as_the_scheduler_does(count: int, spec: Json) -> None:
     assert gpu_count(spec) == count
-
-
-def test_seconds_at_the_gate_count_once_for_each_gpu(ready: World) -> None:
-    for name, gpus in (("none", "0"), ("three", "3")):
-        ready.add_pod(name, gated=True, resources={"limits": {GPU: gpus}})
-    ready.now += 50
-    ready.settle()
-    ready.settle()
-    gate = ready.status["gate"]
-    assert gate["waitSeconds"] == pytest.approx(100, abs=0.1)
-    assert gate["gpuSeconds"] == pytest.approx(150, abs=0.1)

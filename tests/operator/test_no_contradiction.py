@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import moments, names, reading
-from modelcache_operator.core.facts import Progress, Snapshot
+from modelcache_operator.core import names, parse, timestamps
+from modelcache_operator.core.observed import NO_REFUSALS, Progress, Refusals, Snapshot
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
-from modelcache_operator.core.stored import read_status
+from modelcache_operator.core.status import parse_status, to_json
 from support.reports import complete, incomplete
 
 Json = dict[str, Any]
@@ -28,12 +28,12 @@ SPEC: Json = {
     "models": [{"name": name, "repo": f"owner/{name}", "path": name} for name in ("one", "two")],
     "volume": {"claimName": "models"},
 }
-DIGEST = reading.read_cache({"metadata": {"name": "cache", "namespace": "ns", "uid": OWN}, "spec": SPEC}).digest
+DIGEST = parse.parse_cache({"metadata": {"name": "cache", "namespace": "ns", "uid": OWN}, "spec": SPEC}).digest
 FOREIGN = f"sha256:{'0' * 64}"
 
 digests = st.sampled_from([DIGEST, DIGEST, DIGEST, FOREIGN])
 seconds = st.integers(START, NOW)
-stamps = seconds.map(moments.stamp)
+stamps = seconds.map(timestamps.stamp)
 maybe_stamps = st.none() | stamps
 booleans = st.booleans()
 mostly = st.sampled_from([True] * 7 + [False])
@@ -96,12 +96,12 @@ def pods(draw: st.DrawFn, number: int) -> Json:
     if draw(booleans):
         spec["schedulingGates"] = [{"name": names.GATE}]
     started = draw(seconds)
-    running = {"running": {"startedAt": moments.stamp(started)}}
+    running = {"running": {"startedAt": timestamps.stamp(started)}}
     ended = {
         "terminated": {
             "exitCode": draw(st.sampled_from([0, 0, 1, 2, 137])),
-            "startedAt": moments.stamp(started),
-            "finishedAt": moments.stamp(draw(st.integers(started, NOW))),
+            "startedAt": timestamps.stamp(started),
+            "finishedAt": timestamps.stamp(draw(st.integers(started, NOW))),
             "message": draw(st.just("") | reports().map(json.dumps)),
         }
     }
@@ -155,21 +155,21 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         spec["sync"] = {"job": {"backoffLimit": -1}}  # what decides the content is valid, the rest is not
     raw = {"metadata": metadata, "spec": spec, "status": draw(statuses()) if draw(mostly) else {}}
     claim = draw(claims()) if draw(mostly) else None
-    seen = [reading.read_pod(draw(pods(number))) for number in range(draw(st.integers(0, 3)))]
+    seen = [parse.parse_pod(draw(pods(number))) for number in range(draw(st.integers(0, 3)))]
     told = [(pod.uid, parse_report(json.dumps(draw(reports())))) for pod in seen if draw(booleans)]
     return Snapshot(
-        cache=reading.read_cache(raw),
+        cache=parse.parse_cache(raw),
         pods=tuple(seen),
-        jobs=tuple(reading.read_job_object(draw(jobs(number))) for number in range(1, draw(st.integers(1, 3)))),
-        claim=reading.read_claim(claim) if claim else None,
+        jobs=tuple(parse.parse_job(draw(jobs(number))) for number in range(1, draw(st.integers(1, 3)))),
+        claim=parse.parse_claim(claim) if claim else None,
         progress={uid: Progress(uid, draw(seconds), said) for uid, said in told if said},
-        refused="" if draw(mostly) else "exceeded quota",
+        refusals=NO_REFUSALS if draw(mostly) else Refusals("Refused", "exceeded quota"),
     )
 
 
 def decided(snapshot: Snapshot) -> tuple[Decision, Json, dict[str, Json]]:
     decision = reconcile(snapshot, float(NOW))
-    status = json.loads(json.dumps(decision.status.to_json()))
+    status = json.loads(json.dumps(to_json(decision.status)))
     return decision, status, {each["type"]: each for each in status["conditions"]}
 
 
@@ -189,8 +189,8 @@ def test_phase_conditions_and_gate_say_the_same(snapshot: Snapshot) -> None:
     assert not usable or bound
     if ready:
         assert usable
-        assert not snapshot.refused
-    assert ready or not decision.open_gates
+        assert not snapshot.refusals.object
+    assert ready or not decision.remove_gates
 
 
 @thorough
@@ -198,9 +198,10 @@ def test_phase_conditions_and_gate_say_the_same(snapshot: Snapshot) -> None:
 def test_the_summary_agrees_with_the_phase(snapshot: Snapshot) -> None:
     _, status, conditions = decided(snapshot)
     phase, summary = status["phase"], status["summary"]
-    done = sum(model["complete"] for model in status["models"])
-    assert summary["models"] == f"{done}/{len(status['models'])}"
-    assert (summary["progress"] == "100%") is (phase == "Ready")
+    models = status.get("models", [])
+    done = sum(model["complete"] for model in models)
+    assert summary["models"] == f"{done}/{len(models)}"
+    assert (summary.get("progress") == "100%") is (phase == "Ready")
     if phase == "Ready":
         assert done == len(status["models"]) == 2
         assert status["bytesPresent"] == status["bytesTotal"]
@@ -257,5 +258,5 @@ def test_jobs_are_made_only_for_the_claim_that_is_there_and_only_while_something
 @given(snapshots())
 def test_what_is_written_is_what_is_read_back(snapshot: Snapshot) -> None:
     decision, status, _ = decided(snapshot)
-    assert read_status(status).sync == decision.status.sync
-    assert read_status(status).models == decision.status.models
+    assert parse_status(status).sync == decision.status.sync
+    assert parse_status(status).models == decision.status.models

@@ -1,9 +1,10 @@
-"""The small parts of the process: queue, store, settings, metrics, progress."""
+"""The small parts of the process: queue, mirror, settings, metrics, progress."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import subprocess
 import sys
 from collections.abc import Coroutine
@@ -14,15 +15,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.app.backoff import Backoff
-from modelcache_operator.app.metrics import OperatorCollector, Vitals
+from modelcache_operator.app.counters import Counters
+from modelcache_operator.app.metrics import CacheCollector
 from modelcache_operator.app.process import cancelled
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
 from modelcache_operator.core.names import job_name
-from modelcache_operator.core.status import quantity
+from modelcache_operator.core.summary import quantity
+from modelcache_operator.kube.clock import ServerClock
 from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.mirror import Mirror
 from modelcache_operator.kube.progress import ProgressPoller, is_pod_address
-from modelcache_operator.kube.store import Store
 from modelcache_operator.kube.writer import difference
 from support.reports import complete, incomplete
 from support.world import World
@@ -98,7 +101,7 @@ def test_delays_grow_for_each_thing_apart_and_start_anew_after_success() -> None
     assert backoff.failed("a") <= 1
 
 
-# The store
+# The mirror
 
 
 def _object(name: str, version: int, uid: str = "u", **labels: str) -> Json:
@@ -116,19 +119,19 @@ KEY = Key("ns", "cache")
 
 
 def test_an_older_version_does_not_replace_a_newer_one() -> None:
-    store = Store()
-    assert list(store.take_pod(_pod("p", 5))) == [KEY]
-    assert list(store.take_pod(_pod("p", 4))) == []
-    assert list(store.take_pod(_pod("p", 5))) == []
-    assert list(store.take_pod(_pod("p", 3, uid="another pod of that name"))) == [KEY]
+    mirror = Mirror()
+    assert list(mirror.upsert_pod(_pod("p", 5))) == [KEY]
+    assert list(mirror.upsert_pod(_pod("p", 4))) == []
+    assert list(mirror.upsert_pod(_pod("p", 5))) == []
+    assert list(mirror.upsert_pod(_pod("p", 3, uid="another pod of that name"))) == [KEY]
 
 
 def test_a_full_list_drops_what_is_gone_and_keeps_what_is_newer_than_itself() -> None:
-    store = Store()
+    mirror = Mirror()
     for name, version in (("gone", 5), ("there", 6), ("newer", 9)):
-        store.take_pod(_pod(name, version, uid=name))
-    assert list(store.keep_pods(lambda _namespace, uid: uid == "there", 7)) == [KEY]
-    assert sorted(store.pods[KEY]) == ["newer", "there"]
+        mirror.upsert_pod(_pod(name, version, uid=name))
+    assert list(mirror.prune_pods(lambda _namespace, uid: uid == "there", 7)) == [KEY]
+    assert sorted(mirror.pods[KEY]) == ["newer", "there"]
 
 
 def _cache(name: str, version: int = 1, claim: str = "models", repo: str = "o/r", path: str = "base") -> Json:
@@ -139,27 +142,27 @@ def _cache(name: str, version: int = 1, claim: str = "models", repo: str = "o/r"
 
 
 def test_caches_on_one_claim_hear_of_each_other_only_when_it_matters() -> None:
-    store = Store()
-    assert set(store.take_cache(_cache("a"))) == {Key("ns", "a")}
-    assert set(store.take_cache(_cache("b", path="b"))) == {Key("ns", "b"), Key("ns", "a")}, "no longer alone"
-    assert set(store.take_cache(_cache("c", path="c"))) == {Key("ns", "c")}
-    assert set(store.take_cache(_cache("d", repo="o/other"))) == {Key("ns", "d"), Key("ns", "a")}, "the same place"
-    snapshot = store.snapshot(Key("ns", "a"))
+    mirror = Mirror()
+    assert set(mirror.upsert_cache(_cache("a"))) == {Key("ns", "a")}
+    assert set(mirror.upsert_cache(_cache("b", path="b"))) == {Key("ns", "b"), Key("ns", "a")}, "no longer alone"
+    assert set(mirror.upsert_cache(_cache("c", path="c"))) == {Key("ns", "c")}
+    assert set(mirror.upsert_cache(_cache("d", repo="o/other"))) == {Key("ns", "d"), Key("ns", "a")}, "the same place"
+    snapshot = mirror.snapshot(Key("ns", "a"))
     assert snapshot is not None
     assert [each.name for each in snapshot.neighbours] == ["d"]
     assert snapshot.claim_shared
-    assert set(store.drop_cache(Key("ns", "d"))) == {Key("ns", "d"), Key("ns", "a")}
-    store.drop_cache(Key("ns", "c"))
-    assert set(store.drop_cache(Key("ns", "b"))) == {Key("ns", "b"), Key("ns", "a")}, "alone again"
+    assert set(mirror.delete_cache(Key("ns", "d"))) == {Key("ns", "d"), Key("ns", "a")}
+    mirror.delete_cache(Key("ns", "c"))
+    assert set(mirror.delete_cache(Key("ns", "b"))) == {Key("ns", "b"), Key("ns", "a")}, "alone again"
 
 
 def test_a_claim_that_nobody_uses_any_more_is_forgotten() -> None:
-    store = Store()
-    store.take_cache(_cache("a"))
-    store.take_claim(Key("ns", "models"), None)
-    store.take_cache(_cache("a", version=2, claim="others"))
-    assert store.claims == {}
-    assert store.used_claims() == {Key("ns", "others")}
+    mirror = Mirror()
+    mirror.upsert_cache(_cache("a"))
+    mirror.upsert_claim(Key("ns", "models"), None)
+    mirror.upsert_cache(_cache("a", version=2, claim="others"))
+    assert mirror.claims == {}
+    assert mirror.used_claims() == {Key("ns", "others")}
 
 
 # What is written
@@ -250,38 +253,89 @@ def test_only_addresses_that_a_pod_can_have_are_asked(address: str, asked: bool)
 
 def test_a_pod_on_the_network_of_its_host_is_not_asked(world: World) -> None:
     """Its address is the node's, where its arguments choose any port."""
-    store = Store()
-    store.take_cache(world.cache)
+    mirror = Mirror()
+    mirror.upsert_cache(world.cache)
     for name, spec in (("plain", {}), ("on-host", {"hostNetwork": True})):
         world.start(world.add_pod(name))
         world.pods[name]["spec"] |= spec
         world.pods[name]["status"]["podIP"] = "10.0.0.7"
-        store.take_pod(world.pods[name])
-    poller = ProgressPoller(store, lambda key: None)
+        mirror.upsert_pod(world.pods[name])
+    poller = ProgressPoller(mirror, lambda key: None)
     assert [pod.name for pod in poller._due(1e9)] == ["plain"]
 
 
+class NoApi:
+    """What the collector asks of the API."""
+
+    calls = 0
+
+
 def scrape(world: World) -> str:
-    store = Store()
-    store.take_cache(world.cache)
+    mirror = Mirror()
+    mirror.upsert_cache(world.cache)
     registry = CollectorRegistry()
-    registry.register(OperatorCollector(store, Vitals({}, {}), lambda: world.now))
+    registry.register(CacheCollector(mirror, NoApi(), lambda: world.now))  # type: ignore[arg-type]
     return generate_latest(registry).decode()
 
 
 LABELS = 'cache="cache",namespace="default"'
 
 
-def test_metrics_are_made_of_the_status() -> None:
+def test_gauges_are_made_of_the_status() -> None:
     world = World()
     world.settle()
     world.sync_well(complete())
     text = scrape(world)
     assert f"modelcache_complete{{{LABELS}}} 1.0" in text
+    assert f"modelcache_size_bytes{{{LABELS}}} " in text
     assert 'phase="Ready"} 1.0' in text
+
+
+def counted(world: World, *seen: Json) -> str:
+    """The counters after these versions of pods were seen, in this order."""
+    registry = CollectorRegistry()
+    counters, mirror = Counters(registry), Mirror()
+    mirror.on_run = counters.count_run
+    mirror.upsert_cache(world.cache)
+    counters.add_cache(Key("default", "cache"))
+    for version, pod in enumerate(seen):
+        pod["metadata"]["resourceVersion"] = str(version + 1)
+        mirror.upsert_pod(pod)
+    return generate_latest(registry).decode()
+
+
+def test_each_run_of_a_sync_container_counts_once_however_often_its_pod_is_seen() -> None:
+    world = World()
+    pod = world.add_pod("serve")
+    world.finish(pod, 1, incomplete(Reason.RATE_LIMITED, "429"))
+    failed = copy.deepcopy(world.pods[pod])
+    world.start(pod)
+    world.finish(pod, 0, complete())
+    text = counted(world, failed, copy.deepcopy(failed), world.pods[pod], copy.deepcopy(world.pods[pod]))
+    assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 1.0' in text
+    assert f'modelcache_syncs_total{{{LABELS},outcome="succeeded"}} 1.0' in text
+    assert f'modelcache_hub_errors_total{{{LABELS},reason="RateLimited"}} 1.0' in text
     assert f"modelcache_fetched_bytes_total{{{LABELS}}} 1.073741824e+09" in text
-    assert 'modelcache_sync_duration_seconds_bucket{cache="cache",le="1.0",namespace="default"} 1.0' in text
-    assert f"modelcache_sync_duration_seconds_count{{{LABELS}}} 1.0" in text
+    assert 'modelcache_sync_duration_seconds_bucket{cache="cache",le="1.0",namespace="default"} 2.0' in text
+
+
+def test_counters_begin_at_zero_and_go_with_their_cache() -> None:
+    registry = CollectorRegistry()
+    counters = Counters(registry)
+    for name in ("cache", "other"):
+        counters.add_cache(Key("default", name))
+    assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 0.0' in generate_latest(registry).decode()
+    counters.remove_cache(Key("default", "cache"))
+    text = generate_latest(registry).decode()
+    assert 'cache="cache"' not in text
+    assert 'cache="other"' in text
+
+
+def test_a_pod_whose_label_names_no_cache_makes_no_series(world: World) -> None:
+    pod = world.add_pod("stray")
+    world.pods[pod]["metadata"]["labels"]["modelcache.dev/cache"] = "x" * 63
+    world.finish(pod, 0, complete())
+    assert "xxx" not in counted(world, world.pods[pod])
 
 
 def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
@@ -296,11 +350,35 @@ def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
     assert "modelcache_reason{" not in scrape(world)
 
 
-def test_gpu_seconds_at_the_gate_are_a_counter(ready: World) -> None:
-    ready.add_pod("serve", gated=True, resources={"limits": {"nvidia.com/gpu": "4"}})
-    ready.now += 10
-    ready.settle()
-    assert f"modelcache_gate_gpu_seconds_total{{{LABELS}}} 40.0" in scrape(ready)
+def test_gpu_seconds_at_the_gate_are_a_counter(world: World) -> None:
+    world.add_pod("serve", gated=True, resources={"limits": {"nvidia.com/gpu": "4"}})
+    registry = CollectorRegistry()
+    Counters(registry).count_gate(Key("default", "cache"), world.snapshot().pods[0], 10.0)
+    text = generate_latest(registry).decode()
+    assert f"modelcache_gate_gpu_seconds_total{{{LABELS}}} 40.0" in text
+    assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 10.0" in text
+
+
+# The clock
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        pytest.param("Mon, 21 Sep 2026 10:13:20 GMT", 0.0, id="the same time"),
+        pytest.param("Mon, 21 Sep 2026 10:13:21 GMT", 0.0, id="as precise as the header"),
+        pytest.param("Mon, 21 Sep 2026 10:23:20 GMT", 600.5, id="the server is ahead"),
+        pytest.param("Mon, 21 Sep 2026 10:03:20 GMT", -599.5, id="the server is behind"),
+        *(pytest.param(date, 0.0, id=str(date)) for date in (None, "", "yesterday", "Mon, 99 Sep 2026 10:03:20 GMT")),
+    ],
+)
+def test_time_is_that_of_the_api_server(date: str | None, expected: float) -> None:
+    own = 1_789_985_600.0
+    clock = ServerClock(lambda: own)
+    clock.observe(date)
+    assert clock() - own == pytest.approx(expected)
+    clock.observe("Mon, 21 Sep 2026 10:13:20 GMT")
+    assert clock() - own == pytest.approx(0.0)
 
 
 def test_a_task_that_will_not_end_does_not_hold_up_the_end() -> None:

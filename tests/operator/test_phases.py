@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from init_sync.core.reasons import Reason
+from modelcache_operator.core.reconcile import QUIET
 from support.reports import complete, incomplete
 from support.world import World
 
@@ -228,10 +229,41 @@ def test_phases_do_not_flap(sequence: Callable[[World], None]) -> None:
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda each: each.__name__)
-def test_there_is_one_event_for_each_transition(sequence: Callable[[World], None]) -> None:
+def test_there_is_one_event_for_each_change_of_phase_or_reason(sequence: Callable[[World], None]) -> None:
     world = World()
     sequence(world)
-    assert [notice.split()[1] for notice in world.notices] == world.phases
+    expected = [f"{phase} {reason}" for phase, reason in world.reasons if reason not in QUIET]
+    assert [notice.partition(" ")[2] for notice in world.notices] == expected
+
+
+TROUBLE: dict[str, tuple[Callable[[World], None], list[str]]] = {
+    "a plain sync": (plain, ["Normal Syncing Syncing", "Normal Ready AllModelsVerified"]),
+    "a hub that is down": (
+        hub_down_then_up,
+        [
+            *("Normal Syncing Syncing", "Warning Syncing HubUnreachable"),
+            *("Normal Syncing Syncing", "Normal Ready AllModelsVerified"),
+        ],
+    ),
+    "damage": (
+        damage_found_and_repaired,
+        [
+            *("Normal Syncing Syncing", "Normal Ready AllModelsVerified"),
+            *("Warning Degraded FileMissing", "Normal Ready AllModelsVerified"),
+        ],
+    ),
+    "a claim that is late": (
+        claim_appears_late,
+        ["Warning Pending ClaimMissing", "Normal Syncing Syncing", "Normal Ready AllModelsVerified"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("sequence", "events"), TROUBLE.values(), ids=TROUBLE)
+def test_events_are_warnings_where_something_is_wrong(sequence: Callable[[World], None], events: list[str]) -> None:
+    world = World()
+    sequence(world)
+    assert world.notices == events
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda each: each.__name__)
@@ -252,4 +284,3 @@ def test_the_gate_opens_only_while_the_cache_is_ready(sequence: Callable[[World]
     world.settle = checked  # type: ignore[method-assign, assignment]
     sequence(world)
     assert world.opened == ["waiting"]
-    assert world.status["gate"]["released"] == 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import names, reading
-from modelcache_operator.core.attempts import retry_delay_s
-from modelcache_operator.core.facts import Neighbour
+from modelcache_operator.core import names, parse
+from modelcache_operator.core.job_plan import retry_delay_s
+from modelcache_operator.core.observed import Neighbour
 from support.reports import complete, incomplete
 from support.world import START, World, text_digest
 
@@ -88,7 +88,7 @@ def test_a_created_claim_is_untied_when_another_cache_uses_it_too() -> None:
     world.settle()
     world.claim_shared = True
     assert world.claim is not None
-    world.claim["metadata"]["ownerReferences"] = [{"uid": reading.read_cache(world.cache).uid}]
+    world.claim["metadata"]["ownerReferences"] = [{"uid": parse.parse_cache(world.cache).uid}]
     assert world.decide().own_claim is False
 
 
@@ -102,7 +102,7 @@ def test_the_older_of_two_caches_keeps_a_place_that_both_want() -> None:
 
 
 def test_two_caches_may_want_the_same_content_at_the_same_place(world: World) -> None:
-    places = world.snapshot().cache.places
+    places = world.snapshot().cache.paths
     world.neighbours = (Neighbour("older", START - 10, places), Neighbour("newer", START + 10, {"base": "x"}))
     world.settle()
     assert world.status["phase"] == "Pending"
@@ -220,13 +220,13 @@ def test_no_job_is_made_when_they_are_switched_off() -> None:
     world = World(sync={"job": {"enabled": False}})
     world.settle()
     assert world.jobs == {}
-    assert "switched off" in world.status["message"]
+    assert "are disabled" in world.status["message"]
 
 
 def test_a_cache_that_is_being_deleted_gets_nothing_new(world: World) -> None:
     world.cache["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
     decision = world.decide()
-    assert (decision.create_job, decision.write_config, decision.open_gates) == (None, False, ())
+    assert (decision.create_job, decision.write_config, decision.remove_gates) == (None, False, ())
 
 
 def test_a_refusal_of_the_api_is_said_and_survives_until_it_is_gone(world: World) -> None:

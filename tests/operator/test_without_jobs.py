@@ -65,7 +65,7 @@ def test_a_pod_that_mounted_an_older_manifest_proves_nothing(cache: Space) -> No
     waiting = cache.kubelet.workload("cache", "models")
     late = cache.kubelet.workload("cache", "models", gated=False)
     late.finish(0, complete(manifest=old))
-    eventually(lambda: cache.status().get("totals", {}).get("syncs") == 1, "its end is seen")
+    eventually(lambda: cache.status().get("pods", {}).get("started") == 1, "its end is seen")
     assert cache.status()["phase"] == "Pending"
     assert waiting.gated
     late.restart()

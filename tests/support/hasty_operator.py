@@ -1,4 +1,4 @@
-"""``python -m support.hasty_operator``: the operator with shorter pauses, and pods on loopback addresses.
+"""``python -m support.hasty_operator``: the operator with shorter timing, and pods on loopback addresses.
 
 Doubling and limits have tests of their own (tests/operator/test_parts.py).
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 
 from modelcache_operator.__main__ import main
-from modelcache_operator.app.pauses import Pauses
+from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.kube import progress
 
 if __name__ == "__main__":
     progress.is_pod_address = lambda text: bool(text)
-    sys.exit(main(Pauses(first_retry_s=0.1, orphan_grace_s=2.0)))
+    sys.exit(main(RetryTiming(first_retry_s=0.1, orphan_grace_s=2.0)))

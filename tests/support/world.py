@@ -10,12 +10,13 @@ import copy
 import json
 from typing import Any
 
-from modelcache_operator.core import jobs, manifests, moments, names, reading, render
-from modelcache_operator.core.facts import Neighbour, Progress, Snapshot
-from modelcache_operator.core.gates import gate_patch
+from modelcache_operator.core import jobs, manifests, names, parse, render, timestamps
+from modelcache_operator.core.gate import gate_patch
+from modelcache_operator.core.observed import Neighbour, Progress, Refusals, Snapshot
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
-from support.kubeapi.patches import json_patch, merge
+from modelcache_operator.core.status import to_json
+from support.kubeapi.patches import json_patch
 
 Json = dict[str, Any]
 START = 1_790_000_000.0
@@ -34,7 +35,7 @@ class World:
                 "uid": UID,
                 "generation": 1,
                 "resourceVersion": "1",
-                "creationTimestamp": moments.stamp(START),
+                "creationTimestamp": timestamps.stamp(START),
             },
             "spec": {
                 "models": [{"name": "base", "repo": "owner/small", "path": "base"}],
@@ -48,12 +49,15 @@ class World:
         self.config: Json | None = None
         self.neighbours: tuple[Neighbour, ...] = ()
         self.progress: dict[str, Progress] = {}
-        self.refused = ""
+        self.refused = self.owner_refused = self.gate_refused = ""
         self.claim_shared = False
         self.new_claims = "Bound"
         """Phase of claims that the operator creates."""
         self.phases: list[str] = []
+        self.reasons: list[tuple[str, str]] = []
+        """Phase and reason, each time that one of them changed."""
         self.notices: list[str] = []
+        """Type, reason and cause of Events about the cache."""
         self.opened: list[str] = []
         self._version = 1
         if claim:
@@ -100,7 +104,7 @@ class World:
         return name
 
     def start(self, name: str) -> None:
-        self.set_state(name, {"running": {"startedAt": moments.stamp(self.now)}})
+        self.set_state(name, {"running": {"startedAt": timestamps.stamp(self.now)}})
 
     def wait(self, name: str, reason: str, message: str = "") -> None:
         self.set_state(name, {"waiting": {"reason": reason, "message": message}})
@@ -109,8 +113,8 @@ class World:
         ended = {
             "exitCode": code,
             "reason": reason or ("Completed" if code == 0 else "Error"),
-            "startedAt": moments.stamp(self.now),
-            "finishedAt": moments.stamp(self.now),
+            "startedAt": timestamps.stamp(self.now),
+            "finishedAt": timestamps.stamp(self.now),
             "message": report if isinstance(report, str) else json.dumps(report),
         }
         self.set_state(name, {"terminated": ended})
@@ -133,7 +137,7 @@ class World:
 
     def end_job(self, name: str, outcome: str, reason: str = "", message: str = "") -> None:
         condition = {"type": outcome, "status": "True", "reason": reason, "message": message}
-        condition["lastTransitionTime"] = moments.stamp(self.now)
+        condition["lastTransitionTime"] = timestamps.stamp(self.now)
         self.jobs[name]["status"] = {"conditions": [condition]}
 
     def forget_job(self, name: str) -> None:
@@ -185,18 +189,18 @@ class World:
 
     @property
     def digest(self) -> str:
-        return reading.read_cache(self.cache).digest
+        return parse.parse_cache(self.cache).digest
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            cache=reading.read_cache(self.cache),
-            pods=tuple(reading.read_pod(each) for each in self.pods.values()),
-            jobs=tuple(reading.read_job_object(each) for each in self.jobs.values()),
-            claim=reading.read_claim(self.claim) if self.claim else None,
-            config_digest=reading.config_digest(self.config) if self.config else None,
+            cache=parse.parse_cache(self.cache),
+            pods=tuple(parse.parse_pod(each) for each in self.pods.values()),
+            jobs=tuple(parse.parse_job(each) for each in self.jobs.values()),
+            claim=parse.parse_claim(self.claim) if self.claim else None,
+            config_digest=parse.config_digest(self.config) if self.config else None,
             progress=self.progress,
             neighbours=self.neighbours,
-            refused=self.refused,
+            refusals=Refusals("Refused" if self.refused else "", self.refused, self.owner_refused, self.gate_refused),
             claim_shared=self.claim_shared,
         )
 
@@ -216,15 +220,17 @@ class World:
         raise AssertionError(f"the operator never comes to rest: {self.status}")
 
     def _write_status(self, decision: Decision) -> None:
-        status = {key: value for key, value in decision.status.to_json().items() if value is not None}
-        status = merge({}, status)
+        status = to_json(decision.status)
         if not self.phases or self.phases[-1] != status["phase"]:
             self.phases.append(str(status["phase"]))
-        self.notices += [f"{each.type} {each.reason}" for each in decision.notices]
+        reason = next(each["reason"] for each in status["conditions"] if each["type"] == "Complete")
+        if not self.reasons or self.reasons[-1] != (status["phase"], reason):
+            self.reasons.append((status["phase"], reason))
+        self.notices += [f"{each.type} {each.reason} {each.message.partition(':')[0]}" for each in decision.notices]
         self.cache["status"] = json.loads(json.dumps(status))
 
     def _act(self, decision: Decision) -> None:
-        cache = reading.read_cache(self.cache)
+        cache = parse.parse_cache(self.cache)
         if decision.write_config:
             self.config = render.config_map(cache)
         if decision.create_claim:
@@ -237,9 +243,10 @@ class World:
             body = jobs.sync_job(cache, decision.create_job, "init-sync")
             body["metadata"] = {**self._object(decision.create_job.name)["metadata"], **body["metadata"]}
             self.jobs[decision.create_job.name] = body
-        for pod in decision.open_gates:
+        for pod in decision.remove_gates:
             self.opened.append(pod.name)
-            self.pods[pod.name] = json_patch(self.pods[pod.name], gate_patch(pod, self.now))
+            patch = gate_patch(pod, decision.status.summary.commit, self.now)
+            self.pods[pod.name] = json_patch(self.pods[pod.name], patch)
 
     def _object(self, name: str) -> Json:
         version = self._next()
@@ -248,7 +255,7 @@ class World:
             "namespace": "default",
             "uid": f"{int(version):08x}-0000-4000-8000-000000000000",
             "resourceVersion": version,
-            "creationTimestamp": moments.stamp(self.now),
+            "creationTimestamp": timestamps.stamp(self.now),
         }
         return {"metadata": metadata}
 

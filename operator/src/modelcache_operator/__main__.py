@@ -6,11 +6,11 @@ import asyncio
 import os
 import sys
 
-from modelcache_operator.app.pauses import Pauses
+from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.app.settings import WrongSettings, read_settings
 
 
-def main(pauses: Pauses | None = None) -> int:
+def main(timing: RetryTiming | None = None) -> int:
     """Exit codes: 0 stopped, 1 cannot go on, 2 wrong usage."""
     try:
         settings = read_settings(sys.argv[1:], os.environ)
@@ -23,7 +23,7 @@ def main(pauses: Pauses | None = None) -> int:
 
     logs.set_up(settings.log_format, settings.log_level)
     try:
-        return asyncio.run(process.main(settings, pauses or Pauses()))
+        return asyncio.run(process.main(settings, timing or RetryTiming()))
     except (NoCluster, WrongSettings) as error:
         print(f"modelcache-operator: error: {error}", file=sys.stderr)
         return 2

@@ -20,20 +20,32 @@ TERMINATION_MESSAGE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """One model of a cache. Sizes are bytes; a total is 0 as long as nobody has listed the repository."""
+    """A model. Totals are 0 until the hub has listed the repository."""
 
     name: str
+    """Its name in the spec."""
     complete: bool
+    """Whether all of its files are on the volume, verified."""
     revision: str
+    """The revision asked for."""
     files_total: int = 0
+    """Files that it needs."""
     files_present: int = 0
+    """Files of them that are complete."""
     bytes_total: int = 0
+    """Bytes that it needs."""
     bytes_present: int = 0
+    """Bytes of them on the volume."""
     commit: str | None = None
+    """The commit that the revision was resolved to."""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    """Alternative taken of oneOf, and the revision it came from."""
     verified_at: str | None = None
+    """When it was verified."""
     reason: Reason | None = None
+    """Why it is not complete, in one word."""
     message: str = ""
+    """Why it is not complete, in a sentence."""
 
     def to_json(self) -> dict[str, Any]:
         return {

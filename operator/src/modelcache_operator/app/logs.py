@@ -16,7 +16,7 @@ import logging
 import sys
 from typing import Any
 
-from modelcache_operator.core import moments
+from modelcache_operator.core import timestamps
 from modelcache_operator.core.reports import CONTROL
 
 
@@ -35,7 +35,7 @@ class JsonFormat(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         data = {
-            "time": moments.micro_stamp(record.created),
+            "time": timestamps.micro_stamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

@@ -3,7 +3,7 @@
 1. health and metrics are served, so that waiting looks alive;
 2. the lease is acquired: nothing else happens before;
 3. everything is listed once: nothing is decided on half a view;
-4. workers, progress, regular lists, lease renewal and, last, kopf's watches run side by side.
+4. controllers, progress, regular lists, lease renewal and, last, kopf's watches run side by side.
 
 The first of them to end ends the process: with 0 after a signal, else with 1 and a restart by the kubelet.
 """
@@ -19,23 +19,24 @@ from collections.abc import Collection, Coroutine
 from typing import Any
 
 from kubernetes.aio import client
+from prometheus_client import CollectorRegistry
 
 from modelcache_operator.app import health as probes
 from modelcache_operator.app import metrics, watching
 from modelcache_operator.app.backoff import Backoff
-from modelcache_operator.app.pauses import Pauses
+from modelcache_operator.app.controller import CONTROLLERS, Controller
+from modelcache_operator.app.counters import Counters
 from modelcache_operator.app.queue import WorkQueue
+from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.app.settings import Settings
-from modelcache_operator.app.worker import WORKERS, Worker
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.connection import load_configuration
 from modelcache_operator.kube.errors import ApiError, Missing, OldDefinition
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lease import Lease, LeaseLost
 from modelcache_operator.kube.lists import list_everything
+from modelcache_operator.kube.mirror import Mirror
 from modelcache_operator.kube.progress import ProgressPoller
-from modelcache_operator.kube.store import Store
-from modelcache_operator.kube.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -50,27 +51,36 @@ LONGEST_LIST_RETRY_S = 15.0
 class Operator:
     """All parts of one process."""
 
-    def __init__(self, settings: Settings, api: Api, pauses: Pauses) -> None:
+    def __init__(self, settings: Settings, api: Api, timing: RetryTiming) -> None:
         self._settings = settings
-        self._pauses = pauses
+        self._timing = timing
         self._api = api
-        self._store = Store(settings.limits)
+        self._mirror = Mirror(settings.limits)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._lease = Lease(
             api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s
         )
-        writer = Writer(api, self._store, settings.sync_image)
-        self._worker = Worker(api, self._store, self._queue, writer, self._lease.held, settings.claim_check_s, pauses)
+        self._registry = CollectorRegistry()
+        self._counters = Counters(self._registry)
+        self._controller = Controller(
+            api,
+            self._mirror,
+            self._queue,
+            settings.sync_image,
+            self._lease.held,
+            settings.claim_check_s,
+            timing,
+            self._counters,
+        )
         self._health = probes.Health(max(60.0, LIVENESS_PERIODS * settings.full_list_s))
         self._health.active = self._lease.held
         self._listed_at = 0.0
 
     async def run(self, configuration: client.Configuration, stop: asyncio.Event) -> int:
         """Until ``stop`` or until a part fails; returns the exit code."""
-        registry = watching.make_registry(self._store, self._queue, configuration)
+        registry = watching.make_registry(self._mirror, self._queue, configuration)
         runner, health_port = await probes.serve(self._health, self._settings.health_port)
-        collector = metrics.OperatorCollector(self._store, self._vitals())
-        metrics_port = metrics.serve(collector, self._settings.metrics_port)
+        metrics_port = metrics.serve(self._metrics(), self._settings.metrics_port)
         fields = {
             "namespaces": ",".join(self._settings.namespaces) or "all",
             "metrics_port": metrics_port,
@@ -86,13 +96,13 @@ class Operator:
         if not await _unless_stopped(self._begin(), stop):
             return 0
         parts: list[asyncio.Task[Any]] = []
-        parts += [asyncio.create_task(self._worker.run(), name=f"worker {number}") for number in range(WORKERS)]
+        run = self._controller.run
+        poller = ProgressPoller(self._mirror, self._queue.add, self._settings.progress_s, self._api.clock)
+        parts += [asyncio.create_task(run(), name=f"controller {number}") for number in range(CONTROLLERS)]
         parts += [
             asyncio.create_task(self._lease.keep(), name="lease"),
             asyncio.create_task(self._list_regularly(), name="full lists"),
-            asyncio.create_task(
-                ProgressPoller(self._store, self._queue.add, self._settings.progress_s).run(), name="progress"
-            ),
+            asyncio.create_task(poller.run(), name="progress"),
             asyncio.create_task(stop.wait(), name="stop"),
         ]
         # kopf last: at its end it cancels tasks that are younger than itself.
@@ -113,7 +123,7 @@ class Operator:
             await waiting
         finally:
             waiting.cancel()
-        backoff = Backoff(self._pauses.first_retry_s, LONGEST_LIST_RETRY_S)
+        backoff = Backoff(self._timing.first_retry_s, LONGEST_LIST_RETRY_S)
         keeping = asyncio.create_task(self._lease.keep())
         try:
             while not await self._list():
@@ -121,12 +131,13 @@ class Operator:
         finally:
             keeping.cancel()
         self._health.synced = True
-        log.info("everything listed", extra={"fields": {"caches": len(self._store.caches)}})
+        self._mirror.on_run = self._counters.count_run  # those that ended before were counted by another process
+        log.info("everything listed", extra={"fields": {"caches": len(self._mirror.caches)}})
 
     async def _list(self) -> bool:
         self._health.alive()
         try:
-            changed = await list_everything(self._api, self._store, self._settings.namespaces)
+            changed = await list_everything(self._api, self._mirror, self._settings.namespaces)
         except Missing as error:
             log.error("is the custom resource definition installed? %s", error)
             return False
@@ -134,7 +145,7 @@ class Operator:
             log.warning("listing failed: %s", error)
             return False
         self._listed_at = time.time()
-        self._queue.add_all(changed | set(self._store.caches) | set(self._store.pods))
+        self._queue.add_all(changed | set(self._mirror.caches) | set(self._mirror.pods))
         return True
 
     async def _list_regularly(self) -> None:
@@ -158,23 +169,17 @@ class Operator:
             await asyncio.wait_for(self._lease.release(), DRAIN_S)
         log.info("operator stopped")
 
-    def _vitals(self) -> metrics.Vitals:
-        counters, loop = self._worker.counters, asyncio.get_running_loop()
-        return metrics.Vitals(
-            gauges={
-                "active": ("1 while this operator holds the lease.", lambda: float(self._lease.held())),
-                "queue_length": ("Caches that wait to be looked at.", lambda: len(self._queue)),
-                "tasks": ("Tasks in the event loop.", lambda: len(asyncio.all_tasks(loop))),
-                "last_full_list_timestamp_seconds": ("When everything was listed last.", lambda: self._listed_at),
-            },
-            counters={
-                "reconciles": ("Looks at a cache.", lambda: counters.reconciles),
-                "errors": ("Looks that ended in an error.", lambda: counters.errors),
-                "status_writes": ("Statuses written.", lambda: counters.status_writes),
-                "gates_opened": ("Pods let go.", lambda: counters.gates_opened),
-                "api_requests": ("Calls to the API, watches aside.", lambda: self._api.calls),
-            },
-        )
+    def _metrics(self) -> CollectorRegistry:
+        loop = asyncio.get_running_loop()
+        self._registry.register(metrics.CacheCollector(self._mirror, self._api, self._api.clock))
+        for name, text, value in (
+            ("active", "1 while this operator holds the lease.", lambda: float(self._lease.held())),
+            ("queue_length", "Caches that wait to be looked at.", lambda: len(self._queue)),
+            ("tasks", "Tasks in the event loop.", lambda: len(asyncio.all_tasks(loop))),
+            ("last_full_list_timestamp_seconds", "When everything was listed last.", lambda: self._listed_at),
+        ):
+            metrics.add_own_gauge(self._registry, name, text, value)
+        return self._registry
 
 
 async def cancelled(tasks: Collection[asyncio.Task[Any]], within_s: float) -> list[str]:
@@ -220,13 +225,13 @@ def _end_on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def main(settings: Settings, pauses: Pauses) -> int:
+async def main(settings: Settings, timing: RetryTiming) -> int:
     """Raises NoCluster when there is nothing to connect to."""
     configuration = await load_configuration(settings.kubeconfig, settings.context, settings.in_cluster)
     stop = asyncio.Event()
     _end_on_signals(stop)
     api = Api(configuration)
     try:
-        return await Operator(settings, api, pauses).run(configuration, stop)
+        return await Operator(settings, api, timing).run(configuration, stop)
     finally:
         await api.close()

@@ -1,4 +1,4 @@
-"""kopf, used for what it is best at: watches that stay alive. Handlers only tell the store and the queue.
+"""kopf, used for what it is best at: watches that stay alive. Handlers only tell the mirror and the queue.
 
 The settings were measured (docs/operator.md says how): no scanning of namespaces and CRDs, which a namespaced Role does
 not allow; pods and Jobs filtered by label on the server; no finalizers, annotations or timers on anybody's objects.
@@ -19,7 +19,7 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.core import names
 from modelcache_operator.kube.connection import kopf_login
 from modelcache_operator.kube.key import Key
-from modelcache_operator.kube.store import Store
+from modelcache_operator.kube.mirror import Mirror
 
 Json = dict[str, Any]
 Take = Callable[[Json], Iterable[Key]]
@@ -45,16 +45,16 @@ def make_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def make_registry(store: Store, queue: WorkQueue[Key], configuration: client.Configuration) -> kopf.OperatorRegistry:
+def make_registry(mirror: Mirror, queue: WorkQueue[Key], configuration: client.Configuration) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await kopf_login(configuration)
 
     kopf.on.login(registry=registry)(login)
-    _watch(registry, (names.GROUP, names.VERSION, names.PLURAL), queue, store.take_cache, _drop_cache(store))
-    _watch(registry, ("", "v1", "pods"), queue, store.take_pod, store.drop_pod)
-    _watch(registry, ("batch", "v1", "jobs"), queue, store.take_job, store.drop_job)
+    _watch(registry, (names.GROUP, names.VERSION, names.PLURAL), queue, mirror.upsert_cache, _drop_cache(mirror))
+    _watch(registry, ("", "v1", "pods"), queue, mirror.upsert_pod, mirror.delete_pod)
+    _watch(registry, ("batch", "v1", "jobs"), queue, mirror.upsert_job, mirror.delete_job)
     return registry
 
 
@@ -68,8 +68,8 @@ def _watch(
     kopf.on.event(*resource, id=f"{resource[2]}-seen", registry=registry)(on_event)
 
 
-def _drop_cache(store: Store) -> Take:
-    return lambda raw: store.drop_cache(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+def _drop_cache(mirror: Mirror) -> Take:
+    return lambda raw: mirror.delete_cache(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
 
 
 def kind_is_gone(error: BaseException) -> str | None:

@@ -1,43 +1,60 @@
-"""Conditions: three questions a person or ``kubectl wait`` may ask, each with a reason to act on.
+"""Conditions: questions that a person, ``kubectl wait`` or a tool may ask, each with a reason to act on.
 
 Complete     may a GPU start? True only while the phase is Ready
+Ready        the same, under the name that kstatus (Flux, Helm) and Argo CD look for
+Reconciling  does the operator, a Job or a queue work on it? (kstatus)
+Stalled      does it wait for something that only a person can change? (kstatus)
 Syncing      does a sync container run now?
 VolumeReady  is there a volume to sync to?
+
+Of Ready, Reconciling and Stalled exactly one is True.
 """
 
 from __future__ import annotations
 
-from modelcache_operator.core import moments
-from modelcache_operator.core.evidence import running_pods
+from modelcache_operator.core import timestamps
+from modelcache_operator.core.phase import PhaseDecision
+from modelcache_operator.core.phase_inputs import PhaseInputs
+from modelcache_operator.core.proof import running_pods
 from modelcache_operator.core.status import Condition, Phase, Status
-from modelcache_operator.core.verdict import Situation, Verdict
 
 
-def conditions(situation: Situation, verdict: Verdict, now: float) -> tuple[Condition, ...]:
-    """The new conditions; one whose status is what it was keeps the moment of its last change."""
-    cache = situation.snapshot.cache
-    running = running_pods(situation.parties, cache.job.enabled)
-    complete = verdict.phase is Phase.READY
+def conditions(inputs: PhaseInputs, decided: PhaseDecision) -> tuple[Condition, ...]:
+    """The new conditions; one whose status is what it was keeps the time of its last change."""
+    cache = inputs.snapshot.cache
+    complete = decided.phase is Phase.READY
+    working = not complete and not decided.stalled
+    because = (decided.reason, decided.message)
     said = [
-        ("Complete", complete, verdict.reason, verdict.message),
-        ("Syncing", bool(running), *_syncing(situation, bool(running))),
-        ("VolumeReady", situation.volume.bound, situation.volume.reason, situation.volume.message),
+        ("Complete", complete, *because),
+        ("Ready", complete, *because),
+        ("Reconciling", working, *(because if working else _settled(decided))),
+        ("Stalled", decided.stalled, *(because if decided.stalled else ("NotStalled", "nobody needs to act"))),
+        _syncing(inputs),
+        ("VolumeReady", inputs.volume.bound, inputs.volume.reason, inputs.volume.message),
     ]
     return tuple(
-        Condition(kind, str(true), reason, message, cache.generation, _since(cache.status, kind, str(true), now))
+        Condition(kind, str(true), reason, message, _since(cache.status, kind, str(true), inputs.now), cache.generation)
         for kind, true, reason, message in said
     )
 
 
-def _syncing(situation: Situation, running: bool) -> tuple[str, str]:
-    if running:
-        pods = running_pods(situation.parties, situation.snapshot.cache.job.enabled)
-        return "SyncRunning", f"pod {pods[0].name} syncs"
-    if situation.record.next_attempt_at:
-        return "WaitingToRetry", f"the next sync starts at {situation.record.next_attempt_at}"
-    return "NoSyncRunning", "no sync container runs"
+def _settled(decided: PhaseDecision) -> tuple[str, str]:
+    if decided.stalled:
+        return "Stalled", "waits for a change; see the condition Stalled"
+    return "Complete", "there is nothing to do"
+
+
+def _syncing(inputs: PhaseInputs) -> tuple[str, bool, str, str]:
+    pods = running_pods(inputs.objects, inputs.snapshot.cache.job.enabled)
+    if pods:
+        return "Syncing", True, "SyncRunning", f"pod {pods[0].name} syncs"
+    if inputs.record.next_attempt_at:
+        return "Syncing", False, "WaitingToRetry", f"the next sync starts at {inputs.record.next_attempt_at}"
+    return "Syncing", False, "NoSyncRunning", "no sync container runs"
 
 
 def _since(status: Status, kind: str, value: str, now: float) -> str:
     before = status.condition(kind)
-    return before.since if before and before.status == value and before.since else moments.stamp(now)
+    since = before.last_transition_time if before and before.status == value else ""
+    return since or timestamps.stamp(now)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from modelcache_operator.core import names, render
-from modelcache_operator.core.attempts import JobOrder
-from modelcache_operator.core.facts import CacheFacts
+from modelcache_operator.core.job_plan import JobRequest
+from modelcache_operator.core.observed import Cache
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ RESOURCES: Json = {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"m
 """A sync needs far less memory; page cache of what it writes counts towards the limit too."""
 
 
-def sync_job(cache: CacheFacts, order: JobOrder, image: str) -> Json:
+def sync_job(cache: Cache, order: JobRequest, image: str) -> Json:
     """``image`` is used unless the manifest names one."""
     job = cache.job
     labels = {
@@ -60,7 +60,7 @@ def sync_job(cache: CacheFacts, order: JobOrder, image: str) -> Json:
     }
 
 
-def _pod_metadata(cache: CacheFacts, labels: dict[str, str]) -> Json:
+def _pod_metadata(cache: Cache, labels: dict[str, str]) -> Json:
     return {"labels": labels, **({"annotations": dict(cache.job.annotations)} if cache.job.annotations else {})}
 
 
@@ -74,7 +74,7 @@ def _failure_policy() -> Json:
     }
 
 
-def _pod(cache: CacheFacts, order: JobOrder, image: str) -> Json:
+def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
     job = cache.job
     pod: Json = {
         "restartPolicy": "Never",  # what podFailurePolicy asks for
@@ -94,7 +94,7 @@ def _pod(cache: CacheFacts, order: JobOrder, image: str) -> Json:
     return pod
 
 
-def _pod_security(cache: CacheFacts) -> Json:
+def _pod_security(cache: Cache) -> Json:
     """OnRootMismatch: changing the group of a hundred thousand files on every start would take minutes."""
     return {
         "runAsNonRoot": True,
@@ -107,7 +107,7 @@ def _pod_security(cache: CacheFacts) -> Json:
     }
 
 
-def _container(cache: CacheFacts, order: JobOrder, image: str) -> Json:
+def _container(cache: Cache, order: JobRequest, image: str) -> Json:
     arguments = ["sync", "--spec", f"{MANIFEST_PATH}/{names.MANIFEST_KEY}", "--volume", MODELS_PATH]
     arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", "json"]
     if order.resync:
@@ -135,7 +135,7 @@ def _container(cache: CacheFacts, order: JobOrder, image: str) -> Json:
     return container
 
 
-def _token(cache: CacheFacts) -> list[Json]:
+def _token(cache: Cache) -> list[Json]:
     auth = cache.spec.get("auth") or {}
     if not auth.get("secretName"):
         return []

@@ -42,8 +42,8 @@ def read_manifest(name: str, spec: Mapping[str, Any]) -> tuple[Manifest | None, 
         return None, error.message
 
 
-def places(manifest: Manifest) -> dict[str, str]:
-    """Every directory and link place on the volume that the manifest fills, with a digest of what belongs there."""
+def paths(manifest: Manifest) -> dict[str, str]:
+    """Every path of a directory or link that the manifest fills on the volume, with a digest of what belongs there."""
     found = {model.path: model.digest() for model in manifest.models}
     for model in manifest.models:
         for link in model.links:

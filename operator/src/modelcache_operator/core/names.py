@@ -6,6 +6,7 @@ labels        modelcache.dev/cache            on pods and Jobs: the cache they b
 gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache
 annotations   modelcache.dev/resync           on a ModelCache, by the user: any new value starts one more sync
               modelcache.dev/gate-opened-at   on a pod: when its gate was removed
+              modelcache.dev/commit           on a pod: the commits that were on the volume then
               modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
               modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
               modelcache.dev/cache-uid        on claims: uid of the cache that they were made for
@@ -29,6 +30,7 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 GATE = f"{GROUP}/complete"
 RESYNC_ANNOTATION = f"{GROUP}/resync"
 OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
+COMMIT_ANNOTATION = f"{GROUP}/commit"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
 CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
 CACHE_UID_ANNOTATION = f"{GROUP}/cache-uid"

@@ -1,33 +1,42 @@
 """The decision: from one snapshot of a cache to the status it should have and the actions to take.
 
 ``reconcile`` is pure and level-triggered: it looks at what is, never at what happened, so that it may be called at any
-time, again and again, and after any outage, with the same result. The rules, by module:
+time, again and again, and after any outage, with the same result. The parts, by module:
 
-- ``volume``    is there a usable claim, must it be made, does another cache want the same place
-- ``evidence``  what proves this content complete on this claim, what speaks against it
-- ``attempts``  is a sync Job to be made or deleted, and when is the next one due
-- ``verdict``   phase, reason and message
-- ``figures``   bytes and models, from the newest report
-- ``gates``     pods to let go, only while the phase is Ready
-- ``totals``    sums for the metrics
+- ``claims``      is there a usable claim, must it be made, does another cache want the same path
+- ``proof``       what proves this content complete on this claim, what speaks against it
+- ``job_plan``    is a sync Job to be made or deleted, and when is the next one due
+- ``phase``       phase, reason and message
+- ``progress``    bytes and models, from the newest report
+- ``gate``        pods that wait; their gates are removed only while the phase is Ready
+- ``conditions``  the answers for tools
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from modelcache_operator.core.attempts import JobOrder, plan_jobs
+from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner
 from modelcache_operator.core.conditions import conditions
-from modelcache_operator.core.evidence import sort_parties, update_record
-from modelcache_operator.core.facts import PodFacts, Snapshot
-from modelcache_operator.core.figures import take_figures
-from modelcache_operator.core.gates import count_released, newly_released, waiting_pods
+from modelcache_operator.core.gate import waiting_pods
+from modelcache_operator.core.job_plan import JobRequest, plan_jobs
+from modelcache_operator.core.messages import TERMINATING_S
+from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.phase import PhaseDecision, decide_phase
+from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseInputs
+from modelcache_operator.core.pods_in_use import pods_status
+from modelcache_operator.core.progress import with_progress
+from modelcache_operator.core.proof import sort_objects, update_record
 from modelcache_operator.core.status import Phase, Status
-from modelcache_operator.core.totals import count_runs
-from modelcache_operator.core.verdict import Situation, Verdict, judge
-from modelcache_operator.core.volume import conflict, is_made_for, judge_volume, wants_owner
+from modelcache_operator.core.summary import summary
 
-WARNINGS = (Phase.DEGRADED, Phase.FAILED)
+QUIET = ("ClaimCreating", "ClaimPending", "PodStarting")
+"""Reasons that last a moment at each start: no Event."""
+NORMAL = ("AllModelsVerified", "Syncing", "Resyncing", "WaitingForPod", "WaitingForLock", "ManifestChanged")
+"""Reasons with nothing wrong about them, unless the phase says otherwise."""
+WAITING_EVENT_S = 5.0
+"""A pod that waits longer than this gets an Event that says for what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +58,59 @@ class Decision:
     own_claim: bool | None = None
     """True: tie the claim's life to the cache's; False: untie it; None: it is as it should be."""
     delete_jobs: tuple[str, ...] = ()
-    create_job: JobOrder | None = None
+    create_job: JobRequest | None = None
     notices: tuple[Notice, ...] = ()
-    released: tuple[PodFacts, ...] = ()
-    """Pods let go that this status is the first to count."""
-    open_gates: tuple[PodFacts, ...] = ()
+    notify_waiting: tuple[Pod, ...] = ()
+    """Pods to be told what they wait for."""
+    remove_gates: tuple[Pod, ...] = ()
     wake_at: float | None = None
+    """When to decide again, though nothing may have changed."""
 
 
 def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
     """``act=False``: only report, because the API refused to make what was asked for."""
     cache = snapshot.cache
-    volume = judge_volume(cache.volume, snapshot.claim)
+    volume = check_claim(cache.volume, snapshot.claim, now)
     problem = cache.problem or snapshot.forbidden or conflict(snapshot)
-    parties = sort_parties(snapshot)
-    record = update_record(snapshot, parties)
-    creating = cache.volume.create and snapshot.claim is None
-    usable = act and not problem and volume.usable
-    plan = plan_jobs(snapshot, parties, record, usable, now)
-    situation = Situation(snapshot, parties, volume, plan, problem)
-    verdict = judge(situation)
-    status = _status(situation, verdict, now)
-    decision = Decision(
+    objects = sort_objects(snapshot)
+    record = update_record(snapshot, objects)
+    plan = plan_jobs(snapshot, objects, record, act and not problem and volume.usable, now)
+    inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now)
+    decided = decide_phase(inputs)
+    status = _status(inputs, decided)
+    notices = _notices(cache.status, decided)
+    if not act:
+        return Decision(status, notices=notices)
+    waiting = () if cache.deleting else waiting_pods(snapshot.pods)
+    ready = decided.phase is Phase.READY
+    return Decision(
         status=status,
         write_config=not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
-        create_claim=creating and not problem and not cache.deleting,
+        create_claim=cache.volume.create and snapshot.claim is None and not problem and not cache.deleting,
         own_claim=_owner_change(snapshot),
         delete_jobs=plan.delete,
         create_job=plan.create,
-        notices=_notices(cache.status, verdict),
-        released=newly_released(cache.status.gate, snapshot.pods),
-        open_gates=waiting_pods(snapshot.pods) if verdict.phase is Phase.READY and not cache.deleting else (),
-        wake_at=plan.wake_at,
+        notices=notices,
+        notify_waiting=() if ready else tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S),
+        remove_gates=waiting if ready else (),
+        wake_at=min((at for at in _wake_times(inputs, waiting) if at > now), default=None),
     )
-    return decision if act else Decision(status, notices=decision.notices, released=decision.released)
 
 
-def _status(situation: Situation, verdict: Verdict, now: float) -> Status:
-    snapshot = situation.snapshot
-    cache = snapshot.cache
+def _status(inputs: PhaseInputs, decided: PhaseDecision) -> Status:
+    cache, objects = inputs.snapshot.cache, inputs.objects
     status = Status(
         observed_generation=cache.generation,
-        phase=verdict.phase,
-        message=verdict.message,
-        claim=cache.volume.claim,
-        conditions=conditions(situation, verdict, now),
-        sync=situation.record,
-        gate=count_released(cache.status.gate, snapshot.pods),
-        totals=count_runs(cache.status.totals, snapshot.pods),
+        phase=decided.phase,
+        message=decided.message,
+        complete=decided.phase is Phase.READY,
+        claim_name=cache.volume.claim,
+        conditions=conditions(inputs, decided),
+        sync=inputs.record,
     )
-    return take_figures(status, snapshot, situation.parties, situation.volume.bound)
+    status = with_progress(status, inputs.snapshot, objects, inputs.volume.bound)
+    figures = summary(status)
+    return replace(status, summary=figures, pods=pods_status(inputs.snapshot, objects, figures.commit))
 
 
 def _owner_change(snapshot: Snapshot) -> bool | None:
@@ -107,12 +119,25 @@ def _owner_change(snapshot: Snapshot) -> bool | None:
     if claim is None or not is_made_for(claim, cache) or claim.deleting or cache.deleting or cache.problem:
         return None
     wanted, owned = wants_owner(snapshot), cache.uid in claim.owner_uids
-    return None if wanted == owned else wanted
+    return None if wanted == owned or snapshot.refusals.owner else wanted
 
 
-def _notices(before: Status, verdict: Verdict) -> tuple[Notice, ...]:
-    """One Event for each transition. A volume that is being made is not worth one."""
-    if before.phase is verdict.phase:
+def _notices(before: Status, decided: PhaseDecision) -> tuple[Notice, ...]:
+    """One Event for each change of phase or reason."""
+    known = before.condition("Complete")
+    if decided.reason in QUIET or (before.phase is decided.phase and known and known.reason == decided.reason):
         return ()
-    kind = "Warning" if verdict.phase in WARNINGS else "Normal"
-    return (Notice(kind, str(verdict.phase), f"{verdict.reason}: {verdict.message}"),)
+    normal = decided.reason in NORMAL and decided.phase not in (Phase.DEGRADED, Phase.FAILED)
+    return (Notice("Normal" if normal else "Warning", decided.phase, f"{decided.reason}: {decided.message}"),)
+
+
+def _wake_times(inputs: PhaseInputs, waiting: tuple[Pod, ...]) -> Iterator[float]:
+    """When something becomes true by the clock alone."""
+    if inputs.plan.wake_at:
+        yield inputs.plan.wake_at
+    if inputs.job and not inputs.pod:
+        yield inputs.job.created_at + NO_POD_S
+    if inputs.pod and inputs.pod.deleting_since:
+        yield inputs.pod.deleting_since + TERMINATING_S
+    for pod in waiting:
+        yield pod.created_at + WAITING_EVENT_S

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
-from modelcache_operator.core import manifests, moments, names
-from modelcache_operator.core.facts import CacheFacts, PodFacts
+from modelcache_operator.core import manifests, names, timestamps
+from modelcache_operator.core.observed import Cache, Pod
 
 Json = dict[str, Any]
 MAX_EVENT_MESSAGE = 1024
 
 
-def owner(cache: CacheFacts) -> Json:
+def owner(cache: Cache) -> Json:
     """``blockOwnerDeletion`` is left out: it would need the right to update the cache's finalizers."""
     return {
         "apiVersion": names.API_VERSION,
@@ -22,11 +23,11 @@ def owner(cache: CacheFacts) -> Json:
     }
 
 
-def labels(cache: CacheFacts) -> dict[str, str]:
+def labels(cache: Cache) -> dict[str, str]:
     return {**names.MANAGED_BY, names.CACHE_LABEL: cache.name}
 
 
-def config_map(cache: CacheFacts) -> Json:
+def config_map(cache: Cache) -> Json:
     text = manifests.content_text(cache.name, cache.spec)
     return {
         "apiVersion": "v1",
@@ -42,7 +43,7 @@ def config_map(cache: CacheFacts) -> Json:
     }
 
 
-def claim(cache: CacheFacts, owned: bool) -> Json:
+def claim(cache: Cache, owned: bool) -> Json:
     volume = cache.volume
     spec: Json = {
         "accessModes": list(volume.access_modes),
@@ -57,11 +58,11 @@ def claim(cache: CacheFacts, owned: bool) -> Json:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
-def claim_owner(cache: CacheFacts) -> Json:
+def claim_owner(cache: Cache) -> Json:
     return {key: value for key, value in owner(cache).items() if key != "controller"}
 
 
-def cache_event(cache: CacheFacts, type_: str, reason: str, message: str, now: float) -> Json:
+def cache_event(cache: Cache, type_: str, reason: str, message: str, now: float) -> Json:
     about = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -72,14 +73,15 @@ def cache_event(cache: CacheFacts, type_: str, reason: str, message: str, now: f
     return _event(about, type_, reason, message, now, f"{int(now * 1e6):x}")
 
 
-def pod_event(pod: PodFacts, type_: str, reason: str, message: str, now: float) -> Json:
-    """One for each pod and reason: the name says which, so posting it again is refused as a duplicate."""
+def pod_event(pod: Pod, type_: str, reason: str, message: str, now: float, cause: str = "") -> Json:
+    """One for each pod, reason and cause: the name says which, so posting it again is refused as a duplicate."""
+    digest = hashlib.sha256(cause.encode()).hexdigest()[:8] if cause else ""
     about = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-    return _event(about, type_, reason, message, now, f"{reason.lower()}-{pod.uid[:8]}")
+    return _event(about, type_, reason, message, now, "-".join(filter(None, (reason.lower(), pod.uid[:8], digest))))
 
 
 def _event(about: Json, type_: str, reason: str, message: str, now: float, suffix: str) -> Json:
-    at = moments.stamp(now)
+    at = timestamps.stamp(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",

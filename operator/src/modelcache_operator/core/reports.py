@@ -14,8 +14,8 @@ from typing import Any
 
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
-from modelcache_operator.core import moments
-from modelcache_operator.core.facts import Observation
+from modelcache_operator.core import timestamps
+from modelcache_operator.core.observed import Observation
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_MODELS = 100
@@ -77,7 +77,7 @@ def _models(listed: list[Any]) -> list[ModelReport]:
 
 
 def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
-    verified = moments.parse(data.get("verifiedAt"))
+    verified = timestamps.parse(data.get("verifiedAt"))
     return ModelReport(
         name=name,
         complete=data.get("complete") is True,
@@ -88,7 +88,7 @@ def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
         bytes_present=_count(data.get("bytesPresent")),
         commit=_matching(COMMIT, data.get("commit")),
         chosen=_chosen(data.get("chosen")),
-        verified_at=None if verified is None else moments.stamp(verified),
+        verified_at=None if verified is None else timestamps.stamp(verified),
         reason=_reason(data.get("reason")),
         message=line(data.get("message")),
     )

@@ -1,21 +1,8 @@
-"""The status of a ModelCache as values, and as the JSON that the API keeps.
+"""The status of a ModelCache: declared once, for decisions, for the API, and for the custom resource definition.
 
-    observedGeneration: 3
-    phase: Ready                      # Pending | Syncing | Ready | Degraded | Failed
-    message: all 3 models are verified
-    complete: true
-    summary: {models: 3/3, progress: 100%, size: 86.2Gi, rate: "", commit: "a1b2c3d,..."}    # the printer columns
-    claimName: multitalk-models
-    bytesTotal, bytesPresent, bytesFetched, bytesVerified, bytesPerSecond, etaSeconds, verifiedAt
-    models: [...]                     # as in init-sync's report
-    conditions: [Complete, Syncing, VolumeReady]
-    sync: {claimUid, manifest, volumeId, attempt, settledAttempt, failures, job, resync, finishedAt, provenAt,
-          brokenAt, nextAttemptAt}    # about one claim and one content
-    gate: {released, waitSeconds, gpuSeconds, lastWaitSeconds, lastReleasedAt,
-          counted}
-    totals: {...}                     # what the metrics that only grow are made of
-
-Everything that the operator must remember lies here: it keeps nothing else over a restart.
+Fields are read and written by pydantic under their names in camelCase. What is empty is absent in the API, and what an
+older operator did not write has its default. The docstring of a field is its description in the definition, which
+``tools/crd_status.py`` makes of this module. The operator keeps nothing else over a restart.
 """
 
 from __future__ import annotations
@@ -23,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic.alias_generators import to_camel
+
+from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
+
+CAMEL = ConfigDict(extra="ignore", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True)
+"""Keys that this version does not know are dropped."""
 
 
 class Phase(StrEnum):
-    """One word for where a cache stands."""
+    """Where a cache stands, in one word."""
 
     PENDING = "Pending"
     SYNCING = "Syncing"
@@ -38,208 +32,191 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
+def _known_phase(value: object) -> object:
+    """A word that this version does not know counts as none."""
+    return value if value in list(Phase) else None
+
+
+def _with_defaults(model: Any) -> Any:
+    if not isinstance(model, dict):
+        return model
+    reason = model.get("reason")
+    return {"complete": False, "revision": "", **model, "reason": reason if reason in list(Reason) else None}
+
+
+Model = Annotated[ModelReport, BeforeValidator(_with_defaults)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, in UTC; empty: never."""
+
+
+@with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
 class Condition:
     """As in every Kubernetes API."""
 
     type: str
-    status: str
-    reason: str
-    message: str
-    generation: int
-    since: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "type": self.type,
-            "status": self.status,
-            "reason": self.reason,
-            "message": self.message,
-            "observedGeneration": self.generation,
-            "lastTransitionTime": self.since,
-        }
+    """Complete, Ready, Reconciling, Stalled, Syncing or VolumeReady."""
+    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
+    """True, False or Unknown."""
+    reason: str = ""
+    """One word that says why."""
+    message: str = ""
+    """A sentence that says why, and what to do."""
+    last_transition_time: Time = ""
+    """When its status changed last."""
+    observed_generation: int = 0
+    """The generation of the spec that it is about."""
 
 
+@with_config(CAMEL)
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures as kubectl prints them."""
+
+    models: str = ""
+    """Complete models of all."""
+    progress: str = ""
+    """Bytes present of all, in percent."""
+    size: str = ""
+    """Bytes of all models."""
+    rate: str = ""
+    """Rate of a running sync."""
+    eta: str = ""
+    """Estimated time remaining of a running sync."""
+    commit: str = ""
+    """Commit of each model."""
+
+
+@with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
 class SyncRecord:
-    """What the sync Jobs for one content on one claim have proven, and when the next one is due."""
+    """What sync Jobs have proven of one content on one claim, and when the next one is made."""
 
     claim_uid: str = ""
-    """The claim that all of this is about: another one of the same name needs a proof of its own."""
+    """Uid of the claim that this is about. Another claim of the same name needs a proof of its own."""
     manifest: str = ""
-    """The digest of the content that all of this is about."""
+    """Digest of the content that this is about, of models and allowPickles."""
     volume_id: str = ""
-    """Of the volume that was proven complete; empty when its id is not known."""
+    """Id of the volume that was proven complete; absent when it has none, or none is known."""
     attempt: int = 0
-    """Of the newest Job that was made; counts on over all claims and contents."""
-    settled: int = 0
-    """Of the newest Job whose end was taken into account."""
+    """Number of the newest Job; counts on over all claims and contents."""
+    settled_attempt: int = 0
+    """Number of the newest Job whose end was taken into account."""
     failures: int = 0
-    """Jobs that failed finally, one after the other."""
+    """Jobs that failed permanently, one after the other."""
     job: str = ""
+    """Name of the newest Job."""
     resync: str = ""
-    """Value of the resync annotation that was acted on last."""
-    finished_at: str = ""
-    """End of the last Job that was settled."""
-    proven_at: str = ""
-    """When it was last proven complete; empty if it never was."""
-    broken_at: str = ""
-    """When a sync last found it incomplete; what is later counts."""
-    next_attempt_at: str = ""
+    """Value of the annotation modelcache.dev/resync that was acted on last."""
+    finished_at: Time = ""
+    """End of the last Job that was taken into account."""
+    proven_at: Time = ""
+    """When it was last proven complete."""
+    broken_at: Time = ""
+    """When it was last found incomplete. The later of the two counts."""
+    next_attempt_at: Time = ""
+    """When the next Job is made."""
 
     def is_about(self, claim_uid: str, manifest: str) -> bool:
         return (self.claim_uid, self.manifest) == (claim_uid, manifest)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "claimUid": self.claim_uid or None,
-            "manifest": self.manifest or None,
-            "volumeId": self.volume_id or None,
-            "attempt": self.attempt,
-            "settledAttempt": self.settled,
-            "failures": self.failures,
-            "job": self.job,
-            "resync": self.resync,
-            "finishedAt": self.finished_at or None,
-            "provenAt": self.proven_at or None,
-            "brokenAt": self.broken_at or None,
-            "nextAttemptAt": self.next_attempt_at or None,
-        }
 
-
+@with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
-class GateRecord:
-    """How many pods went through the gate, and how long they waited."""
+class CommitPods:
+    """Pods that were started on the same commits."""
 
-    released: int = 0
-    wait_s: float = 0.0
-    gpu_s: float = 0.0
-    """The same, each pod's seconds times the GPUs that it asks for: what was not held idle."""
-    last_wait_s: float = 0.0
-    last_released_at: str = ""
-    counted: tuple[str, ...] = ()
-    """Which of the pods that still exist are in these sums, by the beginning of their uid."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "released": self.released,
-            "waitSeconds": round(self.wait_s, 3),
-            "gpuSeconds": round(self.gpu_s, 3),
-            "lastWaitSeconds": round(self.last_wait_s, 3),
-            "lastReleasedAt": self.last_released_at or None,
-            "counted": list(self.counted),
-        }
+    commit: str = ""
+    """Commit of each model, as in the summary; absent where no pod says it."""
+    pods: int = 0
+    """How many pods."""
 
 
+@with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over all syncs of this cache, by its Jobs and by the init containers of its pods."""
+class PodsStatus:
+    """Pods with the cache's label, those of sync Jobs aside."""
 
-    syncs: int = 0
-    failed_syncs: int = 0
-    sync_s: float = 0.0
-    bytes_fetched: int = 0
-    bytes_from_cache: int = 0
-    hub_errors: Mapping[str, int] = field(default_factory=dict)
-    durations: Mapping[str, int] = field(default_factory=dict)
-    """Syncs by the upper end, in seconds, of the bucket that their duration falls in."""
-    counted: tuple[str, ...] = ()
-    """Keys of the runs that are in these sums already and can still be seen."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "syncs": self.syncs,
-            "failedSyncs": self.failed_syncs,
-            "syncSeconds": round(self.sync_s, 3),
-            "bytesFetched": self.bytes_fetched,
-            "bytesFromCache": self.bytes_from_cache,
-            "hubErrors": dict(self.hub_errors),
-            "durations": dict(self.durations),
-            "counted": list(self.counted),
-        }
+    waiting: int = 0
+    """Pods that the scheduling gate holds."""
+    started: int = 0
+    """Pods that use the cache: their sync container has succeeded."""
+    outdated: int = 0
+    """Started pods whose commits are not those on the volume any more. Restart them to load what is there now."""
+    commits: tuple[CommitPods, ...] = ()
+    """Started pods by the commits that they found on the volume, most pods first; 10 at most."""
 
 
+@with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it."""
+    """What is on the volume, and what the operator does about it."""
 
     observed_generation: int = 0
-    phase: Phase | None = None
+    """The generation of the spec that this status is about."""
+    phase: Annotated[Phase | None, BeforeValidator(_known_phase)] = None
+    """Pending, Syncing, Ready, Degraded or Failed."""
     message: str = ""
-    claim: str = ""
+    """Why it is in this phase."""
+    complete: bool = False
+    """Whether every model is on the volume, verified. A GPU may start then."""
+    summary: Summary = field(default_factory=Summary)
+    """The figures as kubectl prints them."""
+    claim_name: str = ""
+    """The claim that holds the models."""
     bytes_total: int = 0
+    """Bytes that the models need; 0 until the hub has listed them."""
     bytes_present: int = 0
+    """Bytes of them that are on the volume."""
     bytes_fetched: int = 0
+    """Bytes that the last sync received from the hub."""
     bytes_verified: int = 0
+    """Bytes that the last sync read back from the volume and hashed."""
     bytes_per_second: int = 0
+    """Rate of a running sync; 0 when none runs."""
     eta_seconds: int | None = None
-    models: tuple[ModelReport, ...] = ()
-    reported_at: str = ""
-    """Moment of the report that the figures come from; older reports do not replace newer ones."""
+    """Estimated time remaining of a running sync."""
+    verified_at: Time = ""
+    """The oldest verification among the models; absent unless all were verified."""
+    reported_at: Time = ""
+    """When the figures above were reported."""
+    models: tuple[Model, ...] = ()
+    """One entry for each model."""
     conditions: tuple[Condition, ...] = ()
+    """Complete and Ready (may a GPU start?), Reconciling (is it being worked on?), Stalled (must a person act?),
+    Syncing (does a sync run?), VolumeReady (is there a volume?)."""
     sync: SyncRecord = field(default_factory=SyncRecord)
-    gate: GateRecord = field(default_factory=GateRecord)
-    totals: Totals = field(default_factory=Totals)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the observed generation is on the volume, as far as is known."""
-        found = self.condition("Complete")
-        return found is not None and found.status == "True" and found.generation == self.observed_generation
-
-    @property
-    def verified_at(self) -> str | None:
-        """When the model that was verified longest ago was; None unless all were."""
-        moments = [model.verified_at for model in self.models]
-        return min((each for each in moments if each), default=None) if all(moments) else None
+    """What sync Jobs have proven of one content on one claim, and when the next one is made."""
+    pods: PodsStatus = field(default_factory=PodsStatus)
+    """Pods that wait for the cache, or use it."""
 
     def condition(self, type_: str) -> Condition | None:
         return next((each for each in self.conditions if each.type == type_), None)
 
-    def to_json(self) -> dict[str, Any]:
-        """Keys whose value is None are meant to be absent."""
-        return {
-            "observedGeneration": self.observed_generation,
-            "phase": self.phase,
-            "message": self.message,
-            "complete": self.complete,
-            "summary": self.summary(),
-            "claimName": self.claim or None,
-            "bytesTotal": self.bytes_total,
-            "bytesPresent": self.bytes_present,
-            "bytesFetched": self.bytes_fetched,
-            "bytesVerified": self.bytes_verified,
-            "bytesPerSecond": self.bytes_per_second,
-            "etaSeconds": self.eta_seconds,
-            "verifiedAt": self.verified_at,
-            "reportedAt": self.reported_at or None,
-            "models": [_without_none(model.to_json()) for model in self.models],
-            "conditions": [each.to_json() for each in self.conditions],
-            "sync": _without_none(self.sync.to_json()),
-            "gate": _without_none(self.gate.to_json()),
-            "totals": self.totals.to_json(),
-        }
-
-    def summary(self) -> dict[str, str]:
-        done = sum(model.complete for model in self.models)
-        # 100% is said of what is complete: all bytes may be there and not yet be verified
-        percent = f"{min(99, 100 * self.bytes_present // self.bytes_total)}%" if self.bytes_total else ""
-        return {
-            "models": f"{done}/{len(self.models)}",
-            "progress": "100%" if self.complete else percent,
-            "size": quantity(self.bytes_total) if self.bytes_total else "",
-            "rate": f"{quantity(self.bytes_per_second)}/s" if self.bytes_per_second else "",
-            "commit": ",".join(model.commit[:7] for model in self.models if model.commit),
-        }
+    def is_true(self, type_: str) -> bool:
+        found = self.condition(type_)
+        return found is not None and found.status == "True"
 
 
-def quantity(count: int) -> str:
-    """Bytes as Kubernetes writes them, with three digits at most: 86.2Gi."""
-    value, units = float(count), ["", "Ki", "Mi", "Gi", "Ti", "Pi"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.0f}{units[0]}" if value >= 100 or units[0] == "" else f"{value:.1f}{units[0]}"
+STATUS: TypeAdapter[Status] = TypeAdapter(Status)
 
 
-def _without_none(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None}
+def parse_status(data: Mapping[str, Any]) -> Status:
+    """The status that the API keeps; one that no version wrote counts as none."""
+    try:
+        return STATUS.validate_python(data)
+    except ValidationError:
+        return Status()
+
+
+def to_json(status: Status) -> dict[str, Any]:
+    """For the API, without what is empty."""
+    found: dict[str, Any] = _pruned(STATUS.dump_python(status, mode="json", by_alias=True))
+    return found
+
+
+def _pruned(data: Any) -> Any:
+    if isinstance(data, dict):
+        pairs = ((key, _pruned(each)) for key, each in data.items())
+        return {key: each for key, each in pairs if each not in (None, "", {}, [])}
+    return [_pruned(each) for each in data] if isinstance(data, list) else data

@@ -15,6 +15,7 @@ import aiohttp
 from kubernetes.aio import client
 
 from modelcache_operator.core import names
+from modelcache_operator.kube.clock import ServerClock
 from modelcache_operator.kube.errors import MAX_BODY, ApiError, Conflict, Missing, Refused, Unavailable
 
 Json = dict[str, Any]
@@ -54,6 +55,7 @@ class Api:
     def __init__(self, configuration: client.Configuration) -> None:
         self._client = client.ApiClient(configuration)
         self._client.user_agent = names.MANAGER
+        self.clock = ServerClock()
         self.calls = 0
         """Calls made so far, for the metrics."""
 
@@ -113,6 +115,7 @@ class Api:
             text = await answer.read()  # type: ignore[no-untyped-call]
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        self.clock.observe(answer.headers.get("Date"))
         if answer.status < 300:
             return _parsed(text, f"{method} {path}")
         raise _error(answer.status, f"{method} {path}", text, answer.headers.get("Retry-After"))

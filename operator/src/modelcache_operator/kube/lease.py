@@ -16,7 +16,7 @@ import logging
 import time
 from typing import Any
 
-from modelcache_operator.core import moments, names
+from modelcache_operator.core import names, timestamps
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Conflict, Missing
@@ -87,7 +87,7 @@ class Lease:
         try:
             found = await self._api.get(kube.LEASES, self._namespace, self._name)
             if found["spec"].get("holderIdentity") == self._identity:
-                found["spec"] |= {"holderIdentity": "", "renewTime": moments.micro_stamp(time.time())}
+                found["spec"] |= {"holderIdentity": "", "renewTime": timestamps.micro_stamp(time.time())}
                 await self._api.replace(kube.LEASES, found)
         except ApiError as error:
             log.warning("lease not released: %s", error)
@@ -125,7 +125,7 @@ class Lease:
         return ""
 
     def _spec(self) -> Json:
-        now = moments.micro_stamp(time.time())
+        now = timestamps.micro_stamp(time.time())
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._duration,

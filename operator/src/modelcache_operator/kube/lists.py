@@ -1,4 +1,4 @@
-"""Full lists: how the store is filled at start, and how it finds what a watch never told.
+"""Full lists: how the mirror is filled at start, and how it finds what a watch never told.
 
 A watch that lost its place lists again and then knows nothing of what was deleted meanwhile; an event whose handling
 failed does not come again. A full list every few minutes heals both.
@@ -11,35 +11,35 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from modelcache_operator.core import names
-from modelcache_operator.core.reading import config_digest, controller_uid
+from modelcache_operator.core.parse import config_digest, controller_uid
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api, Resource
 from modelcache_operator.kube.errors import Missing
 from modelcache_operator.kube.key import Key
-from modelcache_operator.kube.store import Store
+from modelcache_operator.kube.mirror import Mirror
 
 Json = dict[str, Any]
 MANAGED = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
 
 
-async def look_at_claim(api: Api, store: Store, claim: Key) -> Iterable[Key]:
+async def look_at_claim(api: Api, mirror: Mirror, claim: Key) -> Iterable[Key]:
     """Between full lists, for what must not be minutes old; returns the caches for which something changed."""
     try:
         raw = await api.get(kube.CLAIMS, claim.namespace, claim.name)
     except Missing:
-        return store.take_claim(claim, None)
-    return store.take_claim(claim, raw)
+        return mirror.upsert_claim(claim, None)
+    return mirror.upsert_claim(claim, raw)
 
 
-async def list_everything(api: Api, store: Store, namespaces: tuple[str, ...]) -> set[Key]:
-    """Bring the store up to date; returns the caches for which something changed. No namespaces: all of them."""
+async def list_everything(api: Api, mirror: Mirror, namespaces: tuple[str, ...]) -> set[Key]:
+    """Bring the mirror up to date; returns the caches for which something changed. No namespaces: all of them."""
     changed: set[Key] = set()
     for namespace in namespaces or (None,):
-        scope = _Scope(api, store, namespace)
-        changed |= await scope.take(kube.PODS, names.CACHE_LABEL, store.take_pod, store.keep_pods)
-        changed |= await scope.take(kube.JOBS, names.CACHE_LABEL, store.take_job, store.keep_jobs)
+        scope = _Scope(api, mirror, namespace)
+        changed |= await scope.take(kube.PODS, names.CACHE_LABEL, mirror.upsert_pod, mirror.prune_pods)
+        changed |= await scope.take(kube.JOBS, names.CACHE_LABEL, mirror.upsert_job, mirror.prune_jobs)
         await scope.take_configs()
-        changed |= await scope.take(kube.CACHES, "", store.take_cache, store.keep_caches)
+        changed |= await scope.take(kube.CACHES, "", mirror.upsert_cache, mirror.prune_caches)
         changed |= await scope.take_claims()
     return changed
 
@@ -47,9 +47,9 @@ async def list_everything(api: Api, store: Store, namespaces: tuple[str, ...]) -
 class _Scope:
     """One namespace, or the whole cluster."""
 
-    def __init__(self, api: Api, store: Store, namespace: str | None) -> None:
+    def __init__(self, api: Api, mirror: Mirror, namespace: str | None) -> None:
         self._api = api
-        self._store = store
+        self._mirror = mirror
         self._namespace = namespace
 
     async def take(
@@ -84,13 +84,13 @@ class _Scope:
                 cache = (metadata.get("labels") or {}).get(names.CACHE_LABEL) or ""
                 if metadata["name"] == names.config_map_name(cache):
                     found[Key(metadata["namespace"], cache)] = controller_uid(metadata), config_digest(raw)
-        for key in [each for each in self._store.digests if self._covers(each.namespace) and each not in found]:
-            del self._store.digests[key]
-        self._store.digests.update(found)
+        for key in [each for each in self._mirror.digests if self._covers(each.namespace) and each not in found]:
+            del self._mirror.digests[key]
+        self._mirror.digests.update(found)
 
     async def take_claims(self) -> set[Key]:
         """Only those that caches use are kept; returns the caches whose claim changed."""
-        wanted = {claim for claim in self._store.used_claims() if self._covers(claim.namespace)}
+        wanted = {claim for claim in self._mirror.used_claims() if self._covers(claim.namespace)}
         changed: set[Key] = set()
         gone, version = set(wanted), ""
         async for page in self._api.pages(kube.CLAIMS, self._namespace):
@@ -99,7 +99,7 @@ class _Scope:
                 claim = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
                 if claim in wanted:
                     gone.discard(claim)
-                    changed.update(self._store.take_claim(claim, raw))
+                    changed.update(self._mirror.upsert_claim(claim, raw))
         for claim in gone:
-            changed.update(self._store.take_claim(claim, None, version))
+            changed.update(self._mirror.upsert_claim(claim, None, version))
         return changed

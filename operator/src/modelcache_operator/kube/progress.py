@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 
 import aiohttp
 
-from modelcache_operator.core.facts import Observation, PodFacts, Progress, RunState
+from modelcache_operator.core.observed import Observation, Pod, Progress, RunState
 from modelcache_operator.core.reports import MAX_REPORT_BYTES, parse_report
 from modelcache_operator.kube.key import Key
-from modelcache_operator.kube.store import Store
+from modelcache_operator.kube.mirror import Mirror
 
 INTERVAL_S = 5.0
 PER_SECOND = 20.0
@@ -40,8 +40,15 @@ WITH_IPV4_AT_THE_END = tuple(ipaddress.ip_network(each) for each in ("::/96", "6
 class ProgressPoller:
     """One task; ``changed`` is told about caches with news."""
 
-    def __init__(self, store: Store, changed: Callable[[Key], None], interval_s: float = INTERVAL_S) -> None:
-        self._store = store
+    def __init__(
+        self,
+        mirror: Mirror,
+        changed: Callable[[Key], None],
+        interval_s: float = INTERVAL_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._mirror = mirror
+        self._clock = clock
         self._changed = changed
         self._interval = interval_s
         self._asked: dict[str, float] = {}
@@ -57,12 +64,12 @@ class ProgressPoller:
                 pause = max(len(due) / PER_SECOND, min(1.0, self._interval)) - (time.monotonic() - started)
                 await asyncio.sleep(max(0.05, pause))
 
-    def _due(self, now: float) -> Iterable[PodFacts]:
+    def _due(self, now: float) -> Iterable[Pod]:
         """Running syncs that were not asked for a while: those asked longest ago first, so that none is left out."""
         running = [
             pod
-            for key, pods in self._store.pods.items()
-            if key in self._store.caches
+            for key, pods in self._mirror.pods.items()
+            if key in self._mirror.caches
             for pod in pods.values()
             if pod.state is RunState.RUNNING and pod.port and not pod.host_network and is_pod_address(pod.address)
         ]
@@ -71,19 +78,19 @@ class ProgressPoller:
         due.sort(key=lambda pod: self._asked[pod.uid])
         return due[: int(PER_SECOND)]
 
-    async def _ask(self, session: aiohttp.ClientSession, pod: PodFacts) -> None:
+    async def _ask(self, session: aiohttp.ClientSession, pod: Pod) -> None:
         self._asked[pod.uid] = time.monotonic()
         async with self._slots:
             observation = await _fetch(session, pod)
         if observation is None:
             return
-        before = self._store.progress.get(pod.uid)
+        before = self._mirror.progress.get(pod.uid)
         if before is None or before.observation != observation:
-            self._store.take_progress(Progress(pod.uid, time.time(), observation))
+            self._mirror.set_progress(Progress(pod.uid, self._clock(), observation))
             self._changed(Key(pod.namespace, pod.cache))
 
 
-async def _fetch(session: aiohttp.ClientSession, pod: PodFacts) -> Observation | None:
+async def _fetch(session: aiohttp.ClientSession, pod: Pod) -> Observation | None:
     host = f"[{pod.address}]" if ":" in pod.address else pod.address
     try:
         async with session.get(f"http://{host}:{pod.port}/status", allow_redirects=False) as answer:

@@ -12,7 +12,7 @@ Exists = Callable[[str, str], bool]
 
 
 class Versioned(Protocol):
-    """Facts about one object of the API."""
+    """What was observed of one object of the API."""
 
     @property
     def namespace(self) -> str: ...
@@ -23,7 +23,7 @@ class Versioned(Protocol):
 
 
 class Labelled(Versioned, Protocol):
-    """Facts about an object that belongs to a cache."""
+    """The same, of an object that belongs to a cache."""
 
     @property
     def name(self) -> str: ...
@@ -50,7 +50,7 @@ def is_older(version: str, known: Versioned | None) -> bool:
     return known is not None and version.isdigit() and known.version.isdigit() and int(version) < int(known.version)
 
 
-def take(table: Table[Owned], new: Owned) -> Iterable[Key]:
+def upsert(table: Table[Owned], new: Owned) -> Iterable[Key]:
     """Returns the cache to look at, if that changes anything."""
     key = Key(new.namespace, new.cache)
     if not new.cache or not is_newer(new, table[key].get(new.name)):
@@ -59,7 +59,7 @@ def take(table: Table[Owned], new: Owned) -> Iterable[Key]:
     return (key,)
 
 
-def drop(table: Table[Owned], last: Owned) -> Iterable[Key]:
+def delete(table: Table[Owned], last: Owned) -> Iterable[Key]:
     key = Key(last.namespace, last.cache)
     known = table[key].get(last.name)
     if known is not None and known.uid == last.uid:
@@ -69,11 +69,11 @@ def drop(table: Table[Owned], last: Owned) -> Iterable[Key]:
     return (key,)
 
 
-def keep(table: Table[Owned], exists: Exists, version: int) -> Iterable[Key]:
+def prune(table: Table[Owned], exists: Exists, version: int) -> Iterable[Key]:
     """After a full list as of ``version``: drop what is gone. Returns the caches concerned."""
     changed = []
     for key in list(table):
-        gone = [name for name, fact in table[key].items() if is_gone(fact, exists, version)]
+        gone = [name for name, known in table[key].items() if is_gone(known, exists, version)]
         for name in gone:
             del table[key][name]
         if gone:
@@ -83,6 +83,6 @@ def keep(table: Table[Owned], exists: Exists, version: int) -> Iterable[Key]:
     return changed
 
 
-def is_gone(fact: Versioned, exists: Exists, version: int) -> bool:
+def is_gone(known: Versioned, exists: Exists, version: int) -> bool:
     """Not in a list that is newer than what we know of it."""
-    return fact.version.isdigit() and int(fact.version) <= version and not exists(fact.namespace, fact.uid)
+    return known.version.isdigit() and int(known.version) <= version and not exists(known.namespace, known.uid)

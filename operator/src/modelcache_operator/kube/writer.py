@@ -1,57 +1,50 @@
 """Carrying out a decision, in an order that survives being killed between any two calls.
 
 Everything that a status speaks of is made before the status says so, under names that make doing it twice harmless;
-the status is written with the version that it was decided on, so that nobody's newer spec is overlooked; gates come
-last, each after asking the API whether cache and claim are still what they were when the cache was found complete.
+the status is written with the version that it was decided on, so that nobody's newer spec is overlooked. Gates come
+last; see ``gates``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
-from modelcache_operator.core import names, render, words
-from modelcache_operator.core.evidence import is_proven_on
-from modelcache_operator.core.facts import CacheFacts, PodFacts
-from modelcache_operator.core.gates import gate_patch, waited_s
+from modelcache_operator.core import messages, render
+from modelcache_operator.core.claims import is_made_for
 from modelcache_operator.core.jobs import sync_job
-from modelcache_operator.core.reading import controller_uid, read_cache, read_claim, read_pod
+from modelcache_operator.core.observed import Cache
+from modelcache_operator.core.parse import is_own_config_map, parse_cache, parse_claim
 from modelcache_operator.core.reconcile import Decision
-from modelcache_operator.core.volume import is_made_for
-from modelcache_operator.core.words import duration
+from modelcache_operator.core.status import to_json
 from modelcache_operator.kube import api as kube
+from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.errors import ApiError, Conflict, Missing, NameTaken, OldDefinition, Unavailable
+from modelcache_operator.kube.errors import Conflict, Missing, NameTaken, OldDefinition, Refused
 from modelcache_operator.kube.key import Key
-from modelcache_operator.kube.lists import look_at_claim
-from modelcache_operator.kube.store import Store
+from modelcache_operator.kube.mirror import Mirror
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
-AT_ONCE = 16
-"""Calls for one cache."""
-
 
 class Writer:
-    """Makes the calls, and tells the store what came of them without waiting for the watch."""
+    """Makes the calls, and tells the mirror what came of them without waiting for the watch."""
 
-    def __init__(self, api: Api, store: Store, image: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, api: Api, mirror: Mirror, image: str, clock: Callable[[], float]) -> None:
         self._api = api
-        self._store = store
+        self._mirror = mirror
         self._image = image
         self._clock = clock
 
-    async def prepare(self, cache: CacheFacts, decision: Decision) -> None:
+    async def prepare(self, cache: Cache, decision: Decision) -> None:
         """All but status and gates."""
         key = Key(cache.namespace, cache.name)
         if decision.write_config:
             await self._write_config(cache)
-            self._store.digests[key] = (cache.uid, cache.digest)
+            self._mirror.digests[key] = (cache.uid, cache.digest)
         if decision.create_claim:
             await self._create_claim(cache)
         if decision.own_claim is not None:
@@ -60,11 +53,11 @@ class Writer:
             await self._delete_job(cache, name)
         if decision.create_job:
             body = sync_job(cache, decision.create_job, self._image)
-            self._store.take_job(await self._create_or_get(kube.JOBS, body))
-            _say(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
+            self._mirror.upsert_job(await self._create_or_get(kube.JOBS, body))
+            _log(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
 
-    async def _write_config(self, cache: CacheFacts) -> None:
-        """Create it, or change it if its owner is this very cache.
+    async def _write_config(self, cache: Cache) -> None:
+        """Create it, or change it if it was made for this very cache.
 
         Raises:
             NameTaken: when it is somebody else's, such as the chart's own of a release without an operator.
@@ -77,33 +70,48 @@ class Writer:
             found = await self._api.find(kube.CONFIG_MAPS, cache.namespace, name)
             if found is None:
                 raise
-            if controller_uid(found["metadata"]) != cache.uid:
-                raise NameTaken(words.config_map_taken(name, cache.name)) from None
+            if not is_own_config_map(found, cache):
+                raise NameTaken(messages.config_map_taken(name, cache.name)) from None
             body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
-            await self._api.patch(kube.CONFIG_MAPS, cache.namespace, name, body)
+            try:
+                await self._api.patch(kube.CONFIG_MAPS, cache.namespace, name, body)
+            except Refused as error:  # the owner alone may be refused: OwnerReferencesPermissionEnforcement
+                del body["metadata"]["ownerReferences"]
+                await self._api.patch(kube.CONFIG_MAPS, cache.namespace, name, body)
+                self._refuse_owner(cache, f"ConfigMap {name}", error)
 
-    async def _create_claim(self, cache: CacheFacts) -> None:
+    async def _create_claim(self, cache: Cache) -> None:
         body = render.claim(cache, owned=cache.volume.delete_with_cache)
         raw = await self._create_or_get(kube.CLAIMS, body)
-        self._store.take_claim(Key(cache.namespace, cache.volume.claim), raw)
-        _say(cache, "claim created", claim=cache.volume.claim)
+        self._mirror.upsert_claim(Key(cache.namespace, cache.volume.claim), raw)
+        _log(cache, "claim created", claim=cache.volume.claim)
 
-    async def _own_claim(self, cache: CacheFacts, owned: bool) -> None:
+    async def _own_claim(self, cache: Cache, owned: bool) -> None:
         """Ties the claim's life to the cache's, or unties it, provided that the claim was made for this cache."""
         claim = await self._api.get(kube.CLAIMS, cache.namespace, cache.volume.claim)
-        if not is_made_for(read_claim(claim), cache):
+        if not is_made_for(parse_claim(claim), cache):
             raise Conflict(f"owning claim {cache.namespace}/{cache.volume.claim}: it was replaced meanwhile")
         owners = [each for each in claim["metadata"].get("ownerReferences") or [] if each.get("uid") != cache.uid]
         if owned:
             owners.append(render.claim_owner(cache))
         metadata = {"resourceVersion": claim["metadata"]["resourceVersion"], "ownerReferences": owners}
-        raw = await self._api.patch(kube.CLAIMS, cache.namespace, cache.volume.claim, {"metadata": metadata})
-        self._store.take_claim(Key(cache.namespace, cache.volume.claim), raw)
+        try:
+            raw = await self._api.patch(kube.CLAIMS, cache.namespace, cache.volume.claim, {"metadata": metadata})
+        except Refused as error:
+            self._refuse_owner(cache, f"claim {cache.volume.claim}", error)
+        else:
+            self._mirror.upsert_claim(Key(cache.namespace, cache.volume.claim), raw)
 
-    async def _delete_job(self, cache: CacheFacts, name: str) -> None:
+    def _refuse_owner(self, cache: Cache, what: str, error: Refused) -> None:
+        """The sync goes on: all that is lost is that the object is deleted, or kept, with the cache."""
+        message = f"the owner reference of {what} cannot be changed: {error}"
+        if self._mirror.refuse(Key(cache.namespace, cache.name), owner=message):
+            log.warning("%s", message, extra={"fields": {"namespace": cache.namespace, "cache": cache.name}})
+
+    async def _delete_job(self, cache: Cache, name: str) -> None:
         with contextlib.suppress(Missing):
             await self._api.delete(kube.JOBS, cache.namespace, name)
-        _say(cache, "superseded sync job deleted", job=name)
+        _log(cache, "sync job deleted", job=name)
 
     async def _create_or_get(self, resource: kube.Resource, body: Json) -> Json:
         try:
@@ -111,107 +119,22 @@ class Writer:
         except Conflict:  # it is there: we were killed after creating it, or the claim is a user's
             return await self._api.get(resource, body["metadata"]["namespace"], body["metadata"]["name"])
 
-    async def write_status(self, cache: CacheFacts, decision: Decision) -> CacheFacts:
+    async def write_status(self, cache: Cache, decision: Decision) -> Cache:
         """Write what differs, if anything does; returns the cache as it is then."""
-        before = cache.status.to_json() if cache.status.phase else {}  # defaults are not written yet
-        patch = difference(before, decision.status.to_json())
+        before = to_json(cache.status) if cache.status.phase else {}  # defaults are not written yet
+        patch = difference(before, to_json(decision.status))
         if not patch:
             return cache
-        await self._tell_released(cache, decision.released)
         body = {"metadata": {"resourceVersion": cache.version}, "status": patch}
         raw = await self._api.patch(kube.CACHES, cache.namespace, cache.name, body, sub="status")
-        if decision.status.sync.claim_uid and not read_cache(raw).status.sync.claim_uid:
+        if decision.status.sync.claim_uid and not parse_cache(raw).status.sync.claim_uid:
             raise OldDefinition
-        key = Key(cache.namespace, cache.name)
-        self._store.take_cache(raw)
+        self._mirror.upsert_cache(raw)
         for notice in decision.notices:
-            _say(cache, "phase", phase=decision.status.phase, reason=notice.message)
-            await self._post(render.cache_event(cache, notice.type, notice.reason, notice.message, self._clock()))
-        for pod in decision.released:
-            _say(cache, "gate opened", pod=pod.name, waited_s=round(waited_s(pod), 3))
-        return self._store.caches.get(key, cache)
-
-    async def _tell_released(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> None:
-        """Before they are counted: an Event posted twice is refused by its name, one not posted would be lost."""
-        slots = asyncio.Semaphore(AT_ONCE)
-
-        async def tell(pod: PodFacts) -> None:
-            waited = duration(waited_s(pod))
-            message = f"ModelCache {cache.name} is complete; this pod waited {waited} without holding a GPU"
-            async with slots:
-                await self._post(render.pod_event(pod, "Normal", "GateOpened", message, pod.opened_at or 0.0))
-
-        await asyncio.gather(*(tell(pod) for pod in pods))
-
-    async def open_gates(self, cache: CacheFacts, pods: tuple[PodFacts, ...]) -> None:
-        """Remove the gates; none unless the API itself says that the cache is complete, and on this very claim.
-
-        Raises:
-            Conflict: when it is not, any more.
-        """
-        claim = Key(cache.namespace, cache.volume.claim)
-        live, _ = await asyncio.gather(
-            self._api.get(kube.CACHES, cache.namespace, cache.name), look_at_claim(self._api, self._store, claim)
-        )
-        self._store.take_cache(live)
-        if not _still_complete(live, cache):
-            raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the cache changed meanwhile")
-        if not is_proven_on(cache.status.sync, self._store.claims.get(claim)):
-            raise Conflict(f"opening the gate of {cache.namespace}/{cache.name}: the claim changed meanwhile")
-        slots = asyncio.Semaphore(AT_ONCE)
-        results = await asyncio.gather(*(self._open_gate(pod, slots) for pod in pods), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _open_gate(self, pod: PodFacts, slots: asyncio.Semaphore) -> None:
-        async with slots:
-            try:
-                patch = gate_patch(pod, self._clock())
-                raw = await self._api.patch(kube.PODS, pod.namespace, pod.name, patch, kind=kube.JSON_PATCH)
-            except (Missing, Conflict, Unavailable):
-                # It is not what we thought, or the patch was carried out and only the answer was lost.
-                if await self._is_held(pod):
-                    raise
-            else:
-                self._store.take_pod(raw)
-
-    async def _is_held(self, pod: PodFacts) -> bool:
-        """Look at the pod again: the watch may be late, or cut too."""
-        raw = await self._api.find(kube.PODS, pod.namespace, pod.name)
-        if raw is None:
-            self._store.forget_pod(pod)
-            return False
-        self._store.take_pod(raw)
-        found = read_pod(raw)
-        return found.uid == pod.uid and names.GATE in found.gates
-
-    async def warn_orphan(self, pod: PodFacts) -> None:
-        """Tell a gated pod that nobody will ever let it go; once, whoever restarts."""
-        message = (
-            f"waits for ModelCache {pod.cache}, and namespace {pod.namespace} has none of that name. Create it, or "
-            f"correct the label {names.CACHE_LABEL}"
-        )
-        await self._post(render.pod_event(pod, "Warning", "ModelCacheNotFound", message, self._clock()))
-
-    async def _post(self, event: Json) -> None:
-        """Events are for people; losing one changes nothing."""
-        try:
-            await self._api.create(kube.EVENTS, event)
-        except Conflict:
-            pass
-        except ApiError as error:
-            log.warning("event not posted: %s", error)
-
-
-def _still_complete(live: Json, cache: CacheFacts) -> bool:
-    metadata, status = live["metadata"], live.get("status") or {}
-    return (
-        metadata["uid"] == cache.uid
-        and not metadata.get("deletionTimestamp")
-        and metadata.get("generation") == cache.generation == status.get("observedGeneration")
-        and status.get("complete") is True
-    )
+            _log(cache, "phase", phase=decision.status.phase, reason=notice.message)
+            event = render.cache_event(cache, notice.type, notice.reason, notice.message, self._clock())
+            await events.post(self._api, event)
+        return self._mirror.caches.get(Key(cache.namespace, cache.name), cache)
 
 
 def difference(old: Json, new: Json) -> Json:
@@ -228,5 +151,5 @@ def difference(old: Json, new: Json) -> Json:
     return patch
 
 
-def _say(cache: CacheFacts, what: str, **fields: Any) -> None:
+def _log(cache: Cache, what: str, **fields: Any) -> None:
     log.info(what, extra={"fields": {"namespace": cache.namespace, "cache": cache.name, **fields}})

@@ -11,6 +11,9 @@ not used: the sequence of Jobs starts again, which costs milliseconds where the 
   for everybody who may create pods, so a pod that names the Job need not be the Job's: its report is good for a message
   and for figures, and neither turns a failure into a success nor a success into a failure. A resync that only failed
   to reach the hub costs one more Job for this, which verifies the volume without the hub.
+- A container beside the sync container, such as a service mesh's proxy, can keep a Job from finishing for ever. Then
+  the end of the sync container counts as the end of the Job, if its report names this manifest and its pod is the only
+  one of the Job that is left, by the Job controller's own count: a pod that merely names the Job is not in that count.
 - A pod of the user's can say anything. That the volume is damaged, or another one than was proven, is believed (a sync
   Job will tell). That it is complete is believed only where sync Jobs are disabled, and only with the digest of this
   very manifest.
@@ -20,37 +23,37 @@ not used: the sequence of Jobs starts again, which costs milliseconds where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import moments
-from modelcache_operator.core.facts import ClaimFacts, JobFacts, Observation, PodFacts, Run, RunState, Snapshot
+from modelcache_operator.core import timestamps
+from modelcache_operator.core.observed import Claim, Job, Observation, Pod, Run, RunState, Snapshot
 from modelcache_operator.core.status import SyncRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Parties:
-    """The Jobs and pods of a snapshot, sorted by what they are for the present claim and content."""
+class OwnedObjects:
+    """The Jobs and pods of a snapshot, by what they are for the present claim and content."""
 
-    jobs: tuple[JobFacts, ...]
+    jobs: tuple[Job, ...]
     """For this claim and content, by attempt."""
-    superseded: tuple[JobFacts, ...]
+    superseded: tuple[Job, ...]
     """Others of this object."""
-    job_pods: tuple[PodFacts, ...]
+    job_pods: tuple[Pod, ...]
     """Of the newest Job, by age."""
-    workloads: tuple[PodFacts, ...]
+    workloads: tuple[Pod, ...]
     """The user's, that mount the claim."""
-    strangers: tuple[PodFacts, ...]
+    unmounted: tuple[Pod, ...]
     """The user's, with the cache's label, that do not mount the claim: what they do says nothing about it."""
 
     @property
-    def latest(self) -> JobFacts | None:
+    def latest(self) -> Job | None:
         return self.jobs[-1] if self.jobs else None
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class DamageReport:
     """A pod of the user's that found the volume incomplete, or another volume than the one that was proven."""
 
     at: float
@@ -59,24 +62,26 @@ class Complaint:
     other_volume: bool
 
 
-def sort_parties(snapshot: Snapshot) -> Parties:
+def sort_objects(snapshot: Snapshot) -> OwnedObjects:
     cache = snapshot.cache
     ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid]
     jobs = sorted((job for job in ours if _is_current(job, snapshot)), key=lambda job: job.attempt)
     all_jobs = {job.uid for job in snapshot.jobs}
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
+    if jobs:
+        jobs[-1] = _as_finished(jobs[-1], job_pods)
     users = [pod for pod in snapshot.pods if pod.owner_uid not in all_jobs and not pod.deleting]
-    return Parties(
+    return OwnedObjects(
         jobs=tuple(jobs),
-        superseded=tuple(job for job in ours if job not in jobs),
+        superseded=tuple(job for job in ours if job.uid not in {each.uid for each in jobs}),
         job_pods=tuple(job_pods),
         workloads=tuple(_on_claim(pod, snapshot.claim) for pod in users if cache.volume.claim in pod.claims),
-        strangers=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
+        unmounted=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
     )
 
 
-def _is_current(job: JobFacts, snapshot: Snapshot) -> bool:
+def _is_current(job: Job, snapshot: Snapshot) -> bool:
     """Whether a Job counts for the present claim and content.
 
     How Jobs run may have changed since it was made. That takes nothing from its proof, and a sync that runs goes on,
@@ -89,7 +94,20 @@ def _is_current(job: JobFacts, snapshot: Snapshot) -> bool:
     return not job.outcome and any(pod.owner_uid == job.uid and pod.state is RunState.RUNNING for pod in snapshot.pods)
 
 
-def _on_claim(pod: PodFacts, claim: ClaimFacts | None) -> PodFacts:
+def _as_finished(job: Job, pods: Iterable[Pod]) -> Job:
+    """The Job, finished by the end of its sync container if other containers alone keep it from finishing."""
+    left = [pod for pod in pods if pod.state is not RunState.FINISHED or pod.running_neighbours]
+    if job.outcome or job.active != 1 or len(left) != 1 or not left[0].running_neighbours or left[0].deleting:
+        return job
+    run = left[0].runs[-1]
+    report = run.observation
+    if run.exit_code == 0 and not (report and report.complete and report.manifest == job.manifest):
+        return job
+    outcome = "Failed" if run.exit_code else "Complete"
+    return replace(job, outcome=outcome, finished_at=run.finished_at, kept_by=left[0].running_neighbours[0])
+
+
+def _on_claim(pod: Pod, claim: Claim | None) -> Pod:
     """The pod, less what it did before the claim was created: it had mounted another one of the same name."""
     if claim is None or pod.created_at >= claim.created_at:
         return pod
@@ -106,7 +124,7 @@ def current_record(snapshot: Snapshot) -> SyncRecord:
             claim_uid=snapshot.claim_uid,
             manifest=cache.digest,
             attempt=stored.attempt,
-            settled=stored.attempt,
+            settled_attempt=stored.attempt,
             resync=stored.resync,
         )
     if cache.status.observed_generation != cache.generation:
@@ -114,45 +132,47 @@ def current_record(snapshot: Snapshot) -> SyncRecord:
     return stored
 
 
-def update_record(snapshot: Snapshot, parties: Parties) -> SyncRecord:
+def update_record(snapshot: Snapshot, objects: OwnedObjects) -> SyncRecord:
     """The record, brought up to date with what can be seen now."""
     record = current_record(snapshot)
-    latest = parties.latest
+    latest = objects.latest
     if latest and latest.attempt >= record.attempt:
         record = replace(record, attempt=latest.attempt, job=latest.name)
-        if latest.outcome and latest.attempt > record.settled:
-            record = _settle(record, latest, parties)
-    return _hear_workloads(record, snapshot, parties)
+        if latest.outcome and latest.attempt > record.settled_attempt:
+            record = _record_outcome(record, latest, objects)
+    return _record_workloads(record, snapshot, objects)
 
 
-def is_unheard(snapshot: Snapshot) -> bool:
+def job_pods_stale(snapshot: Snapshot) -> bool:
     """Whether a Job has ended and what its pod said of it has not been seen: two watches keep no order."""
-    parties, settled = sort_parties(snapshot), current_record(snapshot).settled
-    latest = parties.latest
+    objects, settled = sort_objects(snapshot), current_record(snapshot).settled_attempt
+    latest = objects.latest
     if latest is None or not latest.outcome or latest.attempt <= settled:
         return False
+    if latest.kept_by:
+        return True  # the pods are counted, so all must be known
     if latest.outcome == "Complete":
-        return not _runs_that_fit(parties, snapshot.cache.digest)
-    return not any(pod.runs for pod in parties.job_pods)
+        return not _runs_that_fit(objects, snapshot.cache.digest)
+    return not any(pod.runs for pod in objects.job_pods)
 
 
-def _settle(record: SyncRecord, job: JobFacts, parties: Parties) -> SyncRecord:
+def _record_outcome(record: SyncRecord, job: Job, objects: OwnedObjects) -> SyncRecord:
     """Take the end of a Job into account, once."""
-    finished = moments.stamp(job.finished_at or job.created_at)
-    record = replace(record, settled=job.attempt, finished_at=finished, resync=job.resync or record.resync)
-    fitting = _runs_that_fit(parties, record.manifest)
-    if job.outcome == "Complete" and (fitting or not _successes(parties)):
+    finished = timestamps.stamp(job.finished_at or job.created_at)
+    record = replace(record, settled_attempt=job.attempt, finished_at=finished, resync=job.resync or record.resync)
+    fitting = _runs_that_fit(objects, record.manifest)
+    if job.outcome == "Complete" and (fitting or not _successes(objects)):
         return replace(record, failures=0, proven_at=finished, volume_id=_volume_of(fitting), next_attempt_at="")
     return replace(record, failures=record.failures + 1, broken_at=finished)
 
 
-def _successes(parties: Parties) -> list[Run]:
-    return [run for pod in parties.job_pods for run in pod.runs if run.exit_code == 0]
+def _successes(objects: OwnedObjects) -> list[Run]:
+    return [run for pod in objects.job_pods for run in pod.runs if run.exit_code == 0]
 
 
-def _runs_that_fit(parties: Parties, digest: str) -> list[Run]:
+def _runs_that_fit(objects: OwnedObjects, digest: str) -> list[Run]:
     """Successful runs that may have completed the newest Job; a forged one beside them changes nothing."""
-    return [run for run in _successes(parties) if names_no_other(run, digest)]
+    return [run for run in _successes(objects) if names_no_other(run, digest)]
 
 
 def _volume_of(runs: list[Run]) -> str:
@@ -161,23 +181,23 @@ def _volume_of(runs: list[Run]) -> str:
     return ids.pop() if len(ids) == 1 else ""
 
 
-def _hear_workloads(record: SyncRecord, snapshot: Snapshot, parties: Parties) -> SyncRecord:
-    since = moments.parse(record.proven_at) or 0.0
-    complaints = [each.at for each in complaints_of(snapshot, parties, record.volume_id) if each.at > since]
-    if complaints and record.proven_at:
-        record = replace(record, broken_at=max(record.broken_at, moments.stamp(max(complaints))))
-    praise = max(_praises(record, parties), key=lambda run: run.finished_at, default=None)
-    if snapshot.cache.job.enabled or praise is None or praise.finished_at <= since:
+def _record_workloads(record: SyncRecord, snapshot: Snapshot, objects: OwnedObjects) -> SyncRecord:
+    since = timestamps.parse(record.proven_at) or 0.0
+    damaged = [each.at for each in damage_reports(snapshot, objects, record.volume_id) if each.at > since]
+    if damaged and record.proven_at:
+        record = replace(record, broken_at=max(record.broken_at, timestamps.stamp(max(damaged))))
+    newest = max(_complete_runs(record, objects), key=lambda run: run.finished_at, default=None)
+    if snapshot.cache.job.enabled or newest is None or newest.finished_at <= since:
         return record
-    if moments.stamp(praise.finished_at) < record.broken_at:
+    if timestamps.stamp(newest.finished_at) < record.broken_at:
         return record
-    volume_id = praise.observation.volume_id if praise.observation else ""
-    return replace(record, proven_at=moments.stamp(praise.finished_at), volume_id=volume_id)
+    volume_id = newest.observation.volume_id if newest.observation else ""
+    return replace(record, proven_at=timestamps.stamp(newest.finished_at), volume_id=volume_id)
 
 
-def _praises(record: SyncRecord, parties: Parties) -> Iterator[Run]:
+def _complete_runs(record: SyncRecord, objects: OwnedObjects) -> Iterator[Run]:
     """Runs in pods of the user's that found this content complete: the proof where there are no Jobs."""
-    for run in (run for pod in parties.workloads for run in pod.runs):
+    for run in (run for pod in objects.workloads for run in pod.runs):
         report = run.observation
         if run.exit_code == 0 and report and report.complete and report.manifest == record.manifest:
             yield run
@@ -188,10 +208,10 @@ def _names_other_volume(report: Observation, volume_id: str) -> bool:
     return bool(volume_id and report.volume_id) and report.volume_id != volume_id
 
 
-def heard(parties: Parties, digest: str) -> tuple[PodFacts, ...]:
+def relevant_pods(objects: OwnedObjects, digest: str) -> tuple[Pod, ...]:
     """Pods of the user's, less the runs that name another manifest: they say nothing about this one."""
     return tuple(
-        replace(pod, runs=tuple(run for run in pod.runs if names_no_other(run, digest))) for pod in parties.workloads
+        replace(pod, runs=tuple(run for run in pod.runs if names_no_other(run, digest))) for pod in objects.workloads
     )
 
 
@@ -199,19 +219,19 @@ def names_no_other(run: Run, digest: str) -> bool:
     return run.observation is None or run.observation.manifest in ("", digest)
 
 
-def complaints_of(snapshot: Snapshot, parties: Parties, volume_id: str) -> Iterator[Complaint]:
+def damage_reports(snapshot: Snapshot, objects: OwnedObjects, volume_id: str) -> Iterator[DamageReport]:
     """What pods of the user's say against the volume that was proven."""
     digest = snapshot.cache.digest
-    for pod in parties.workloads:
+    for pod in objects.workloads:
         for run in pod.runs:
             report = run.observation
             if report and (other := _names_other_volume(report, volume_id)):
-                yield Complaint(run.finished_at, pod.name, report, other)
+                yield DamageReport(run.finished_at, pod.name, report, other)
             elif report and run.exit_code != 0 and names_no_other(run, digest) and _names_damage(report):
-                yield Complaint(run.finished_at, pod.name, report, other_volume=False)
+                yield DamageReport(run.finished_at, pod.name, report, other_volume=False)
         live = snapshot.progress.get(pod.uid) if pod.state is RunState.RUNNING else None
         if live and _names_other_volume(live.observation, volume_id):
-            yield Complaint(live.at, pod.name, live.observation, other_volume=True)
+            yield DamageReport(live.at, pod.name, live.observation, other_volume=True)
 
 
 def _names_damage(report: Observation) -> bool:
@@ -219,18 +239,18 @@ def _names_damage(report: Observation) -> bool:
 
 
 def is_proven(record: SyncRecord) -> bool:
-    """Complete as far as is known. Equal moments count for the proof: a sync ends by verifying."""
+    """Complete as far as is known. Equal timestamps count for the proof: a sync ends by verifying."""
     return bool(record.proven_at) and record.proven_at >= record.broken_at
 
 
-def is_proven_on(record: SyncRecord, claim: ClaimFacts | None) -> bool:
+def is_proven_on(record: SyncRecord, claim: Claim | None) -> bool:
     """Complete on this claim: it is the one that the record is about, and has its volume."""
     return claim is not None and claim.bound and claim.uid == record.claim_uid and is_proven(record)
 
 
-def running_pods(parties: Parties, jobs_enabled: bool) -> tuple[PodFacts, ...]:
+def running_pods(objects: OwnedObjects, jobs_enabled: bool) -> tuple[Pod, ...]:
     """Pods whose sync container runs now and is about this content; none of a Job that is over, whatever names it."""
-    if jobs_enabled and parties.latest and parties.latest.outcome:
+    if jobs_enabled and objects.latest and objects.latest.outcome:
         return ()
-    pods = parties.job_pods if jobs_enabled else parties.workloads
+    pods = objects.job_pods if jobs_enabled else objects.workloads
     return tuple(pod for pod in pods if pod.state is RunState.RUNNING and not pod.deleting)

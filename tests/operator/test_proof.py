@@ -6,8 +6,8 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
-from modelcache_operator.core.evidence import is_unheard
-from support.reports import GIB, complete, incomplete
+from modelcache_operator.core.proof import job_pods_stale
+from support.reports import complete, incomplete
 from support.world import World
 
 OTHER = f"sha256:{'0' * 64}"
@@ -44,18 +44,18 @@ def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(world: Wor
     pod = world.add_pod("syncing", job)
     world.finish(pod, 1, incomplete(Reason.HUB_UNREACHABLE))
     world.start(pod)
-    assert not is_unheard(world.snapshot())
+    assert not job_pods_stale(world.snapshot())
     world.end_job(job, outcome)
-    assert is_unheard(world.snapshot()) == (outcome == "Complete")  # the earlier run cannot be what completed it
+    assert job_pods_stale(world.snapshot()) == (outcome == "Complete")  # the earlier run cannot be what completed it
     world.finish(pod, code, complete())
-    assert not is_unheard(world.snapshot())
+    assert not job_pods_stale(world.snapshot())
 
 
 def test_a_job_that_was_taken_into_account_is_not_listened_to_again(ready: World) -> None:
     job = ready.latest
     ready.pods.clear()
     assert ready.jobs[job]["status"]["conditions"]
-    assert not is_unheard(ready.snapshot())
+    assert not job_pods_stale(ready.snapshot())
 
 
 @pytest.mark.parametrize("manifest", ["", "own"])
@@ -175,65 +175,3 @@ def test_without_jobs_a_failure_that_no_retry_cures_is_one_until_a_pod_succeeds(
     world.finish(pod, 0, complete(manifest=world.digest))
     world.settle()
     assert world.status["phase"] == "Ready"
-
-
-def test_pods_opened_by_an_operator_that_was_killed_are_counted_once(ready: World) -> None:
-    ready.add_pod("one", gated=True)
-    ready.add_pod("two", gated=True)
-    ready.now += 50
-    decision = ready.decide()
-    ready._act(decision)  # killed before it wrote the status
-    ready.settle()
-    ready.settle()
-    assert ready.status["gate"]["released"] == 2
-    assert ready.status["gate"]["waitSeconds"] == pytest.approx(100, abs=0.1)
-
-
-def test_a_pod_that_is_seen_after_one_that_was_opened_later_is_counted_all_the_same(ready: World) -> None:
-    """The answer to its patch was lost, and so was the word of the watch for a while."""
-    for name in ("early", "late"):
-        ready.add_pod(name, gated=True)
-    ready.now += 50
-    before = ready.pods["early"]
-    ready._act(ready.decide())
-    opened, ready.pods["early"] = ready.pods["early"], before
-    ready._write_status(ready.decide())
-    assert ready.status["gate"]["released"] == 1
-    ready.pods["early"] = opened
-    assert [pod.name for pod in ready.decide().released] == ["early"]
-    ready.settle()
-    assert ready.status["gate"]["released"] == 2
-    assert ready.decide().released == ()
-
-
-def test_pods_that_are_gone_stay_in_the_sums_and_leave_the_list_of_those_counted(ready: World) -> None:
-    ready.add_pod("serve", gated=True)
-    ready.settle()
-    assert len(ready.status["gate"]["counted"]) == 1
-    del ready.pods["serve"]
-    ready.settle()
-    assert (ready.status["gate"]["released"], ready.status["gate"]["counted"]) == (1, [])
-
-
-def test_the_gate_of_another_owner_stays(ready: World) -> None:
-    ready.add_pod("one", gated=True)
-    ready.settle()
-    assert ready.pods["one"]["spec"]["schedulingGates"] == [{"name": "other.example/gate"}]
-
-
-def test_each_run_is_counted_once(ready: World) -> None:
-    pod = ready.add_pod("serve")
-    ready.finish(pod, 1, incomplete(Reason.HUB_UNREACHABLE, "down", manifest=ready.digest))
-    ready.settle(act=False)
-    ready.now += 5
-    ready.start(pod)
-    ready.settle(act=False)
-    ready.finish(pod, 0, complete(fetched=0, manifest=ready.digest))
-    ready.settle(act=False)
-    ready.settle(act=False)
-    totals = ready.status["totals"]
-    assert (totals["syncs"], totals["failedSyncs"]) == (3, 1)
-    assert totals["bytesFetched"] == GIB
-    assert totals["bytesFromCache"] == GIB
-    assert totals["hubErrors"] == {"HubUnreachable": 1}
-    assert sum(totals["durations"].values()) == 3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class RetryTiming:
     """Seconds. Not settings: these are right for every cluster, and only tests are in a greater hurry."""
 
     first_retry_s: float = 1.0

@@ -1,26 +1,30 @@
-"""What the operator has seen of the cluster: facts by namespace and name, fed by watches and by full lists.
+"""A mirror of the objects in the cluster, by namespace and name, fed by watches and by full lists.
 
-An object is replaced only by a newer version of itself, so that lists and watches may overlap in any order. The store
-is a cache, never the truth: whatever must not be wrong (opening a gate) asks the API first.
+An object is replaced only by a newer version of itself, so that lists and watches may overlap in any order. The mirror
+is never the truth: whatever must not be wrong (removing a gate) asks the API first.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from modelcache_operator.core import reading
-from modelcache_operator.core.facts import (
-    CacheFacts,
-    ClaimFacts,
-    JobFacts,
+from modelcache_operator.core import parse
+from modelcache_operator.core.limits import Limits
+from modelcache_operator.core.observed import (
+    NO_REFUSALS,
+    Cache,
+    Claim,
+    Job,
     Neighbour,
-    PodFacts,
+    Pod,
     Progress,
+    Refusals,
+    Run,
     Snapshot,
 )
-from modelcache_operator.core.limits import Limits
 from modelcache_operator.kube import tables
 from modelcache_operator.kube.claim_index import ClaimIndex
 from modelcache_operator.kube.key import Key
@@ -30,31 +34,34 @@ Json = dict[str, Any]
 NO_LIMITS = Limits()
 
 
-class Store:
-    """All of it, for one operator."""
+class Mirror:
+    """For one operator."""
 
     def __init__(self, limits: Limits = NO_LIMITS) -> None:
         self._limits = limits
-        self.caches: dict[Key, CacheFacts] = {}
-        self.pods: dict[Key, dict[str, PodFacts]] = defaultdict(dict)
+        self.caches: dict[Key, Cache] = {}
+        self.pods: dict[Key, dict[str, Pod]] = defaultdict(dict)
         """By the cache that their label names, whether there is such a cache or not."""
-        self.jobs: dict[Key, dict[str, JobFacts]] = defaultdict(dict)
-        self.claims: dict[Key, ClaimFacts | None] = {}
+        self.jobs: dict[Key, dict[str, Job]] = defaultdict(dict)
+        self.claims: dict[Key, Claim | None] = {}
         """By namespace and claim. None: it does not exist. Absent: not looked up yet."""
         self.digests: dict[Key, tuple[str, str]] = {}
         """The owner's uid of each cache's ConfigMap, and the digest of the manifest in it."""
         self.progress: dict[str, Progress] = {}
-        self.refused: dict[Key, tuple[str, str]] = {}
-        """Reason and message, where an object of a cache could not be made."""
+        self.refusals: dict[Key, Refusals] = {}
+        self.on_run: Callable[[Key, Run], None] = lambda _key, _run: None
+        """Called once for each run of a sync container whose end is seen."""
+        self._ended: dict[Key, Job] = {}
+        """Finished Jobs that were deleted before their end was taken into account."""
         self._claims = ClaimIndex()
 
-    def take_cache(self, raw: Json) -> Iterable[Key]:
+    def upsert_cache(self, raw: Json) -> Iterable[Key]:
         """Returns the caches to look at: this one, and those that share a claim with it."""
         key = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
         old = self.caches.get(key)
         if old and raw["metadata"]["uid"] == old.uid and raw["metadata"].get("resourceVersion") == old.version:
             return ()
-        new = reading.read_cache(raw, old)
+        new = parse.parse_cache(raw, old)
         if not is_newer(new, old):
             return ()
         if old and old.uid != new.uid:
@@ -68,7 +75,7 @@ class Store:
         self.caches[key] = new
         return touched
 
-    def drop_cache(self, key: Key) -> Iterable[Key]:
+    def delete_cache(self, key: Key) -> Iterable[Key]:
         old = self.caches.pop(key, None)
         if old is None:
             return ()
@@ -77,7 +84,7 @@ class Store:
         self._forget_claim(key, old)
         return touched
 
-    def _forget_claim(self, key: Key, cache: CacheFacts) -> None:
+    def _forget_claim(self, key: Key, cache: Cache) -> None:
         """What nobody uses is not looked at any more, so it would grow stale."""
         claim = Key(key.namespace, cache.volume.claim)
         if claim not in self._claims.users:
@@ -85,38 +92,52 @@ class Store:
 
     def _forget(self, key: Key) -> None:
         self.digests.pop(key, None)
-        self.refused.pop(key, None)
+        self.refusals.pop(key, None)
+        self._ended.pop(key, None)
 
-    def take_pod(self, raw: Json) -> Iterable[Key]:
-        return tables.take(self.pods, reading.read_pod(raw))
+    def upsert_pod(self, raw: Json) -> Iterable[Key]:
+        new = parse.parse_pod(raw)
+        key = Key(new.namespace, new.cache)
+        old = self.pods[key].get(new.name) if key in self.pods else None
+        changed = tables.upsert(self.pods, new)
+        if changed and key in self.caches:
+            known = {run.key for run in old.runs} if old else set()
+            for run in new.runs:
+                if run.key not in known:
+                    self.on_run(key, run)
+        return changed
 
-    def take_job(self, raw: Json) -> Iterable[Key]:
-        return tables.take(self.jobs, reading.read_job_object(raw))
+    def upsert_job(self, raw: Json) -> Iterable[Key]:
+        return tables.upsert(self.jobs, parse.parse_job(raw))
 
-    def drop_pod(self, raw: Json) -> Iterable[Key]:
+    def delete_pod(self, raw: Json) -> Iterable[Key]:
         self.progress.pop(raw["metadata"]["uid"], None)
-        return tables.drop(self.pods, reading.read_pod(raw))
+        return tables.delete(self.pods, parse.parse_pod(raw))
 
-    def forget_pod(self, pod: PodFacts) -> None:
+    def remove_pod(self, pod: Pod) -> None:
         """It was looked for and is not there."""
         self.progress.pop(pod.uid, None)
-        tables.drop(self.pods, pod)
+        tables.delete(self.pods, pod)
 
-    def drop_job(self, raw: Json) -> Iterable[Key]:
-        return tables.drop(self.jobs, reading.read_job_object(raw))
+    def delete_job(self, raw: Json) -> Iterable[Key]:
+        """It may have finished since it was seen last, and been deleted at once."""
+        job = parse.parse_job(raw)
+        if job.outcome:
+            self._ended[Key(job.namespace, job.cache)] = job
+        return tables.delete(self.jobs, job)
 
-    def take_claim(self, claim: Key, raw: Json | None, list_version: str = "") -> Iterable[Key]:
+    def upsert_claim(self, claim: Key, raw: Json | None, list_version: str = "") -> Iterable[Key]:
         """Returns the caches that use it, if that changes anything; ``list_version``: of a list that it is not in.
 
         Versions of different claims compare too: a list that began earlier does not bring an old one back.
         """
-        old, new = self.claims.get(claim), reading.read_claim(raw) if raw else None
+        old, new = self.claims.get(claim), parse.parse_claim(raw) if raw else None
         if claim in self.claims and (old == new or is_older(new.version if new else list_version, old)):
             return ()
         self.claims[claim] = new
         return self.claim_users(claim)
 
-    def take_progress(self, progress: Progress) -> None:
+    def set_progress(self, progress: Progress) -> None:
         self.progress[progress.pod_uid] = progress
 
     def claim_users(self, claim: Key) -> set[Key]:
@@ -133,32 +154,46 @@ class Store:
         pods = tuple(self.pods.get(key, {}).values())
         progress = {pod.uid: self.progress[pod.uid] for pod in pods if pod.uid in self.progress}
         owner, digest = self.digests.get(key, ("", ""))
-        reason, refused = self.refused.get(key, ("Refused", ""))
         rivals = (self.caches[each] for each in self._claims.rivals(key, cache) if each in self.caches)
         return Snapshot(
             cache=cache,
             pods=pods,
-            jobs=tuple(self.jobs.get(key, {}).values()),
+            jobs=(*self.jobs.get(key, {}).values(), *self._ended_jobs(key, cache)),
             claim=self.claims.get(Key(key.namespace, cache.volume.claim)),
             config_digest=digest if owner == cache.uid else None,
             progress=progress,
-            neighbours=tuple(Neighbour(each.name, each.created_at, each.places) for each in rivals),
+            neighbours=tuple(Neighbour(each.name, each.created_at, each.paths) for each in rivals),
             claim_shared=len(self._claims.users.get(Key(key.namespace, cache.volume.claim), ())) > 1,
             forbidden=self._limits.problem(cache.spec) if not cache.problem else "",
-            refused=refused,
-            refused_reason=reason,
+            refusals=self.refusals.get(key, NO_REFUSALS),
         )
 
-    def keep_pods(self, exists: Exists, version: int) -> Iterable[Key]:
+    def _ended_jobs(self, key: Key, cache: Cache) -> Iterable[Job]:
+        job = self._ended.get(key)
+        if job and (job.attempt <= cache.status.sync.settled_attempt or job.owner_uid != cache.uid):
+            del self._ended[key]
+            return ()
+        return (job,) if job else ()
+
+    def refuse(self, key: Key, **refusals: str) -> bool:
+        """Note what was refused, or with empty text that it is not any more; returns whether that is news."""
+        before = self.refusals.get(key, NO_REFUSALS)
+        after = replace(before, **refusals)
+        self.refusals[key] = after
+        return before != after
+
+    def prune_pods(self, exists: Exists, version: int) -> Iterable[Key]:
         """After a full list as of ``version``: drop what is gone. A watch that relists never tells about those."""
-        changed = list(tables.keep(self.pods, exists, version))
+        changed = list(tables.prune(self.pods, exists, version))
         alive = {pod.uid for pods in self.pods.values() for pod in pods.values()}
         self.progress = {uid: progress for uid, progress in self.progress.items() if uid in alive}
         return changed
 
-    def keep_jobs(self, exists: Exists, version: int) -> Iterable[Key]:
-        return tables.keep(self.jobs, exists, version)
+    def prune_jobs(self, exists: Exists, version: int) -> Iterable[Key]:
+        return tables.prune(self.jobs, exists, version)
 
-    def keep_caches(self, exists: Exists, version: int) -> Iterable[Key]:
+    def prune_caches(self, exists: Exists, version: int) -> Iterable[Key]:
+        for key in self.refusals:
+            self.refuse(key, owner="")  # to be tried again
         gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
-        return [each for key in gone for each in self.drop_cache(key)]
+        return [each for key in gone for each in self.delete_cache(key)]

@@ -1,4 +1,4 @@
-"""Kubernetes objects, as the API's JSON, to facts.
+"""From Kubernetes objects, as the API's JSON, to what the operator keeps of them.
 
 Objects come from the API server, so their shape is its business; what people can write into pods (ports, reports,
 annotations) is checked here or in ``reports``. A pod's sync container is the one named ``init-sync``, among the init
@@ -13,19 +13,19 @@ from dataclasses import replace
 from sys import intern
 from typing import Any
 
-from modelcache_operator.core import manifests, moments, names
-from modelcache_operator.core.facts import CacheFacts, ClaimFacts, JobFacts, PodFacts, Run, RunState
+from modelcache_operator.core import manifests, names, timestamps
 from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.jobspec import read_job, read_volume
+from modelcache_operator.core.observed import Cache, Claim, Job, Pod, Run, RunState
 from modelcache_operator.core.reports import line, parse_report
-from modelcache_operator.core.status import Status
-from modelcache_operator.core.stored import read_status
+from modelcache_operator.core.status import Status, parse_status
 
 Json = Mapping[str, Any]
+MAX_COMMITS = 1024
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def read_cache(raw: Json, known: CacheFacts | None = None) -> CacheFacts:
+def parse_cache(raw: Json, known: Cache | None = None) -> Cache:
     """``known``: an earlier version of it, whose manifest need not be read again if it is the same generation."""
     meta = raw["metadata"]
     if known is None or (known.uid, known.generation) != (meta["uid"], meta.get("generation") or 1):
@@ -35,60 +35,62 @@ def read_cache(raw: Json, known: CacheFacts | None = None) -> CacheFacts:
         version=meta.get("resourceVersion") or "",
         resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
         deleting=bool(meta.get("deletionTimestamp")),
-        status=read_status(raw.get("status") or {}),
+        status=parse_status(raw.get("status") or {}),
     )
 
 
-def _read_manifest(raw: Json) -> CacheFacts:
+def _read_manifest(raw: Json) -> Cache:
     """All that depends on the generation alone."""
     meta, spec = raw["metadata"], raw.get("spec") or {}
     name = meta["name"]
     manifest, problem = manifests.read_manifest(name, spec)
-    return CacheFacts(
+    return Cache(
         namespace=intern(meta["namespace"]),
         name=name,
         uid=meta["uid"],
         version="",
         generation=meta.get("generation") or 1,
-        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
+        created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
         resync="",
         deleting=False,
         spec=spec,
         digest=manifests.text_digest(manifests.content_text(name, spec)),
         problem=problem,
         models=tuple(model.name for model in manifest.models) if manifest else (),
-        places=manifests.places(manifest) if manifest else {},
+        paths=manifests.paths(manifest) if manifest else {},
         volume=read_volume(name, spec if manifest else {}),
         job=read_job(spec if manifest else {}),
         status=Status(),
     )
 
 
-def read_pod(raw: Json) -> PodFacts:
+def parse_pod(raw: Json) -> Pod:
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     container = _named(spec.get("initContainers"), spec.get("containers"))
     state = _named(status.get("initContainerStatuses"), status.get("containerStatuses"))
     now = state.get("state") or {}
-    return PodFacts(
+    return Pod(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
         version=meta.get("resourceVersion") or "",
         cache=intern((meta.get("labels") or {}).get(names.CACHE_LABEL) or ""),
-        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
-        deleting=bool(meta.get("deletionTimestamp")),
+        created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
+        deleting_since=timestamps.parse(meta.get("deletionTimestamp")),
         owner_uid=controller_uid(meta),
+        node=spec.get("nodeName") or "",
         gates=tuple(gate.get("name") or "" for gate in spec.get("schedulingGates") or ()),
-        opened_at=moments.parse((meta.get("annotations") or {}).get(names.OPENED_ANNOTATION)),
+        commit=line((meta.get("annotations") or {}).get(names.COMMIT_ANNOTATION), MAX_COMMITS),
         annotated=bool(meta.get("annotations")),
         claims=frozenset(_claims(spec)),
         reason=line(status.get("reason"), 64),
         unschedulable=_unschedulable(status),
         state=_run_state(container, now),
-        running_since=moments.parse((now.get("running") or {}).get("startedAt")),
+        running_since=timestamps.parse((now.get("running") or {}).get("startedAt")),
         waiting_reason=line((now.get("waiting") or {}).get("reason"), 64),
         waiting_message=line((now.get("waiting") or {}).get("message")),
         runs=_runs(meta["uid"], state),
+        running_neighbours=_running_neighbours(status),
         address=status.get("podIP") or "",
         host_network=bool(spec.get("hostNetwork")),
         port=_port(container),
@@ -97,7 +99,7 @@ def read_pod(raw: Json) -> PodFacts:
     )
 
 
-def read_job_object(raw: Json) -> JobFacts:
+def parse_job(raw: Json) -> Job:
     meta, status = raw["metadata"], raw.get("status") or {}
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     outcome: Json = next(
@@ -108,7 +110,7 @@ def read_job_object(raw: Json) -> JobFacts:
         ),
         {},
     )
-    return JobFacts(
+    return Job(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
@@ -120,24 +122,26 @@ def read_job_object(raw: Json) -> JobFacts:
         claim_uid=annotations.get(names.CLAIM_UID_ANNOTATION) or "",
         manifest=annotations.get(names.DIGEST_ANNOTATION) or "",
         resync=line(annotations.get(names.RESYNC_ANNOTATION), 128),
-        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
+        created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
         deleting=bool(meta.get("deletionTimestamp")),
+        suspended=(raw.get("spec") or {}).get("suspend") is True,
+        active=status.get("active") or 0,
         outcome=outcome.get("type") or "",
         outcome_reason=line(outcome.get("reason"), 64),
         outcome_message=line(outcome.get("message")),
-        finished_at=moments.parse(outcome.get("lastTransitionTime")) if outcome else None,
+        finished_at=timestamps.parse(outcome.get("lastTransitionTime")) if outcome else None,
     )
 
 
-def read_claim(raw: Json) -> ClaimFacts:
+def parse_claim(raw: Json) -> Claim:
     meta, spec = raw["metadata"], raw.get("spec") or {}
     ours = (meta.get("labels") or {}).get("app.kubernetes.io/managed-by") == names.MANAGER
-    return ClaimFacts(
+    return Claim(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
         version=meta.get("resourceVersion") or "",
-        created_at=moments.parse(meta.get("creationTimestamp")) or 0.0,
+        created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
         phase=(raw.get("status") or {}).get("phase") or "Pending",
         storage_class=spec.get("storageClassName") or "",
         deleting=bool(meta.get("deletionTimestamp")),
@@ -150,6 +154,20 @@ def read_claim(raw: Json) -> ClaimFacts:
 def config_digest(raw: Json) -> str:
     """Of the text that is really in the ConfigMap, whatever its annotation says."""
     return manifests.text_digest((raw.get("data") or {}).get(names.MANIFEST_KEY) or "")
+
+
+def is_own_config_map(raw: Json, cache: Cache) -> bool:
+    """Whether the operator made it for this cache.
+
+    Without an owner it is one that an earlier cache of the name left behind (``--cascade=orphan``), if there is nothing
+    in it but what the operator wrote.
+    """
+    metadata = raw["metadata"]
+    if metadata.get("ownerReferences"):
+        return controller_uid(metadata) == cache.uid
+    labelled = {**names.MANAGED_BY, names.CACHE_LABEL: cache.name}.items() <= (metadata.get("labels") or {}).items()
+    written = (metadata.get("annotations") or {}).get(names.DIGEST_ANNOTATION)
+    return labelled and list(raw.get("data") or ()) == [names.MANIFEST_KEY] and config_digest(raw) == written
 
 
 def _named(*lists: Any) -> Json:
@@ -169,6 +187,12 @@ def _claims(spec: Json) -> Iterable[str]:
     for volume in spec.get("volumes") or ():
         if claim := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
             yield intern(claim)
+
+
+def _running_neighbours(status: Json) -> tuple[str, ...]:
+    """Sidecars among the init containers are left out: they do not keep a pod from ending."""
+    others = (each for each in status.get("containerStatuses") or () if each.get("name") != names.SYNC_CONTAINER)
+    return tuple(each.get("name") or "" for each in others if "running" in (each.get("state") or {}))
 
 
 def _unschedulable(status: Json) -> str:
@@ -196,11 +220,11 @@ def _runs(uid: str, container: Json) -> tuple[Run, ...]:
 
 
 def _run(key: str, ended: Json) -> Run:
-    finished = moments.parse(ended.get("finishedAt")) or 0.0
+    finished = timestamps.parse(ended.get("finishedAt")) or 0.0
     message = ended.get("message")
     return Run(
         key=key,
-        started_at=moments.parse(ended.get("startedAt")) or finished,
+        started_at=timestamps.parse(ended.get("startedAt")) or finished,
         finished_at=finished,
         exit_code=ended.get("exitCode") or 0,
         reason=line(ended.get("reason"), 64),

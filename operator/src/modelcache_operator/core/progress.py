@@ -1,6 +1,6 @@
-"""The figures of the status: which report they come from, and one entry for every model of the spec.
+"""The progress in the status: which report it comes from, and one entry for every model of the spec.
 
-The newest word counts: a running sync's progress, else the last report of a sync that ended. A report that was cut to
+The newest report counts: a running sync's progress, else the last report of a sync that ended. A report that was cut to
 fit a termination message may lack models or their details; those keep what was known of them for this claim and
 content. None of them contradicts the phase.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
-from modelcache_operator.core import moments
-from modelcache_operator.core.evidence import Parties
-from modelcache_operator.core.facts import CacheFacts, Observation, RunState, Snapshot
+from modelcache_operator.core import timestamps
+from modelcache_operator.core.observed import Cache, Observation, RunState, Snapshot
+from modelcache_operator.core.proof import OwnedObjects
 from modelcache_operator.core.status import Phase, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One report and its moment."""
+class TimedReport:
+    """A report and when it was made."""
 
     at: float
     observation: Observation
@@ -28,17 +28,20 @@ class Said:
     """From a sync that still runs."""
 
 
-def take_figures(status: Status, snapshot: Snapshot, parties: Parties, bound: bool) -> Status:
+def with_progress(status: Status, snapshot: Snapshot, objects: OwnedObjects, bound: bool) -> Status:
     """``status`` with the newest figures; ``bound``: there is a volume that they can be about."""
-    return _agree(_newest(status, snapshot, parties), bound)
+    status = _agree(_newest(status, snapshot, objects), bound)
+    verified = [model.verified_at for model in status.models]
+    oldest = min((each for each in verified if each), default="")
+    return replace(status, verified_at=oldest if all(verified) else "")
 
 
-def _newest(status: Status, snapshot: Snapshot, parties: Parties) -> Status:
+def _newest(status: Status, snapshot: Snapshot, objects: OwnedObjects) -> Status:
     cache = snapshot.cache
     fresh = cache.status.sync.is_about(status.sync.claim_uid, status.sync.manifest)
     known = {model.name: model for model in cache.status.models} if fresh else {}
-    newest = max(_reports(snapshot, parties), key=lambda said: said.at, default=None)
-    since = moments.parse(cache.status.reported_at) or 0.0
+    newest = max(_reports(snapshot, objects), key=lambda each: each.at, default=None)
+    since = timestamps.parse(cache.status.reported_at) or 0.0
     if newest is None or (fresh and newest.at < since and not newest.live):
         base = cache.status if fresh else status
         kept = tuple(known.get(name) or _unknown(name) for name in cache.models)
@@ -48,26 +51,26 @@ def _newest(status: Status, snapshot: Snapshot, parties: Parties) -> Status:
     return replace(
         _with_bytes(status, newest.observation),
         models=models,
-        reported_at=moments.stamp(newest.at),
+        reported_at=timestamps.stamp(newest.at),
         bytes_per_second=newest.observation.bytes_per_second if newest.live else 0,
         eta_seconds=newest.observation.eta_seconds if newest.live else None,
     )
 
 
-def _reports(snapshot: Snapshot, parties: Parties) -> Iterator[Said]:
+def _reports(snapshot: Snapshot, objects: OwnedObjects) -> Iterator[TimedReport]:
     """Those that are about this content, as far as they tell."""
     cache = snapshot.cache
-    trusted = parties.job_pods if cache.job.enabled else ()
-    for pod in (*parties.job_pods, *parties.workloads):
+    trusted = objects.job_pods if cache.job.enabled else ()
+    for pod in (*objects.job_pods, *objects.workloads):
         progress = snapshot.progress.get(pod.uid) if pod.state is RunState.RUNNING else None
         if progress and _about(progress.observation, cache, pod in trusted):
-            yield Said(progress.at, progress.observation, live=True)
+            yield TimedReport(progress.at, progress.observation, live=True)
         for run in pod.runs:
             if run.observation and _about(run.observation, cache, pod in trusted):
-                yield Said(run.finished_at, run.observation, live=False)
+                yield TimedReport(run.finished_at, run.observation, live=False)
 
 
-def _about(observation: Observation, cache: CacheFacts, trusted: bool) -> bool:
+def _about(observation: Observation, cache: Cache, trusted: bool) -> bool:
     if observation.manifest:
         return observation.manifest == cache.digest
     return trusted or not cache.job.enabled

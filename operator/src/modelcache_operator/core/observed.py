@@ -1,7 +1,7 @@
-"""What the operator knows about the objects of one cache, reduced to what a decision needs.
+"""The objects of one cache as the operator observed them, reduced to what a decision needs.
 
-Facts are made by ``reading`` from the API's JSON, kept in the store and handed to ``reconcile`` as one ``Snapshot``.
-Moments are seconds since 1970.
+``parse`` makes them from the API's JSON, the mirror keeps them, and ``reconcile`` gets them as one ``Snapshot``. Points
+in time are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class CacheFacts:
+class Cache:
     """A ModelCache."""
 
     namespace: str
@@ -57,7 +57,7 @@ class CacheFacts:
     problem: str
     """Why the manifest cannot be used; empty when it can."""
     models: tuple[str, ...]
-    places: Mapping[str, str]
+    paths: Mapping[str, str]
     """Directory on the volume to digest of what belongs there: caches on one claim must agree."""
     volume: VolumeSpec
     job: JobSpec
@@ -88,7 +88,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class PodFacts:
+class Pod:
     """A pod with the cache's label."""
 
     namespace: str
@@ -97,12 +97,14 @@ class PodFacts:
     version: str
     cache: str
     created_at: float
-    deleting: bool
+    deleting_since: float | None
+    """When its deletion was asked for, or its grace period ends; None unless it is being deleted."""
     owner_uid: str
     """Of its controller: a Job of ours, a ReplicaSet, ..."""
+    node: str
     gates: tuple[str, ...]
-    opened_at: float | None
-    """When the operator removed the gate."""
+    commit: str
+    """Of the annotation that the operator wrote when it removed the gate."""
     annotated: bool
     """Whether it has any annotation: the map to add one to may be missing."""
     claims: frozenset[str]
@@ -117,6 +119,8 @@ class PodFacts:
     waiting_message: str
     runs: tuple[Run, ...]
     """Those that can still be seen, oldest first: at most the last two."""
+    running_neighbours: tuple[str, ...]
+    """Containers that run beside a sync container that has ended, and keep the pod from ending."""
     address: str
     host_network: bool
     """Its address is that of the node."""
@@ -125,9 +129,13 @@ class PodFacts:
     gpus: int = 0
     """That it asks for, and would hold idle if it ran before its models were there."""
 
+    @property
+    def deleting(self) -> bool:
+        return self.deleting_since is not None
+
 
 @dataclass(frozen=True, slots=True)
-class JobFacts:
+class Job:
     """A sync Job."""
 
     namespace: str
@@ -145,15 +153,20 @@ class JobFacts:
     resync: str
     created_at: float
     deleting: bool
+    suspended: bool
+    active: int
+    """Pods of it that run or wait, as the Job controller counts them."""
     outcome: str
     """Complete, Failed, or empty while it is not finished."""
     outcome_reason: str
     outcome_message: str
     finished_at: float | None
+    kept_by: str = ""
+    """The container that keeps it from finishing after its sync container has ended; see ``proof``."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimFacts:
+class Claim:
     """A PersistentVolumeClaim."""
 
     namespace: str
@@ -191,31 +204,45 @@ class Neighbour:
 
     name: str
     created_at: float
-    places: Mapping[str, str]
+    paths: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What the API refused to do for a cache, each in a sentence; empty where it did not."""
+
+    reason: str = ""
+    object: str = ""
+    """An object could not be made or changed: nothing goes on without it."""
+    owner: str = ""
+    """An owner reference could not be set: the work goes on."""
+    gate: str = ""
+    """The gate of a pod could not be removed."""
+
+
+NO_REFUSALS = Refusals()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that a decision about one cache may look at."""
 
-    cache: CacheFacts
-    pods: tuple[PodFacts, ...] = ()
-    jobs: tuple[JobFacts, ...] = ()
-    claim: ClaimFacts | None = None
+    cache: Cache
+    pods: tuple[Pod, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    claim: Claim | None = None
     """None: there is no such claim."""
     config_digest: str | None = None
     """Of the manifest in the ConfigMap as it is; None when there is none."""
     progress: Mapping[str, Progress] = field(default_factory=dict)
     """By the pod's uid."""
     neighbours: tuple[Neighbour, ...] = ()
-    """Other caches on the same claim that want other content at a place of this one's."""
+    """Other caches on the same claim that want other content at a path of this one's."""
     claim_shared: bool = False
     """Whether any other cache uses the claim."""
     forbidden: str = ""
     """What the manifest asks for beyond the operator's limits; empty when it does not."""
-    refused: str = ""
-    """Why the operator could not make an object of this cache; empty when it could."""
-    refused_reason: str = "Refused"
+    refusals: Refusals = NO_REFUSALS
 
     @property
     def claim_uid(self) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelcache_operator.core.facts import CacheFacts, ClaimFacts, Neighbour, Snapshot
 from modelcache_operator.core.jobspec import VolumeSpec
+from modelcache_operator.core.observed import Cache, Claim, Neighbour, Snapshot
+
+NOT_BOUND_S = 60.0
+"""Volumes are provisioned in seconds; what takes longer than this needs a look."""
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeView:
+class ClaimCheck:
     """A judgement of the claim."""
 
     usable: bool
@@ -18,49 +21,56 @@ class VolumeView:
     message: str
     bound: bool = False
     """It has a volume, and keeps it: without one nothing is complete."""
+    stalled: bool = False
+    """Only a person can cure it."""
 
 
-def judge_volume(volume: VolumeSpec, claim: ClaimFacts | None) -> VolumeView:
+def check_claim(volume: VolumeSpec, claim: Claim | None, now: float) -> ClaimCheck:
     if not volume.claim:
-        return VolumeView(
-            False, "NoClaim", "the manifest names no volume. Set spec.volume.claimName, or spec.volume.create"
+        return ClaimCheck(
+            False,
+            "NoClaim",
+            "the manifest names no volume. Set spec.volume.claimName, or spec.volume.create",
+            stalled=True,
         )
     if claim is None:
         return _absent(volume)
     if claim.deleting:
-        return VolumeView(
+        return ClaimCheck(
             False,
             "ClaimTerminating",
             f"claim {claim.name} is being deleted. Create a new one of that name once it is gone",
         )
     if claim.phase == "Lost":
-        return VolumeView(
+        return ClaimCheck(
             False,
             "ClaimLost",
             f"claim {claim.name} has lost its volume for good. Delete it and create it again, or restore it",
+            stalled=True,
         )
     if claim.bound:
-        return VolumeView(True, "ClaimBound", f"claim {claim.name} is bound", bound=True)
+        return ClaimCheck(True, "ClaimBound", f"claim {claim.name} is bound", bound=True)
     of_class = f" of storage class {claim.storage_class}" if claim.storage_class else ""
-    return VolumeView(
+    late = now - claim.created_at > NOT_BOUND_S
+    return ClaimCheck(
         True,
-        "ClaimPending",
-        f"claim {claim.name} is {claim.phase}: no volume{of_class} is bound to it yet. If that lasts, see kubectl "
-        f"describe persistentvolumeclaim {claim.name}",
+        "ClaimNotBound" if late else "ClaimPending",
+        f"claim {claim.name} is {claim.phase}: no volume{of_class} is bound to it"
+        + (f". See kubectl describe persistentvolumeclaim {claim.name}" if late else " yet"),
     )
 
 
-def _absent(volume: VolumeSpec) -> VolumeView:
+def _absent(volume: VolumeSpec) -> ClaimCheck:
     if volume.create:
-        return VolumeView(False, "ClaimCreating", f"claim {volume.claim} is being created")
-    return VolumeView(
+        return ClaimCheck(False, "ClaimCreating", f"claim {volume.claim} is being created")
+    return ClaimCheck(
         False,
         "ClaimMissing",
         f"there is no claim {volume.claim}. Create it, or let the operator do so with spec.volume.create",
     )
 
 
-def is_made_for(claim: ClaimFacts, cache: CacheFacts) -> bool:
+def is_made_for(claim: Claim, cache: Cache) -> bool:
     """Whether the operator created the claim for this very cache: only then is it ever changed."""
     return claim.created_for == cache.name and claim.created_for_uid in ("", cache.uid)
 
@@ -81,18 +91,18 @@ def wants_owner(snapshot: Snapshot) -> bool:
 
 
 def conflict(snapshot: Snapshot) -> str:
-    """Says which older cache on the same claim wants other content at the same place; empty when none does.
+    """Says which older cache on the same claim wants other content at the same path; empty when none does.
 
-    Two such caches would undo each other's work for ever; the older one keeps the place.
+    Two such caches would undo each other's work for ever; the older one keeps the path.
     """
     cache = snapshot.cache
     for other in sorted(snapshot.neighbours, key=_age):
         if _age(other) > (cache.created_at, cache.name):
             continue
-        for place, digest in cache.places.items():
-            if other.places.get(place, digest) != digest:
+        for path, digest in cache.paths.items():
+            if other.paths.get(path, digest) != digest:
                 return (
-                    f"{place!r} on claim {cache.volume.claim} is filled by ModelCache {other.name} with other content. "
+                    f"{path!r} on claim {cache.volume.claim} is filled by ModelCache {other.name} with other content. "
                     "Choose another path, or another claim"
                 )
     return ""

@@ -1,0 +1,38 @@
+"""Pods that wait for a cache or use it, and which commits those found that use it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from modelcache_operator.core.gate import waiting_pods
+from modelcache_operator.core.observed import Pod, RunState, Snapshot
+from modelcache_operator.core.proof import OwnedObjects
+from modelcache_operator.core.status import CommitPods, PodsStatus
+
+MAX_COMMITS = 10
+
+
+def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str) -> PodsStatus:
+    """``commit``: what is on the volume now, as in the summary."""
+    used = Counter(_commit(pod, snapshot.cache.models) for pod in objects.workloads if _has_started(pod))
+    return PodsStatus(
+        waiting=len(waiting_pods(objects.workloads)),
+        started=used.total(),
+        outdated=sum(count for each, count in used.items() if each and commit and each != commit),
+        commits=tuple(CommitPods(each, count) for each, count in used.most_common(MAX_COMMITS)),
+    )
+
+
+def _has_started(pod: Pod) -> bool:
+    if pod.state is RunState.ABSENT:
+        return bool(pod.commit) and bool(pod.node)
+    return pod.state is RunState.FINISHED and bool(pod.runs) and pod.runs[-1].exit_code == 0
+
+
+def _commit(pod: Pod, models: tuple[str, ...]) -> str:
+    """What its sync container found; where that was cut from the report, what the gate's removal noted."""
+    report = pod.runs[-1].observation if pod.runs else None
+    found = {model.name: model.commit for model in report.models if model.commit} if report else {}
+    if all(name in found for name in models):
+        return ",".join(found[name] for name in models)
+    return pod.commit
