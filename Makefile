@@ -18,7 +18,7 @@ COMPILE_TORCH = $(COMPILE) -c requirements/dev.txt -c requirements/inference.txt
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
+.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e docs chart-docs dashboards lock clean
 
 ##@ Getting started
 
@@ -70,6 +70,9 @@ style: $(STAMP) ## Fix style and formatting
 
 images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/build_images.py)
 	$(PYTHON) tools/build_images.py
+
+sbom: $(STAMP) ## Write a CycloneDX bill of materials of each image into dist/sbom
+	$(BIN)/python tools/sbom.py
 
 ##@ Measuring
 
