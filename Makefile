@@ -13,12 +13,11 @@ TORCH ?= torch==2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-build --generate-hashes --no-header --no-emit-index-url
-COMPILE_TORCH = $(COMPILE) -c requirements/dev.txt -c requirements/inference.txt
 # More threads than one for each test process only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e docs chart-docs dashboards lock clean
+.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e docs chart-docs dashboards lock lock-torch clean
 
 ##@ Getting started
 
@@ -93,9 +92,13 @@ lock: $(STAMP) ## Renew the pinned requirements
 		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
 	done
 	for set in models helm; do $(COMPILE) --upgrade --no-deps -o requirements/$$set.txt requirements/$$set.in || exit; done
-	$(COMPILE_TORCH) --upgrade -o requirements/torch-cuda.txt requirements/torch-cuda.in
-	$(COMPILE_TORCH) --upgrade --index $(TORCH_CPU_INDEX) --index-strategy unsafe-best-match \
-		-o requirements/torch-cpu.txt requirements/torch-cpu.in
+	$(MAKE) lock-torch TORCH_VARIANT=cuda TORCH_INDEX=
+	$(MAKE) lock-torch TORCH_VARIANT=cpu TORCH_INDEX=$(TORCH_CPU_INDEX)
+
+lock-torch: $(STAMP) ## Renew the pinned torch of one variant (TORCH_VARIANT=cuda TORCH_INDEX=URL)
+	$(COMPILE) --upgrade -c requirements/dev.txt -c requirements/inference.txt \
+		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
+		-o requirements/torch-$(TORCH_VARIANT).txt requirements/torch-$(TORCH_VARIANT).in
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
