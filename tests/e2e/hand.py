@@ -34,7 +34,7 @@ class Hand:
         container = {
             "name": "hand",
             "image": site.images.reference("e2e"),
-            "command": ["/usr/bin/tini", "--", "sleep", "infinity"],
+            "command": ["sleep", "infinity"],
             "securityContext": SECURITY,
             "volumeMounts": [{"name": "models", "mountPath": "/models"}],
         }

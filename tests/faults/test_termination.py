@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
+from support.pid_namespace import NEW_PID_NAMESPACE, pid_outside, skip_without_pid_namespaces
 from support.sync import command, environment, run_sync, start_sync
 from support.trouble import HURRY, MIB, at_most, content, ended, partial_bytes, said, whole_files
 from support.waiting import eventually
@@ -23,7 +24,6 @@ FILE = "large/weights.safetensors"
 AT_ONCE_S = 3.0
 """Well below the grace of 30 s that Kubernetes gives, and room for a busy machine."""
 LOST_PER_CONNECTION = 8 * MIB
-NEW_PID_NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 @pytest.fixture
@@ -162,36 +162,24 @@ def test_a_signal_that_arrives_inside_the_bookkeeping_does_not_hang(
 
 
 @pytest.fixture
-def pid_namespaces() -> None:
-    try:
-        possible = subprocess.run([*NEW_PID_NAMESPACE, "true"], capture_output=True, timeout=10).returncode == 0
-    except OSError:
-        possible = False
-    if not possible:
-        pytest.skip("a process with PID 1 needs `unshare --pid`, which is not allowed here")
-
-
-@pytest.fixture
 def first_process(
-    pid_namespaces: None, large_spec: dict[str, Any], volume: Path, slow: LocalHub
+    large_spec: dict[str, Any], volume: Path, slow: LocalHub
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A sync that is PID 1 of its own namespace, in mid-transfer, and its PID out here."""
+    skip_without_pid_namespaces()
     arguments = [*NEW_PID_NAMESPACE, *command("sync", large_spec, volume, "--connections", "1")]
     outer = subprocess.Popen(
         arguments, env=environment(slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with ended(outer):
         eventually(lambda: partial_bytes(volume) > 9 * MIB, "bytes beyond the first piece")
-        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
-        yield outer, int(children[0])
+        yield outer, pid_outside(outer)
 
 
 def test_sigterm_ends_a_sync_that_is_process_1_of_its_container(
     first_process: tuple[subprocess.Popen[str], int], large_spec: dict[str, Any], volume: Path, slow: LocalHub
 ) -> None:
     outer, pid = first_process
-    assert "\nNSpid:\t" + str(pid) + "\t1\n" in Path(f"/proc/{pid}/status").read_text()
-
     os.kill(pid, signal.SIGTERM)
     with at_most(AT_ONCE_S, "ending on SIGTERM as PID 1"):
         _, stderr = outer.communicate(timeout=20)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("init_sync", "operator", "inference")
+TORCH_VARIANTS = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
