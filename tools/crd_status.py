@@ -17,9 +17,13 @@ LIST_KEYS = {"models": "name", "conditions": "type"}
 
 
 def status_schema() -> Json:
-    """For ``properties.status``."""
+    """For ``properties.status``.
+
+    The default is for kstatus (Helm, Flux), which calls a resource without a status Current: of an older generation it is
+    in progress.
+    """
     schema = STATUS.json_schema(by_alias=True)
-    return _structural(schema, schema.pop("$defs"))
+    return {**_structural(schema, schema.pop("$defs")), "default": {"observedGeneration": -1}}
 
 
 def _structural(schema: Json, definitions: Json) -> Json:

@@ -123,13 +123,13 @@ class TestOfARunningSync:
     def test_metrics_are_what_the_report_says(self, running: Running) -> None:
         samples, report = running.samples(), running.status()
         for each in report["models"]:
-            for name, field in (("bytes_total", "bytesTotal"), ("bytes_present", "bytesPresent")):
+            for name, field in (("size_bytes", "bytesTotal"), ("present_bytes", "bytesPresent")):
                 assert samples[f"modelcache_sync_{name}", each["name"]] == each[field]
-            assert samples["modelcache_sync_files_total", each["name"]] == each["filesTotal"]
-            assert samples["modelcache_sync_files_present", each["name"]] == each["filesPresent"]
+            assert samples["modelcache_sync_files", each["name"]] == each["filesTotal"]
+            assert samples["modelcache_sync_present_files", each["name"]] == each["filesPresent"]
             assert samples["modelcache_sync_complete", each["name"]] == each["complete"]
-        assert samples["modelcache_sync_bytes_fetched_total", ""] == report["bytesFetched"]
-        assert samples["modelcache_sync_bytes_verified_total", ""] == report["bytesVerified"]
+        assert samples["modelcache_sync_fetched_bytes_total", ""] == report["bytesFetched"]
+        assert samples["modelcache_sync_verified_bytes_total", ""] == report["bytesVerified"]
 
     def test_every_family_has_a_help_text_and_the_cache_as_label(self, running: Running) -> None:
         families = list(text_string_to_metric_families(running.get("/metrics")[2]))

@@ -1,20 +1,36 @@
-"""Fixtures: what the processes export, scraped once, and what the chart makes of its rules and dashboards."""
+"""Fixtures: what the processes export, scraped once, what the chart makes of its rules and dashboards, and promtool."""
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
+from monitoring import exported as programs
 from monitoring.exported import Exported
-from monitoring.exported import exported as scrape_all
 from monitoring.sources import Chart
 from support.helm import Helm
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return scrape_all(tmp_path_factory.mktemp("exported"))
+def expositions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return programs.expositions(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
+def exported(expositions: dict[str, str]) -> Exported:
+    return programs.exported(expositions.values())
 
 
 @pytest.fixture(scope="session")
 def chart(helm: Helm) -> Chart:
     return Chart(helm)
+
+
+@pytest.fixture
+def promtool() -> str:
+    found = os.environ.get("PROMTOOL") or shutil.which("promtool")
+    if not found:
+        pytest.skip("no promtool: put it on the PATH or set PROMTOOL=/path/to/promtool")
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,15 +54,20 @@ class Series:
 Exported = dict[str, Series]
 
 
-def exported(folder: Path) -> Exported:
-    """Of all three processes together. ``_created`` is not a figure of anything but of the client library."""
+def expositions(folder: Path) -> dict[str, str]:
+    """What ``/metrics`` answers, by program."""
+    return {
+        "operator": _operator(folder / "operator"),
+        "sync": _sync(folder / "sync"),
+        "server": _server(folder / "server"),
+        "server on a GPU": _device_memory(),
+    }
+
+
+def exported(texts: Iterable[str]) -> Exported:
+    """All series together. ``_created`` comes from the client library, not from the programs."""
     found: Exported = {}
-    for text in (
-        *_operator(folder / "operator"),
-        *_sync(folder / "sync"),
-        *_server(folder / "server"),
-        _device_memory(),
-    ):
+    for text in texts:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if not sample.name.endswith("_created"):
@@ -76,7 +81,7 @@ def _scrape(port: int) -> str:
         return text
 
 
-def _operator(folder: Path) -> Iterator[str]:
+def _operator(folder: Path) -> str:
     folder.mkdir()
     with LocalApi() as api:
         kubeconfig = api.kubeconfig(folder)
@@ -87,8 +92,9 @@ def _operator(folder: Path) -> Iterator[str]:
         space = Space(Cluster("local", client, kubeconfig, api, None), NAMESPACE, Kubelet(client, NAMESPACE))
         with OperatorProcess(kubeconfig, namespaces=(NAMESPACE,)) as operator:
             _two_caches(space)
-            yield _scrape(operator.metrics_port)
+            text = _scrape(operator.metrics_port)
         client.close()
+    return text
 
 
 def _two_caches(space: Space) -> None:
@@ -107,7 +113,7 @@ def _two_caches(space: Space) -> None:
     eventually(lambda: space.events(waiting.name), "the pod is told, and counted")
 
 
-def _sync(folder: Path) -> Iterator[str]:
+def _sync(folder: Path) -> str:
     volume, output = folder / "volume", folder / "output"
     volume.mkdir(parents=True)
     (folder / "hub").mkdir()
@@ -122,13 +128,13 @@ def _sync(folder: Path) -> Iterator[str]:
             port = int(eventually(lambda: said.search(output.read_text()), "the line that names the port")[1])
             eventually(lambda: "hub_errors_total{" in _scrape(port), "an error of the hub is counted")
             eventually(lambda: "modelcache_sync_complete{" in _scrape(port), "models are known")
-            yield _scrape(port)
+            return _scrape(port)
         finally:
             process.send_signal(signal.SIGKILL)
             process.communicate()
 
 
-def _server(folder: Path) -> Iterator[str]:
+def _server(folder: Path) -> str:
     folder.mkdir()
     with _started(ServerProcess(folder)) as process, process.ready_client() as client:
         process.allow_steps(2)
@@ -137,7 +143,8 @@ def _server(folder: Path) -> Iterator[str]:
         assert answer.status_code == 200, answer.text
         path = f"/v1/videos/{answer.json()['id']}"
         eventually(lambda: client.get(path).json()["status"] == "completed", "the video")
-        yield client.get("/metrics").text
+        text: str = client.get("/metrics").text
+    return text
 
 
 @contextmanager

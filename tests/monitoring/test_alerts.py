@@ -7,7 +7,6 @@ it (Debian's package prometheus has it).
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -30,14 +29,6 @@ NAMES = (
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
     *("MultiTalkNotReady", "MultiTalkQueueFull", "MultiTalkErrorRate"),
 )
-
-
-@pytest.fixture
-def promtool() -> str:
-    found = os.environ.get("PROMTOOL") or shutil.which("promtool")
-    if not found:
-        pytest.skip("no promtool: put it on the PATH or set PROMTOOL=/path/to/promtool")
-    return found
 
 
 @pytest.fixture

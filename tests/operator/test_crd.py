@@ -63,6 +63,12 @@ def test_what_the_api_makes_of_a_good_manifest_is_still_good(space: Space, entry
     assert (content.models, content.allow_pickles) == (manifest.models, manifest.allow_pickles)
 
 
+def test_a_cache_that_no_operator_has_seen_has_a_status_of_an_older_generation(space: Space) -> None:
+    """Without any status kstatus would call it Current, and `helm install --wait` would end at once."""
+    generation = space.cache()["metadata"]["generation"]
+    assert space.status()["observedGeneration"] < generation
+
+
 @pytest.mark.parametrize("entry", _in_cluster(BAD))
 def test_a_bad_manifest_is_refused_by_both(space: Space, entry: Bad) -> None:
     with pytest.raises(ManifestError):

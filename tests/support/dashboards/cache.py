@@ -106,15 +106,15 @@ def _sync(made: Board) -> None:
     made.with_panel(panels.lines("Rate", "Of the running sync.", panels.RATE, rate, width=8))
 
 
-SCRAPED = " Only while a sync pod is scraped (port metrics of container init-sync)."
+SCRAPED = " Only while a sync pod is scraped (port 9464)."
 
 
 def _models(made: Board) -> None:
     """From the sync containers themselves; the panels are empty where these are not scraped."""
     made.with_row(Row("Models, while a sync runs"))
     for title, description, unit, metrics in (
-        ("Bytes by model", "On the volume, against what is needed.", panels.BYTES, ("bytes_present", "bytes_total")),
-        ("Files by model", "Whole, against what is needed.", panels.COUNT, ("files_present", "files_total")),
+        ("Bytes by model", "On the volume, against what is needed.", panels.BYTES, ("present_bytes", "size_bytes")),
+        ("Files by model", "Whole, against what is needed.", panels.COUNT, ("present_files", "files")),
         ("Complete by model", "1 once the model is verified.", panels.COUNT, ("complete",)),
     ):
         lines = [
@@ -128,9 +128,9 @@ def _models(made: Board) -> None:
             "Bytes that they receive, counted and by their own figure, and bytes that they read back from the volume "
             "to hash them." + SCRAPED,
             panels.RATE,
-            Query(_rate("bytes_fetched"), "{{pod}} fetched"),
-            Query(_rate("bytes_verified"), "{{pod}} verified"),
-            Query(f"max by (pod) (modelcache_sync_bytes_per_second{{{ONE}}})", "{{pod}} own figure"),
+            Query(_rate("fetched_bytes"), "{{pod}} fetched"),
+            Query(_rate("verified_bytes"), "{{pod}} verified"),
+            Query(f"max by (pod) (modelcache_sync_rate_bytes_per_second{{{ONE}}})", "{{pod}} own figure"),
         )
     )
     errors = f"sum by (reason) (increase(modelcache_sync_hub_errors_total{{{ONE}}}[$__rate_interval]))"

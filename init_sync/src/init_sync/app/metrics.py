@@ -1,13 +1,13 @@
 """The metrics port of a running sync: ``/metrics`` for Prometheus, ``/status`` for the operator, ``/healthz``.
 
-    modelcache_sync_bytes_total{cache,model}            bytes that the model needs
-    modelcache_sync_bytes_present{cache,model}          bytes of it that are on the volume
-    modelcache_sync_files_total{cache,model}            files that the model needs
-    modelcache_sync_files_present{cache,model}          files of it that are whole
+    modelcache_sync_size_bytes{cache,model}             bytes that the model needs
+    modelcache_sync_present_bytes{cache,model}          bytes of it that are on the volume
+    modelcache_sync_files{cache,model}                  files that the model needs
+    modelcache_sync_present_files{cache,model}          files of it that are complete
     modelcache_sync_complete{cache,model}               1 when verified, else 0
-    modelcache_sync_bytes_fetched_total{cache}          bytes received from the hub by this run
-    modelcache_sync_bytes_verified_total{cache}         bytes read back from the volume and hashed by this run
-    modelcache_sync_bytes_per_second{cache}             current rate
+    modelcache_sync_fetched_bytes_total{cache}          bytes received from the hub by this run
+    modelcache_sync_verified_bytes_total{cache}         bytes read back from the volume and hashed by this run
+    modelcache_sync_rate_bytes_per_second{cache}        current rate
     modelcache_sync_hub_errors_total{cache,reason}      failed attempts to get something from the hub
 
 Values are read from the progress at each scrape. Nothing that comes in over this port changes anything.
@@ -43,10 +43,10 @@ class SyncCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         report = self._progress.report()
         per_model = {
-            "bytes_total": ("Bytes that the model needs.", [model.bytes_total for model in report.models]),
-            "bytes_present": ("Bytes that are on the volume.", [model.bytes_present for model in report.models]),
-            "files_total": ("Files that the model needs.", [model.files_total for model in report.models]),
-            "files_present": ("Files that are whole.", [model.files_present for model in report.models]),
+            "size_bytes": ("Bytes that the model needs.", [model.bytes_total for model in report.models]),
+            "present_bytes": ("Bytes that are on the volume.", [model.bytes_present for model in report.models]),
+            "files": ("Files that the model needs.", [model.files_total for model in report.models]),
+            "present_files": ("Files that are complete.", [model.files_present for model in report.models]),
             "complete": ("1 when the model is verified, else 0.", [int(model.complete) for model in report.models]),
         }
         for name, (text, values) in per_model.items():
@@ -59,14 +59,14 @@ class SyncCollector(Collector):
     def _of_the_run(self, report: Report) -> Iterator[Metric]:
         cache = report.cache
         counters = {
-            "bytes_fetched": ("Bytes received from the hub.", report.bytes_fetched),
-            "bytes_verified": ("Bytes read back from the volume and hashed.", report.bytes_verified),
+            "fetched_bytes": ("Bytes received from the hub.", report.bytes_fetched),
+            "verified_bytes": ("Bytes read back from the volume and hashed.", report.bytes_verified),
         }
         for name, (text, value) in counters.items():
             counter = CounterMetricFamily(f"modelcache_sync_{name}", text, labels=("cache",))
             counter.add_metric((cache,), value)
             yield counter
-        gauge = GaugeMetricFamily("modelcache_sync_bytes_per_second", "Current rate.", labels=("cache",))
+        gauge = GaugeMetricFamily("modelcache_sync_rate_bytes_per_second", "Current rate.", labels=("cache",))
         gauge.add_metric((cache,), report.bytes_per_second)
         yield gauge
         errors = CounterMetricFamily(
