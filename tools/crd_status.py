@@ -19,8 +19,8 @@ LIST_KEYS = {"models": "name", "conditions": "type"}
 def status_schema() -> Json:
     """For ``properties.status``.
 
-    The default is for kstatus (Helm, Flux), which calls a resource without a status Current: of an older generation it is
-    in progress.
+    The default is for kstatus (Helm, Flux), which calls a resource without a status Current; of an older generation it
+    is in progress.
     """
     schema = STATUS.json_schema(by_alias=True)
     return {**_structural(schema, schema.pop("$defs")), "default": {"observedGeneration": -1}}
