@@ -214,7 +214,7 @@ def test_a_refused_job_is_said_in_the_status_and_tried_again(
     with faulty:
         space.cache()
         status = space.until("Failed")
-        assert status["message"].startswith("the API refuses what the manifest asks for: ")
+        assert status["message"].startswith("the API refuses Job ")
         space.job()
         space.until("Pending")
     assert len(rule.spoilt) == 2

@@ -1,15 +1,21 @@
-"""What counts as a proof, who is believed, and what is counted."""
+"""What counts as a proof, and who is believed."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
 from modelcache_operator.core.proof import job_pods_stale
+from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.mirror import Mirror
 from support.reports import complete, incomplete
 from support.world import World
 
+Json = dict[str, Any]
 OTHER = f"sha256:{'0' * 64}"
 
 
@@ -175,3 +181,81 @@ def test_without_jobs_a_failure_that_no_retry_cures_is_one_until_a_pod_succeeds(
     world.finish(pod, 0, complete(manifest=world.digest))
     world.settle()
     assert world.status["phase"] == "Ready"
+
+
+SIDECAR: Json = {"name": "istio-proxy", "state": {"running": {"startedAt": "2026-09-21T10:13:20Z"}}}
+
+
+def kept(world: World, code: int, report: Json, active: int = 1, *others: Json) -> str:
+    """The sync container of the newest Job has ended, and a sidecar runs on; returns the pod's name."""
+    pod = world.add_pod(f"{world.latest}-p", world.latest)
+    world.start(pod)
+    world.settle()
+    world.finish(pod, code, report)
+    world.pods[pod]["status"]["containerStatuses"] += [SIDECAR, *others]
+    world.jobs[world.latest]["status"] = {"active": active}
+    return pod
+
+
+def test_a_sync_that_is_done_is_the_proof_whatever_another_container_does(world: World) -> None:
+    world.settle()
+    kept(world, 0, complete(manifest=world.digest))
+    world.settle()
+    assert (world.status["phase"], world.jobs) == ("Ready", {})
+    assert world.pods == {}, "what keeps the pod is ended with its Job"
+
+
+def test_a_sync_that_failed_beside_a_sidecar_is_tried_again(world: World) -> None:
+    world.settle()
+    kept(world, 1, incomplete(Reason.HUB_UNREACHABLE, "down"))
+    world.settle()
+    assert (world.status["phase"], world.condition("Complete")["reason"]) == ("Failed", "HubUnreachable")
+    world.now += 11
+    world.settle()
+    assert list(world.jobs) == ["cache-sync-2"]
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        pytest.param(lambda world: kept(world, 0, complete()), id="a report that names no manifest"),
+        pytest.param(lambda world: kept(world, 0, complete(manifest="sha256:" + "0" * 64)), id="another manifest"),
+        pytest.param(lambda world: kept(world, 0, incomplete(None, manifest=world.digest)), id="an incomplete report"),
+        pytest.param(
+            lambda world: kept(world, 0, complete(manifest=world.digest), 0), id="a pod the Job does not count"
+        ),
+        pytest.param(lambda world: kept(world, 0, complete(manifest=world.digest), 2), id="one of two pods of the Job"),
+        pytest.param(
+            lambda world: (world.add_pod("sync", world.latest), kept(world, 0, complete(manifest=world.digest))),
+            id="a pod beside the one that runs",
+        ),
+    ],
+)
+def test_a_sidecar_makes_no_proof_of(world: World, arrange: Callable[[World], object]) -> None:
+    world.settle()
+    arrange(world)
+    world.settle()
+    assert world.status["phase"] == "Syncing"
+    assert list(world.jobs) == ["cache-sync-1"]
+
+
+def test_the_end_of_a_job_that_is_deleted_at_once_is_not_lost() -> None:
+    """With ttlSecondsAfterFinished: 0 the event of its deletion is the first that shows its end."""
+    world = World()
+    world.settle()
+    mirror = Mirror()
+    mirror.upsert_cache(world.cache)
+    mirror.upsert_job(world.jobs["cache-sync-1"])
+    world.end_job("cache-sync-1", "Complete")
+    mirror.delete_job(world.jobs["cache-sync-1"])
+    key = Key("default", "cache")
+    snapshot = mirror.snapshot(key)
+    assert snapshot is not None
+    assert [job.outcome for job in snapshot.jobs] == ["Complete"]
+    world.forget_job("cache-sync-1")
+    world.cache["status"] = {"sync": {"settledAttempt": 1}}
+    world.cache["metadata"]["resourceVersion"] = "99"
+    mirror.upsert_cache(world.cache)
+    snapshot = mirror.snapshot(key)
+    assert snapshot is not None
+    assert snapshot.jobs == ()

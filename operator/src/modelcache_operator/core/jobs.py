@@ -29,7 +29,6 @@ def sync_job(cache: Cache, order: JobRequest, image: str) -> Json:
     """``image`` is used unless the manifest names one."""
     job = cache.job
     labels = {
-        **job.labels,
         **render.labels(cache),
         names.GENERATION_LABEL: str(cache.generation),
         names.ATTEMPT_LABEL: str(order.attempt),

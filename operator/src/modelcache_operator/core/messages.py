@@ -12,8 +12,6 @@ from modelcache_operator.core.observed import Cache, Job, Observation, Pod, Run,
 
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 CONFIG_PROBLEMS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-TERMINATING_S = 30.0
-"""How much longer than its grace period a pod may take to end before it is worth a word."""
 
 WITHOUT_JOBS = "sync Jobs are disabled (spec.sync.job.enabled: false)"
 
@@ -28,13 +26,14 @@ class Message:
     """Only a person can cure it."""
 
 
-def trouble(pod: Pod, now: float) -> Message | None:
+def trouble(pod: Pod) -> Message | None:
     """What keeps a pod from running its sync container; None when nothing does."""
-    if pod.deleting_since is not None and now - pod.deleting_since > TERMINATING_S:
+    if pod.deleting_since is not None:
+        node = f" on node {pod.node}" if pod.node else ""
         return Message(
             "PodTerminating",
-            f"pod {pod.name} should have ended by {timestamps.stamp(pod.deleting_since)} and is still being deleted on "
-            f"node {pod.node or 'unknown'}. If that node is lost, delete it, or: kubectl delete pod {pod.name} --force",
+            f"pod {pod.name} is being deleted{node} and should end by {timestamps.stamp(pod.deleting_since)}; another "
+            f"starts once it has ended. If its node is lost, delete that, or: kubectl delete pod {pod.name} --force",
         )
     if pod.unschedulable:
         return Message("Unschedulable", unschedulable(pod))
@@ -77,6 +76,10 @@ def no_pod(job: Job) -> Message:
         f"Job {job.name} was created at {timestamps.stamp(job.created_at)} and has no pod. Usual causes are a quota, a "
         f"LimitRange, Pod Security or an admission policy: see kubectl describe job {job.name}",
     )
+
+
+def no_pod_yet(job: str) -> str:
+    return f"Job {job} has no pod yet; if that lasts, see kubectl describe job {job}"
 
 
 def starting(pod: Pod) -> str:

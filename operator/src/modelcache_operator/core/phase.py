@@ -120,7 +120,7 @@ def job_pod_is_hindered(inputs: PhaseInputs) -> PhaseDecision | None:
 def job_pod_is_starting(inputs: PhaseInputs) -> PhaseDecision:
     if not inputs.volume.bound and not inputs.pod:
         return PhaseDecision(Phase.PENDING, inputs.volume.reason, inputs.volume.message)
-    waiting = messages.starting(inputs.pod) if inputs.pod else f"Job {inputs.record.job} has no pod yet"
+    waiting = messages.starting(inputs.pod) if inputs.pod else messages.no_pod_yet(inputs.record.job)
     return PhaseDecision(Phase.PENDING, "PodStarting", waiting)
 
 
@@ -147,7 +147,7 @@ def users_pod_names_no_manifest(inputs: PhaseInputs) -> PhaseDecision | None:
 
 
 def users_pod_is_hindered(inputs: PhaseInputs) -> PhaseDecision | None:
-    found = next(filter(None, (messages.trouble(pod, inputs.now) for pod in users_pods(inputs))), None)
+    found = next(filter(None, (messages.trouble(pod) for pod in users_pods(inputs))), None)
     return PhaseDecision(Phase.PENDING, found.reason, found.text) if found else None
 
 
@@ -195,7 +195,7 @@ RULES_WITHOUT_JOBS: tuple[Rule, ...] = (
 
 def _syncing(inputs: PhaseInputs, pod: Pod | None, pods: tuple[Pod, ...]) -> PhaseDecision:
     """The message says what went wrong last, if anything did, and that it is being retried."""
-    found = obstacle(inputs) if inputs.snapshot.cache.job.enabled else pod and messages.trouble(pod, inputs.now)
+    found = obstacle(inputs) if inputs.snapshot.cache.job.enabled else pod and messages.trouble(pod)
     if found:
         return PhaseDecision(Phase.SYNCING, found.reason, found.text)
     if failed := last_failure(pods):

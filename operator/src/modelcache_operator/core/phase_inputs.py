@@ -60,7 +60,7 @@ def obstacle(inputs: PhaseInputs) -> Message | None:
     if pod and pod.unschedulable and not inputs.volume.bound:
         return Message(inputs.volume.reason, f"{inputs.volume.message}. {messages.unschedulable(pod)}")
     if pod:
-        return messages.trouble(pod, inputs.now)
+        return messages.trouble(pod)
     if job and inputs.now - job.created_at >= NO_POD_S:
         return messages.no_pod(job)
     return None

@@ -21,7 +21,6 @@ from modelcache_operator.core.claims import check_claim, conflict, is_made_for, 
 from modelcache_operator.core.conditions import conditions
 from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
-from modelcache_operator.core.messages import TERMINATING_S
 from modelcache_operator.core.observed import Pod, Snapshot
 from modelcache_operator.core.phase import PhaseDecision, decide_phase
 from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseInputs
@@ -33,7 +32,7 @@ from modelcache_operator.core.summary import summary
 
 QUIET = ("ClaimCreating", "ClaimPending", "PodStarting")
 """Reasons that last a moment at each start: no Event."""
-NORMAL = ("AllModelsVerified", "Syncing", "Resyncing", "WaitingForPod", "WaitingForLock", "ManifestChanged")
+NORMAL = ("AllModelsVerified", "Syncing", "Resyncing", "WaitingForPod", "WaitingForLock", "PodTerminating")
 """Reasons with nothing wrong about them, unless the phase says otherwise."""
 WAITING_EVENT_S = 5.0
 """A pod that waits longer than this gets an Event that says for what."""
@@ -137,7 +136,5 @@ def _wake_times(inputs: PhaseInputs, waiting: tuple[Pod, ...]) -> Iterator[float
         yield inputs.plan.wake_at
     if inputs.job and not inputs.pod:
         yield inputs.job.created_at + NO_POD_S
-    if inputs.pod and inputs.pod.deleting_since:
-        yield inputs.pod.deleting_since + TERMINATING_S
     for pod in waiting:
         yield pod.created_at + WAITING_EVENT_S

@@ -24,7 +24,8 @@ def owner(cache: Cache) -> Json:
 
 
 def labels(cache: Cache) -> dict[str, str]:
-    return {**names.MANAGED_BY, names.CACHE_LABEL: cache.name}
+    """Of all that is made for a cache, those that the manifest asks for included: policies may want them everywhere."""
+    return {**cache.job.labels, **names.MANAGED_BY, names.CACHE_LABEL: cache.name}
 
 
 def config_map(cache: Cache) -> Json:

@@ -118,7 +118,7 @@ class Api:
         self.clock.observe(answer.headers.get("Date"))
         if answer.status < 300:
             return _parsed(text, f"{method} {path}")
-        raise _error(answer.status, f"{method} {path}", text, answer.headers.get("Retry-After"))
+        raise _error(answer.status, f"{method} {path}", text, answer.headers.get("Retry-After"), _named(path, body))
 
 
 def _parsed(text: bytes, what: str) -> Json:
@@ -131,7 +131,14 @@ def _parsed(text: bytes, what: str) -> Json:
     return found
 
 
-def _error(status: int, what: str, text: bytes, retry_after: str | None) -> ApiError:
+def _named(path: str, body: Any) -> str:
+    """The object of a call, as people name it."""
+    if isinstance(body, dict) and "kind" in body:
+        return f"{body['kind']} {body['metadata']['name']}"
+    return "/".join(path.split("/")[-2:])
+
+
+def _error(status: int, what: str, text: bytes, retry_after: str | None, named: str) -> ApiError:
     said = _message(text)
     message = f"{what}: {status} {said}"
     if status == 404:
@@ -139,7 +146,7 @@ def _error(status: int, what: str, text: bytes, retry_after: str | None) -> ApiE
     if status == 409 or (status == 422 and "testing" in said and "failed" in said):
         return Conflict(message)
     if status in (400, 403, 413, 415, 422):
-        return Refused(said)
+        return Refused(said, named)
     after = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
     return Unavailable(message, min(after, 60.0))
 

@@ -23,8 +23,13 @@ class Refused(ApiError):
 
     reason = "Refused"
 
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
+        self.what = what
+        """The object that was to be made or changed."""
+
     def __str__(self) -> str:
-        return f"the API refuses what the manifest asks for: {super().__str__()}"
+        return f"the API refuses {self.what or 'the call'}: {super().__str__()}"
 
 
 class NameTaken(Refused):
