@@ -204,7 +204,7 @@ STATUS: TypeAdapter[Status] = TypeAdapter(Status)
 def parse_status(data: Mapping[str, Any]) -> Status:
     """The status that the API keeps; one that no version wrote counts as none."""
     try:
-        return STATUS.validate_python(data)
+        return STATUS.validate_python(_pruned(data))
     except ValidationError:
         return Status()
 
@@ -216,7 +216,8 @@ def to_json(status: Status) -> dict[str, Any]:
 
 
 def _pruned(data: Any) -> Any:
-    if isinstance(data, dict):
+    """Without what is empty, which is what an absent field means."""
+    if isinstance(data, Mapping):
         pairs = ((key, _pruned(each)) for key, each in data.items())
         return {key: each for key, each in pairs if each not in (None, "", {}, [])}
     return [_pruned(each) for each in data] if isinstance(data, list) else data
