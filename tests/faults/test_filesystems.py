@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from init_sync.core.reasons import Reason
 from init_sync.volume.layout import read_json, write_json
 from init_sync.volume.volume import Volume
 from support.hub import Fault, LocalHub, RepoBuilder
@@ -199,7 +200,21 @@ class TestReadOnly:
         result = run_sync(SPEC, volume, hub)
         refused(result, 2, "Read-only file system", "Mount the volume writable")
         assert hub.bytes_sent == 0
-        assert result.reasons()["m"] is not None
+        assert result.reasons()["m"] == Reason.FILE_MISSING
+
+    def test_damage_on_one_is_named_beside_what_keeps_it_from_being_repaired(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        mount("size=32m")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        os.truncate(volume / "m/shard-1.safetensors", 3)
+        mount("remount,ro")
+        result = run_sync(SPEC, volume, hub)
+        refused(result, 2, "Read-only file system")
+        assert result.reasons()["m"] == Reason.SIZE_MISMATCH
+        (model,) = result.report["models"]
+        assert model["message"].startswith("m/shard-1.safetensors: 3 bytes instead of")
+        assert "It cannot be repaired from here: " in model["message"]
 
     def test_an_empty_one_is_refused_in_one_line(self, hub: LocalHub, volume: Path, mount: Mount) -> None:
         mount("size=1m,ro")

@@ -31,6 +31,10 @@ BY_STATUS = {
     410: Reason.FILE_NOT_FOUND,
 }
 
+LOOK_AGAIN = (
+    "if the pinned commit is gone from the hub, sync with --refresh, or annotate the ModelCache with "
+    "modelcache.dev/resync"
+)
 CURES = {
     Reason.GATED_REPO: "Request access on the repository's page and provide a token that has it (HF_TOKEN)",
     Reason.TOKEN_INVALID: (
@@ -41,8 +45,8 @@ CURES = {
         "Correct the name: models only, data sets and spaces are not served. "
         "A private repository needs a token that may read it (HF_TOKEN)"
     ),
-    Reason.REVISION_NOT_FOUND: "Correct the revision; if a pinned commit is gone from the hub, sync with --refresh",
-    Reason.FILE_NOT_FOUND: "Correct the manifest; if the pinned commit is gone from the hub, sync with --refresh",
+    Reason.REVISION_NOT_FOUND: f"Correct the revision (a commit has all of its 40 digits); {LOOK_AGAIN}",
+    Reason.FILE_NOT_FOUND: f"Correct the manifest; {LOOK_AGAIN}",
     Reason.HUB_UNREACHABLE: "Check HF_ENDPOINT and the proxy variables",
 }
 ACCOUNT = (

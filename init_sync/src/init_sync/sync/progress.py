@@ -39,6 +39,8 @@ class ModelProgress:
         self.verified_at: str | None = None
         self.reason: Reason | None = None
         self.message = ""
+        self.damage: tuple[Reason, str] | None = None
+        """What was found wrong with a model that had been complete."""
         self.failed = False
         """Whether this run said what is wrong: the first failure is the one that is reported."""
 
@@ -91,6 +93,7 @@ class Progress:
                 found.sizes, found.present, found.valid = check.sizes, dict(check.present), set(check.valid)
                 found.commit, found.chosen = check.commit, check.chosen
                 found.verified_at = check.receipt.verified_at if check.receipt else None
+                found.damage = (check.reason, check.message) if check.reason and check.receipt else None
 
     def planned(self, requirements: Iterable[Requirement]) -> None:
         """What is required of models that are not complete."""
@@ -158,7 +161,7 @@ class Progress:
                 for model in self._incomplete():
                     its_own = each.model in (None, model.model.name) if concerned is None else id(model) in concerned
                     if its_own and not model.failed:
-                        model.incomplete(each.reason, each.message)
+                        model.incomplete(*_with_damage(model, each))
                         model.failed = True
 
     def hub_error(self, reason: Reason) -> None:
@@ -200,3 +203,11 @@ class Progress:
             return 0.0
         since, before = self._samples[0]
         return (self.bytes_fetched - before) / (now - since) if now - since >= SAMPLE_S else 0.0
+
+
+def _with_damage(model: ModelProgress, error: SyncError) -> tuple[Reason, str]:
+    """Damage that cannot be repaired on this mount is what is wrong; another process may be able to write."""
+    if model.damage is None or error.reason is not Reason.VOLUME_NOT_WRITABLE:
+        return error.reason, error.message
+    reason, message = model.damage
+    return reason, f"{message}. It cannot be repaired from here: {error.message}"
