@@ -74,6 +74,7 @@ class RealApi:
             *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={self._ports[2]}"),
             *(f"--cert-dir={folder}/certs", f"--client-ca-file={folder}/ca.crt", "--authorization-mode=RBAC"),
             *("--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"),
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",  # as on OpenShift
             *(f"--service-account-key-file={folder}/sa.key", f"--service-account-signing-key-file={folder}/sa.key"),
             *("--service-account-issuer=https://127.0.0.1", "--disable-admission-plugins=ServiceAccount"),
             *("--max-requests-inflight=400", "--profiling=false"),
