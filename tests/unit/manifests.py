@@ -88,6 +88,7 @@ auth: {secretName: hf-token, key: token}
 sync:
   job:
     enabled: true
+    runAsDefaultUser: false
     image: registry.example/init-sync:1
     imagePullPolicy: IfNotPresent
     priorityClassName: low
@@ -144,6 +145,8 @@ GOOD = (
     Good("a size in plain bytes", volume("create: {size: '1000000'}")),
     Good("all access modes",
          volume("create: {size: 1Gi, accessModes: [ReadWriteOnce, ReadWriteMany, ReadWriteOncePod]}")),
+    Good("variables with an empty value, with none, and from elsewhere",
+         job("env: [{name: A, value: ''}, {name: B}, {name: C, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]")),
     Good("a sync without a job", document(spec="sync: {}")),
 )  # fmt: skip
 
@@ -347,6 +350,19 @@ OF_THE_DEPLOYMENT = (
     Bad("tolerations that are a mapping", job("tolerations: {a: b}"), ("spec.sync.job.tolerations",), "a list"),
     Bad("a toleration that is a word", job("tolerations: [a]"), ("spec.sync.job.tolerations[0]",), "a mapping"),
     Bad("resources that are a list", job("resources: [cpu]"), ("spec.sync.job.resources",), "must be a mapping"),
+    Bad("a variable without a name", job("env: [{value: a}]"), ("spec.sync.job.env[0].name",), "required"),
+    Bad("a variable whose value is a boolean", job("env: [{name: A, value: true}]"), ("spec.sync.job.env[0].value",),
+        "put it in quotes"),
+    Bad("a variable whose value is a number", job("env: [{name: A, value: 30}]"), ("spec.sync.job.env[0].value",),
+        "put it in quotes"),
+    Bad("a variable with a misspelt field", job("env: [{name: A, valuefrom: {}}]"),
+        ("spec.sync.job.env[0].valuefrom",), "did you mean 'valueFrom'"),
+    Bad("two variables of one name", job("env: [{name: A, value: a}, {name: A, value: b}]"),
+        ("spec.sync.job.env[1].name",), "spec.sync.job.env[0].name"),
+    Bad("a pull secret that is a word", job("imagePullSecrets: [regcred]"),
+        ("spec.sync.job.imagePullSecrets[0]", "spec.sync.job.imagePullSecrets[0].name"), "must be a mapping"),
+    Bad("runAsDefaultUser as a word", job("runAsDefaultUser: 'no'"), ("spec.sync.job.runAsDefaultUser",),
+        "true or false"),
     Bad("a negative backoff limit", job("backoffLimit: -1"), ("spec.sync.job.backoffLimit",), "at least 0"),
     Bad("a backoff limit as a word", job("backoffLimit: '3'"), ("spec.sync.job.backoffLimit",), "whole number"),
     Bad("a backoff limit that is true", job("backoffLimit: true"), ("spec.sync.job.backoffLimit",), "whole number"),

@@ -171,6 +171,7 @@ class Listing(Field):
     def __init__(self, description: str, of: Field, **options: Any) -> None:
         super().__init__(description, **options)
         self.of = of
+        of.required = True  # an entry is never absent
 
     def check(self, value: Any, path: str, problems: Problems) -> list[Any]:
         if not isinstance(value, list):

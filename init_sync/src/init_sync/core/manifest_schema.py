@@ -155,7 +155,7 @@ JOB = Group(
             "Whether the operator makes sync Jobs. If not, the init containers of your pods sync.", default=True
         ),
         "image": Text("Image with init-sync. The operator's default unless set.", max_length=512),
-        "imagePullPolicy": Choice("As in a pod.", "Always", "IfNotPresent", "Never"),
+        "imagePullPolicy": Choice("As in a pod: Always, IfNotPresent or Never.", "Always", "IfNotPresent", "Never"),
         "imagePullSecrets": Listing(
             "Secrets to pull the image with.",
             Group("A Secret.", {"name": Text("Its name.", required=True)}),
@@ -172,9 +172,13 @@ JOB = Group(
         "tolerations": Listing("As in a pod.", Native("A toleration."), of_pod=True),
         "topologySpreadConstraints": Listing("As in a pod.", Native("A constraint."), of_pod=True),
         "resources": Native("Requests and limits of the sync container. 500m CPU and 256Mi of 1Gi memory unless set."),
+        "runAsDefaultUser": Flag(
+            "Whether the pod runs as user and group 65532, with that fsGroup, unless podSecurityContext sets others. "
+            "false: none is set; the image or the cluster decides, as OpenShift does.",
+            default=True,
+        ),
         "podSecurityContext": Native(
-            "Merged over the pod's security context, which is that of user and group 65532. Set fsGroup to the group "
-            "that your serving image runs with."
+            "Merged over the pod's security context. Set fsGroup to the group that your serving image runs with."
         ),
         "env": Listing(
             "More variables for the sync container, such as HF_ENDPOINT or HTTPS_PROXY.",
