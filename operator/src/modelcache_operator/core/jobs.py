@@ -91,11 +91,10 @@ def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
 
 def _pod_security(cache: Cache) -> Json:
     """OnRootMismatch: changing the group of a hundred thousand files on every start would take minutes."""
+    users: Json = {"runAsUser": USER_ID, "runAsGroup": USER_ID, "fsGroup": USER_ID}
     return {
         "runAsNonRoot": True,
-        "runAsUser": USER_ID,
-        "runAsGroup": USER_ID,
-        "fsGroup": USER_ID,
+        **(users if cache.job.run_as_default_user else {}),
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
         **cache.job.pod_security_context,

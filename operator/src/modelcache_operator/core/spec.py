@@ -47,6 +47,7 @@ class JobSpec:
     pod: Mapping[str, Any]
     """Fields that the pod has too: nodeSelector, tolerations, affinity, ..."""
     resources: Mapping[str, Any]
+    run_as_default_user: bool
     pod_security_context: Mapping[str, Any]
     env: Sequence[Mapping[str, Any]]
     labels: Mapping[str, str]
