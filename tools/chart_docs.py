@@ -115,8 +115,8 @@ def schema(text: str, values: list[Value]) -> str:
     """The schema with its descriptions, and with what is the manifest's, renewed."""
     document = json.loads(text)
     cache = document["properties"]["cache"]["properties"]
-    cache["models"] = _of_manifest(SPEC.fields["models"])
-    cache["job"] = _of_manifest(JOB)
+    cache["models"] = of_manifest(SPEC.fields["models"])
+    cache["job"] = of_manifest(JOB)
     for value in values:
         property_ = _property(document, value.path)
         if value.comment and property_ is not None:
@@ -133,15 +133,15 @@ def _property(document: Json, path: tuple[str, ...]) -> Json | None:
     return document
 
 
-def _of_manifest(field: Field) -> Json:
+def of_manifest(field: Field) -> Json:
     found = {key: value for key, value in crd.schema(field).items() if key in SHARED}
     match field:
         case Choice():
             return {"enum": list(field.values), "description": field.description}
         case Listing():
-            return {**found, "items": _of_manifest(field.of)}
+            return {**found, "items": of_manifest(field.of)}
         case Group():
-            properties = {name: _of_manifest(each) for name, each in field.fields.items()}
+            properties = {name: of_manifest(each) for name, each in field.fields.items()}
             return {**found, "properties": properties, "additionalProperties": False}
     return found
 

@@ -85,7 +85,7 @@ USERS = ("runAsUser", "runAsGroup", "fsGroup")
 
 @pytest.mark.parametrize("values", ["users handed out by the cluster", "users taken out by null"])
 def test_users_that_the_cluster_hands_out_reach_the_job(installer: Installer, values: str) -> None:
-    space = installer.namespace("users")
+    space = installer.namespace(values.replace(" ", "-"))
     installer.helm("install", space, str(CHART), values=dict(SETS[values].values))
     assert _job_users(installer, space) == [None, None, None]
 

@@ -135,6 +135,8 @@ GOOD = (
     Good("our own directory's name, deeper", one(path="base/.modelcache")),
     Good("a model inside another model's directory", document(model(), model(name="b", path="base/inner"))),
     Good("an include of a whole directory", one(include='["google/umt5-xxl/"]')),
+    Good("patterns with dots and stars", one(include='["...", ".a/..b", "a/...b", "*/", "**/*.json", "a.b/[[]"]')),
+    Good("a revision in another script", one(revision="ветка/模型-😀")),
     Good("an exclude that is empty", one(exclude="[]")),
     Good("links that are empty", one(links="[]")),
     Good("optional fields that are null", one(include="null", exclude="~", oneOf="null", links="", revision="null")),
@@ -321,8 +323,19 @@ OF_A_PATH = tuple(
         ("path", "spec.models[0].path", {"path": path}),
         ("link at", "spec.models[0].links[0].at", {"links": f"[{{file: a, at: {path}}}]"}),
         ("link file", "spec.models[0].links[0].file", {"links": f"[{{file: {path}, at: x}}]"}),
+        ("alternative", "spec.models[0].oneOf[0].file", {"oneOf": f"[{{file: {path}}}]"}),
+        ("pattern", "spec.models[0].include[0]", {"include": f"[{path}]"}),
     )
+    if (where, path) not in {("pattern", "'a/'"), ("pattern", "'/'")}
 )
+"""A pattern may end in a slash."""
+
+OF_WHITE_SPACE = tuple(
+    Bad(f"a revision with U+{ord(space):04X}", one(revision=f'"a\\u{ord(space):04x}b"'), ("spec.models[0].revision",),
+        "branch")
+    for space in "\t\v\x1c\x85\xa0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
+)  # fmt: skip
+"""What is white space differs between Python and the API server's expressions."""
 
 OF_THE_DEPLOYMENT = (
     Bad("volume that is a word", document(spec="volume: models"), ("spec.volume",), "must be a mapping"),
@@ -378,4 +391,4 @@ OF_SEVERAL_FIELDS = (
          "spec.models[0].revison", "spec.models[1].include[0]", "spec.allowPickles", "spec.volumes"), "Cache"),
 )  # fmt: skip
 
-BAD = OF_THE_TEXT + OF_THE_DOCUMENT + OF_A_MODEL + OF_A_PATH + OF_THE_DEPLOYMENT + OF_SEVERAL_FIELDS
+BAD = OF_THE_TEXT + OF_THE_DOCUMENT + OF_A_MODEL + OF_A_PATH + OF_WHITE_SPACE + OF_THE_DEPLOYMENT + OF_SEVERAL_FIELDS
