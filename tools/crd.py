@@ -171,10 +171,15 @@ def _text_rules(field: fields.Field) -> list[tuple[str, str]]:
             return []
 
 
+UNICODE_SPACE = r"\x0b\x1c-\x1f" "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What ``\\s`` matches in Python and not in RE2."""
+
+
 def _cel(rule: fields.Rule) -> str:
+    pattern = rule.pattern.replace(r"\s", rf"\s{UNICODE_SPACE}")
     return " && ".join(
         [
-            f"self.matches(r'^{rule.pattern}$')",
+            f"self.matches(r'^{pattern}$')",
             *(f"!self.contains('{part}')" for part in rule.without),
             *(f"!self.endsWith('{part}')" for part in rule.not_ending),
         ]

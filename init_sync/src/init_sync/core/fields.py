@@ -18,7 +18,7 @@ from init_sync.core.volumepath import path_problem
 
 
 class Rule:
-    """What a text may be: a pattern of the syntax that Python and RE2 share, and parts and endings to go without."""
+    """What a text may be: a pattern, in the syntax that Python and RE2 share, and the parts and endings not allowed."""
 
     def __init__(self, pattern: str, cure: str, without: tuple[str, ...] = (), not_ending: tuple[str, ...] = ()):
         self.pattern = pattern

@@ -29,10 +29,8 @@ REPO = Rule(
     without=("--", ".."),
     not_ending=(".git",),
 )
-_NOT_IN_REVISION = "\\x00-\\x20\\x7f~^:?*\\[\\\\\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""White space is spelled out: the class ``\\s`` is wider in Python than in RE2."""
 REVISION = Rule(
-    f"[^/{_NOT_IN_REVISION}][^{_NOT_IN_REVISION}]*",
+    r"[^\s\x00-\x1f\x7f~^:?*\[\\/][^\s\x00-\x1f\x7f~^:?*\[\\]*",
     "use a branch, a tag, a commit or 'refs/pr/N'",
     without=("..", "//", "@{"),
     not_ending=(".", "/"),
