@@ -17,7 +17,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e docs chart-docs dashboards lock lock-torch clean
+.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e generated dashboards lock lock-torch clean
 
 ##@ Getting started
 
@@ -83,8 +83,8 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 ##@ Keeping up
 
-docs: $(STAMP) ## Write docs/reference/manifest.md anew, from the custom resource definition
-	$(BIN)/python tests/support/manifest_reference.py
+generated: $(STAMP) ## Write the custom resource definition, its reference page, and the chart's README and schema
+	$(BIN)/python tools/generate.py
 
 lock: $(STAMP) ## Renew the pinned requirements
 	$(COMPILE) --upgrade -o requirements/dev.txt requirements/dev.in
@@ -99,9 +99,6 @@ lock-torch: $(STAMP) ## Renew the pinned torch of one variant (TORCH_VARIANT=cud
 	$(COMPILE) --upgrade -c requirements/dev.txt -c requirements/inference.txt \
 		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
 		-o requirements/torch-$(TORCH_VARIANT).txt requirements/torch-$(TORCH_VARIANT).in
-
-chart-docs: $(STAMP) ## Write the chart's README and the descriptions in its schema anew, from values.yaml
-	$(BIN)/python tests/support/chart_docs.py
 
 dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
 	cd tests && ../$(BIN)/python -m support.dashboards

@@ -90,7 +90,8 @@ SETS: dict[str, Release] = {
             }
         }
     ),
-    "users handed out by the cluster": Release(
+    "users handed out by the cluster": Release({"runAsDefaultUser": False}),
+    "users taken out by null": Release(
         {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     ),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.

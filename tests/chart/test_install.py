@@ -77,15 +77,32 @@ def test_a_release_lives_and_leaves_its_models_behind(installer: Installer) -> N
     assert client.list("modelcaches", space) == []
     assert installer.names("persistentvolumeclaims", space) == ["multitalk-models"]
     installer.helm("install", space, str(CHART))
-    assert client.get("modelcaches", "multitalk", space)["spec"]["volume"] == {"claimName": "multitalk-models"}
+    assert client.get("modelcaches", "multitalk", space)["spec"]["volume"]["claimName"] == "multitalk-models"
 
 
-def test_users_that_the_cluster_hands_out_reach_the_job(installer: Installer) -> None:
-    space = installer.namespace("users")
-    installer.helm("install", space, str(CHART), values=dict(SETS["users handed out by the cluster"].values))
+USERS = ("runAsUser", "runAsGroup", "fsGroup")
+
+
+@pytest.mark.parametrize("values", ["users handed out by the cluster", "users taken out by null"])
+def test_users_that_the_cluster_hands_out_reach_the_job(installer: Installer, values: str) -> None:
+    space = installer.namespace(values.replace(" ", "-"))
+    installer.helm("install", space, str(CHART), values=dict(SETS[values].values))
+    assert _job_users(installer, space) == [None, None, None]
+
+
+def test_an_upgrade_that_a_client_merges_takes_the_users_away_too(installer: Installer) -> None:
+    """A merge patch reads a null as "remove", after which the operator's default would apply."""
+    space = installer.namespace("merged-users")
+    installer.helm("install", space, str(CHART))
+    assert _job_users(installer, space) == [65532, 65532, 65532]
+    installer.helm("upgrade", space, str(CHART), "--server-side=false", values={"runAsDefaultUser": False})
+    assert _job_users(installer, space) == [None, None, None]
+
+
+def _job_users(installer: Installer, space: str) -> list[int | None]:
     (job,) = _jobs(installer.client.list("modelcaches", space))
     security = job["spec"]["template"]["spec"]["securityContext"]
-    assert [security[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [None, None, None]
+    return [security.get(key) for key in USERS]
 
 
 def test_two_operators_in_one_namespace_are_told_of_each_other(installer: Installer, helm: Helm) -> None:

@@ -42,11 +42,28 @@ def test_all_pods_run_as_the_user_of_the_images(rendered: Rendered) -> None:
     assert rendered("defaults").job()["podSecurityContext"]["runAsUser"] == 65532
 
 
-def test_users_that_the_cluster_hands_out_are_not_overruled_by_the_operator(rendered: Rendered) -> None:
+USERS = {"runAsUser", "runAsGroup", "fsGroup"}
+
+
+def test_where_the_cluster_hands_out_users_no_pod_names_one(rendered: Rendered) -> None:
     objects = rendered("users handed out by the cluster")
+    assert [name for name, pod in objects.pods() if USERS & set(pod["spec"]["securityContext"])] == []
+    assert len(list(objects.pods())) > 2
+    assert objects.job()["runAsDefaultUser"] is False
+    assert not USERS & set(objects.job()["podSecurityContext"])
+
+
+def test_users_that_are_taken_out_by_null_are_not_put_back_by_the_operator(rendered: Rendered) -> None:
+    objects = rendered("users taken out by null")
     assert "runAsUser" not in objects.server()["securityContext"]
     security = objects.job()["podSecurityContext"]
-    assert [security[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [None, None, None]
+    assert {key: security[key] for key in USERS} == dict.fromkeys(USERS)
+
+
+def test_the_job_alone_may_run_as_a_user_that_the_cluster_hands_out(render: Render) -> None:
+    objects = render(cache={"job": {"runAsDefaultUser": False}})
+    assert not USERS & set(objects.job()["podSecurityContext"])
+    assert objects.server()["securityContext"]["runAsUser"] == 65532
 
 
 def test_the_token_reaches_sync_containers_only_and_by_reference(render: Render) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+import crd
 from inference.server.cli import build_parser
 from init_sync.app.arguments import Commands, make_parser
 from init_sync.core.manifest import parse_manifest
 from modelcache_operator.app import settings
-from support import manifest_reference
 
 from .pages import ROOT, Page, pages
 
@@ -106,7 +106,7 @@ class TestEveryPage:
                     assert (ROOT / word).exists() or any(f"/{each}".endswith(f"/{word}") for each in files()), word
 
     def test_fields_and_values_that_are_named_exist(self, page: Page) -> None:
-        schema = manifest_reference.schema()
+        schema = crd.root()
         for span in page.spans:
             if re.fullmatch(r"(spec|status|metadata)(\.\w+(\[\])?)+", span):
                 assert _in_schema(schema, span), span

@@ -45,6 +45,10 @@ def test_a_forbidden_field_is_refused_by_name_and_no_other(field: str) -> None:
     assert problem(Limits(frozenset(FORBIDDABLE) - {field, "env.valueFrom"}), **{field: SET[field]}) == ""
 
 
+def test_all_of_the_job_but_switches_numbers_and_choices_can_be_forbidden() -> None:
+    assert set(FORBIDDABLE) == {*SET, "env.valueFrom", "auth"}
+
+
 @pytest.mark.parametrize(
     "spec", [{}, {"sync": None, "auth": None}, {"sync": {"job": None}}, {"sync": {"job": {"env": []}}}]
 )

@@ -139,6 +139,18 @@ def test_the_job_meets_the_restricted_standard_and_mounts_no_token(world: World)
     assert "nvidia.com/gpu" not in str(pod)
 
 
+def test_the_pod_names_no_user_if_the_manifest_says_so_and_keeps_what_is_asked_for() -> None:
+    world = World(sync={"job": {"runAsDefaultUser": False, "podSecurityContext": {"fsGroup": 3000}}})
+    world.settle()
+    security = world.jobs["cache-sync-1"]["spec"]["template"]["spec"]["securityContext"]
+    assert security == {
+        "runAsNonRoot": True,
+        "fsGroup": 3000,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
 def test_what_the_manifest_says_about_the_job_is_passed_on() -> None:
     job = {
         "image": "registry.example/sync:1",

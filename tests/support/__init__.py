@@ -21,6 +21,5 @@ clock of the test's), ``trouble`` (outages), ``reports`` (reports of a sync).
 
 Rules to hold things against: ``schemas`` (the report), ``kubeschemas`` (Kubernetes' objects), ``podsecurity``.
 
-The chart: ``helm``, ``tools`` (fetches Helm and kubectl). Generators: ``chart_docs``, ``dashboards``,
-``manifest_reference``.
+The chart: ``helm``, ``tools`` (fetches Helm and kubectl). A generator: ``dashboards``.
 """

@@ -88,6 +88,7 @@ auth: {secretName: hf-token, key: token}
 sync:
   job:
     enabled: true
+    runAsDefaultUser: false
     image: registry.example/init-sync:1
     imagePullPolicy: IfNotPresent
     priorityClassName: low
@@ -134,6 +135,8 @@ GOOD = (
     Good("our own directory's name, deeper", one(path="base/.modelcache")),
     Good("a model inside another model's directory", document(model(), model(name="b", path="base/inner"))),
     Good("an include of a whole directory", one(include='["google/umt5-xxl/"]')),
+    Good("patterns with dots and stars", one(include='["...", ".a/..b", "a/...b", "*/", "**/*.json", "a.b/[[]"]')),
+    Good("a revision in another script", one(revision="ветка/模型-😀")),
     Good("an exclude that is empty", one(exclude="[]")),
     Good("links that are empty", one(links="[]")),
     Good("optional fields that are null", one(include="null", exclude="~", oneOf="null", links="", revision="null")),
@@ -144,6 +147,8 @@ GOOD = (
     Good("a size in plain bytes", volume("create: {size: '1000000'}")),
     Good("all access modes",
          volume("create: {size: 1Gi, accessModes: [ReadWriteOnce, ReadWriteMany, ReadWriteOncePod]}")),
+    Good("variables with an empty value, with none, and from elsewhere",
+         job("env: [{name: A, value: ''}, {name: B}, {name: C, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]")),
     Good("a sync without a job", document(spec="sync: {}")),
 )  # fmt: skip
 
@@ -318,8 +323,19 @@ OF_A_PATH = tuple(
         ("path", "spec.models[0].path", {"path": path}),
         ("link at", "spec.models[0].links[0].at", {"links": f"[{{file: a, at: {path}}}]"}),
         ("link file", "spec.models[0].links[0].file", {"links": f"[{{file: {path}, at: x}}]"}),
+        ("alternative", "spec.models[0].oneOf[0].file", {"oneOf": f"[{{file: {path}}}]"}),
+        ("pattern", "spec.models[0].include[0]", {"include": f"[{path}]"}),
     )
+    if (where, path) not in {("pattern", "'a/'"), ("pattern", "'/'")}
 )
+"""A pattern may end in a slash."""
+
+OF_WHITE_SPACE = tuple(
+    Bad(f"a revision with U+{ord(space):04X}", one(revision=f'"a\\u{ord(space):04x}b"'), ("spec.models[0].revision",),
+        "branch")
+    for space in "\t\v\x1c\x85\xa0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
+)  # fmt: skip
+"""What is white space differs between Python and the API server's expressions."""
 
 OF_THE_DEPLOYMENT = (
     Bad("volume that is a word", document(spec="volume: models"), ("spec.volume",), "must be a mapping"),
@@ -347,6 +363,19 @@ OF_THE_DEPLOYMENT = (
     Bad("tolerations that are a mapping", job("tolerations: {a: b}"), ("spec.sync.job.tolerations",), "a list"),
     Bad("a toleration that is a word", job("tolerations: [a]"), ("spec.sync.job.tolerations[0]",), "a mapping"),
     Bad("resources that are a list", job("resources: [cpu]"), ("spec.sync.job.resources",), "must be a mapping"),
+    Bad("a variable without a name", job("env: [{value: a}]"), ("spec.sync.job.env[0].name",), "required"),
+    Bad("a variable whose value is a boolean", job("env: [{name: A, value: true}]"), ("spec.sync.job.env[0].value",),
+        "put it in quotes"),
+    Bad("a variable whose value is a number", job("env: [{name: A, value: 30}]"), ("spec.sync.job.env[0].value",),
+        "put it in quotes"),
+    Bad("a variable with a misspelt field", job("env: [{name: A, valuefrom: {}}]"),
+        ("spec.sync.job.env[0].valuefrom",), "did you mean 'valueFrom'"),
+    Bad("two variables of one name", job("env: [{name: A, value: a}, {name: A, value: b}]"),
+        ("spec.sync.job.env[1].name",), "spec.sync.job.env[0].name"),
+    Bad("a pull secret that is a word", job("imagePullSecrets: [regcred]"),
+        ("spec.sync.job.imagePullSecrets[0]", "spec.sync.job.imagePullSecrets[0].name"), "must be a mapping"),
+    Bad("runAsDefaultUser as a word", job("runAsDefaultUser: 'no'"), ("spec.sync.job.runAsDefaultUser",),
+        "true or false"),
     Bad("a negative backoff limit", job("backoffLimit: -1"), ("spec.sync.job.backoffLimit",), "at least 0"),
     Bad("a backoff limit as a word", job("backoffLimit: '3'"), ("spec.sync.job.backoffLimit",), "whole number"),
     Bad("a backoff limit that is true", job("backoffLimit: true"), ("spec.sync.job.backoffLimit",), "whole number"),
@@ -362,4 +391,4 @@ OF_SEVERAL_FIELDS = (
          "spec.models[0].revison", "spec.models[1].include[0]", "spec.allowPickles", "spec.volumes"), "Cache"),
 )  # fmt: skip
 
-BAD = OF_THE_TEXT + OF_THE_DOCUMENT + OF_A_MODEL + OF_A_PATH + OF_THE_DEPLOYMENT + OF_SEVERAL_FIELDS
+BAD = OF_THE_TEXT + OF_THE_DOCUMENT + OF_A_MODEL + OF_A_PATH + OF_WHITE_SPACE + OF_THE_DEPLOYMENT + OF_SEVERAL_FIELDS

@@ -71,7 +71,7 @@ def test_every_field_arrives_where_it_belongs() -> None:
     assert base.one_of[1] == Alternative("model.safetensors", "refs/pr/1")
     assert base.links == (Link("model.safetensors", "other/model.safetensors"),)
     assert other.taken_places == ("other/model.safetensors",)
-    assert cache.document["spec"]["sync"]["job"]["tolerations"] == [{"operator": "Exists"}]
+    assert cache.spec["sync"]["job"]["tolerations"] == [{"operator": "Exists"}]
 
 
 def test_defaults_are_main_every_file_and_pickles_allowed() -> None:

@@ -9,7 +9,7 @@ What the values say about the cache, worked out once.
   modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
   modelcache.cache.spec        spec of the manifest, but for what only the operator reads
   modelcache.cache.job         spec.sync.job of the ModelCache
-  modelcache.cache.podSecurity security context of sync Jobs
+  modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
   modelcache.sync.env          variables of a sync container, but for the token
 */ -}}
 
@@ -80,12 +80,14 @@ auth:
 {{- end -}}
 
 {{- /*
-Users who take a field out (null) mean it: the operator's own default for it must not come back.
+A null takes the operator's default for one field away, but is lost where a manifest is applied by a client. So
+"runAsDefaultUser: false" says it in words.
 */ -}}
 {{- define "modelcache.cache.podSecurity" -}}
-{{- $security := deepCopy .Values.podSecurityContext -}}
+{{- $security := deepCopy .root.Values.podSecurityContext -}}
 {{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
-{{- if not (hasKey $security .) -}}{{- $_ := set $security . nil -}}{{- end -}}
+{{- if not $.defaultUser -}}{{- $_ := unset $security . -}}
+{{- else if not (hasKey $security .) -}}{{- $_ := set $security . nil -}}{{- end -}}
 {{- end -}}
 {{- toYaml $security -}}
 {{- end -}}
@@ -93,17 +95,19 @@ Users who take a field out (null) mean it: the operator's own default for it mus
 {{- define "modelcache.cache.job" -}}
 {{- $volume := .Values.cache.volume -}}
 {{- $given := .Values.cache.job -}}
+{{- $defaultUser := kindIs "bool" $given.runAsDefaultUser | ternary $given.runAsDefaultUser (ne (toString .Values.runAsDefaultUser) "false") -}}
 {{- $job := dict
       "imagePullPolicy" .Values.sync.image.pullPolicy
       "imagePullSecrets" .Values.imagePullSecrets
       "resources" .Values.sync.resources
-      "podSecurityContext" (include "modelcache.cache.podSecurity" . | fromYaml)
+      "podSecurityContext" (include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml)
       "affinity" (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml)
       "labels" .Values.commonLabels
 -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}
 {{- $_ := set $job "annotations" (include "modelcache.scrapeAnnotations" (dict "port" 9464) | fromYaml) -}}
 {{- end -}}
+{{- if not $defaultUser -}}{{- $_ := set $job "runAsDefaultUser" false -}}{{- end -}}
 {{- $job = merge (dict) $given $job -}}
 {{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
 {{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default list)) -}}

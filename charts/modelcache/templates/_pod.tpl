@@ -2,6 +2,7 @@
 Parts that pods have in common. "image" is one of the image values.
 
   modelcache.image               (dict "root" $ "image" .Values.operator.image)
+  modelcache.podSecurity         security context of a pod
   modelcache.containerSecurity   what Pod Security "restricted" asks of a container, and a read-only root
   modelcache.scrapeAnnotations   (dict "port" 8080)
   modelcache.monitored           (dict "root" $ "monitor" .Values.monitoring.podMonitor "kind" "PodMonitor")  "true" or "false"
@@ -15,6 +16,14 @@ Parts that pods have in common. "image" is one of the image values.
 {{ $repository }}@{{ .image.digest }}
 {{- else -}}
 {{ $repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelcache.podSecurity" -}}
+{{- if eq (toString .Values.runAsDefaultUser) "false" -}}
+{{- omit .Values.podSecurityContext "runAsUser" "runAsGroup" "fsGroup" | toYaml -}}
+{{- else -}}
+{{- toYaml .Values.podSecurityContext -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,214 +1,245 @@
-"""Reading typed fields from a parsed document while collecting every problem, each with the path of its field.
+"""The kinds of fields that a manifest has. Each reads a value of a parsed document and reports every problem.
 
-A ``Section`` is one mapping of the document. Reading a key marks it as known; ``close`` reports the keys that nobody
-read, with the nearest allowed name. Readers return a usable neutral value after a problem, so that one run over the
-document finds them all.
+``manifest_schema`` declares the manifest as a tree of these. The command and the operator read with it, and ``tools``
+makes the custom resource definition of the same tree. Reading goes on after a problem, with a neutral value, so that
+one pass over the document finds them all.
+
+These are plain classes, not dataclasses: a warm start defines all of them, and each dataclass takes half a millisecond.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from init_sync.core.errors import Problem
-
-SHOWN_CHARACTERS = 60
-MAX_ENTRIES = 100
-"""Of lists whose inside is Kubernetes' business; the custom resource definition says the same."""
+from init_sync.core.problems import Problems, child, is_unicode, shown, type_name
+from init_sync.core.volumepath import path_problem
 
 
-class Problems:
-    """The list that all sections of one document report to."""
+class Rule:
+    """What a text may be: a pattern, in the syntax that Python and RE2 share, and the parts and endings not allowed."""
 
-    def __init__(self) -> None:
-        self.found: list[Problem] = []
+    def __init__(self, pattern: str, cure: str, without: tuple[str, ...] = (), not_ending: tuple[str, ...] = ()):
+        self.pattern = pattern
+        self.cure = cure
+        self.without = without
+        self.not_ending = not_ending
 
-    def add(self, field: str, message: str) -> None:
-        self.found.append(Problem(field, message))
-
-
-def type_name(value: Any) -> str:
-    """What a person who writes YAML calls the type of this value."""
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "a mapping"}
-    return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
-
-
-def is_unicode(text: str) -> bool:
-    """JSON can smuggle in half of a surrogate pair, which no log or report could be written with."""
-    return text.isascii() or not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+    def allows(self, text: str) -> bool:
+        if any(part in text for part in self.without) or text.endswith(self.not_ending):
+            return False
+        return re.fullmatch(self.pattern, text) is not None
 
 
-def shown(value: Any) -> str:
-    """A value as an error quotes it: short, on one line, and only if it is a single value."""
-    if isinstance(value, (dict, list)):
-        return type_name(value)
-    try:
-        text = repr(value)
-    except ValueError:  # a number of thousands of digits
-        return type_name(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+class Field:
+    """What all kinds have. The attributes of a class are the options of its constructor."""
+
+    required: bool = False
+    default: Any = None
+    hint: str = ""
+    """What to do if it is missing."""
+    of_pod: bool = False
+    """The sync Job's pod has a field of this name, and gets the value as it is."""
+    cel: tuple[tuple[str, str], ...] = ()
+    """Rules over several fields for the custom resource definition, each with its message; ``manifest`` has them in
+    Python."""
+    neutral: ClassVar[Any] = None
+    """What stands for a value that is absent and has no default."""
+
+    def __init__(self, description: str, **options: Any) -> None:
+        self.description = description
+        for name, value in options.items():
+            getattr(self, name)  # a misspelt option is an error
+            setattr(self, name, value)
+
+    def read(self, value: Any, path: str, problems: Problems) -> Any:
+        """The value, or the default; an explicit null counts as absent, as Kubernetes has it."""
+        if value is not None:
+            return self.check(value, path, problems)
+        if self.required:
+            problems.add(path, f"is required{f'; {self.hint}' if self.hint else ''}")
+        return self.neutral if self.default is None else self.default
+
+    def check(self, value: Any, path: str, problems: Problems) -> Any:  # noqa: ARG002 - other kinds use them
+        """The value, or a neutral one after a problem."""
+        return value
 
 
-class Section:
-    """One mapping of the document, at ``path``."""
+class Text(Field):
+    """A string."""
 
-    def __init__(self, value: Any, path: str, problems: Problems) -> None:
-        self.path = path
-        self.problems = problems
-        self._known: set[str] = set()
+    rule: Rule | None = None
+    min_length: int = 1
+    max_length: int | None = 253
+    neutral = ""
+
+    def __init__(self, description: str, **options: Any) -> None:
+        super().__init__(description, **options)
+        if self.rule and not self.hint:
+            self.hint = self.rule.cure
+
+    def check(self, value: Any, path: str, problems: Problems) -> str:
+        if not isinstance(value, str):
+            problems.add(path, f"must be a string, not {type_name(value)} ({shown(value)}); put it in quotes")
+            return ""
+        problem = self.problem(value)
+        if problem:
+            problems.add(path, problem)
+        return value
+
+    def problem(self, value: str) -> str | None:
+        if len(value) < self.min_length:
+            return "must not be empty"
+        if not is_unicode(value):
+            return f"{shown(value)} holds half of an escaped character; write the whole character"
+        if self.max_length is not None and len(value) > self.max_length:
+            return f"is {len(value)} characters long; at most {self.max_length} are allowed"
+        if self.rule and not self.rule.allows(value):
+            return f"{shown(value)} is not valid; {self.rule.cure}"
+        return None
+
+
+class Choice(Text):
+    """One of a few strings."""
+
+    def __init__(self, description: str, *values: str, **options: Any) -> None:
+        super().__init__(description, **options)
+        self.values = values
+
+    def problem(self, value: str) -> str | None:
+        if problem := super().problem(value):
+            return problem
+        if value in self.values:
+            return None
+        if len(self.values) == 1:
+            return f"is {shown(value)}; must be {self.values[0]!r}"
+        return f"{shown(value)} is not valid; use one of {', '.join(self.values)}"
+
+
+class Path(Text):
+    """A path below a volume's root, or a pattern of such paths."""
+
+    max_length = 1024
+    hint = "a relative path on the volume"
+    is_pattern: bool = False
+
+    def check(self, value: Any, path: str, problems: Problems) -> str:
+        """Empty after a problem, so that rules over several paths pass it over."""
+        before = len(problems.found)
+        text = super().check(value, path, problems)
+        return text if len(problems.found) == before else ""
+
+    def problem(self, value: str) -> str | None:
+        return path_problem(value.removesuffix("/") if self.is_pattern else value)
+
+
+class Flag(Field):
+    """True or false."""
+
+    def check(self, value: Any, path: str, problems: Problems) -> Any:
+        if isinstance(value, bool):
+            return value
+        problems.add(path, f"must be true or false, not {type_name(value)} ({shown(value)})")
+        return self.default
+
+
+class Number(Field):
+    """A whole number."""
+
+    minimum: int = 0
+    bits: int = 32
+
+    def check(self, value: Any, path: str, problems: Problems) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            problems.add(path, f"must be a whole number, not {type_name(value)} ({shown(value)})")
+        elif value < self.minimum:
+            problems.add(path, f"must be at least {self.minimum}, not {shown(value)}")
+        return value
+
+
+class Listing(Field):
+    """A list of fields of one kind."""
+
+    minimum: int = 0
+    maximum: int = 100
+    key: str = ""
+    """The field by which entries are told apart."""
+    key_rule: str = "each entry needs a name of its own"
+    neutral = ()
+
+    def __init__(self, description: str, of: Field, **options: Any) -> None:
+        super().__init__(description, **options)
+        self.of = of
+        of.required = True  # an entry is never absent
+
+    def check(self, value: Any, path: str, problems: Problems) -> list[Any]:
+        if not isinstance(value, list):
+            problems.add(path, f"must be a list, not {type_name(value)}")
+            return []
+        if not self.minimum <= len(value) <= self.maximum:
+            problems.add(path, f"has {len(value)} entries; between {self.minimum} and {self.maximum} are allowed")
+        entries = value[: self.maximum]
+        found = [self.of.check(each, f"{path}[{index}]", problems) for index, each in enumerate(entries)]
+        if self.key:
+            paths = [f"{path}[{index}].{self.key}" for index in range(len(found))]
+            problems.add_repeated([each[self.key] for each in found], paths, self.key_rule)
+        return found
+
+
+class Native(Field):
+    """A mapping whose inside is Kubernetes' business."""
+
+    neutral: ClassVar[Mapping[str, Any]] = {}
+
+    def check(self, value: Any, path: str, problems: Problems) -> Any:
+        if isinstance(value, dict):
+            return value
+        problems.add(path, f"must be a mapping, not {type_name(value)}")
+        return {}
+
+
+class Texts(Native):
+    """A mapping of strings to strings."""
+
+    def check(self, value: Any, path: str, problems: Problems) -> Any:
+        found = super().check(value, path, problems)
+        for name, entry in found.items():
+            if not (isinstance(name, str) and isinstance(entry, str) and is_unicode(name + entry)):
+                problems.add(path, f"must map strings to strings; put {shown(name)}: {shown(entry)} in quotes")
+        return found
+
+
+class Group(Field):
+    """A mapping with fields of its own; its value has all of them."""
+
+    def __init__(self, description: str, fields: Mapping[str, Field], **options: Any) -> None:
+        super().__init__(description, **options)
+        self.fields = fields
+
+    def read(self, value: Any, path: str, problems: Problems) -> Any:
+        """A group that is absent has its fields' defaults, or, if any of these is required, is None.
+
+        One that is required itself is reported together with what is required in it.
+        """
+        if value is None and not self.required:
+            incomplete = any(field.required for field in self.fields.values())
+            return None if incomplete else self.check({}, path, problems)
+        return self.check(value, path, problems)
+
+    def check(self, value: Any, path: str, problems: Problems) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             problems.add(path, f"must be a mapping, not {type_name(value)}")
             value = {}
-        self._values: Mapping[Any, Any] = value
-
-    def child(self, key: str) -> str:
-        name = key if key.replace("-", "").replace("_", "").isalnum() else shown(key)
-        return f"{self.path}.{name}" if self.path else name
-
-    def problem(self, key: str, message: str) -> None:
-        self.problems.add(self.child(key), message)
-
-    def has(self, key: str) -> bool:
-        """Whether the key is there with a value; an explicit null counts as absent, as Kubernetes has it."""
-        self._known.add(key)
-        return self._values.get(key) is not None
-
-    def raw(self, key: str) -> Any:
-        self._known.add(key)
-        return self._values.get(key)
-
-    def text(
-        self,
-        key: str,
-        *,
-        default: str | None = None,
-        pattern: str | None = None,
-        allowed: str = "",
-        max_length: int = 253,
-    ) -> str:
-        """A string; ``default=None`` makes it required. ``allowed`` says in words what ``pattern`` admits."""
-        if not self.has(key):
-            if default is None:
-                self.problem(key, f"is required{f'; {allowed}' if allowed else ''}")
-            return default or ""
-        value = self._values[key]
-        if not isinstance(value, str):
-            self.problem(key, f"must be a string, not {type_name(value)} ({shown(value)}); put it in quotes")
-            return default or ""
-        self._check_text(self.child(key), value, pattern, allowed, max_length)
-        return value
-
-    def optional_text(self, key: str, *, pattern: str | None = None, allowed: str = "", max_length: int = 253) -> None:
-        """Checks a string that may be absent; its value is the operator's to read."""
-        if self.has(key):
-            self.text(key, pattern=pattern, allowed=allowed, max_length=max_length)
-
-    def _check_text(self, path: str, value: str, pattern: str | None, allowed: str, max_length: int) -> None:
-        if not value:
-            self.problems.add(path, "must not be empty")
-        elif not is_unicode(value):
-            self.problems.add(path, f"{shown(value)} holds half of an escaped character; write the whole character")
-        elif len(value) > max_length:
-            self.problems.add(path, f"is {len(value)} characters long; at most {max_length} are allowed")
-        elif pattern is not None and not re.fullmatch(pattern, value):
-            self.problems.add(path, f"{shown(value)} is not valid; {allowed}")
-
-    def flag(self, key: str, default: bool) -> bool:
-        if not self.has(key):
-            return default
-        value = self._values[key]
-        if not isinstance(value, bool):
-            self.problem(key, f"must be true or false, not {type_name(value)} ({shown(value)})")
-            return default
-        return value
-
-    def number(self, key: str, minimum: int) -> None:
-        """Checks an optional whole number; its value is the operator's to read."""
-        if not self.has(key):
-            return
-        value = self._values[key]
-        if isinstance(value, bool) or not isinstance(value, int):
-            self.problem(key, f"must be a whole number, not {type_name(value)} ({shown(value)})")
-        elif value < minimum:
-            self.problem(key, f"must be at least {minimum}, not {shown(value)}")
-
-    def items(self, key: str, *, minimum: int = 0, maximum: int) -> list[Any] | None:
-        """The list at ``key``; None when there is none."""
-        if not self.has(key):
-            return None
-        value = self._values[key]
-        if not isinstance(value, list):
-            self.problem(key, f"must be a list, not {type_name(value)}")
-            return None
-        if not minimum <= len(value) <= maximum:
-            self.problem(key, f"has {len(value)} entries; between {minimum} and {maximum} are allowed")
-        return value[:maximum]
-
-    def texts(self, key: str, *, minimum: int = 0, maximum: int) -> list[tuple[str, str]] | None:
-        """The strings of a list, each with the path of its field; None when there is no such list."""
-        values = self.items(key, minimum=minimum, maximum=maximum)
-        if values is None:
-            return None
-        found = []
-        for index, value in enumerate(values):
-            path = f"{self.child(key)}[{index}]"
-            if isinstance(value, str) and not is_unicode(value):
-                self.problems.add(path, f"{shown(value)} holds half of an escaped character; write the whole character")
-            elif isinstance(value, str):
-                found.append((path, value))
-            else:
-                self.problems.add(path, f"must be a string, not {type_name(value)} ({shown(value)}); put it in quotes")
+        found = {key: field.read(value.get(key), child(path, key), problems) for key, field in self.fields.items()}
+        for key in value:
+            if key not in self.fields:
+                problems.add(child(path, str(key)), f"is not a known field{self._suggestion(str(key))}")
         return found
-
-    def sections(self, key: str, *, minimum: int = 0, maximum: int) -> Iterator[Section]:
-        for index, value in enumerate(self.items(key, minimum=minimum, maximum=maximum) or []):
-            yield Section(value, f"{self.child(key)}[{index}]", self.problems)
-
-    def section(self, key: str) -> Section | None:
-        return Section(self._values[key], self.child(key), self.problems) if self.has(key) else None
-
-    def mapping(self, key: str, *, of_strings: bool = False) -> None:
-        """Checks an optional mapping whose inside is Kubernetes' business."""
-        if not self.has(key):
-            return
-        value = self._values[key]
-        if not isinstance(value, dict):
-            self.problem(key, f"must be a mapping, not {type_name(value)}")
-        elif of_strings:
-            for name, entry in value.items():
-                if not (isinstance(name, str) and isinstance(entry, str) and is_unicode(name + entry)):
-                    self.problem(key, f"must map strings to strings; put {shown(name)}: {shown(entry)} in quotes")
-
-    def mappings(self, key: str) -> None:
-        """Checks an optional list of such mappings."""
-        for index, value in enumerate(self.items(key, maximum=MAX_ENTRIES) or []):
-            if not isinstance(value, dict):
-                self.problems.add(f"{self.child(key)}[{index}]", f"must be a mapping, not {type_name(value)}")
-
-    def named_mappings(self, key: str) -> None:
-        """Checks an optional list of such mappings that are told apart by their ``name``."""
-        self.mappings(key)
-        names: set[str] = set()
-        for index, value in enumerate(self.items(key, maximum=MAX_ENTRIES) or []):
-            name = value.get("name") if isinstance(value, dict) else None
-            if isinstance(value, dict) and (not isinstance(name, str) or not name):
-                self.problems.add(f"{self.child(key)}[{index}].name", "is required")
-            elif isinstance(name, str) and name in names:
-                self.problems.add(f"{self.child(key)}[{index}].name", f"{shown(name)} stands twice")
-            elif isinstance(name, str):
-                names.add(name)
-
-    def close(self) -> None:
-        """Reports every key that nobody asked for."""
-        for key in self._values:
-            if key not in self._known:
-                self.problem(str(key), f"is not a known field{self._suggestion(str(key))}")
 
     def _suggestion(self, key: str) -> str:
         from difflib import get_close_matches  # only needed for a bad manifest
 
-        near = get_close_matches(key.lower(), [name.lower() for name in self._known], n=1)
-        if near:
-            return f"; did you mean {next(name for name in self._known if name.lower() == near[0])!r}?"
-        return f"; allowed here: {', '.join(sorted(self._known))}"
+        known = {name.lower(): name for name in self.fields}
+        near = get_close_matches(key.lower(), known, n=1)
+        return f"; did you mean {known[near[0]]!r}?" if near else f"; allowed here: {', '.join(sorted(self.fields))}"

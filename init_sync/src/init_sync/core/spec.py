@@ -1,7 +1,7 @@
 """A validated manifest as values, and the digest that ties a receipt to what a model requires.
 
-Only what a sync needs is kept here. The parts that only the operator reads (volume, auth, sync) are validated by
-``manifest`` too, and stay in ``Manifest.document`` as they were written.
+What a sync needs has names and types here. The rest of the spec, which only the operator acts on, is in
+``Manifest.spec``.
 
 These and the other values that a warm start touches are named tuples: defining a dataclass takes half a millisecond,
 and a warm start must not spend its time on that.
@@ -72,7 +72,7 @@ class Manifest(NamedTuple):
     name: str
     models: tuple[Model, ...]
     allow_pickles: bool
-    document: Mapping[str, Any]
-    """The whole document as it was read, for the parts that a sync does not look at."""
+    spec: Mapping[str, Any]
+    """Every field of the spec under its own name, with defaults filled in, as ``manifest_schema`` declares them."""
     digest: str = ""
     """``sha256:`` and the hash of the file that it was read from, byte for byte; empty when there was no file."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelcache_operator.core.jobspec import VolumeSpec
 from modelcache_operator.core.observed import Cache, Claim, Neighbour, Snapshot
+from modelcache_operator.core.spec import VolumeSpec
 
 NOT_BOUND_S = 60.0
 """Volumes are provisioned in seconds; what takes longer than this needs a look."""

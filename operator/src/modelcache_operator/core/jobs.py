@@ -35,12 +35,12 @@ def sync_job(cache: Cache, order: JobRequest, image: str) -> Json:
     }
     spec: Json = {
         "backoffLimit": job.backoff_limit,
-        "ttlSecondsAfterFinished": job.ttl_s,
+        "ttlSecondsAfterFinished": job.ttl_seconds_after_finished,
         "podFailurePolicy": _failure_policy(),
         "template": {"metadata": _pod_metadata(cache, labels), "spec": _pod(cache, order, job.image or image)},
     }
-    if job.deadline_s is not None:
-        spec["activeDeadlineSeconds"] = job.deadline_s
+    if job.active_deadline_seconds is not None:
+        spec["activeDeadlineSeconds"] = job.active_deadline_seconds
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -74,8 +74,7 @@ def _failure_policy() -> Json:
 
 
 def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
-    job = cache.job
-    pod: Json = {
+    return {
         "restartPolicy": "Never",  # what podFailurePolicy asks for
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -86,23 +85,19 @@ def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
             {"name": "manifest", "configMap": {"name": names.config_map_name(cache.name)}},
             {"name": "tmp", "emptyDir": {}},
         ],
-        **job.pod,
+        **cache.job.pod,
     }
-    if job.service_account:
-        pod["serviceAccountName"] = job.service_account
-    return pod
 
 
 def _pod_security(cache: Cache) -> Json:
     """OnRootMismatch: changing the group of a hundred thousand files on every start would take minutes."""
+    users: Json = {"runAsUser": USER_ID, "runAsGroup": USER_ID, "fsGroup": USER_ID}
     return {
         "runAsNonRoot": True,
-        "runAsUser": USER_ID,
-        "runAsGroup": USER_ID,
-        "fsGroup": USER_ID,
+        **(users if cache.job.run_as_default_user else {}),
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
-        **cache.job.security,
+        **cache.job.pod_security_context,
     }
 
 
@@ -129,14 +124,13 @@ def _container(cache: Cache, order: JobRequest, image: str) -> Json:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a mount point, not a file of ours
         ],
     }
-    if cache.job.pull_policy:
-        container["imagePullPolicy"] = cache.job.pull_policy
+    if cache.job.image_pull_policy:
+        container["imagePullPolicy"] = cache.job.image_pull_policy
     return container
 
 
 def _token(cache: Cache) -> list[Json]:
-    auth = cache.spec.get("auth") or {}
-    if not auth.get("secretName"):
+    if cache.auth is None:
         return []
-    reference = {"name": auth["secretName"], "key": auth.get("key") or "token"}
+    reference = {"name": cache.auth.secret_name, "key": cache.auth.key}
     return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}}]

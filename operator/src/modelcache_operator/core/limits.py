@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FIELDS = (
-    *("image", "imagePullSecrets", "serviceAccountName", "podSecurityContext", "priorityClassName", "env"),
-    *("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "resources", "labels", "annotations"),
-)
-"""Of spec.sync.job."""
+from init_sync.core.fields import Choice, Flag, Number
+from init_sync.core.manifest_schema import JOB
+
+CHOICES = (Flag, Number, Choice)
+FIELDS = tuple(name for name, field in JOB.fields.items() if not isinstance(field, CHOICES))
+"""Of spec.sync.job: all but switches, numbers and choices, which give nobody more power."""
 AUTH, VALUE_FROM = "auth", "env.valueFrom"
 FORBIDDABLE = (*FIELDS, VALUE_FROM, AUTH)
 ENDPOINTS = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

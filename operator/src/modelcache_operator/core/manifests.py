@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from init_sync.core.errors import ManifestError
-from init_sync.core.manifest import parse_manifest
+from init_sync.core.manifest import manifest_from
+from init_sync.core.manifest_schema import SPEC
+from init_sync.core.problems import Problems
 from init_sync.core.spec import Manifest
 from modelcache_operator.core.names import API_VERSION, KIND
 
@@ -21,12 +23,12 @@ from modelcache_operator.core.names import API_VERSION, KIND
 def content_text(name: str, spec: Mapping[str, Any]) -> str:
     """JSON, which is YAML too: quick to write and to compare, and still readable with ``kubectl describe``."""
     allowed = spec.get("allowPickles")
-    return _text(name, {"models": spec.get("models"), "allowPickles": True if allowed is None else allowed})
+    content = {"models": spec.get("models"), "allowPickles": True if allowed is None else allowed}
+    return json.dumps(_document(name, content), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _text(name: str, spec: Mapping[str, Any]) -> str:
-    document = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def _document(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
 
 
 def text_digest(text: str) -> str:
@@ -34,12 +36,12 @@ def text_digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def read_manifest(name: str, spec: Mapping[str, Any]) -> tuple[Manifest | None, str]:
-    """The manifest, or None and what is wrong with it; the whole spec is checked, not its content fields alone."""
+def read_manifest(name: str, spec: Mapping[str, Any]) -> tuple[Manifest, str]:
+    """The manifest and what is wrong with it; if anything is, it has no models, and the defaults of all else."""
     try:
-        return parse_manifest(_text(name, spec), "the manifest"), ""
+        return manifest_from(_document(name, spec), "the manifest"), ""
     except ManifestError as error:
-        return None, error.message
+        return Manifest(name, (), True, SPEC.check({}, "", Problems())), error.message
 
 
 def paths(manifest: Manifest) -> dict[str, str]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from init_sync.core.report import ModelReport
-from modelcache_operator.core.jobspec import JobSpec, VolumeSpec
+from modelcache_operator.core.spec import AuthSpec, JobSpec, VolumeSpec
 from modelcache_operator.core.status import Status
 
 
@@ -60,6 +60,7 @@ class Cache:
     paths: Mapping[str, str]
     """Directory on the volume to digest of what belongs there: caches on one claim must agree."""
     volume: VolumeSpec
+    auth: AuthSpec | None
     job: JobSpec
     status: Status
 

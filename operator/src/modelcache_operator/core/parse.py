@@ -15,9 +15,9 @@ from typing import Any
 
 from modelcache_operator.core import manifests, names, timestamps
 from modelcache_operator.core.gpus import gpu_count
-from modelcache_operator.core.jobspec import read_job, read_volume
 from modelcache_operator.core.observed import Cache, Claim, Job, Pod, Run, RunState
 from modelcache_operator.core.reports import line, parse_report
+from modelcache_operator.core.spec import auth_spec, job_spec, volume_spec
 from modelcache_operator.core.status import Status, parse_status
 
 Json = Mapping[str, Any]
@@ -56,10 +56,11 @@ def _read_manifest(raw: Json) -> Cache:
         spec=spec,
         digest=manifests.text_digest(manifests.content_text(name, spec)),
         problem=problem,
-        models=tuple(model.name for model in manifest.models) if manifest else (),
-        paths=manifests.paths(manifest) if manifest else {},
-        volume=read_volume(name, spec if manifest else {}),
-        job=read_job(spec if manifest else {}),
+        models=tuple(model.name for model in manifest.models),
+        paths=manifests.paths(manifest),
+        volume=volume_spec(manifest),
+        auth=auth_spec(manifest),
+        job=job_spec(manifest),
         status=Status(),
     )
 

@@ -1,8 +1,8 @@
-"""The chart's documents from their sources: ``python tests/support/chart_docs.py`` (``make chart-docs``) writes them.
+"""The chart's documents from their sources.
 
-values.yaml    # -- Size of the claim        a comment on every value: the only place for its description
-               size: 120Gi
-the CRD        descriptions and rules of what is copied into a ModelCache
+values.yaml              # -- Size of the claim    a comment on every value: the only place for its description
+                         size: 120Gi
+the manifest's table     what is copied into a ModelCache
   |
   +--> README.md             the tables between the two markers; all else in it is written by hand
   +--> values.schema.json    "description" everywhere, cache.models and cache.job whole; all else is written by hand
@@ -19,12 +19,19 @@ from typing import Any
 
 import yaml
 
-CHART = Path(__file__).parents[2] / "charts/modelcache"
+import crd
+from init_sync.core.fields import Choice, Field, Group, Listing
+from init_sync.core.manifest_schema import JOB, SPEC
+
+CHART = Path(__file__).parents[1] / "charts/modelcache"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
 SHOWN = 48
 """Longer defaults are left to values.yaml."""
-FROM_CRD = ("type", "properties", "additionalProperties", "items", "required", "description", "enum")
-BOUNDS = ("minItems", "maxItems", "minimum", "minLength", "maxLength")
+SHARED = (
+    *("type", "description", "required", "additionalProperties"),
+    *("minItems", "maxItems", "minimum", "minLength", "maxLength"),
+)
+"""What a Helm schema takes from the definition. Rules stay with the API server, whose messages say more."""
 
 Json = dict[str, Any]
 
@@ -77,7 +84,7 @@ def readme(text: str, values: list[Value]) -> str:
     """The README with its tables renewed."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    tables = "\n".join(_tables(values))
+    tables = re.sub(r"\n{3,}", "\n\n", "\n".join(_tables(values)))
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 
 
@@ -104,13 +111,12 @@ def _default(value: Value) -> str:
     return f"`{text}`" if len(text) <= SHOWN else "see values.yaml"
 
 
-def schema(text: str, values: list[Value], crd: Json) -> str:
-    """The schema with its descriptions, and with what is the CRD's, renewed."""
+def schema(text: str, values: list[Value]) -> str:
+    """The schema with its descriptions, and with what is the manifest's, renewed."""
     document = json.loads(text)
     cache = document["properties"]["cache"]["properties"]
-    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    cache["models"] = _from_crd(spec["models"])
-    cache["job"] = _from_crd(spec["sync"]["properties"]["job"])
+    cache["models"] = of_manifest(SPEC.fields["models"])
+    cache["job"] = of_manifest(JOB)
     for value in values:
         property_ = _property(document, value.path)
         if value.comment and property_ is not None:
@@ -127,37 +133,26 @@ def _property(document: Json, path: tuple[str, ...]) -> Json | None:
     return document
 
 
-def _from_crd(crd: Json) -> Json:
-    """What JSON schema and Helm understand of it; patterns stay with the API server, whose messages say more."""
-    found = {key: crd[key] for key in (*FROM_CRD, *BOUNDS) if key in crd}
-    if "enum" in found:
-        found["enum"] = [each for each in found["enum"] if each is not None]
-        found.pop("type", None)
-    if "properties" in found:
-        found["properties"] = {key: _from_crd(inner) for key, inner in found["properties"].items()}
-        if not crd.get("x-kubernetes-preserve-unknown-fields"):
-            found["additionalProperties"] = False
-    for key in ("items", "additionalProperties"):
-        if isinstance(found.get(key), dict):
-            found[key] = _from_crd(found[key])
+def of_manifest(field: Field) -> Json:
+    found = {key: value for key, value in crd.schema(field).items() if key in SHARED}
+    match field:
+        case Choice():
+            return {"enum": list(field.values), "description": field.description}
+        case Listing():
+            return {**found, "items": of_manifest(field.of)}
+        case Group():
+            properties = {name: of_manifest(each) for name, each in field.fields.items()}
+            return {**found, "properties": properties, "additionalProperties": False}
     return found
 
 
 def documents() -> dict[Path, str]:
     """What each generated file must hold."""
     values = read_values((CHART / "values.yaml").read_text())
-    crd = yaml.safe_load((CHART / "crds/modelcaches.yaml").read_text())
     page, rules = CHART / "README.md", CHART / "values.schema.json"
-    return {page: readme(page.read_text(), values), rules: schema(rules.read_text(), values, crd)}
+    return {page: readme(page.read_text(), values), rules: schema(rules.read_text(), values)}
 
 
 def undescribed(text: str) -> list[str]:
     """Values without a comment that no comment above covers."""
     return [".".join(each.path) for each in read_values(text) if not each.comment and not each.group]
-
-
-if __name__ == "__main__":
-    if missing := undescribed((CHART / "values.yaml").read_text()):
-        raise SystemExit(f"values.yaml: a comment that begins with '# --' is missing above {', '.join(missing)}")
-    for path, content in documents().items():
-        path.write_text(re.sub(r"\n{3,}", "\n\n", content))

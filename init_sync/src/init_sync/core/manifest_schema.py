@@ -1,0 +1,256 @@
+"""The manifest, declared once: every field with its kind, bounds, default and description.
+
+Made of this table: what ``init-sync`` and the operator accept and the words in which they refuse (``manifest``), and by
+``make generated`` the custom resource definition, the reference page and the chart's schema of models and Job.
+
+A new field is one entry here, and an attribute where code reads it. If it decides which files are needed, it belongs in
+``Model.digest`` too.
+"""
+
+from __future__ import annotations
+
+from init_sync.core.fields import Choice, Field, Flag, Group, Listing, Native, Number, Path, Rule, Text, Texts
+
+API_VERSION = "modelcache.dev/v1alpha1"
+KIND = "ModelCache"
+
+NAME = Rule(
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+    "use lower-case letters, digits and '-', beginning and ending with a letter or digit",
+)
+OBJECT_NAME = Rule(
+    r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
+    "use lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
+)
+LINE = Rule(r"[^\x00-\x1f\x7f]+", "keep it on one line")
+REPO = Rule(
+    r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?",
+    "use the repository's name on the hub, such as 'Wan-AI/Wan2.1-I2V-14B-480P'; data sets and spaces are not served",
+    without=("--", ".."),
+    not_ending=(".git",),
+)
+REVISION = Rule(
+    r"[^\s\x00-\x1f\x7f~^:?*\[\\/][^\s\x00-\x1f\x7f~^:?*\[\\]*",
+    "use a branch, a tag, a commit or 'refs/pr/N'",
+    without=("..", "//", "@{"),
+    not_ending=(".", "/"),
+)
+QUANTITY = Rule(r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?", "use a Kubernetes quantity such as '110Gi'")
+KEY = Rule(r"[-._a-zA-Z0-9]+", "use letters, digits, '-', '_' and '.'")
+
+
+def _object_name(description: str, **options: object) -> Text:
+    return Text(description, rule=OBJECT_NAME, **options)
+
+
+MODEL = Group(
+    "One repository, or a part of it, that belongs in one directory of the volume.",
+    {
+        "name": Text("Name of the model, unique within the cache.", rule=NAME, max_length=63, required=True),
+        "displayName": Text("What logs call the model. The name unless set.", rule=LINE, max_length=128),
+        "repo": Text(
+            "The repository on the hub, such as Wan-AI/Wan2.1-I2V-14B-480P.", rule=REPO, max_length=96, required=True
+        ),
+        "revision": Text(
+            "Branch, tag, commit or refs/pr/N. It is resolved to a commit once and then pinned on the volume, until a "
+            "resync.",
+            rule=REVISION,
+            default="main",
+        ),
+        "path": Path("Directory of the model on the volume.", required=True),
+        "include": Listing(
+            "Patterns of the files wanted, as the hub client has them: * matches across directories too. Every file "
+            "unless set.",
+            Path("A pattern.", is_pattern=True),
+            minimum=1,
+            maximum=500,
+        ),
+        "exclude": Listing(
+            "Patterns of files that are not wanted, though included.", Path("A pattern.", is_pattern=True), maximum=500
+        ),
+        "oneOf": Listing(
+            "Files of which one is enough, in the order of preference: the first that the hub has is taken, and any "
+            "that is whole on the volume counts.",
+            Group(
+                "One of the alternatives.",
+                {
+                    "file": Path("Path of the file in the repository.", required=True),
+                    "revision": Text("Where to look for it. The model's revision unless set.", rule=REVISION),
+                },
+            ),
+            minimum=1,
+            maximum=16,
+        ),
+        "links": Listing(
+            "Files that must be found at another place on the volume too.",
+            Group(
+                "One such file.",
+                {
+                    "file": Path("Path of the file in the repository.", required=True),
+                    "at": Path("Path on the volume where it must be found.", required=True),
+                },
+            ),
+            maximum=32,  # lets the rules about links fit into an API server's budget for one definition
+            key="at",
+            key_rule="only one file can be there",
+        ),
+    },
+    cel=(
+        (
+            "!has(self.links) || self.links.all(link, link.at != self.path + '/' + link.file)",
+            "a link is at the very place of its file; choose another place",
+        ),
+        (
+            "!has(self.links) || self.links.all(link, self.path != link.at && !self.path.startsWith(link.at + '/'))",
+            "a link is in place of the directory of its model; name a file",
+        ),
+    ),
+)
+
+VOLUME = Group(
+    "The PersistentVolumeClaim that holds the models, in the namespace of the cache.",
+    {
+        "claimName": _object_name("Name of the claim. If it is to be created, the cache's name unless set."),
+        "create": Group(
+            "Create the claim unless it exists.",
+            {
+                "size": Text("A Kubernetes quantity, such as 110Gi.", rule=QUANTITY, max_length=32, required=True),
+                "storageClassName": _object_name("The cluster's default class unless set."),
+                "accessModes": Listing(
+                    "How the claim is mounted. Several nodes need ReadWriteMany.",
+                    Choice("An access mode.", "ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"),
+                    minimum=1,
+                    maximum=3,
+                    default=("ReadWriteOnce",),
+                ),
+            },
+        ),
+        "deletionPolicy": Choice(
+            "What becomes of a claim that the operator created when the cache is deleted: Retain keeps it, Delete "
+            "deletes it, unless another cache uses it.",
+            "Retain",
+            "Delete",
+            default="Retain",
+        ),
+    },
+)
+
+AUTH = Group(
+    "Access to private and gated repositories.",
+    {
+        "secretName": _object_name(
+            "Secret with the token, in the same namespace. Only sync containers see it; the operator cannot read it.",
+            required=True,
+        ),
+        "key": Text("Key of the token in the Secret.", rule=KEY, default="token"),
+    },
+)
+
+JOB = Group(
+    "The Job that syncs the volume before any GPU is asked for.",
+    {
+        "enabled": Flag(
+            "Whether the operator makes sync Jobs. If not, the init containers of your pods sync.", default=True
+        ),
+        "image": Text("Image with init-sync. The operator's default unless set.", max_length=512),
+        "imagePullPolicy": Choice("As in a pod: Always, IfNotPresent or Never.", "Always", "IfNotPresent", "Never"),
+        "imagePullSecrets": Listing(
+            "Secrets to pull the image with.",
+            Group("A Secret.", {"name": Text("Its name.", required=True)}),
+            key="name",
+            of_pod=True,
+        ),
+        "serviceAccountName": _object_name("Service account of the pod. No token of it is mounted.", of_pod=True),
+        "priorityClassName": _object_name("Priority class of the pod.", of_pod=True),
+        "nodeSelector": Texts(
+            "Labels of the nodes that may sync. A volume that only one node can mount must be synced where it is used.",
+            of_pod=True,
+        ),
+        "affinity": Native("As in a pod.", of_pod=True),
+        "tolerations": Listing("As in a pod.", Native("A toleration."), of_pod=True),
+        "topologySpreadConstraints": Listing("As in a pod.", Native("A constraint."), of_pod=True),
+        "resources": Native("Requests and limits of the sync container. 500m CPU and 256Mi of 1Gi memory unless set."),
+        "runAsDefaultUser": Flag(
+            "Whether the pod runs as user and group 65532, with that fsGroup, unless podSecurityContext sets others. "
+            "false: none is set; the image or the cluster decides, as OpenShift does.",
+            default=True,
+        ),
+        "podSecurityContext": Native(
+            "Merged over the pod's security context. Set fsGroup to the group that your serving image runs with."
+        ),
+        "env": Listing(
+            "More variables for the sync container, such as HF_ENDPOINT or HTTPS_PROXY.",
+            Group(
+                "A variable.",
+                {
+                    "name": Text("Its name.", required=True),
+                    "value": Text("Its value.", min_length=0, max_length=None),
+                    "valueFrom": Native("Where the value comes from instead, as in a pod."),
+                },
+            ),
+            key="name",
+        ),
+        "labels": Texts("More labels for the Job and its pod."),
+        "annotations": Texts("Annotations for the pod."),
+        "backoffLimit": Number(
+            "How often the pod is tried again before the Job fails. A failed Job is followed by another one, after "
+            "10 s to 10 minutes.",
+            default=3,
+        ),
+        "activeDeadlineSeconds": Number(
+            "The Job is ended after this many seconds. No limit unless set.", minimum=1, bits=64
+        ),
+        "ttlSecondsAfterFinished": Number("A finished Job is kept for this long.", default=3600),
+    },
+)
+
+SPEC = Group(
+    "What the volume must hold, and how it gets there.",
+    {
+        "models": Listing(
+            "The models that make up the cache. It is complete when all of them are.",
+            MODEL,
+            minimum=1,
+            key="name",
+            key_rule="each model needs a name of its own",
+            required=True,
+            hint="list at least one model",
+            cel=(
+                (
+                    "self.all(model, self.exists_one(other, other.path == model.path))",
+                    "each model needs a directory of its own",
+                ),
+            ),
+        ),
+        "allowPickles": Flag(
+            "Whether pickle-based files (.bin, .pth, .pt) may be fetched. They can run code when they are loaded "
+            "carelessly.",
+            default=True,
+        ),
+        "volume": VOLUME,
+        "auth": AUTH,
+        "sync": Group("How syncing is done.", {"job": JOB}),
+    },
+    required=True,
+)
+
+CACHE_NAME = Text("The name of the cache.", rule=NAME, max_length=63, required=True)
+_METADATA = (
+    *("annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
+    *("generateName", "generation", "labels", "managedFields", "namespace", "ownerReferences", "resourceVersion"),
+    *("selfLink", "uid"),
+)
+DOCUMENT = Group(
+    "A set of models that a PersistentVolumeClaim must hold, whole and verified, before pods that serve them start.",
+    {
+        "apiVersion": Choice(API_VERSION, API_VERSION, required=True),
+        "kind": Choice(KIND, KIND, required=True),
+        "metadata": Group(
+            "As in every Kubernetes object.",
+            {"name": CACHE_NAME, **{name: Field("Kubernetes' own.") for name in _METADATA}},
+            required=True,
+        ),
+        "spec": SPEC,
+        "status": Field("What the operator writes."),
+    },
+)

@@ -1,0 +1,90 @@
+"""The parts of a manifest's spec that the operator acts on, as values.
+
+What lies inside Kubernetes' own types is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from init_sync.core.manifest_schema import JOB
+from init_sync.core.spec import Manifest
+
+POD_FIELDS = tuple(name for name, field in JOB.fields.items() if field.of_pod)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSpec:
+    """The claim that holds the models, and whether the operator makes it."""
+
+    claim: str
+    """Empty: the manifest names none and none is to be created."""
+    create: bool = False
+    size: str = ""
+    storage_class: str | None = None
+    access_modes: tuple[str, ...] = ()
+    delete_with_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSpec:
+    """Where the token for the hub is."""
+
+    secret_name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """How sync Jobs run: the fields of ``spec.sync.job`` under their own names. Empty: not set."""
+
+    enabled: bool
+    image: str
+    image_pull_policy: str
+    pod: Mapping[str, Any]
+    """Fields that the pod has too: nodeSelector, tolerations, affinity, ..."""
+    resources: Mapping[str, Any]
+    run_as_default_user: bool
+    pod_security_context: Mapping[str, Any]
+    env: Sequence[Mapping[str, Any]]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    backoff_limit: int
+    active_deadline_seconds: int | None
+    ttl_seconds_after_finished: int
+
+
+def volume_spec(manifest: Manifest) -> VolumeSpec:
+    """A claim that is to be created may go without a name, and is named as the cache."""
+    volume = manifest.spec["volume"]
+    create = volume["create"]
+    if create is None:
+        return VolumeSpec(volume["claimName"])
+    return VolumeSpec(
+        volume["claimName"] or manifest.name,
+        create=True,
+        size=create["size"],
+        storage_class=create["storageClassName"] or None,
+        access_modes=tuple(create["accessModes"]),
+        delete_with_cache=volume["deletionPolicy"] == "Delete",
+    )
+
+
+def auth_spec(manifest: Manifest) -> AuthSpec | None:
+    auth = manifest.spec["auth"]
+    return AuthSpec(auth["secretName"], auth["key"]) if auth else None
+
+
+def job_spec(manifest: Manifest) -> JobSpec:
+    job = manifest.spec["sync"]["job"]
+    own = {_attribute(name): value for name, value in job.items() if name not in POD_FIELDS}
+    own["env"] = [{key: value for key, value in variable.items() if value} for variable in job["env"]]
+    return JobSpec(pod={name: job[name] for name in POD_FIELDS if job[name]}, **own)
+
+
+def _attribute(name: str) -> str:
+    """``backoff_limit`` for ``backoffLimit``."""
+    return re.sub(r"(?=[A-Z])", "_", name).lower()

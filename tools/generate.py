@@ -1,0 +1,41 @@
+"""``make generated``: every file that is made of the manifest's table and of values.yaml.
+
+init_sync/core/manifest_schema.py --> charts/modelcache/crds/modelcaches.yaml --> docs/reference/manifest.md
+                                  --> charts/modelcache/values.schema.json: models and Job
+charts/modelcache/values.yaml     --> the same file: descriptions; charts/modelcache/README.md: tables
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import chart_docs
+import crd
+import manifest_reference
+
+ROOT = Path(__file__).parents[1]
+
+
+def documents() -> dict[Path, str]:
+    """What each of them must hold."""
+    return {
+        crd.DEFINITION: crd.text(),
+        manifest_reference.REFERENCE: manifest_reference.page(crd.root()),
+        **chart_docs.documents(),
+    }
+
+
+def stale() -> list[str]:
+    return [str(path.relative_to(ROOT)) for path, text in documents().items() if path.read_text() != text]
+
+
+def main() -> int:
+    for path, text in documents().items():
+        path.write_text(text)
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
