@@ -17,6 +17,7 @@ from support.helm import Helm, Release
 from support.kubeapi import FaultProxy
 from support.operator_process import OperatorProcess
 from support.reports import complete
+from support.service_account import bound_token
 from support.waiting import eventually
 
 RULES: dict[tuple[str, str], set[str]] = {
@@ -32,10 +33,6 @@ RULES: dict[tuple[str, str], set[str]] = {
 """What the chart's Roles allow. Nothing about Secrets, namespaces, or deleting claims and pods."""
 
 CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
-RESOURCES = {
-    "ServiceAccount": "serviceaccounts",
-    **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
-}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
 """After a conflict; when a claim's deletion policy changes."""
@@ -81,7 +78,7 @@ def test_a_service_account_with_just_the_charts_roles_is_enough(space: Space, he
     real = space.cluster.real
     if real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    kubeconfig = real.write_kubeconfig(space.namespace, {"token": _bound_token(space, helm, {})})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": bound_token(space, helm, {})})
     with OperatorProcess(kubeconfig, "--full-list-seconds", "2", namespaces=(space.namespace,)) as operator:
         live_through_everything(space)
         assert _complaints(operator) == []
@@ -92,7 +89,7 @@ def test_with_just_a_cluster_role_caches_of_one_name_in_two_namespaces_are_serve
 ) -> None:
     if space.cluster.local is None and space.cluster.real is None:
         pytest.skip("a cluster that was given may be used by other tests, which this operator would serve too")
-    token = _bound_token(space, helm, CLUSTER_WIDE) if space.cluster.real else ""
+    token = bound_token(space, helm, CLUSTER_WIDE) if space.cluster.real else ""
     arguments = ("--full-list-seconds", "2", "--lease-namespace", space.namespace)
     with OperatorProcess(proxy.kubeconfig(tmp_path, token), *arguments, namespaces=()) as operator:
         live_apart(space, other_space)
@@ -140,16 +137,3 @@ def allowed() -> set[tuple[str, str, str]]:
 
 def _complaints(operator: OperatorProcess) -> list[dict[str, object]]:
     return [line for line in operator.lines if line.get("level") not in ("info", "debug")]
-
-
-def _bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
-    """Of the service account that the chart makes, with the chart's Roles."""
-    client, namespace = space.client, space.namespace
-    documents = [each for each in helm.render(Release(values, namespace=namespace)) if each["kind"] in RESOURCES]
-    for document in documents:
-        scope = "" if document["kind"].startswith("Cluster") else namespace
-        client.create(RESOURCES[document["kind"]], document, scope)
-    name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
-    path = client.path("serviceaccounts", namespace, name, "token")
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    return str(client.call("POST", path, request)["status"]["token"])

@@ -1,0 +1,26 @@
+"""The operator's service account as the chart makes it, on an API server that enforces RBAC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.cluster import Space
+from support.helm import Helm, Release
+
+RESOURCES = {
+    "ServiceAccount": "serviceaccounts",
+    **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
+}
+
+
+def bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
+    """Of the service account that the chart makes, with the chart's Roles."""
+    client, namespace = space.client, space.namespace
+    documents = [each for each in helm.render(Release(values, namespace=namespace)) if each["kind"] in RESOURCES]
+    for document in documents:
+        scope = "" if document["kind"].startswith("Cluster") else namespace
+        client.create(RESOURCES[document["kind"]], document, scope)
+    name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
+    path = client.path("serviceaccounts", namespace, name, "token")
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    return str(client.call("POST", path, request)["status"]["token"])
