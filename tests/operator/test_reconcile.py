@@ -243,7 +243,8 @@ def test_a_cache_that_is_being_deleted_gets_nothing_new(world: World) -> None:
 
 def test_a_refusal_of_the_api_is_said_and_survives_until_it_is_gone(world: World) -> None:
     world.refused = "the API refuses Job cache-sync-1: exceeded quota"
-    decision = world.decide(act=False)
+    world.refused_until = world.now + 1
+    decision = world.decide()
     assert decision.status.phase == "Failed"
     assert "exceeded quota" in decision.status.message
     assert decision.create_job is None

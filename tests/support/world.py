@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from typing import Any
 
 from modelcache_operator.core import jobs, manifests, names, parse, render, timestamps
@@ -50,6 +51,7 @@ class World:
         self.neighbours: tuple[Neighbour, ...] = ()
         self.progress: dict[str, Progress] = {}
         self.refused = self.owner_refused = self.gate_refused = ""
+        self.refused_until = 0.0
         self.claim_shared = False
         self.new_claims = "Bound"
         """Phase of claims that the operator creates."""
@@ -200,18 +202,25 @@ class World:
             config_digest=parse.config_digest(self.config) if self.config else None,
             progress=self.progress,
             neighbours=self.neighbours,
-            refusals=Refusals("Refused" if self.refused else "", self.refused, self.owner_refused, self.gate_refused),
+            refusals=Refusals(
+                "Refused" if self.refused else "",
+                self.refused,
+                until=self.refused_until,
+                owner=self.owner_refused,
+                gate=self.gate_refused,
+            ),
             claim_shared=self.claim_shared,
         )
 
-    def decide(self, act: bool = True) -> Decision:
-        return reconcile(self.snapshot(), self.now, act)
+    def decide(self) -> Decision:
+        return reconcile(self.snapshot(), self.now)
 
     def settle(self, act: bool = True) -> Decision:
-        """Decide and act until there is nothing left to do."""
+        """Decide and act until there is nothing left to do; ``act=False``: as long as nothing may be made."""
+        self.refused_until = 0.0 if act else math.inf
         for _ in range(10):
             before = copy.deepcopy((self.cache, self.jobs, self.pods, self.claim, self.config))
-            decision = self.decide(act)
+            decision = self.decide()
             self._write_status(decision)
             if act:
                 self._act(decision)

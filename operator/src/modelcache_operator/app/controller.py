@@ -15,7 +15,7 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.core import names
 from modelcache_operator.core.gate import waiting_pods
-from modelcache_operator.core.observed import Cache, Snapshot
+from modelcache_operator.core.observed import NO_REFUSALS, Cache, Snapshot
 from modelcache_operator.core.proof import job_pods_stale
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.kube import api as kube
@@ -76,6 +76,8 @@ class Controller:
         except Conflict as error:
             log.debug("deciding again: %s", error)
             self._queue.add_later(key, min(5.0, self._backoff.failed(key) / 4))
+        except Refused as error:
+            self._refused(key, error)
         except ApiError as error:
             self._failed(key, error, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
         except OldDefinition:
@@ -84,9 +86,17 @@ class Controller:
             log.exception("reconciling failed", extra={"fields": {"namespace": key.namespace, "cache": key.name}})
             self._failed(key, error, 0.0)
         else:
-            self._backoff.succeeded(key)
+            if not self._mirror.refusals.get(key, NO_REFUSALS).object:
+                self._backoff.succeeded(key)
 
-    def _failed(self, key: Key, error: Exception, at_least_s: float) -> None:
+    def _refused(self, key: Key, error: Refused) -> None:
+        """Nothing is made until the time to try again has come; what is new goes into the status at once."""
+        delay = self._failed(key, error, 0.0)
+        if self._mirror.refuse(key, reason=error.reason, object=str(error), until=self._clock() + delay):
+            self._queue.add(key)
+
+    def _failed(self, key: Key, error: Exception, at_least_s: float) -> float:
+        """Try again later; returns after how many seconds."""
         self._counters.errors.inc()
         delay = max(at_least_s, self._backoff.failed(key))
         if isinstance(error, Unavailable):
@@ -94,32 +104,59 @@ class Controller:
         fields = {"namespace": key.namespace, "cache": key.name, "retry_s": round(delay, 1)}
         log.warning("%s", error, extra={"fields": fields})
         self._queue.add_later(key, delay)
+        return delay
 
     async def handle(self, key: Key) -> None:
         """One look at one cache."""
         self._counters.reconciles.inc()
-        await self._look_at_claim(key)
-        snapshot = self._mirror.snapshot(key)
+        snapshot = await self._observe(key)
         if snapshot is None:
             self._counters.remove_cache(key)
             await self._orphans(key)
             return
         self._counters.add_cache(key)
-        snapshot, decision = await self._decide(key, await self._refresh_pods(key, snapshot))
-        refusal = await self._prepare(snapshot, decision)
-        if refusal:
-            again = await self._refresh_pods(key, self._mirror.snapshot(key) or snapshot)
-            decision = reconcile(again, self._clock(), act=False)
-        cache = await self._write_status(key, snapshot.cache, decision)
+        decision = reconcile(snapshot, self._clock())
+        if decision.status.complete and not snapshot.cache.status.complete and await self._look_at_claim(key):
+            self._queue.add(key)  # a proof is about one claim, and this one is another than it was
+            return
+        await self._carry_out(key, snapshot.cache, decision)
+
+    async def _observe(self, key: Key) -> Snapshot | None:
+        """What is known, brought up to date where that matters: a claim that is not bound, pods of a Job that ended."""
+        cache = self._mirror.caches.get(key)
+        claim = self._mirror.claims.get(Key(key.namespace, cache.volume.claim)) if cache else None
+        if cache and not (claim and claim.bound):
+            await self._look_at_claim(key)
+        snapshot = self._mirror.snapshot(key)
+        if snapshot is None or not job_pods_stale(snapshot):
+            return snapshot
+        async for page in self._api.pages(kube.PODS, key.namespace, f"{names.CACHE_LABEL}={key.name}"):
+            for raw in page["items"]:
+                self._mirror.upsert_pod(raw)
+        return self._mirror.snapshot(key)
+
+    async def _look_at_claim(self, key: Key) -> bool:
+        """Ask for the claim; returns whether it has changed."""
+        claim = Key(key.namespace, self._mirror.caches[key].volume.claim)
+        changed = set(await look_at_claim(self._api, self._mirror, claim)) if claim.name else set()
+        self._queue.add_all(changed - {key})
+        return key in changed
+
+    async def _carry_out(self, key: Key, cache: Cache, decision: Decision) -> None:
+        await self._writer.prepare(cache, decision)
+        if decision.acts and self._mirror.refuse(key, reason="", object="", until=0.0):
+            self._queue.add(key)  # the status of this look still speaks of the refusal
+        cache = await self._write_status(key, cache, decision)
         if decision.notify_waiting:
             await self._gates.tell_waiting(cache, decision.notify_waiting, decision.status)
-        if decision.remove_gates and not refusal:
+        if decision.remove_gates:
             await self._remove_gates(key, cache, decision)
-        if (decision.create_claim or decision.create_job) and not refusal:
+        if decision.create_claim or decision.create_job:
             self._queue.add(key)  # a Job is made for a claim that exists; and its name may be that of a foreign one
-        self._plan_ahead(key, decision)
-        if refusal:
-            raise refusal
+        if decision.wake_at is not None:
+            self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
+        if not decision.status.is_true("VolumeReady"):
+            self._queue.add_later(key, self._claim_check_s)
 
     async def _remove_gates(self, key: Key, cache: Cache, decision: Decision) -> None:
         refused = await self._gates.remove(cache, decision.remove_gates)
@@ -129,47 +166,6 @@ class Controller:
             self._queue.add_later(key, self._backoff.failed((key, "gate")))
         else:
             self._backoff.succeeded((key, "gate"))
-
-    async def _look_at_claim(self, key: Key) -> None:
-        """Ask for the claim unless it is known to be bound; the regular lists keep an eye on those that are."""
-        cache = self._mirror.caches.get(key)
-        if cache is None or not cache.volume.claim:
-            return
-        claim = Key(key.namespace, cache.volume.claim)
-        known = self._mirror.claims.get(claim)
-        if known is None or not known.bound:
-            self._queue.add_all(set(await look_at_claim(self._api, self._mirror, claim)) - {key})
-
-    async def _decide(self, key: Key, snapshot: Snapshot) -> tuple[Snapshot, Decision]:
-        """Decide, and again with the claim as it is now if the cache would become complete: its proof is about one."""
-        decision = reconcile(snapshot, self._clock())
-        if not decision.status.complete or snapshot.cache.status.complete:
-            return snapshot, decision
-        claim = Key(key.namespace, snapshot.cache.volume.claim)
-        self._queue.add_all(set(await look_at_claim(self._api, self._mirror, claim)) - {key})
-        snapshot = self._mirror.snapshot(key) or snapshot
-        return snapshot, reconcile(snapshot, self._clock())
-
-    async def _refresh_pods(self, key: Key, snapshot: Snapshot) -> Snapshot:
-        """Ask for the pods where a Job's end is known and theirs is not: it may have been about another manifest."""
-        if not job_pods_stale(snapshot):
-            return snapshot
-        async for page in self._api.pages(kube.PODS, key.namespace, f"{names.CACHE_LABEL}={key.name}"):
-            for raw in page["items"]:
-                self._mirror.upsert_pod(raw)
-        return self._mirror.snapshot(key) or snapshot
-
-    async def _prepare(self, snapshot: Snapshot, decision: Decision) -> Refused | None:
-        """Make what the decision asks for; a refusal is remembered for the status, and tried again later."""
-        key = Key(snapshot.cache.namespace, snapshot.cache.name)
-        try:
-            await self._writer.prepare(snapshot.cache, decision)
-        except Refused as error:
-            self._mirror.refuse(key, reason=error.reason, object=str(error))
-            return error
-        if self._mirror.refuse(key, reason="", object=""):
-            self._queue.add(key)  # the status of this round still speaks of the refusal
-        return None
 
     async def _write_status(self, key: Key, cache: Cache, decision: Decision) -> Cache:
         try:
@@ -182,13 +178,6 @@ class Controller:
         if written is not cache:
             self._counters.status_writes.inc()
         return written
-
-    def _plan_ahead(self, key: Key, decision: Decision) -> None:
-        if decision.wake_at is not None:
-            self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
-        volume = decision.status.condition("VolumeReady")
-        if volume and volume.status != "True":
-            self._queue.add_later(key, self._claim_check_s)
 
     async def _orphans(self, key: Key) -> None:
         """Gated pods of a cache that does not exist."""

@@ -215,6 +215,8 @@ class Refusals:
     reason: str = ""
     object: str = ""
     """An object could not be made or changed: nothing goes on without it."""
+    until: float = 0.0
+    """When to try that again."""
     owner: str = ""
     """An owner reference could not be set: the work goes on."""
     gate: str = ""

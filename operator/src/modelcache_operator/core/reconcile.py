@@ -52,6 +52,8 @@ class Decision:
     """What to do, in this order, and the status to write once all but the gates is done."""
 
     status: Status
+    acts: bool = True
+    """False while what was refused is not to be tried again yet: then there is a status and nothing else."""
     write_config: bool = False
     create_claim: bool = False
     own_claim: bool | None = None
@@ -66,9 +68,10 @@ class Decision:
     """When to decide again, though nothing may have changed."""
 
 
-def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
-    """``act=False``: only report, because the API refused to make what was asked for."""
+def reconcile(snapshot: Snapshot, now: float) -> Decision:
+    """Nothing is made while the time has not come to try again what the API refused."""
     cache = snapshot.cache
+    act = now >= snapshot.refusals.until
     volume = check_claim(cache.volume, snapshot.claim, now)
     problem = cache.problem or snapshot.forbidden or conflict(snapshot)
     objects = sort_objects(snapshot)
@@ -76,22 +79,20 @@ def reconcile(snapshot: Snapshot, now: float, act: bool = True) -> Decision:
     plan = plan_jobs(snapshot, objects, record, act and not problem and volume.usable, now)
     inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now)
     decided = decide_phase(inputs)
-    status = _status(inputs, decided)
-    notices = _notices(cache.status, decided)
-    if not act:
-        return Decision(status, notices=notices)
     waiting = () if cache.deleting else waiting_pods(snapshot.pods)
     ready = decided.phase is Phase.READY
+    creating = cache.volume.create and snapshot.claim is None
     return Decision(
-        status=status,
-        write_config=not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
-        create_claim=cache.volume.create and snapshot.claim is None and not problem and not cache.deleting,
-        own_claim=_owner_change(snapshot),
-        delete_jobs=plan.delete,
+        status=_status(inputs, decided),
+        acts=act,
+        write_config=act and not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
+        create_claim=act and creating and not problem and not cache.deleting,
+        own_claim=_owner_change(snapshot) if act else None,
+        delete_jobs=plan.delete if act else (),
         create_job=plan.create,
-        notices=notices,
+        notices=_notices(cache.status, decided),
         notify_waiting=() if ready else tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S),
-        remove_gates=waiting if ready else (),
+        remove_gates=waiting if ready and act else (),
         wake_at=min((at for at in _wake_times(inputs, waiting) if at > now), default=None),
     )
 
@@ -132,6 +133,7 @@ def _notices(before: Status, decided: PhaseDecision) -> tuple[Notice, ...]:
 
 def _wake_times(inputs: PhaseInputs, waiting: tuple[Pod, ...]) -> Iterator[float]:
     """When something becomes true by the clock alone."""
+    yield inputs.snapshot.refusals.until
     if inputs.plan.wake_at:
         yield inputs.plan.wake_at
     if inputs.job and not inputs.pod:

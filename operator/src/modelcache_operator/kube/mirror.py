@@ -175,12 +175,12 @@ class Mirror:
             return ()
         return (job,) if job else ()
 
-    def refuse(self, key: Key, **refusals: str) -> bool:
-        """Note what was refused, or with empty text that it is not any more; returns whether that is news."""
+    def refuse(self, key: Key, **refusals: Any) -> bool:
+        """Note what was refused, or with empty text that it is not any more; returns whether the text is news."""
         before = self.refusals.get(key, NO_REFUSALS)
         after = replace(before, **refusals)
         self.refusals[key] = after
-        return before != after
+        return replace(before, until=0.0) != replace(after, until=0.0)
 
     def prune_pods(self, exists: Exists, version: int) -> Iterable[Key]:
         """After a full list as of ``version``: drop what is gone. A watch that relists never tells about those."""
