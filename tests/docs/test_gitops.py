@@ -139,7 +139,7 @@ def test_the_message_in_argo_cd_has_reason_and_sentence() -> None:
 
 def test_the_reasons_in_the_health_check_are_the_operators() -> None:
     known = {word for word in words_of_the_operator() if f"{word} = true" in lua_check()}
-    assert known == {"WaitingForPod", "PodsGated", "ClaimNotMounted"}
+    assert known == {"WaitingForPod", "PodsGated", "ClaimNotMounted", "JobSuspended"}
     assert lua_check().count(" = true") == len(known)
 
 

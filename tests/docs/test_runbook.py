@@ -17,12 +17,12 @@ RULES = ROOT / "charts" / "modelcache" / "rules"
 OPERATOR = ROOT / "operator" / "src" / "modelcache_operator"
 WORD = re.compile(r"[A-Z][A-Za-z]+")
 SPEAKERS = (
-    *("core/words.py", "core/decided.py", "core/volume.py", "core/conditions.py"),
-    *("kube/writer.py", "kube/errors.py"),
+    *("core/messages.py", "core/claims.py", "core/phase.py", "core/phase_inputs.py", "core/conditions.py"),
+    *("kube/gates.py", "kube/errors.py"),
 )
 NOT_REASONS = frozenset(
     {
-        *("Complete", "VolumeReady", "Bound", "Lost", "Failed", "True", "Normal", "Warning"),
+        *("Reconciling", "VolumeReady", "Lost", "True", "Normal", "Warning"),
         *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
         *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
     }
@@ -82,6 +82,6 @@ def test_every_reason_of_the_operator_has_a_row() -> None:
 
 
 def test_no_row_describes_a_reason_that_nobody_gives() -> None:
-    of_kubernetes = {"DeadlineExceeded"}  # a Job's own reason, passed on
+    of_kubernetes = {"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"}  # a Job's own, passed on
     described = rows(section("Of the operator", level=3)) - {"reason"}
     assert described - set(words_of_the_operator()) - of_kubernetes == set()

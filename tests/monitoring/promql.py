@@ -58,9 +58,13 @@ def labels_of(expr: Any, exported: Exported) -> Set[str]:
     """The labels that tell the results apart; Unfit where a part asks for one that its input lacks."""
     match expr:
         case parser.VectorSelector():
-            return _of_series(expr, exported).labels.keys() | SCRAPED
+            if (series := _of_series(expr, exported)).kind in COUNTING:
+                raise Unfit(
+                    f"{expr.name} is a {series.kind}: it begins at 0 with each process, so ask for its increase"
+                )
+            return series.labels.keys() | SCRAPED
         case parser.MatrixSelector():
-            return labels_of(expr.vector_selector, exported)
+            return _of_series(expr.vector_selector, exported).labels.keys() | SCRAPED
         case parser.ParenExpr() | parser.UnaryExpr() | parser.SubqueryExpr():
             return labels_of(expr.expr, exported)
         case parser.NumberLiteral() | parser.StringLiteral():

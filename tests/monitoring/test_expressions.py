@@ -74,6 +74,8 @@ WRONG = {
     "no label pot": 'max(multitalk_ready{pot="a"})',
     "no label model": "max by (model) (modelcache_complete)",
     "is a gauge": "rate(modelcache_present_bytes[5m])",
+    "modelcache_syncs_total is a counter": "sum(modelcache_syncs_total)",
+    "modelcache_gate_wait_seconds_sum is a summary": "max(modelcache_gate_wait_seconds_sum)",
     "phase is never Done": 'modelcache_phase{phase="Done"}',
     "reason is never Broken": 'modelcache_reason{reason=~"GatedRepo|Broken"}',
     "left: the series have no label pod": "sum by (cache) (modelcache_complete) and on (pod) multitalk_ready",

@@ -20,7 +20,7 @@ def board() -> Board:
     _sync(made)
     _models(made)
     _gate(made)
-    _life(made)
+    _syncs_in_range(made)
     return made
 
 
@@ -35,6 +35,7 @@ def _state(made: Board) -> None:
         "See the operator's page for what each phase means and when it ends.",
         panels.COUNT,
         Query(f"max by (phase) (modelcache_phase{{{ONE}}} == 1)", "{{phase}}"),
+        width=3,
     )
     made.with_panel(phase)
     made.with_panel(
@@ -47,23 +48,40 @@ def _state(made: Board) -> None:
             none="complete",
         )
     )
-    _progress(made)
     made.with_panel(
         panels.figure(
-            "Failures in a row",
-            "Sync Jobs that failed finally, one after the other.",
-            panels.COUNT,
-            Query(newest("consecutive_sync_failures")),
+            "Stalled",
+            "Whether only a change by a person can help: the condition Stalled.",
+            panels.BOOLEAN,
+            Query(newest("stalled")),
+            width=2,
             steps=panels.BAD_ABOVE_0,
         )
     )
+    _progress(made)
+    for title, description, metric, steps in (
+        (
+            "Failures in a row",
+            "Sync Jobs that failed permanently, one after the other.",
+            "consecutive_sync_failures",
+            panels.BAD_ABOVE_0,
+        ),
+        (
+            "Outdated pods",
+            "Started pods whose commits are not those on the volume any more. Restart them to load what is there now.",
+            "outdated_pods",
+            panels.WATCH_ABOVE_0,
+        ),
+    ):
+        made.with_panel(panels.figure(title, description, panels.COUNT, Query(newest(metric)), width=3, steps=steps))
     over_time = Query(panels.phase_number(ONE, "cache"), "{{cache}}")
     made.with_panel(panels.phases_over_time("Phase over time", "The cache's phases.", over_time, height=4))
 
 
 def _progress(made: Board) -> None:
     present = Query(f"{newest('present_bytes')} / ({newest('size_bytes')} > 0)")
-    made.with_panel(panels.figure("Present", "Share of the bytes that are on the volume.", panels.SHARE, present))
+    share = "Share of the bytes that are on the volume."
+    made.with_panel(panels.figure("Present", share, panels.SHARE, present, width=3))
     made.with_panel(
         panels.figure(
             "Time left",
@@ -73,10 +91,12 @@ def _progress(made: Board) -> None:
                 f"({newest('size_bytes')} - {newest('present_bytes')}) / "
                 f"(max(avg_over_time(modelcache_rate_bytes_per_second{{{ONE}}}[5m])) > 0)"
             ),
+            width=3,
         )
     )
     verified = Query(f"time() - min(modelcache_last_verified_timestamp_seconds{{{ONE}}})")
-    made.with_panel(panels.figure("Verified", "Age of the oldest proof among the models.", panels.SECONDS, verified))
+    age = "Age of the oldest verification among the models."
+    made.with_panel(panels.figure("Verified", age, panels.SECONDS, verified, width=3))
 
 
 def _sync(made: Board) -> None:
@@ -95,7 +115,7 @@ def _sync(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Files",
-            "The same in files; present ones are whole.",
+            "The same in files; present ones are complete.",
             panels.COUNT,
             Query(newest("files"), "needed"),
             Query(newest("present_files"), "present"),
@@ -114,7 +134,7 @@ def _models(made: Board) -> None:
     made.with_row(Row("Models, while a sync runs"))
     for title, description, unit, metrics in (
         ("Bytes by model", "On the volume, against what is needed.", panels.BYTES, ("present_bytes", "size_bytes")),
-        ("Files by model", "Whole, against what is needed.", panels.COUNT, ("present_files", "files")),
+        ("Files by model", "Complete, against what is needed.", panels.COUNT, ("present_files", "files")),
         ("Complete by model", "1 once the model is verified.", panels.COUNT, ("complete",)),
     ):
         lines = [
@@ -167,29 +187,29 @@ def _gate(made: Board) -> None:
     for title, description, unit, expr in (
         (
             "GPU time saved",
-            "Seconds waited times GPUs asked for, of all pods let go.",
+            "Seconds waited times GPUs requested, of the pods whose gate was removed in this time range.",
             panels.SECONDS,
-            newest("gate_gpu_seconds_total"),
+            panels.increased("gate_gpu_seconds_total", ONE),
         ),
         (
             "Mean wait",
-            "Of the pods that were let go.",
+            "Of the pods whose gate was removed in this time range.",
             panels.SECONDS,
-            f"{newest('gate_wait_seconds_sum')} / ({newest('gate_wait_seconds_count')} > 0)",
+            panels.mean("gate_wait_seconds", ONE),
         ),
     ):
         made.with_panel(panels.figure(title, description, unit, Query(expr), height=8))
 
 
-def _life(made: Board) -> None:
-    made.with_row(Row("Since the cache was made"))
+def _syncs_in_range(made: Board) -> None:
+    made.with_row(Row("Syncs, in this time range"))
     for title, description, unit, expr in (
-        ("Fetched", "Bytes received from the hub.", panels.BYTES, newest("fetched_bytes_total")),
+        ("Fetched", "Bytes received from the hub.", panels.BYTES, panels.increased("fetched_bytes_total", ONE)),
         (
             "Served",
             "Bytes found on the volume instead of being fetched again.",
             panels.BYTES,
-            newest("served_bytes_total"),
+            panels.increased("served_bytes_total", ONE),
         ),
         ("Syncs that succeeded", "Warm starts of pods are among them.", panels.COUNT, _syncs("succeeded")),
         ("Syncs that failed", "Each is retried.", panels.COUNT, _syncs("failed")),
@@ -197,16 +217,17 @@ def _life(made: Board) -> None:
             "Mean duration",
             "Of all syncs.",
             panels.SECONDS,
-            f"{newest('sync_duration_seconds_sum')} / ({newest('sync_duration_seconds_count')} > 0)",
+            panels.mean("sync_duration_seconds", ONE),
         ),
-        ("Errors of the hub", "Syncs that ended for a reason of the hub's.", panels.COUNT, _hub_errors()),
+        (
+            "Errors of the hub",
+            "Syncs that ended for a reason of the hub's. The first of a kind is not counted.",
+            panels.COUNT,
+            panels.count("hub_errors_total", ONE),
+        ),
     ):
         made.with_panel(panels.figure(title, description, unit, Query(expr), none="0"))
 
 
 def _syncs(outcome: str) -> str:
-    return f'max(modelcache_syncs_total{{{ONE}, outcome="{outcome}"}})'
-
-
-def _hub_errors() -> str:
-    return f"sum(max by (reason) (modelcache_hub_errors_total{{{ONE}}}))"
+    return panels.count("syncs_total", f'{ONE}, outcome="{outcome}"')

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Row
 
 from support.dashboards import panels
 from support.dashboards.cache_table import cache_table
-from support.dashboards.panels import Board, Query, Steps
+from support.dashboards.panels import Board, Query
 
 CHOSEN = 'namespace=~"$namespace", cache=~"$cache"'
 EACH = "max by (namespace, cache)"
@@ -35,13 +35,19 @@ def _caches(made: Board) -> None:
             f"count({EACH} (modelcache_complete{{{CHOSEN}}}))",
             panels.PLAIN,
         ),
-        ("Complete", "Their models are proven whole: GPUs may start.", _complete("1"), panels.GOOD_ABOVE_0),
-        ("Not complete", "Pods of these wait at the gate.", _complete("0"), Steps("green", ((1, "orange"),))),
+        ("Complete", "Their models are proven complete: GPUs may start.", _complete("1"), panels.GOOD_ABOVE_0),
+        ("Not complete", "Pods of these wait at the gate.", _complete("0"), panels.WATCH_ABOVE_0),
         ("Degraded", "Were complete and are not any more.", _in_phase("Degraded"), panels.BAD_ABOVE_0),
         (
             "Failed",
-            "Do not get complete without help, or only by a later retry.",
+            "A sync Job failed permanently, or the manifest is wrong.",
             _in_phase("Failed"),
+            panels.BAD_ABOVE_0,
+        ),
+        (
+            "Stalled",
+            "Only a change by a person can help: the condition Stalled.",
+            f"sum({EACH} (modelcache_stalled{{{CHOSEN}}}))",
             panels.BAD_ABOVE_0,
         ),
         (
@@ -50,8 +56,14 @@ def _caches(made: Board) -> None:
             f"sum({EACH} (modelcache_gate_waiting_pods{{{CHOSEN}}}))",
             panels.PLAIN,
         ),
+        (
+            "Outdated pods",
+            "Started pods whose commits are not those on the volume any more. Restart them to load what is there now.",
+            f"sum({EACH} (modelcache_outdated_pods{{{CHOSEN}}}))",
+            panels.WATCH_ABOVE_0,
+        ),
     ):
-        made.with_panel(panels.figure(title, description, panels.COUNT, Query(expr), steps=steps))
+        made.with_panel(panels.figure(title, description, panels.COUNT, Query(expr), width=3, steps=steps))
     made.with_panel(cache_table(CHOSEN))
     made.with_panel(
         panels.phases_over_time(
@@ -72,11 +84,10 @@ def _in_phase(phase: str) -> str:
 
 def _transfer(made: Board) -> None:
     made.with_row(Row("Transfer"))
-    for title, description, metric in (
-        ("Fetched from the hub", "Bytes received from the hub since each cache was made.", "fetched"),
-        ("Served from the cache", "Bytes that were found on the volume instead of being fetched again.", "served"),
+    for title, description, expr in (
+        ("Fetched from the hub", "Bytes received from the hub in this time range.", FETCHED),
+        ("Served from the cache", "Bytes found on the volume instead of being fetched again, in this range.", SERVED),
     ):
-        expr = f"sum({EACH} (modelcache_{metric}_bytes_total{{{CHOSEN}}}))"
         made.with_panel(panels.figure(title, description, panels.BYTES, Query(expr), width=6))
     made.with_panel(panels.figure("Share served from the cache", SHARE_TEXT, panels.SHARE, Query(SHARE), width=6))
     made.with_panel(
@@ -102,8 +113,8 @@ def _transfer(made: Board) -> None:
     made.with_panel(panels.lines("Errors of the hub", HUB_TEXT, panels.COUNT, HUB_ERRORS, bars=True))
 
 
-SHARE_TEXT = "Of all bytes that pods and Jobs needed: 100 % would be a fleet that fetches nothing any more."
-SERVED, FETCHED = (f"sum({EACH} (modelcache_{name}_bytes_total{{{CHOSEN}}}))" for name in ("served", "fetched"))
+SHARE_TEXT = "Of all bytes that pods and Jobs needed in this time range: at 100 % nothing was fetched."
+SERVED, FETCHED = (panels.increased(f"{name}_bytes_total", CHOSEN) for name in ("served", "fetched"))
 SHARE = f"{SERVED} / ({SERVED} + {FETCHED} > 0)"
 SYNCS = Query(f"sum by (outcome) (increase(modelcache_syncs_total{{{CHOSEN}}}[$__rate_interval]))", "{{outcome}}")
 HUB_TEXT = "Syncs that ended for a reason of the hub's, by reason. The first of a kind for a cache is not drawn."
@@ -120,14 +131,14 @@ def _duration(quantile: float) -> str:
 def _gate(made: Board) -> None:
     made.with_row(Row("Gate"))
     for title, description, unit, expr in (
-        ("GPU time saved", SAVED_TEXT, panels.SECONDS, f"sum({EACH} (modelcache_gate_gpu_seconds_total{{{CHOSEN}}}))"),
+        ("GPU time saved", SAVED_TEXT, panels.SECONDS, panels.increased("gate_gpu_seconds_total", CHOSEN)),
         (
-            "Pods let go",
-            "Since each cache was made.",
+            "Gates removed",
+            "Pods whose gate was removed in this time range.",
             panels.COUNT,
-            f"sum({EACH} (modelcache_gate_wait_seconds_count{{{CHOSEN}}}))",
+            panels.count("gate_wait_seconds_count", CHOSEN),
         ),
-        ("Mean wait", "Of the pods that were let go.", panels.SECONDS, MEAN_WAIT),
+        ("Mean wait", "Of the pods whose gate was removed in this time range.", panels.SECONDS, MEAN_WAIT),
         (
             "Longest wait now",
             "Of the pods that wait at present.",
@@ -165,13 +176,10 @@ def _gate_over_time(made: Board) -> None:
 
 
 SAVED_TEXT = (
-    "Seconds that pods waited at the gate, times the GPUs that they ask for: what they would have held idle while "
-    "their models arrived. Counted when a pod is let go."
+    "Seconds that pods waited at the gate, times the GPUs that they request: these would have been idle while the "
+    "models arrived. Counted when a gate is removed."
 )
-MEAN_WAIT = (
-    f"sum({EACH} (modelcache_gate_wait_seconds_sum{{{CHOSEN}}})) / "
-    f"(sum({EACH} (modelcache_gate_wait_seconds_count{{{CHOSEN}}})) > 0)"
-)
+MEAN_WAIT = panels.mean("gate_wait_seconds", CHOSEN)
 
 
 BY_POD = "{{namespace}}/{{pod}}"
@@ -182,7 +190,7 @@ def _operator(made: Board) -> None:
     active = Query("max by (namespace, pod) (modelcache_operator_active)", BY_POD)
     made.with_panel(
         panels.lines(
-            "Active", "1 for an operator that holds its lease; others stand by.", panels.COUNT, active, width=8
+            "Active", "1 for an operator that holds its Lease; others stand by.", panels.COUNT, active, width=8
         )
     )
     made.with_panel(
@@ -197,7 +205,7 @@ def _operator(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Age of the last full list",
-            "Everything is listed anew every two minutes; a line that climbs means that the API does not answer.",
+            "Everything is listed again every two minutes; a line that climbs means that the API does not answer.",
             panels.SECONDS,
             Query(LIST_AGE, BY_POD),
             width=8,
@@ -210,7 +218,7 @@ def _operator_work(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Work",
-            "Looks at caches, those that ended in an error, statuses written, gates opened.",
+            "Looks at caches, those that ended in an error, statuses written, gates removed.",
             panels.PER_SECOND,
             *(Query(_per_second(name), legend) for name, legend in WORK),
         )
@@ -233,7 +241,7 @@ WORK = (
     ("reconciles", "looks at caches"),
     ("errors", "errors"),
     ("status_writes", "statuses written"),
-    ("gates_opened", "gates opened"),
+    ("gates_opened", "gates removed"),
 )
 
 

@@ -1,7 +1,8 @@
 """What the dashboards have in common: data source, variables, links, and panels with a unit and a description.
 
-Expressions take their series by ``max by (...)``: while one operator hands over to another, both may be scraped, and a
-cache must not be counted twice. Sums of counters of different pods are sums, for each pod counts its own.
+Gauges are computed from API objects, so expressions take them by ``max by (...)``: while one operator hands over to
+another, both may be scraped, and a cache must not be counted twice. Counters begin at 0 with each process, so
+expressions take the sum of their increases: ``increased`` over the dashboard's range, ``$__rate_interval`` in graphs.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ TAG = "modelcache"
 BYTES, RATE, SECONDS = units.BytesIEC, units.BytesPerSecondIEC, units.Seconds
 COUNT, SHARE = units.Short, units.PercentUnit
 PER_SECOND = "ops"
+BOOLEAN = units.BoolYesNo
 MOMENT = "dateTimeFromNow"
 """Of a moment in milliseconds: "3 hours ago"."""
 
@@ -78,6 +80,7 @@ class Steps:
 
 PLAIN = Steps("text")
 GOOD_ABOVE_0 = Steps("text", ((1, "green"),))
+WATCH_ABOVE_0 = Steps("green", ((1, "orange"),))
 BAD_ABOVE_0 = Steps("green", ((1, "red"),))
 
 
@@ -99,6 +102,21 @@ def variable(name: str, label: str, metric: str, many: bool = True) -> boards.Qu
         made.multi(True).include_all(True).all_value(".+")
         made.current(VariableOption(selected=True, text="All", value="$__all"))
     return made
+
+
+def increased(metric: str, selector: str) -> str:
+    """What a counter gained in the time range of the dashboard, over all processes that counted."""
+    return f"sum(increase(modelcache_{metric}{{{selector}}}[$__range]))"
+
+
+def count(metric: str, selector: str) -> str:
+    """The same of what has no fractions: ``increase`` extrapolates."""
+    return f"round({increased(metric, selector)})"
+
+
+def mean(metric: str, selector: str) -> str:
+    """Of a histogram or a summary, in the time range of the dashboard."""
+    return f"{increased(f'{metric}_sum', selector)} / ({increased(f'{metric}_count', selector)} > 0)"
 
 
 def letter(number: int) -> str:

@@ -3,6 +3,7 @@
 labels namespace, cache:
 modelcache_phase{phase}                       1 for the present phase, 0 for the others
 modelcache_complete                           1 while a GPU may start
+modelcache_stalled                            1 while only a change by a person can help
 modelcache_reason{reason}                     1 for the reason why not; absent while one may
 modelcache_size_bytes, modelcache_present_bytes
 modelcache_files, modelcache_present_files
@@ -40,6 +41,7 @@ from modelcache_operator.kube.mirror import Mirror
 
 GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
     "complete": ("1 while a GPU may start.", lambda cache: float(cache.status.complete)),
+    "stalled": ("1 while only a change by a person can help.", lambda cache: float(cache.status.is_true("Stalled"))),
     "size_bytes": ("Bytes that the models need.", lambda cache: cache.status.bytes_total),
     "present_bytes": ("Bytes of them on the volume.", lambda cache: cache.status.bytes_present),
     "verified_bytes": ("Bytes that the last sync read back and hashed.", lambda cache: cache.status.bytes_verified),
