@@ -131,10 +131,15 @@ def course(volume: Path) -> Iterator[Course]:
         yield made
 
 
+def come_and_go(outside: Path) -> None:
+    (outside / "new").touch()
+    (outside / "new").unlink()
+
+
 OUTSIDE: dict[str, Callable[[Path], object]] = {
     "created": lambda outside: (outside / "new").touch(),
     "created in a directory below": lambda outside: (outside / "tmp/new").mkdir(),
-    "created and removed again": lambda outside: os.rmdir(os.mkdir(outside / "new") or outside / "new"),
+    "created and removed again": come_and_go,
     "written to": lambda outside: (outside / CANARIES[0]).write_text("ours"),
     "written to with what it held": lambda outside: (outside / CANARIES[0]).write_text(f"precious {CANARIES[0]}"),
     "removed": lambda outside: (outside / CANARIES[0]).unlink(),
