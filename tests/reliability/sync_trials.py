@@ -5,7 +5,8 @@
     make reliability-sync TRIALS=300 RACED=1     # only those beside a racer
 
 A trial kills, ends and freezes syncs at random instants, spoils files of the volume and lets the hub misbehave, and
-judges the volume after every step (oracle.py). Beside some, a racer exchanges names of the volume for links (racer.py). Prints a summary; exits with 1 when a promise was broken.
+judges the volume after every step (oracle.py). Beside some, a racer exchanges names of the volume for links
+(racer.py). Prints a summary; exits with 1 when a promise was broken.
 """
 
 from __future__ import annotations
