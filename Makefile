@@ -37,8 +37,8 @@ serve: $(STAMP) ## Serve MultiTalk on this machine with a tiny checkpoint
 test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-reliability-sync: $(STAMP) ## Strike syncs, spoil volumes and upset the hub at random (TRIALS=2000 SEED=1)
-	$(BIN)/python tests/reliability/sync_trials.py --trials $(or $(TRIALS),2000) --seed $(or $(SEED),1)
+reliability-sync: $(STAMP) ## Strike syncs, spoil volumes and upset the hub at random (TRIALS=2000 SEED=1 RACED=)
+	$(BIN)/python tests/reliability/sync_trials.py --trials $(or $(TRIALS),2000) --seed $(or $(SEED),1) $(if $(RACED),--raced)
 
 reliability-operator: $(STAMP) ## Let operators live through churn (MINUTES=60; KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/reliability/operator_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)

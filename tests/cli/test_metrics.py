@@ -11,6 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,20 @@ def test_silent_clients_do_not_keep_others_waiting(running: Running) -> None:
         assert running.get("/healthz")[0] == 200
     finally:
         for connection in silent:
+            connection.close()
+
+
+def test_clients_that_never_finish_a_request_make_room_for_others(running: Running) -> None:
+    dripping = [socket.create_connection(("127.0.0.1", running.port), timeout=5) for _ in range(200)]
+    try:
+        for connection in dripping:
+            connection.sendall(b"GET /status HTTP/1.1\r\nX: ")
+        for connection in dripping[: -metrics.MAX_CONNECTIONS]:
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b"", "it was ended"
+        assert running.get("/status")[0] == 200
+    finally:
+        for connection in dripping:
             connection.close()
 
 

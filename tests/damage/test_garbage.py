@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from init_sync.volume.layout import MAX_STATE_BYTES
 from support.mutation import mutated
 from support.site import SHARD, SPEC, WHOLE, Site
 
@@ -107,6 +108,25 @@ class TestGarbage:
         (folder / "lost+found").mkdir()
         (folder / "notes.json").write_bytes(b"\xff\x00")
         site.verify(code=1)
+        site.sync()
+        assert site.whole()
+
+    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock", "."])
+    def test_a_link_in_place_of_one_of_our_directories_is_named(self, site: Site, name: str, tmp_path: Path) -> None:
+        (site.volume / SHARD).unlink()
+        place = site.volume / ".modelcache" / name
+        place.rename(tmp_path / "elsewhere") if place.exists() else (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+        site.verify(code=1)
+        assert "remove that link" in site.sync(code=2).splitlines()[-1]
+
+    def test_receipts_without_end_hold_nothing_up(self, site: Site) -> None:
+        """As large as a receipt may be; sparse, so they cost their maker nothing."""
+        (site.volume / SHARD).unlink()
+        for number in range(4000):
+            path = site.volume / f".modelcache/receipts/{number}.json"
+            path.touch()
+            os.truncate(path, MAX_STATE_BYTES)
         site.sync()
         assert site.whole()
 

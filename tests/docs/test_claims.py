@@ -1,8 +1,9 @@
-"""What the README and docs/migration.md promise to those who try it, tried."""
+"""What the README and docs/migration.md promise, tried; and that docs/security.md names tests that are there."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,27 @@ def test_the_first_model_of_the_readme_is_fetched_once_and_shown(tmp_path: Path)
     assert "All models complete: " in fetched
     assert "All models already complete!" in again
     assert "all-minilm-l6-v2  yes" in shown
+
+
+SECURITY = (ROOT / "docs/security.md").read_text()
+
+
+def rows(heading: str) -> list[str]:
+    """Of the table under a heading, without its own two lines at the top."""
+    section = SECURITY.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("| ")][2:]
+
+
+@pytest.mark.parametrize("row", rows("Who may do what") + rows("What is defended against"), ids=lambda row: row[2:40])
+def test_each_row_of_the_security_page_names_tests_that_are_there(row: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)`", row.rstrip(" |").rpartition(" | ")[2])
+    assert named
+    assert [path for path in named if "def test_" not in (ROOT / path).read_text()] == []
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    named = set(re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)`", SECURITY))
+    assert sorted(path for path in named if not (ROOT / path).is_file()) == []
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ class TestTogether:
         report = tmp_path / "report.json"
         with (
             stuck_holder(hub, volume) as holder,
-            running(SPEC, volume, hub, "--report", str(report), env={"POD_NAME": "trainer-1"}) as waiter,
+            running(SPEC, volume, hub, "--report", str(report)) as waiter,
         ):
             assert waiter.stdout is not None
             told = next(line for line in waiter.stdout if line.startswith("Waiting for "))

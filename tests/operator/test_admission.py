@@ -25,6 +25,9 @@ DELETE = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "resourceN
 numbers = itertools.count()
 
 REFERENCE = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "token", "key": "k"}}}
+PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "patch"]}
+END_JOBS = {"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["update"]}
+OF_A_JOB = {"batch.kubernetes.io/controller-uid": "2f0e9d66-5b0c-4b7e-8d54-b5a1d2c3e4f5"}
 CREATE = {"claimName": "models", "create": {"size": "1Gi"}}
 
 
@@ -125,3 +128,33 @@ def test_nulls_are_no_way_around_it_and_no_trouble(space: Space) -> None:
 @pytest.mark.usefixtures("policy")
 def test_other_namespaces_are_not_touched(space: Space, other_space: Space) -> None:
     account(other_space, [CACHES]).create("modelcaches", manifest("cache", {}), other_space.namespace)
+
+
+def pod(name: str, labels: dict[str, str]) -> Json:
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_pod_that_the_job_controller_would_count_takes_the_right_to_end_jobs(space: Space) -> None:
+    author = account(space, [PODS])
+
+    def in_force() -> bool:
+        try:
+            author.create("pods", pod("forged", OF_A_JOB), space.namespace)
+        except ApiError as error:
+            return "update jobs/status" in str(error)
+        space.client.delete("pods", "forged", space.namespace)
+        return False
+
+    eventually(in_force, "the policy is in force", 30)
+    author.create("pods", pod("plain", {"app": "x"}), space.namespace)
+    author.patch("pods", "plain", {"metadata": {"labels": {"app": "y"}}}, space.namespace)
+    with pytest.raises(ApiError, match="update jobs/status"):
+        author.patch("pods", "plain", {"metadata": {"labels": OF_A_JOB}}, space.namespace)
+    role = space.client.get("clusterroles", "system:controller:job-controller", "")
+    assert any("jobs/status" in rule["resources"] and "update" in rule["verbs"] for rule in role["rules"])
+    controller = account(space, [PODS, END_JOBS])
+    controller.create("pods", pod("real", OF_A_JOB), space.namespace)
+    author.patch("pods", "real", {"metadata": {"annotations": {"a": "b"}}}, space.namespace)
+    with pytest.raises(ApiError, match="update jobs/status"):
+        author.patch("pods", "real", {"metadata": {"labels": {next(iter(OF_A_JOB)): "another"}}}, space.namespace)

@@ -136,6 +136,7 @@ def test_the_job_meets_the_restricted_standard_and_mounts_no_token(world: World)
         "capabilities": {"drop": ["ALL"]},
     }
     assert job["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [2]
+    assert container["resources"]["limits"]["memory"]
     assert "nvidia.com/gpu" not in str(pod)
 
 

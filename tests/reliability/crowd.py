@@ -39,12 +39,15 @@ class Struck:
 class Crowd:
     """Syncs of one volume, on orders of one plan."""
 
-    def __init__(self, hub: LocalHub, nurseries: Sequence[Nursery], plan: Plan, spec: Path, volume: Path) -> None:
+    def __init__(
+        self, hub: LocalHub, nurseries: Sequence[Nursery], plan: Plan, spec: Path, volume: Path, reports: Path
+    ) -> None:
         self._hub = hub
         self._nurseries = nurseries
         self._plan = plan
         self._spec = spec
         self._volume = volume
+        self._reports = reports
 
     def run(self, round_: Round, missing_bytes: int) -> list[Struck]:
         """All have ended when it returns, and the hub is well again; ``missing_bytes`` are still to be fetched."""
@@ -71,6 +74,7 @@ class Crowd:
         kill_at = int(strike.value) if strike and strike.moment is Moment.CHANGE else None
         arguments = ["--connections", str(self._plan.connections), "--lock-expiry", str(self._plan.lock_expiry_s)]
         arguments += IMPATIENT if outage else ()
+        arguments += ("--report", str(self._reports / "report.json")) if self._plan.race else ()
         arguments += ("--verify", "deep") if process.deep else ()
         run = self._nurseries[number].start("sync", self._spec, self._volume, *arguments, kill_at=kill_at)
         share = strike.value if strike and strike.moment is Moment.BYTES else 0.0

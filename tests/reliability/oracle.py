@@ -39,6 +39,7 @@ class Wrong(StrEnum):
     TRAFFIC = "fetched more than promised"
     EXIT = "an exit code or output that should not be"
     HANG = "a run without an end"
+    OUTSIDE = "something outside of the volume touched"
 
 
 class Violation(Exception):
@@ -76,8 +77,11 @@ class Oracle:
         """Contents that are not at all of their places, with their sizes."""
         return {self.truth[path]: len(self.truth[path]) for path in self.truth if not self._is_right(path)}
 
-    def judge(self) -> Files:
-        """After a round: nothing half-written, nothing lost, nothing foreign touched. Returns what is there."""
+    def judge(self, raced: bool = False) -> Files:
+        """After a round: nothing half-written, nothing lost, nothing foreign touched. Returns what is there.
+
+        With a racer beside it, a run may have missed a file that is right, and written it again.
+        """
         found = tree(self.volume)
         for path, content in found.items():
             # A link that was made again may lead to a file whose change nobody could see.
@@ -88,8 +92,12 @@ class Oracle:
             wrong = Wrong.FOREIGN if path in FOREIGN else Wrong.LOST
             if path not in found:
                 raise Violation(wrong, f"{path} was right and is gone")
+            if raced and path not in FOREIGN:
+                continue
             if path not in LINKED and self._mark(path) != mark:
                 raise Violation(wrong, f"{path} was right and was written again")
+        if raced:  # a link was published over a damaged file, noticed, and removed
+            return found
         for path in self._before.keys() - found.keys() - LINKED:
             raise Violation(Wrong.LOST, f"{path} is gone; a damaged file stays until the right one is whole")
         return found
@@ -133,6 +141,28 @@ class Oracle:
 
     def _real(self, path: str) -> str:
         return os.path.relpath(os.path.realpath(self.volume / path), os.path.realpath(self.volume))
+
+
+class Outside:
+    """A directory that no sync has any business in."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = self._look()
+
+    def judge(self) -> None:
+        """Directories tell of files that came and went by their times."""
+        now = self._look()
+        for path in sorted(self._before.keys() | now.keys()):
+            if now.get(path) != self._before.get(path):
+                raise Violation(Wrong.OUTSIDE, f"{path} was {self._before.get(path)} and is {now.get(path)}")
+
+    def _look(self) -> dict[str, tuple[int, ...]]:
+        states = {str(path): path.lstat() for path in (self._folder, *self._folder.rglob("*"))}
+        return {
+            path: (state.st_ino, state.st_mode, state.st_nlink, state.st_size, state.st_mtime_ns)
+            for path, state in states.items()
+        }
 
 
 def _looks_unchanged(before: os.stat_result, after: os.stat_result) -> bool:

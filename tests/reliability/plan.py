@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reliability.outages import OUTAGES, Outage
+from reliability.racer import Race, draw_race
 from reliability.spoiling import CHANGES, LINK_CHANGES, Spoil, Target
 
 PATIENT_EXPIRY_S = 20.0
@@ -39,6 +40,8 @@ class Ground(StrEnum):
 
 GROUNDS = {Ground.DISK: 50, Ground.NO_CASE: 14, Ground.COPIES: 14, Ground.LINKED: 14, Ground.MERGED: 8}
 """How often each is drawn."""
+RACED = (Ground.DISK, Ground.LINKED, Ground.MERGED)
+"""Names can be exchanged there."""
 
 
 class Blow(StrEnum):
@@ -92,6 +95,8 @@ class Plan:
     connections: int
     rounds: tuple[Round, ...]
     ground: Ground
+    race: Race | None
+    """That goes on beside every round."""
 
     @property
     def lock_expiry_s(self) -> float:
@@ -104,6 +109,7 @@ class Plan:
     def steps(self) -> list[str]:
         """For a person, a line each."""
         lines = [f"start with {self.start} on {self.ground}"]
+        lines += [f"beside each round: {self.race}"] if self.race else []
         lines.append(f"{self.connections} connections, lock expiry {self.lock_expiry_s:g} s")
         for number, round_ in enumerate(self.rounds, 1):
             lines += [f"round {number}: spoil {spoil}" for spoil in round_.spoils]
@@ -119,7 +125,9 @@ def plan(seed: int) -> Plan:
     count = rng.choice((1, 1, 2, 3))
     rounds = tuple(_round(rng, later=number > 0, spoils=start is not Start.EMPTY) for number in range(count))
     connections = rng.choice((1, 2, 4))
-    return Plan(seed, start, connections, rounds, rng.choices(list(GROUNDS), list(GROUNDS.values()))[0])
+    ground = rng.choices(list(GROUNDS), list(GROUNDS.values()))[0]
+    race = draw_race(rng) if ground in RACED and rng.random() < 0.3 else None
+    return Plan(seed, start, connections, rounds, ground, race)
 
 
 def _round(rng: random.Random, later: bool, spoils: bool) -> Round:

@@ -41,6 +41,10 @@ class Summary:
     def struck(self) -> int:
         return sum(count for name, count in self.tally.items() if name.startswith("struck: "))
 
+    @property
+    def exchanged(self) -> int:
+        return sum(count for name, count in self.tally.items() if name.startswith("raced: exchanged "))
+
     def figures(self) -> dict[str, Any]:
         return {
             "trials": self.trials,
@@ -48,6 +52,7 @@ class Summary:
             "wrong": {str(each): self.wrong[each] for each in Wrong},
             "failedSeeds": self.failed_seeds,
             "struck": self.struck,
+            "raced": {"trials": self.tally["raced: trials"], "exchanged": self.exchanged},
             "fetchedBytes": self.fetched_bytes,
             "refetchedBytesPerInterruptionAndConnection": {
                 "trials": len(self.refetched),
@@ -66,6 +71,7 @@ class Summary:
         rows = [("trials", f"{self.trials:,} in {self.seconds / 60:.1f} minutes")]
         rows += [(f"... with {each}", str(self.wrong[each])) for each in Wrong]
         rows += [
+            ("trials beside a racer", f"{self.tally['raced: trials']:,}, {self.exchanged:,} names exchanged for links"),
             ("processes killed, ended or frozen", f"{self.struck:,}"),
             ("bytes fetched", f"{self.fetched_bytes / (1 << 30):,.1f} GiB"),
             (

@@ -2,9 +2,11 @@
 
     make reliability-sync TRIALS=2000            # seeds 1 to 2000
     make reliability-sync TRIALS=1 SEED=1234     # this one again
+    make reliability-sync TRIALS=300 RACED=1     # only those beside a racer
 
 A trial kills, ends and freezes syncs at random instants, spoils files of the volume and lets the hub misbehave, and
-judges the volume after every step (oracle.py). Prints a summary; exits with 1 when a promise was broken.
+judges the volume after every step (oracle.py). Beside some, a racer exchanges names of the volume for links
+(racer.py). Prints a summary; exits with 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import count, islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -91,7 +94,8 @@ def main() -> int:
     summary = Summary()
     began = told = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="modelcache-trials-", dir=options.folder) as folder:
-        for result in run(Path(folder), range(options.seed, options.seed + options.trials), options.jobs):
+        seeds = (seed for seed in count(options.seed) if plan(seed).race or not options.raced)
+        for result in run(Path(folder), islice(seeds, options.trials), options.jobs):
             summary.add(result)
             if result.wrong:
                 print(replay(result), flush=True)
@@ -120,6 +124,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=2000, help="how many (default: 2000)")
     parser.add_argument("--seed", type=int, default=1, help="the first one's seed (default: 1)")
     parser.add_argument("--jobs", type=int, default=2, help="at the same time (default: 2)")
+    parser.add_argument("--raced", action="store_true", help="only those with another writer that exchanges names")
     parser.add_argument("--folder", type=Path, help="where the volumes are made (default: the temporary folder)")
     parser.add_argument("--json", type=Path, help="file for the figures")
     return parser.parse_args()

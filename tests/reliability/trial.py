@@ -7,15 +7,16 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reliability.crowd import Crowd, Struck
 from reliability.ground import ADDON, at_home, prepared
-from reliability.oracle import Oracle, Violation, Wrong
+from reliability.oracle import Oracle, Outside, Violation, Wrong
 from reliability.outages import LARGEST_BYTES, Outage
 from reliability.plan import PATIENT_EXPIRY_S, Blow, Ground, Plan, Round, Start, Strike
+from reliability.racer import Course, racing
 from reliability.spoiling import Target
 from support.crash import Nursery
 from support.lab import PER_CONNECTION_BYTES, Lab, Release, first_commit
@@ -52,7 +53,8 @@ class Trial:
         self._files = at_home(plan.ground, self._goal.files)
         self._oracle = Oracle(self._volume, self._files)
         self._result = Result(plan.seed, connections=plan.connections)
-        self._crowd = Crowd(lab.hub, nurseries, plan, self._spec, self._volume)
+        self._course = Course.beside(self._volume)
+        self._crowd = Crowd(lab.hub, nurseries, plan, self._spec, self._volume, self._course.reports)
         self._budget = 0
         """How many bytes may be fetched; what an interruption may cost comes on top."""
         self._clean = True
@@ -79,11 +81,13 @@ class Trial:
     def _prepared(self) -> Iterator[None]:
         self._result.tally[f"start: {self._plan.start}"] += 1
         self._result.tally[f"ground: {self._plan.ground}"] += 1
+        self._result.tally["raced: trials"] += self._plan.race is not None
         with prepared(self._plan.ground, self._volume, self._fill):
             self._oracle.plant()
             # Written once: processes that start at the same time must not read half of it.
             command("sync", self._goal.spec, self._volume)
-            yield
+            with self._course.made() if self._plan.race else nullcontext():
+                yield
 
     @property
     def _spec(self) -> Path:
@@ -108,17 +112,37 @@ class Trial:
             self._budget += sum(self._oracle.missing().values())
         if round_.outage:
             self._count_on(round_.outage)
-        struck = self._crowd.run(round_, sum(self._oracle.missing().values()))
+        with self._raced(number):
+            struck = self._crowd.run(round_, sum(self._oracle.missing().values()))
         self._result.tally[f"processes at once: {len(struck)}"] += 1
         if self._plan.lock_expiry_s < PATIENT_EXPIRY_S:  # a busy machine may let the lock change hands
             self._result.interruptions += len(struck) - 1
-        found = self._oracle.judge()
+        raced = self._plan.race is not None
+        found = self._oracle.judge(raced)
         for each in struck:
             code = self._ended(each, round_.outage)
             if code == 0:
                 deep = each.process.deep
                 self._oracle.must_be_complete(found, f"sync{' --verify deep' if deep else ''}", deep)
-        self._verify(round_, must_be_complete=any(each.run.wait() == 0 for each in struck))
+        # Where several are raced, one may write again what the other's receipt names.
+        certain = not raced or len(struck) == 1
+        self._verify(round_, must_be_complete=certain and any(each.run.wait() == 0 for each in struck))
+
+    @contextmanager
+    def _raced(self, number: int) -> Iterator[None]:
+        """With another writer beside what is done in it, if the plan says so; nothing outside may change by that."""
+        race = self._plan.race
+        if race is None:
+            yield
+            return
+        exchanged: Counter[str] = Counter()
+        outside = Outside(self._course.outside)
+        with racing(race, self._course, self._plan.seed + number, exchanged):
+            yield
+        outside.judge()
+        self._note(f"exchanged for links: {dict(exchanged)}")
+        self._result.tally["raced: rounds"] += 1
+        self._result.tally.update({f"raced: exchanged {prey}": count for prey, count in exchanged.items()})
 
     def _spoil(self, round_: Round, number: int) -> None:
         for spoil in round_.spoils:
@@ -152,7 +176,7 @@ class Trial:
         code, strike = each.run.wait(), each.process.strike
         output = each.run.output
         self._note(f"sync {each.number} ended with {code}: {output.strip().splitlines()[-1:]}")
-        self._result.tally[f"exit code: {code}"] += 1
+        self._result.tally[f"{'raced: ' if self._plan.race else ''}exit code: {code}"] += 1
         if strike and (each.hit or code == -signal.SIGKILL):
             self._result.tally[f"struck: {strike.blow} {strike.moment}"] += 1
         if code or each.hit:  # a run that gives up leaves its connections too
@@ -162,7 +186,7 @@ class Trial:
         return code
 
     def _explained(self, strike: Strike | None, outage: Outage | None, output: str) -> set[int]:
-        codes = {0}
+        codes = {0, 1, 2} if self._plan.race else {0}
         if outage:
             codes |= {1, 2} if outage.final else {1}
         if self._plan.ground is Ground.MERGED and "PathConflict" in output:
@@ -179,7 +203,7 @@ class Trial:
         deep = round_.deep_verify
         run = self._nurseries[0].run("verify", self._spec, self._volume, *(["--deep"] if deep else []))
         code = run.wait()
-        found = self._oracle.judge()
+        found = self._oracle.judge(raced=self._plan.race is not None)
         if code == 0:
             self._oracle.must_be_complete(found, f"verify{' --deep' if deep else ''}", deep)
         if code not in (0, 1) or "Traceback" in run.output:
@@ -207,7 +231,8 @@ class Trial:
             raise Violation(Wrong.INCOMPLETE, f"a sync of a whole volume has work to do: {again.output[-2000:]}")
         if (self._lab.hub.bytes_sent, self._lab.hub.count()) != (sent, requests):
             raise Violation(Wrong.TRAFFIC, "a sync of a whole volume asked the hub")
-        if left := sorted(path.name for path in (self._volume / ".modelcache/partial").glob("*.part")):
+        left = sorted(path.name for path in (self._volume / ".modelcache/partial").glob("*.part"))
+        if left and not self._plan.race:  # what was fetched because a link hid the file that was there
             raise Violation(Wrong.INCOMPLETE, f"left behind in partial: {left}")
 
     def _must_be_refused(self) -> None:
@@ -223,6 +248,8 @@ class Trial:
     def _count_bytes(self) -> None:
         result, sent = self._result, self._lab.hub.bytes_sent
         result.fetched_bytes = sent
+        if self._plan.race:  # what it takes away is fetched again
+            return
         allowed = self._budget + result.interruptions * self._plan.connections * PER_CONNECTION_BYTES
         if sent > allowed:
             raise Violation(Wrong.TRAFFIC, f"{sent:,} bytes fetched, {allowed:,} allowed")

@@ -100,3 +100,19 @@ def test_a_link_to_nothing_and_its_target_are_one_directory(volume: Path) -> Non
     (volume / "alias").symlink_to("deep/real")
     assert refused(volume, NONE, "deep/real/x", "alias/x")
     assert refused(volume, NONE, "deep/real", "alias/x")
+
+
+@pytest.mark.parametrize("text", ["real/deep", "{root}/real/deep", "{root}//real/./deep", "{root}/next"])
+def test_a_link_to_what_is_not_there_yet_is_the_same_as_where_it_leads(text: str, volume: Path) -> None:
+    """An absolute one was followed upwards for ever, with the lock held."""
+    (volume / "next").symlink_to(f"{volume}/real/deep")
+    (volume / "link").symlink_to(text.format(root=volume))
+    assert refused(volume, NONE, "link/x", "real/deep/x")
+    assert not refused(volume, NONE, "link/x", "real/x")
+
+
+@pytest.mark.parametrize("text", ["/", "/nowhere/at/all", "../outside", "{root}/../outside", ".."])
+def test_a_link_out_of_the_volume_is_told_and_nothing_more(text: str, volume: Path) -> None:
+    (volume / "link").symlink_to(text.format(root=volume))
+    found = find_conflicts(Volume(str(volume)), [Placed("link/x", "m")], NONE)
+    assert [each.reason for each in found] == [Reason.INVALID_SPEC]

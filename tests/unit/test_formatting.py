@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from init_sync.app.lines import json_line, text_line
 from init_sync.core.formatting import duration, listed, percent, printable, size
 
 
@@ -102,3 +104,15 @@ def test_text_from_elsewhere_stays_on_its_line(text: str, shown: str) -> None:
 def test_nothing_that_moves_the_cursor_is_left(text: str) -> None:
     assert printable(text).isprintable()
     assert printable(printable(text)) == printable(text)
+
+
+@given(st.text(alphabet=st.characters(), max_size=40))
+def test_a_line_of_the_log_is_one_line_that_moves_no_cursor_and_json_says_all_of_it(message: str) -> None:
+    line = json_line("info", message)
+    assert line.isprintable()
+    assert json.loads(line)["message"] == message
+    assert text_line("info", message).isprintable()
+
+
+def test_letters_of_all_languages_stay_as_they_are() -> None:
+    assert "größer 模型" in json_line("info", "größer 模型\u202e")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ class TestHolding:
         assert place.content()["released"] is False
 
     def test_a_second_one_waits_and_is_told_for_whom(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("POD_NAME", "trainer-0")
+        monkeypatch.setattr(socket, "gethostname", lambda: "trainer-0")
         place.held()
         waiting = Waiting(place.clock, looks=3)
         assert not place.lease().acquire(waiting.tell, waiting.is_pointless)

@@ -281,6 +281,19 @@ class TestForeignJournal:
             download.interrupted(2000)
         assert victim.read_bytes() == b"precious"
 
+    @pytest.mark.parametrize("which", ["part", "journal"])
+    def test_a_file_that_has_a_second_name_is_not_written_to(
+        self, which: str, download: Download, tmp_path: Path
+    ) -> None:
+        """A neighbour can give a file that only we may write a name in our directory."""
+        download.interrupted(2000)
+        victim = tmp_path / "victim"
+        victim.hardlink_to(getattr(download, which))
+        before = victim.read_bytes()
+        download.interrupted(3000)
+        assert victim.read_bytes() == before
+        assert download.reopened().hashed == 3000
+
 
 class TestPowerFailure:
     """Journal lines can reach the disk before the bytes that they are about."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from init_sync.app import report_file
-from init_sync.app.report_file import destination, write_report
+from init_sync.app.report_file import destination, write_report, write_text
 from init_sync.core.reasons import Reason
 from init_sync.core.report import TERMINATION_MESSAGE_BYTES, ModelReport, Report
 from support.schemas import SCHEMA, check_report, check_shortened
@@ -227,3 +228,35 @@ class TestAFileOfTheUsers:
         with pytest.raises(OSError, match="No such file"):
             write_report(self.report, str(tmp_path / "missing" / "report.json"))
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a file", "nothing", "a link to a file", "a link to nothing"])
+def test_a_report_is_never_written_through_a_link(what: str, tmp_path: Path) -> None:
+    place, victim = tmp_path / "report.json", tmp_path / "victim"
+    victim.write_text("precious")
+    match what:
+        case "a file":
+            place.write_text("the one before")
+        case "a link to a file":
+            place.symlink_to(victim)
+        case "a link to nothing":
+            place.symlink_to(tmp_path / "nothing")
+        case "a pipe":
+            os.mkfifo(place)
+            reader = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    write_text("{}", str(place))
+    assert os.read(reader, 10) == b"{}" if what == "a pipe" else place.read_text() == "{}"
+    assert place.is_fifo() or not place.is_symlink()
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_pipe_that_becomes_a_link_to_a_file_after_it_was_looked_at_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "report.json").symlink_to(victim)
+    monkeypatch.setattr(os.path, "isfile", lambda _path: False)
+    write_text("{}", str(tmp_path / "report.json"))
+    assert victim.read_text() == "precious"

@@ -29,12 +29,17 @@ TOKEN = {"authorization": "Bearer hf_x", "user-agent": "init-sync"}
 
 
 @pytest.fixture
-def connections() -> Iterator[Connections]:
-    watchdog = Watchdog()
+def watchdog() -> Iterator[Watchdog]:
+    made = Watchdog()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connections(watchdog: Watchdog) -> Iterator[Connections]:
     opened = Connections(2.0, watchdog)
     yield opened
     opened.close()
-    watchdog.close()
 
 
 @pytest.fixture
@@ -516,6 +521,45 @@ def test_a_redirect_to_where_none_may_lead_is_refused_at_once(
 
     assert caught.value.reason is Reason.HUB_UNREACHABLE
     assert len(server.heads) == 1
+
+
+ENDLESS = {
+    "trailers": (b"2\r\nok\r\n0\r\n", b"X: a\r\n"),
+    "an extension of a chunk": (b"2", b";a=b"),
+    "chunks of a byte": (b"", b"1\r\n \r\n"),
+}
+
+
+@pytest.mark.parametrize("field", [b"", b"Connection: close\r\n"], ids=["", "closes"])
+@pytest.mark.parametrize("what", ENDLESS)
+def test_the_framing_of_a_body_may_not_go_on_for_ever(what: str, field: bytes, watchdog: Watchdog) -> None:
+    """Each piece comes in time, so no timeout of the socket counts."""
+    begin, again = ENDLESS[what]
+    head = b"HTTP/1.1 200 OK\r\n" + field + b"Transfer-Encoding: chunked\r\n\r\n"
+    with ScriptedServer([[head + begin, *[again] * 300]], pause_s=0.05) as server:
+        source = Source(f"{server.url}/a/b", TOKEN, SIZE, "it")
+        found = source.open(Connections(0.3, watchdog), 0, SIZE)
+        with pytest.raises(ConnectionBroken, match="stalled"):
+            found.read_into(memoryview(bytearray(SIZE)))
+
+
+def test_a_chunk_of_negative_size_is_a_broken_connection(connections: Connections) -> None:
+    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n" + DATA[:4096]
+    with ScriptedServer([said]) as server:
+        found = Source(f"{server.url}/a/b", TOKEN, 100, "it").open(connections, 0, 100)
+        with pytest.raises(ConnectionBroken):
+            found.read_into(memoryview(bytearray(100)))
+
+
+@pytest.mark.parametrize("field", ["X-Error-Message", "Server", "Content-Type", "x-request"])
+def test_a_token_that_a_server_repeats_is_not_quoted(field: str, connections: Connections) -> None:
+    """An error page for developers shows the request, its headers included."""
+    said = f"HTTP/1.1 403 No\r\nContent-Length: 0\r\n{field}: you sent Bearer hf_x\r\n\r\n".encode()
+    with ScriptedServer([said]) as server:
+        assert connections.get(server.url, TOKEN).headers[field] == "you sent Bearer [token]"
+        with pytest.raises((NeedsChange, Transient)) as caught:
+            Source(f"{server.url}/a/b", TOKEN, 100, "it").open(connections, 0, 100)
+    assert "hf_x" not in str(caught.value)
 
 
 def test_a_source_without_redirects_follows_none(connections: Connections) -> None:

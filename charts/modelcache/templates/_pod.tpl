@@ -46,16 +46,7 @@ prometheus.io/path: /metrics
 {{- eq $wanted "auto" | ternary $known (eq $wanted "true") -}}
 {{- end -}}
 
-{{- define "modelcache.syncContainer" -}}
-name: init-sync # the operator knows the sync container by this name
-image: {{ include "modelcache.image" (dict "root" . "image" .Values.sync.image) | quote }}
-imagePullPolicy: {{ .Values.sync.image.pullPolicy }}
-args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"]
-env:
-- name: POD_NAME # how the lock on the volume names us to those who wait
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.name
+{{- define "modelcache.syncContainer.env" -}}
 {{- if .Values.cache.auth.secretName }}
 - name: HF_TOKEN
   valueFrom:
@@ -64,6 +55,17 @@ env:
       key: {{ .Values.cache.auth.key | quote }}
 {{- end }}
 {{- include "modelcache.sync.env" . }}
+{{- end -}}
+
+{{- define "modelcache.syncContainer" -}}
+name: init-sync # the operator knows the sync container by this name
+image: {{ include "modelcache.image" (dict "root" . "image" .Values.sync.image) | quote }}
+imagePullPolicy: {{ .Values.sync.image.pullPolicy }}
+args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"]
+{{- with include "modelcache.syncContainer.env" . }}
+env:
+{{- . }}
+{{- end }}
 ports:
 - name: sync-metrics
   containerPort: 9464

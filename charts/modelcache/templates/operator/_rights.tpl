@@ -34,3 +34,24 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 {{- define "modelcache.operator.jobFields" -}}
 [image, imagePullSecrets, serviceAccountName, podSecurityContext, priorityClassName, env, nodeSelector, affinity, tolerations, topologySpreadConstraints, labels, annotations]
 {{- end -}}
+
+{{- define "modelcache.operator.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name | quote }}
+  labels:
+    {{- include "modelcache.labels" (dict "root" .root "component" "operator") | nindent 4 }}
+spec:
+  policyName: {{ .name | quote }}
+  validationActions: [Deny]
+  {{- if not .root.Values.operator.allNamespaces }}
+  matchResources:
+    namespaceSelector:
+      matchExpressions:
+      - key: kubernetes.io/metadata.name
+        operator: In
+        values:
+          {{- include "modelcache.operator.namespaces" .root | nindent 10 }}
+  {{- end }}
+{{- end -}}

@@ -25,4 +25,6 @@ def json_line(level: str, message: str, exception: str = "", at_s: float | None 
     seconds = time.time() if at_s is None else at_s
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"
     fields = {"time": stamp, "level": level, "message": message, **({"exception": exception} if exception else {})}
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    line = json.dumps(fields, ensure_ascii=False)
+    # Letters of all languages stay; what moves a cursor or turns the writing is escaped, as JSON does it.
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)

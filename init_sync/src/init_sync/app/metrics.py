@@ -18,8 +18,11 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -32,6 +35,9 @@ from init_sync.sync.progress import Progress
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 5
+"""From byte to byte; a client that drips is ended by ``MAX_CONNECTIONS``."""
+MAX_CONNECTIONS = 64
+"""At most; the oldest one makes room for the next."""
 
 
 class SyncCollector(Collector):
@@ -85,6 +91,7 @@ class _Server(ThreadingHTTPServer):
     """The usual 5 are full at once when many come together; who comes then is heard after seconds."""
 
     def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._connections: deque[socket.socket] = deque()
         both = socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if both else socket.AF_INET
         super().__init__(("", port), handler)
@@ -93,6 +100,18 @@ class _Server(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.append(request)
+        if len(self._connections) > MAX_CONNECTIONS:
+            with suppress(OSError):
+                self._connections.popleft().shutdown(socket.SHUT_RDWR)  # its thread ends
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with suppress(ValueError):  # it made room
+            self._connections.remove(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  # socketserver calls it
         log.debug("a client of the metrics port broke off", exc_info=True)

@@ -6,6 +6,7 @@ Kubernetes reads at most 4096 bytes from the termination log, so a report is sho
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,10 +33,13 @@ def write_text(text: str, path: str) -> None:
     Raises:
         OSError: when that is not possible.
     """
-    if os.path.abspath(path) == TERMINATION_LOG or (os.path.exists(path) and not os.path.isfile(path)):
-        with open(path, "w", encoding="utf-8") as file:  # a mount point, or a pipe: it cannot be replaced
-            file.write(text)
-        return
+    log = os.path.abspath(path) == TERMINATION_LOG
+    if log or (os.path.exists(path) and not os.path.isfile(path)):
+        # A mount point, or a pipe: it cannot be replaced. What became a link to a file since is not written to.
+        with open(os.open(path, os.O_WRONLY | (os.O_CREAT | os.O_TRUNC if log else 0)), "w", encoding="utf-8") as file:
+            if log or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                file.write(text)
+                return
     temporary = f"{path}.{os.urandom(6).hex()}.tmp"
     # Nobody can have put a link at a name that did not exist.
     with open(

@@ -11,6 +11,7 @@ import http.client
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import MIN_BYTES_PER_SECOND
@@ -41,6 +42,7 @@ class Response:
         response: http.client.HTTPResponse,
         abandon: Callable[[], None],
         stall_timeout_s: float,
+        limit: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.origin = origin
@@ -50,6 +52,8 @@ class Response:
         self._response = response
         self._abandon = abandon
         self._stall_timeout_s = stall_timeout_s
+        self._limit = limit
+        """Ends a call into the library that would read the framing of a body for ever."""
         self._clock = clock
         self._left = response.length
         self._delivered = 0
@@ -67,7 +71,7 @@ class Response:
         said = quoted(self.headers.get("Content-Type") or "no Content-Type", 60)
         if self._left == 0:
             return said
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with contextlib.suppress(OSError, http.client.HTTPException), self._limit():
             return f"{said}, begins like {kind(self._response.peek(LONGEST_KIND)[:LONGEST_KIND])}"
         return said
 
@@ -134,7 +138,12 @@ class Response:
 
     def _receive(self, buffer: memoryview) -> int:
         if self._response.chunked:  # only the response itself can tell data from framing
-            return self._response.readinto(buffer)
+            with self._limit():
+                data = self._response.read1(len(buffer))
+            if len(data) > len(buffer):
+                raise http.client.HTTPException("a chunk of negative size")
+            buffer[: len(data)] = data
+            return len(data)
         if self._left is None:
             return self._response.fp.readinto1(buffer)
         if not self._left:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 
 from init_sync.core.reasons import Reason
 from init_sync.hub.dial import Destination, ProxyRefused, dial, tls_context
@@ -60,13 +62,15 @@ class Connections:
         try:
             destination = self._routed(destination)
             reused = destination in self._open
-            response = self._exchange(destination, method, url, headers, body)
+            response, watched = self._exchange(destination, method, url, headers, body)
         except FAILURES as error:
             self._drop(destination)
             if reused and not isinstance(error, TimeoutError):  # the server closed it while it was idle: no failure
                 return self.send(method, url, headers, body, named_by)
             raise self._failure(destination, error) from error
-        return Response(destination.target, response, lambda: self._drop(destination), self._timeout_s)
+        _remove_token(headers, response.headers)
+        limit = partial(self._watchdog.limit, watched, self._timeout_s)
+        return Response(destination.target, response, lambda: self._drop(destination), self._timeout_s, limit)
 
     def close(self) -> None:
         for destination in list(self._open):
@@ -80,16 +84,17 @@ class Connections:
 
     def _exchange(
         self, destination: Destination, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> http.client.HTTPResponse:
+    ) -> tuple[http.client.HTTPResponse, socket.socket | None]:
         connection = self._open.get(destination) or self._connect(destination)
         sent, asked = dict(headers), request_target(url)
         if destination.proxy and destination.target.scheme == "http":  # then the proxy sees the whole address
             asked = f"http://{destination.target}{asked}"
             if destination.proxy.authorization:
                 sent["Proxy-Authorization"] = destination.proxy.authorization
-        with self._watchdog.limit(connection.sock, self._timeout_s):
+        watched = connection.sock  # the connection forgets it when the server says that it will close
+        with self._watchdog.limit(watched, self._timeout_s):
             connection.request(method, asked, body=body, headers=sent)
-            return connection.getresponse()
+            return connection.getresponse(), watched
 
     def _connect(self, destination: Destination) -> http.client.HTTPConnection:
         target = destination.target
@@ -122,3 +127,14 @@ class Connections:
         connection = self._open.pop(destination, None)
         if connection:
             connection.close()
+
+
+def _remove_token(sent: Mapping[str, str], received: http.client.HTTPMessage) -> None:
+    """A server that repeats the token would have it quoted in logs and reports. Location is never quoted whole."""
+    sent_fields = {name.lower(): value for name, value in sent.items()}
+    token = sent_fields.get("authorization", "").rpartition(" ")[2]
+    for name in {name for name, value in received.items() if token and token in value and name.lower() != "location"}:
+        values = received.get_all(name, [])
+        del received[name]
+        for value in values:
+            received[name] = value.replace(token, "[token]")

@@ -11,7 +11,7 @@ import errno
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from posixpath import dirname, join, normpath
+from posixpath import dirname, join, relpath
 from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
@@ -103,7 +103,9 @@ class _Keys:
         with suppress(OSError):
             return self._volume.real_path(path)
         with suppress(OSError):
-            return normpath(join(dirname(path), self._volume.readlink(path)))
+            directory = self._volume.at(dirname(path))
+            real = relpath(join(directory, self._volume.readlink(path)), self._volume.root)
+            return path if f"{real}/".startswith("../") else real
         return path
 
 

@@ -138,7 +138,8 @@ class Partial:
             self._journal_descriptor = self._volume.open(self._journal, os.O_WRONLY | os.O_APPEND)
         except (NoFile, FileNotFoundError, OutsideVolume):
             return False
-        return True
+        # A second name of a file means that it is somebody else's too, and must not be written to.
+        return all(os.fstat(each).st_nlink <= 1 for each in (self._descriptor, self._journal_descriptor))
 
     def _is_unchanged(self, before: os.stat_result, path: str) -> bool:
         """Whether the file at ``path`` is the one that was looked at before, by all that a stat tells."""

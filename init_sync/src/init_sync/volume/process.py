@@ -12,7 +12,7 @@ def own_identity() -> dict[str, Any]:
     """What tells this process from every other one, on any node."""
     host = socket.gethostname()
     return {
-        "owner": f"{os.environ.get('POD_NAME') or host} (process {os.getpid()})",
+        "owner": f"{host} (process {os.getpid()})",  # in a pod, the host's name is the pod's
         "host": host,
         "pid": os.getpid(),
         "started": (_process(os.getpid()) or (0, ""))[0],

@@ -13,6 +13,10 @@ from init_sync.volume.links import link_problem
 from init_sync.volume.timestamps import is_too_young
 from init_sync.volume.volume import Volume
 
+MAX_RECEIPTS = 4096
+MAX_RECEIPTS_BYTES = 128 << 20
+"""Of all that are looked through: a receipt has some 200 bytes for each file of its model."""
+
 
 def load_receipt(volume: Volume, model: Model) -> Receipt | None:
     """The receipt for exactly this requirement; None when there is none or it is not valid."""
@@ -25,9 +29,21 @@ def store_receipt(volume: Volume, model: Model, receipt: Receipt) -> None:
 
 
 def all_receipts(volume: Volume) -> Iterator[Receipt]:
-    """Every valid one, those of other manifests too."""
-    for name in volume.names(RECEIPTS):
-        if receipt := _read(volume, f"{RECEIPTS}/{name}"):
+    """Every valid one, those of other manifests too; none when the directory cannot be read.
+
+    Only so many are read: a neighbour can make any number of files there, and sparse ones cost nothing.
+    """
+    names: list[str] = []
+    with suppress(OSError):
+        names = volume.names(RECEIPTS)[:MAX_RECEIPTS]
+    bytes_left = MAX_RECEIPTS_BYTES
+    for name in names:
+        path = f"{RECEIPTS}/{name}"
+        with suppress(OSError):
+            bytes_left -= volume.lstat(path).st_size
+        if bytes_left < 0:
+            return
+        if receipt := _read(volume, path):
             yield receipt
 
 
