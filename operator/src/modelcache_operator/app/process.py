@@ -33,7 +33,7 @@ from modelcache_operator.core import render
 from modelcache_operator.core.observed import Run
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.connection import load_configuration
+from modelcache_operator.kube.connection import Unauthorized, load_configuration
 from modelcache_operator.kube.errors import ApiError, OldDefinition
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lease import POD, Lease, LeaseLost
@@ -211,7 +211,7 @@ def _exit_code(task: asyncio.Task[Any]) -> int:
     error = task.exception() if not task.cancelled() else None
     if error is None:
         return 0
-    if isinstance(error, LeaseLost | OldDefinition):
+    if isinstance(error, LeaseLost | OldDefinition | Unauthorized):
         log.error("%s", error)
     elif gone := watching.kind_is_gone(error):
         log.error("%s", gone)

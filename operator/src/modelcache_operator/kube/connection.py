@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
 from urllib.request import getproxies
 
+import aiohttp
 import kopf
 from kubernetes.aio import client, config
 
@@ -22,8 +23,14 @@ from init_sync.hub.routes import read_proxy, read_routes
 
 CONNECTIONS = 24
 """To the API server at once; more would only queue there."""
-LOGIN_PAUSE_S = 2.0
-"""Between two logins: a token that is refused may be replaced, or accepted later."""
+UNAUTHORIZED_PAUSE_S = 2.0
+UNAUTHORIZED_LIMIT_S = 45.0
+"""By then the Lease is no longer ours, and a restart reads a kubeconfig that was replaced. Below kopf's own limit of
+70 s for a watch that is silent, which would begin anew."""
+
+
+class Unauthorized(Exception):
+    """The API has refused our credentials for too long."""
 
 
 class NoCluster(Exception):
@@ -82,29 +89,32 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def kopf_login(configuration: client.Configuration) -> Callable[..., Awaitable[kopf.ConnectionInfo]]:
-    """A login handler for kopf: the same way and the same credentials.
+def kopf_login(configuration: client.Configuration) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    """A login handler for kopf: the same way and the same credentials, which each request takes anew.
 
-    kopf calls it again when the API answers 401, and gives up when it gets what was refused before. A token that is
-    refused may be accepted later, so each answer differs, in a priority that counts nowhere.
+    A 401 is waited out here: tokens of pods are replaced, and accepted again later. kopf would close the session under
+    all watches, which can leave one deaf, and give up when it gets the token that was refused before.
     """
-    numbers = itertools.count()
 
-    async def login(**_: object) -> kopf.ConnectionInfo:
-        if number := next(numbers):
-            await asyncio.sleep(LOGIN_PAUSE_S)
-        header = await configuration.get_api_key_with_prefix("BearerToken") or ""
-        scheme, _space, token = header.rpartition(" ")
-        return kopf.ConnectionInfo(
-            server=str(configuration.host),
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            scheme=scheme or None,
-            token=token or None,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
-            proxy_url=configuration.proxy,
-            priority=number,
+    async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.server_hostname = configuration.tls_server_name
+        deadline = time.monotonic() + UNAUTHORIZED_LIMIT_S
+        while True:
+            if header := await configuration.get_api_key_with_prefix("BearerToken"):
+                request.headers["Authorization"] = header
+            response = await handler(request)
+            if response.status != 401:
+                return response
+            response.release()
+            if time.monotonic() > deadline:
+                raise Unauthorized(f"the API has refused our credentials for {UNAUTHORIZED_LIMIT_S:g} s (401)")
+            await asyncio.sleep(UNAUTHORIZED_PAUSE_S)
+
+    async def login(**_: object) -> kopf.AiohttpSession:
+        tls = client.rest.RESTClientObject(configuration).ssl_context
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls), middlewares=(authorize,), proxy=configuration.proxy
         )
+        return kopf.AiohttpSession(server=str(configuration.host), aiohttp_session=session)
 
     return login
