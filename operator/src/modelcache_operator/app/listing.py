@@ -13,7 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from modelcache_operator.app.backoff import Backoff
+from modelcache_operator.app.counters import LABELS
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Missing, Refused
 from modelcache_operator.kube.key import Key
@@ -48,6 +51,7 @@ class Listing:
         changed: Callable[[Iterable[Key]], None],
         forgotten: Callable[[Key], None],
         warn: Callable[[str, str], Awaitable[None]],
+        registry: CollectorRegistry,
         period_s: float,
         first_retry_s: float,
     ) -> None:
@@ -59,7 +63,12 @@ class Listing:
         self._period = period_s
         self._backoff = Backoff(first_retry_s, LONGEST_RETRY_S)
         self._scopes: dict[str | None, Scope] = {name: Scope(name) for name in namespaces or (None,)}
-        self.tried_at = time.monotonic()
+        self._gauge = Gauge(
+            "modelcache_operator_namespace_served", "1 while it can be listed.", LABELS[:1], registry=registry
+        )
+        for scope in self._scopes.values():
+            self._set_served(scope, False)
+        self.tried_at: float | None = None
         """A sign of life: whatever came of it."""
 
     def serves(self, key: Key) -> bool:
@@ -76,10 +85,6 @@ class Listing:
         """When the served namespace that was listed longest ago was."""
         return min((each.listed_at for each in self._scopes.values() if each.served), default=0.0)
 
-    def namespaces(self) -> dict[str, bool]:
-        """Whether each of them is served; nothing where the whole cluster is."""
-        return {each.namespace: each.served for each in self._scopes.values() if each.namespace}
-
     async def run(self, until: Callable[[], bool] = lambda: False) -> None:
         while not until():
             scope = min(self._scopes.values(), key=lambda each: each.due)
@@ -94,17 +99,23 @@ class Listing:
                 scope.due = time.monotonic() + self._period
                 self._listed(scope, changed)
 
+    def _set_served(self, scope: Scope, served: bool) -> None:
+        scope.served = served
+        if scope.namespace:
+            self._gauge.labels(scope.namespace).set(served)
+
     def _listed(self, scope: Scope, changed: set[Key]) -> None:
         if scope.problem:
             log.info("listed again", extra={"fields": {"namespace": scope.namespace or "all"}})
-        scope.served, scope.listed_at, scope.problem = True, time.time(), ""
+        self._set_served(scope, True)
+        scope.listed_at, scope.problem = time.time(), ""
         self._backoff.succeeded(scope.namespace)
         everything = changed | set(self._mirror.caches) | set(self._mirror.pods)
         self._changed(key for key in everything if scope.namespace in (None, key.namespace))
 
     async def _failed(self, scope: Scope, error: ApiError) -> None:
         if isinstance(error, Refused | Missing):
-            scope.served = False
+            self._set_served(scope, False)
             for key in forget_everything(self._mirror, scope.namespace):
                 self._forgotten(key)
         problem = str(error.args[0])

@@ -14,10 +14,9 @@ modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
 modelcache_outdated_pods                      started pods whose commits are not those on the volume any more
 
-modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total,
-modelcache_operator_namespace_served{namespace}
+modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total
 
-``counters`` has the others.
+``counters`` has the others, and ``listing`` that of namespaces.
 """
 
 from __future__ import annotations
@@ -62,12 +61,9 @@ GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
 class CacheCollector(Collector):
     """Reads the mirror from the thread of the scrape; every look at it is one copy of a dictionary's values."""
 
-    def __init__(
-        self, mirror: Mirror, api: Api, namespaces: Callable[[], dict[str, bool]], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, mirror: Mirror, api: Api, clock: Callable[[], float]) -> None:
         self._mirror = mirror
         self._api = api
-        self._namespaces = namespaces
         self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
@@ -84,12 +80,6 @@ class CacheCollector(Collector):
         yield CounterMetricFamily(
             "modelcache_operator_api_requests", "Calls to the API, watches aside.", value=self._api.calls
         )
-        served = GaugeMetricFamily(
-            "modelcache_operator_namespace_served", "1 while it can be listed.", labels=LABELS[:1]
-        )
-        for namespace, is_served in self._namespaces().items():
-            served.add_metric((namespace,), float(is_served))
-        yield served
 
     def _waiting(self, caches: list[Cache]) -> Iterator[Metric]:
         now = self._clock()
