@@ -31,10 +31,10 @@ from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.app.settings import Settings
 from modelcache_operator.core import render
 from modelcache_operator.core.observed import Run
-from modelcache_operator.kube import api as kube
+from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.connection import Unauthorized, load_configuration
-from modelcache_operator.kube.errors import ApiError, OldDefinition
+from modelcache_operator.kube.errors import OldDefinition
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lease import POD, Lease, LeaseLost
 from modelcache_operator.kube.mirror import Mirror
@@ -149,10 +149,7 @@ class Operator:
         about = {"apiVersion": "v1", "kind": "Pod", "namespace": self._settings.lease_namespace, **pod.groupdict()}
         message, now = f"namespace {namespace} is not served: {problem}", self._api.clock()
         body = render.event(about, "Warning", "NamespaceNotServed", message, now, f"{int(now * 1e6):x}")
-        try:
-            await self._api.create(kube.EVENTS, body)
-        except ApiError as error:
-            log.warning("event not posted: %s", error)
+        await events.post(self._api, body)
 
     async def _end(self, running: set[asyncio.Task[Any]]) -> None:
         """Let calls in flight finish, then hand over the lease.

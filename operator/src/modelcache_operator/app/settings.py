@@ -32,7 +32,7 @@ environment:
 
 exit codes:
   0  stopped by SIGTERM or SIGINT
-  1  cannot go on: another operator took the lease, or a watch ended
+  1  cannot go on: another operator took the lease, a watch ended, or the API refuses the credentials
   2  wrong usage, or no cluster to connect to
 """
 
