@@ -27,6 +27,7 @@ DOCUMENT = ROOT / "docs/monitoring.md"
 NAMES = (
     *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
+    "ModelCacheNamespaceNotServed",
     *("MultiTalkNotReady", "MultiTalkQueueFull", "MultiTalkErrorRate"),
 )
 

@@ -7,15 +7,18 @@ import contextlib
 import copy
 import subprocess
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry, generate_latest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.counters import Counters
+from modelcache_operator.app.health import Health
 from modelcache_operator.app.metrics import CacheCollector
 from modelcache_operator.app.process import cancelled
 from modelcache_operator.app.queue import WorkQueue
@@ -226,6 +229,26 @@ def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 2
+
+
+# Probes
+
+
+@pytest.mark.parametrize(
+    ("tried", "ready", "healthz", "readyz"),
+    [
+        pytest.param(None, False, 200, 503, id="a standby"),
+        pytest.param(59, True, 200, 200, id="active"),
+        pytest.param(61, True, 503, 200, id="lists have stopped"),
+    ],
+)
+def test_liveness_is_about_lists_that_are_tried_and_readiness_about_the_lease(
+    tried: float | None, ready: bool, healthz: int, readyz: int
+) -> None:
+    health = Health(lambda: None if tried is None else time.monotonic() - tried, lambda: ready, limit_s=60)
+    request = make_mocked_request("GET", "/")
+    answers = (asyncio.run(health.healthz(request)), asyncio.run(health.readyz(request)))
+    assert [answer.status for answer in answers] == [healthz, readyz]
 
 
 # Progress and metrics

@@ -23,7 +23,7 @@ from support.waiting import eventually
 RULES: dict[tuple[str, str], set[str]] = {
     ("modelcache.dev", "modelcaches"): {"get", "list", "watch"},
     ("modelcache.dev", "modelcaches/status"): {"patch"},
-    ("", "pods"): {"list", "watch", "patch"},
+    ("", "pods"): {"get", "list", "watch", "patch"},
     ("", "configmaps"): {"list", "create", "patch"},
     ("", "persistentvolumeclaims"): {"get", "list", "create", "patch"},
     ("", "events"): {"create"},
@@ -52,8 +52,13 @@ def live_through_everything(space: Space) -> None:
 
 
 def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, tmp_path: Path) -> None:
-    with OperatorProcess(proxy.kubeconfig(tmp_path), "--full-list-seconds", "2", namespaces=(space.namespace,)):
+    operator = OperatorProcess(proxy.kubeconfig(tmp_path), "--full-list-seconds", "2", namespaces=(space.namespace,))
+    with operator:
         live_through_everything(space)
+    holder = {"spec": {"holderIdentity": "gone_5c0fe5fe-7b1c-4d39-8a1e-0f0c6d2f9b11"}}
+    space.client.patch("leases", "modelcache-operator", holder, space.namespace)
+    with operator:
+        assert operator.logged("waiting for the lease") == []
     made = {(call.group, call.resource, call.verb) for call in proxy.calls}
     assert made - allowed() == set()
     assert allowed() - made == NOT_SEEN_HERE

@@ -96,5 +96,12 @@ class Space:
         pod.finish(0, report)
         self.kubelet.end_job(job, "Complete")
 
+    def hold_lease(self, holder: str, duration_s: int = 3600) -> None:
+        """Somebody took the operator's Lease just now."""
+        stamp = "2026-11-23T01:02:03.000000Z"
+        spec = {"holderIdentity": holder, "leaseDurationSeconds": duration_s, "acquireTime": stamp, "renewTime": stamp}
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "modelcache-operator"}}
+        self.client.create("leases", body | {"spec": spec}, self.namespace)
+
     def events(self, name: str) -> list[Json]:
         return [each for each in self.client.list("events", self.namespace) if each["involvedObject"]["name"] == name]

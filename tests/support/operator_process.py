@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ class OperatorProcess:
         *arguments: str,
         namespaces: tuple[str, ...] = ("default",),
         module: str = HASTY,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment = environment or {}
         scope = [each for name in namespaces for each in ("--namespace", name)] or ["--all-namespaces"]
         self._command = [
             *(sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *scope),
@@ -69,7 +71,7 @@ class OperatorProcess:
         return self._process
 
     def start(self, ready: bool = True) -> None:
-        environment = neutral(os.environ)
+        environment = neutral(os.environ) | dict(self._environment)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), environment.get("PYTHONPATH")]))
         self.lines = []
         self._process = subprocess.Popen(

@@ -6,6 +6,7 @@ all that a test without TLS can see.
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -14,10 +15,14 @@ from support.listener import Listener
 
 
 class Proxy(Listener):
-    """Runs until the block is left. ``requests`` holds the first line of each, ``heads`` all of it."""
+    """Runs until the block is left. ``requests`` holds the first line of each, ``heads`` all of it.
 
-    def __init__(self) -> None:
+    ``server``: where all of them go, whatever they name: for names that only a proxy knows.
+    """
+
+    def __init__(self, server: tuple[str, int] | None = None) -> None:
         super().__init__(self._answer)
+        self._server = server
         self.heads: list[str] = []
 
     @property
@@ -27,21 +32,23 @@ class Proxy(Listener):
     def _answer(self, client: socket.socket, _number: int) -> None:
         with client.makefile("rb") as stream:
             head = read_head(stream)
+            length = re.search(r"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+            body = stream.read(int(length[1])) if length else b""
         self.heads.append(head)
         method, target, _ = head.partition("\r\n")[0].split(" ")
         if method == "CONNECT":
             client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         else:
-            self._forward(client, target, head)
+            self._forward(client, target, head, body)
 
-    def _forward(self, client: socket.socket, target: str, head: str) -> None:
+    def _forward(self, client: socket.socket, target: str, head: str, body: bytes) -> None:
         parts = urlsplit(target)
         first, _, fields = head.partition("\r\n")
         kept = [line for line in fields.splitlines() if not line.lower().startswith(("connection:", "proxy-"))]
         lines = [first.replace(f"{parts.scheme}://{parts.netloc}", "", 1), *kept, "Connection: close", "", ""]
-        behind = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10)
+        behind = socket.create_connection(self._server or (parts.hostname or "", parts.port or 80), timeout=10)
         with self.cut_at_the_end(behind) as server:
-            server.sendall("\r\n".join(lines).encode("latin-1"))
+            server.sendall("\r\n".join(lines).encode("latin-1") + body)
             while block := server.recv(1 << 18):
                 client.sendall(block)
 

@@ -21,7 +21,14 @@ from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT, Faults, Rule
 from support.kubeapi.serving import Serving
 
 NOT_PASSED_ON = {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"}
-REASONS = {409: "Conflict", 410: "Expired", 422: "Invalid", 429: "TooManyRequests"}
+REASONS = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    409: "Conflict",
+    410: "Expired",
+    422: "Invalid",
+    429: "TooManyRequests",
+}
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 

@@ -17,7 +17,7 @@ SILENT = -2
 
 @dataclass(slots=True)
 class Rule:
-    """Spoils the next ``times`` calls of a verb and resource; an empty string matches all."""
+    """Spoils the next ``times`` calls of a verb, resource and namespace; an empty string matches all."""
 
     code: int
     """HTTP status, or one of the above."""
@@ -25,10 +25,12 @@ class Rule:
     verb: str = ""
     resource: str = ""
     retry_after: str = ""
+    namespace: str = ""
     spoilt: list[Call] = field(default_factory=list)
 
     def matches(self, call: Call) -> bool:
-        return len(self.spoilt) < self.times and self.verb in ("", call.verb) and self.resource in ("", call.resource)
+        wanted = ((self.verb, call.verb), (self.resource, call.resource), (self.namespace, call.namespace))
+        return len(self.spoilt) < self.times and all(mine in ("", its) for mine, its in wanted)
 
 
 @dataclass(slots=True)
@@ -38,8 +40,16 @@ class Faults:
     _rules: list[Rule] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, code: int, times: int = 1, verb: str = "", resource: str = "", retry_after: str = "") -> Rule:
-        rule = Rule(code, times, verb, resource, retry_after)
+    def add(
+        self,
+        code: int,
+        times: int = 1,
+        verb: str = "",
+        resource: str = "",
+        retry_after: str = "",
+        namespace: str = "",
+    ) -> Rule:
+        rule = Rule(code, times, verb, resource, retry_after, namespace)
         with self._guard:
             self._rules.append(rule)
         return rule

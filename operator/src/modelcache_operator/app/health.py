@@ -1,8 +1,8 @@
 """Probes: ``/healthz`` for liveness, ``/readyz`` for "this is the active operator and it has seen everything once".
 
-kopf cannot tell how old its watches are, so liveness is judged by the full lists: as long as the API answers them, the
-process works. An API that is away is no reason to be restarted, so failed tries count as signs of life, a loop that
-stands still does not.
+kopf cannot tell how old its watches are, so liveness is judged by the full lists: as long as they are tried, the
+process works. An API that is away is no reason to be restarted. kopf's own probe would answer only once its watches
+run, and it knows no readiness.
 """
 
 from __future__ import annotations
@@ -17,29 +17,21 @@ from modelcache_operator.app.settings import port_refused
 
 
 class Health:
-    """Fed by the process, read by the kubelet."""
+    """``tried_at``: when a list was begun last, by the monotonic clock; None while none is due."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, tried_at: Callable[[], float | None], ready: Callable[[], bool], limit_s: float) -> None:
+        self._tried_at = tried_at
+        self._ready = ready
         self._limit = limit_s
-        self._alive_at = time.monotonic()
-        self.synced = False
-        """Whether everything was listed once."""
-        self.active: Callable[[], bool] = lambda: False
-
-    def alive(self) -> None:
-        """A sign of life."""
-        self._alive_at = time.monotonic()
-
-    def problem(self) -> str:
-        silent = time.monotonic() - self._alive_at
-        return f"no full list was tried for {silent:.0f} s" if silent > self._limit else ""
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        problem = self.problem()
+        tried_at = self._tried_at()
+        silent = time.monotonic() - tried_at if tried_at is not None else 0.0
+        problem = f"no full list was tried for {silent:.0f} s" if silent > self._limit else ""
         return web.Response(status=503 if problem else 200, text=(problem or "ok") + "\n")
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        ready = self.synced and self.active()
+        ready = self._ready()
         return web.Response(status=200 if ready else 503, text="ok\n" if ready else "standing by\n")
 
 

@@ -17,7 +17,7 @@ modelcache_outdated_pods                      started pods whose commits are not
 
 modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total
 
-``counters`` has the others.
+``counters`` has the others, and ``listing`` that of namespaces.
 """
 
 from __future__ import annotations

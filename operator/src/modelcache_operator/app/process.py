@@ -2,7 +2,7 @@
 
 1. health and metrics are served, so that waiting looks alive;
 2. the lease is acquired: nothing else happens before;
-3. everything is listed once: nothing is decided on half a view;
+3. every namespace is listed once, if it may be: nothing is decided on half a view;
 4. controllers, progress, regular lists, lease renewal and, last, kopf's watches run side by side.
 
 The first of them to end ends the process: with 0 after a signal, else with 1 and a restart by the kubelet.
@@ -23,18 +23,20 @@ from prometheus_client import CollectorRegistry
 
 from modelcache_operator.app import health as probes
 from modelcache_operator.app import metrics, watching
-from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.controller import CONTROLLERS, Controller
 from modelcache_operator.app.counters import Counters
+from modelcache_operator.app.listing import Listing
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.app.settings import Settings
+from modelcache_operator.core import render
+from modelcache_operator.core.observed import Run
+from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.connection import load_configuration
-from modelcache_operator.kube.errors import ApiError, Missing, OldDefinition
+from modelcache_operator.kube.connection import Unauthorized, load_configuration
+from modelcache_operator.kube.errors import OldDefinition
 from modelcache_operator.kube.key import Key
-from modelcache_operator.kube.lease import Lease, LeaseLost
-from modelcache_operator.kube.lists import list_everything
+from modelcache_operator.kube.lease import POD, Lease, LeaseLost
 from modelcache_operator.kube.mirror import Mirror
 from modelcache_operator.kube.progress import ProgressPoller
 
@@ -44,8 +46,6 @@ DRAIN_S = 5.0
 """For calls in flight when the process is told to end; as long again for its tasks, and for handing over the lease.
 Together below the limit after which kopf kills the process, and that is below the 30 s that Kubernetes gives."""
 LIVENESS_PERIODS = 3
-LONGEST_LIST_RETRY_S = 15.0
-"""Until everything was listed once, no gate is opened."""
 
 
 class Operator:
@@ -53,15 +53,26 @@ class Operator:
 
     def __init__(self, settings: Settings, api: Api, timing: RetryTiming) -> None:
         self._settings = settings
-        self._timing = timing
         self._api = api
         self._mirror = Mirror(settings.limits)
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._mirror.on_run = self._count_run
+        self._queue: WorkQueue[Key] = WorkQueue(lambda key: self._listing.serves(key))
         self._lease = Lease(
             api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s
         )
         self._registry = CollectorRegistry()
         self._counters = Counters(self._registry)
+        self._listing = Listing(
+            api,
+            self._mirror,
+            settings.namespaces,
+            self._queue.add_all,
+            self._counters.remove_cache,
+            self._warn,
+            self._registry,
+            settings.full_list_s,
+            timing.first_retry_s,
+        )
         self._controller = Controller(
             api,
             self._mirror,
@@ -72,14 +83,16 @@ class Operator:
             timing,
             self._counters,
         )
-        self._health = probes.Health(max(60.0, LIVENESS_PERIODS * settings.full_list_s))
-        self._health.active = self._lease.held
-        self._listed_at = 0.0
 
     async def run(self, configuration: client.Configuration, stop: asyncio.Event) -> int:
         """Until ``stop`` or until a part fails; returns the exit code."""
         registry = watching.make_registry(self._mirror, self._queue, configuration)
-        runner, health_port = await probes.serve(self._health, self._settings.health_port)
+        health = probes.Health(
+            lambda: self._listing.tried_at,
+            lambda: self._listing.settled() and self._lease.held(),
+            max(60.0, LIVENESS_PERIODS * self._settings.full_list_s),
+        )
+        runner, health_port = await probes.serve(health, self._settings.health_port)
         metrics_port = metrics.serve(self._metrics(), self._settings.metrics_port)
         fields = {
             "namespaces": ",".join(self._settings.namespaces) or "all",
@@ -101,7 +114,7 @@ class Operator:
         parts += [asyncio.create_task(run(), name=f"controller {number}") for number in range(CONTROLLERS)]
         parts += [
             asyncio.create_task(self._lease.keep(), name="lease"),
-            asyncio.create_task(self._list_regularly(), name="full lists"),
+            asyncio.create_task(self._listing.run(), name="full lists"),
             asyncio.create_task(poller.run(), name="progress"),
             asyncio.create_task(stop.wait(), name="stop"),
         ]
@@ -115,43 +128,28 @@ class Operator:
 
     async def _begin(self) -> None:
         """Acquire the lease and list everything, however long the API is away."""
-        waiting = asyncio.create_task(self._lease.acquire())
-        try:
-            while not waiting.done():
-                self._health.alive()
-                await asyncio.wait([waiting], timeout=5)
-            await waiting
-        finally:
-            waiting.cancel()
-        backoff = Backoff(self._timing.first_retry_s, LONGEST_LIST_RETRY_S)
+        await self._lease.acquire()
         keeping = asyncio.create_task(self._lease.keep())
         try:
-            while not await self._list():
-                await asyncio.sleep(backoff.failed("list"))
+            await self._listing.run(self._listing.settled)
         finally:
             keeping.cancel()
-        self._health.synced = True
-        self._mirror.on_run = self._counters.count_run  # those that ended before were counted by another process
         log.info("everything listed", extra={"fields": {"caches": len(self._mirror.caches)}})
 
-    async def _list(self) -> bool:
-        self._health.alive()
-        try:
-            changed = await list_everything(self._api, self._mirror, self._settings.namespaces)
-        except Missing as error:
-            log.error("is the custom resource definition installed? %s", error)
-            return False
-        except ApiError as error:
-            log.warning("listing failed: %s", error)
-            return False
-        self._listed_at = time.time()
-        self._queue.add_all(changed | set(self._mirror.caches) | set(self._mirror.pods))
-        return True
+    def _count_run(self, key: Key, run: Run) -> None:
+        """What is found by a first list had ended before, and was counted by another process."""
+        if self._listing.serves(key):
+            self._counters.count_run(key, run)
 
-    async def _list_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.full_list_s)
-            await self._list()
+    async def _warn(self, namespace: str, problem: str) -> None:
+        """An Event about our own pod, if we are one: in that namespace we may hardly post any."""
+        pod = POD.fullmatch(self._settings.identity)
+        if pod is None:
+            return
+        about = {"apiVersion": "v1", "kind": "Pod", "namespace": self._settings.lease_namespace, **pod.groupdict()}
+        message, now = f"namespace {namespace} is not served: {problem}", self._api.clock()
+        body = render.event(about, "Warning", "NamespaceNotServed", message, now, f"{int(now * 1e6):x}")
+        await events.post(self._api, body)
 
     async def _end(self, running: set[asyncio.Task[Any]]) -> None:
         """Let calls in flight finish, then hand over the lease.
@@ -176,7 +174,7 @@ class Operator:
             ("active", "1 while this operator holds the lease.", lambda: float(self._lease.held())),
             ("queue_length", "Caches that wait to be looked at.", lambda: len(self._queue)),
             ("tasks", "Tasks in the event loop.", lambda: len(asyncio.all_tasks(loop))),
-            ("last_full_list_timestamp_seconds", "When everything was listed last.", lambda: self._listed_at),
+            ("last_full_list_timestamp_seconds", "When everything was listed last.", self._listing.listed_at),
         ):
             metrics.add_own_gauge(self._registry, name, text, value)
         return self._registry
@@ -211,7 +209,7 @@ def _exit_code(task: asyncio.Task[Any]) -> int:
     error = task.exception() if not task.cancelled() else None
     if error is None:
         return 0
-    if isinstance(error, LeaseLost | OldDefinition):
+    if isinstance(error, LeaseLost | OldDefinition | Unauthorized):
         log.error("%s", error)
     elif gone := watching.kind_is_gone(error):
         log.error("%s", gone)

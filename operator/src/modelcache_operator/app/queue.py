@@ -1,13 +1,13 @@
 """The work queue: names of caches, each at most once, never handled twice at the same time.
 
 A name that is added while it is being handled is handled once more afterwards. A name may also be added for later; the
-earliest such moment counts.
+earliest such moment counts. What is not accepted at that moment is not added.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -16,7 +16,8 @@ Item = TypeVar("Item")
 class WorkQueue(Generic[Item]):
     """For one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, accepts: Callable[[Item], bool] = lambda _: True) -> None:
+        self._accepts = accepts
         self._ready: asyncio.Queue[Item] = asyncio.Queue()
         self._waiting: set[Item] = set()
         self._working: set[Item] = set()
@@ -34,7 +35,7 @@ class WorkQueue(Generic[Item]):
 
     def add(self, item: Item) -> None:
         self._cancel(item)
-        if self._closed:
+        if self._closed or not self._accepts(item):
             return
         if item in self._working:
             self._again.add(item)

@@ -1,6 +1,7 @@
 """What the operator can be told: flags first, then the environment, then defaults; all mistakes reported at once.
 
-Each flag ``--sync-image`` has a variable ``MODELCACHE_SYNC_IMAGE``. Nothing else reads the environment.
+Each flag ``--sync-image`` has a variable ``MODELCACHE_SYNC_IMAGE``. Nothing else reads the environment, but for
+what kubectl takes from there: KUBECONFIG, and the proxies on the way to the API.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ environment:
 
 exit codes:
   0  stopped by SIGTERM or SIGINT
-  1  cannot go on: another operator took the lease, or a watch ended
+  1  cannot go on: another operator took the lease, a watch ended, or the API refuses the credentials
   2  wrong usage, or no cluster to connect to
 """
 
@@ -78,14 +79,15 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     if problems:
         raise WrongSettings("\n".join(problems))
     namespaces = () if options.all_namespaces else tuple(_names(options.namespace))
+    lease_namespace = options.lease_namespace or environment.get("POD_NAMESPACE") or (*namespaces, "default")[0]
     return Settings(
         namespaces=namespaces,
         sync_image=options.sync_image,
         kubeconfig=options.kubeconfig,
         context=options.context,
         in_cluster=bool(environment.get("KUBERNETES_SERVICE_HOST")),
-        identity=options.identity,
-        lease_namespace=options.lease_namespace or environment.get("POD_NAMESPACE") or (*namespaces, "default")[0],
+        identity=_own_identity(environment, lease_namespace) if options.identity is None else options.identity,
+        lease_namespace=lease_namespace,
         lease_name=options.lease_name,
         lease_s=int(options.lease_seconds),
         health_port=int(options.health_port),
@@ -165,16 +167,22 @@ class _Flags:
         )
         self._add("--lease-name", "modelcache-operator", "operators with one lease never work at the same time", "NAME")
         self._add("--lease-seconds", "45", "how long an operator that died keeps others from taking over", "S")
-        identity = self._environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
-        self._add(
-            "--identity", identity, "who we are in the lease; a pod's name lets its restarts go on at once", "NAME"
-        )
+        text = "who we are in the lease (default: POD_NAME and POD_UID, which let the next pod take over at once)"
+        self._add("--identity", None, text, "NAME")
 
     def process(self) -> None:
         self._add("--metrics-port", "8080", "for Prometheus, at /metrics; 0 picks a free port", "N")
         self._add("--health-port", "8081", "for probes, at /healthz and /readyz; 0 picks a free port", "N")
         self._add("--log-format", "json", "json or text", "FORMAT")
         self._add("--log-level", "info", "debug, info, warning or error", "LEVEL")
+
+
+def _own_identity(environment: Mapping[str, str], lease_namespace: str) -> str:
+    """With the uid only where whoever wants the lease looks for the pod."""
+    name, uid = environment.get("POD_NAME"), environment.get("POD_UID")
+    if name and uid and lease_namespace == environment.get("POD_NAMESPACE"):
+        return f"{name}_{uid}"
+    return name or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _names(values: Sequence[str]) -> list[str]:
@@ -207,7 +215,7 @@ def _problems(options: argparse.Namespace) -> list[str]:
         found.append(f"--sync-image: {options.sync_image!r} is not the name of an image")
     if not OBJECT.fullmatch(options.lease_name):
         found.append(f"--lease-name: {options.lease_name!r} is not a name; use lower-case letters, digits, '-' and '.'")
-    if not options.identity.strip():
+    if options.identity is not None and not options.identity.strip():
         found.append("--identity: is empty, as a lease is that nobody holds; give a name, or leave it out")
     if options.log_format not in ("json", "text"):
         found.append(f"--log-format: {options.log_format!r} is not valid; use json or text")

@@ -7,8 +7,10 @@ not allow; pods and Jobs filtered by label on the server; no finalizers, annotat
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import aiohttp
@@ -25,6 +27,19 @@ Json = dict[str, Any]
 Take = Callable[[Json], Iterable[Key]]
 
 
+class _Delays:
+    """Between the attempts of a request, without an end."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(15.0))
+
+
+def _tells_enough(record: logging.LogRecord) -> bool:
+    """kopf tells of every failed attempt. The fourth, after 7 s, is about something that lasts."""
+    number = re.match(r"Request attempt #(\d+)", record.getMessage())
+    return number is None or number[1] == "4"
+
+
 def make_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # with a namespaced Role it would be refused and retried for 54 s
@@ -34,6 +49,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = _Delays()  # a watch that is given up would end the process
     settings.watching.chunk_size = 250  # a whole list of 5,000 pods at once would take 300 MB
     # Handlers do no input or output, so workers need no limit; they keep an object's JSON as long as they idle.
     settings.queueing.idle_timeout = 0.02
@@ -47,11 +63,7 @@ def make_settings() -> kopf.OperatorSettings:
 
 def make_registry(mirror: Mirror, queue: WorkQueue[Key], configuration: client.Configuration) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await kopf_login(configuration)
-
-    kopf.on.login(registry=registry)(login)
+    kopf.on.login(registry=registry)(kopf_login(configuration))
     _watch(registry, (names.GROUP, names.VERSION, names.PLURAL), queue, mirror.upsert_cache, _drop_cache(mirror))
     _watch(registry, ("", "v1", "pods"), queue, mirror.upsert_pod, mirror.delete_pod)
     _watch(registry, ("batch", "v1", "jobs"), queue, mirror.upsert_job, mirror.delete_job)
@@ -95,6 +107,7 @@ async def watch(
     kopf takes the process' signals; on one it would wait 5 s for a watch that has just begun, cancelled it does not.
     """
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else a line for every event
+    logging.getLogger("kopf._cogs.clients.watching").addFilter(_tells_enough)
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,

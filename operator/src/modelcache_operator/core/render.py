@@ -71,17 +71,17 @@ def cache_event(cache: Cache, type_: str, reason: str, message: str, now: float)
         "name": cache.name,
         "uid": cache.uid,
     }
-    return _event(about, type_, reason, message, now, f"{int(now * 1e6):x}")
+    return event(about, type_, reason, message, now, f"{int(now * 1e6):x}")
 
 
 def pod_event(pod: Pod, type_: str, reason: str, message: str, now: float, cause: str = "") -> Json:
     """One for each pod, reason and cause: the name says which, so posting it again is refused as a duplicate."""
     digest = hashlib.sha256(cause.encode()).hexdigest()[:8] if cause else ""
     about = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-    return _event(about, type_, reason, message, now, "-".join(filter(None, (reason.lower(), pod.uid[:8], digest))))
+    return event(about, type_, reason, message, now, "-".join(filter(None, (reason.lower(), pod.uid[:8], digest))))
 
 
-def _event(about: Json, type_: str, reason: str, message: str, now: float, suffix: str) -> Json:
+def event(about: Json, type_: str, reason: str, message: str, now: float, suffix: str) -> Json:
     at = timestamps.stamp(now)
     return {
         "apiVersion": "v1",

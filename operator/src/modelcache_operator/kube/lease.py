@@ -1,18 +1,26 @@
 """One active operator: a coordination.k8s.io Lease that is renewed while it works.
 
-    holderIdentity: modelcache-operator-7d9f-x2x4q     the pod; the same pod restarted goes on at once
+    holderIdentity: modelcache-operator-7d9f-x2x4q_5c0fe5fe-...     pod and uid; a restarted container goes on at once
     leaseDurationSeconds: 45
     renewTime: 2026-11-23T01:02:03.000000Z
 
 Times of other machines are not trusted: a Lease counts as abandoned when *we* saw it unchanged for its duration. While
 renewals fail, ``held`` turns false some seconds before anybody else may take over, and nothing is written until the
 Lease is ours again; watching goes on, so an API server that is away for minutes costs no restart.
+
+A holder that is a pod of the Lease's namespace and no longer exists is not waited for. A pod leaves the API when its
+kubelet has confirmed the end of its containers, or by a forced deletion, which asks nobody. Containers may live on
+then, but their token is bound to the pod: within seconds the API refuses all that they send. One that could still write
+would see the Lease in other hands at its next renewal, and end. A pod that stays as Failed counts when its kubelet
+calls every container terminated: for a lost node Kubernetes sets the phase alone. Without the right to get pods, the
+duration counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import Any
 
@@ -23,6 +31,9 @@ from modelcache_operator.kube.errors import ApiError, Conflict, Missing
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
+
+POD = re.compile(r"(?P<name>[a-z0-9][-a-z0-9.]*)_(?P<uid>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""The identity of a pod in the Lease's own namespace; no other holder is looked for."""
 
 
 class LeaseLost(Exception):
@@ -102,8 +113,9 @@ class Lease:
             return await self._write(self._new(), began, create=True)
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
-        if holder not in ("", self._identity) and not self._abandoned(spec, began):
-            return holder
+        if holder not in ("", self._identity) and not self._abandoned(spec, began) and not await self._is_gone(holder):
+            self._renewed = None
+            return str(holder)
         transitions = (spec.get("leaseTransitions") or 0) + (holder != self._identity)
         found["spec"] = {**self._spec(), "leaseTransitions": transitions}
         if holder == self._identity and spec.get("acquireTime"):
@@ -115,6 +127,18 @@ class Lease:
         if renewed != self._seen[0]:
             self._seen = (renewed, now)
         return now - self._seen[1] > (spec.get("leaseDurationSeconds") or self._duration)
+
+    async def _is_gone(self, holder: str) -> bool:
+        named = POD.fullmatch(holder)
+        if named is None:
+            return False
+        try:
+            pod = await self._api.get(kube.PODS, self._namespace, named["name"])
+        except Missing:
+            return True
+        except ApiError:
+            return False
+        return pod["metadata"]["uid"] != named["uid"] or has_ended(pod.get("status") or {})
 
     async def _write(self, lease: Json, began: float, create: bool) -> str:
         try:
@@ -141,3 +165,9 @@ class Lease:
             "metadata": metadata,
             "spec": {**self._spec(), "leaseTransitions": 0},
         }
+
+
+def has_ended(status: Json) -> bool:
+    """Whether all containers of a pod have, by its kubelet's word."""
+    containers = status.get("containerStatuses") or ()
+    return status.get("phase") in ("Succeeded", "Failed") and all("terminated" in each["state"] for each in containers)

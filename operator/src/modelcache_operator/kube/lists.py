@@ -7,6 +7,7 @@ failed does not come again. A full list every few minutes heals both.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,17 +32,20 @@ async def look_at_claim(api: Api, mirror: Mirror, claim: Key) -> Iterable[Key]:
     return mirror.upsert_claim(claim, raw)
 
 
-async def list_everything(api: Api, mirror: Mirror, namespaces: tuple[str, ...]) -> set[Key]:
-    """Bring the mirror up to date; returns the caches for which something changed. No namespaces: all of them."""
-    changed: set[Key] = set()
-    for namespace in namespaces or (None,):
-        scope = _Scope(api, mirror, namespace)
-        changed |= await scope.take(kube.PODS, names.CACHE_LABEL, mirror.upsert_pod, mirror.prune_pods)
-        changed |= await scope.take(kube.JOBS, names.CACHE_LABEL, mirror.upsert_job, mirror.prune_jobs)
-        await scope.take_configs()
-        changed |= await scope.take(kube.CACHES, "", mirror.upsert_cache, mirror.prune_caches)
-        changed |= await scope.take_claims()
-    return changed
+async def list_everything(api: Api, mirror: Mirror, namespace: str | None) -> set[Key]:
+    """Bring the mirror up to date with a namespace, or with all; returns the caches for which something changed."""
+    scope = _Scope(api, mirror, namespace)
+    changed = await scope.take(kube.PODS, names.CACHE_LABEL, mirror.upsert_pod, mirror.prune_pods)
+    changed |= await scope.take(kube.JOBS, names.CACHE_LABEL, mirror.upsert_job, mirror.prune_jobs)
+    await scope.take_configs()
+    changed |= await scope.take(kube.CACHES, "", mirror.upsert_cache, mirror.prune_caches)
+    return changed | await scope.take_claims()
+
+
+def forget_everything(mirror: Mirror, namespace: str | None) -> set[Key]:
+    """As after a list in which nothing is left; returns the caches that were known."""
+    prunes = (mirror.prune_pods, mirror.prune_jobs, mirror.prune_caches)
+    return {key for prune in prunes for key in prune(lambda owner, _uid: namespace not in (None, owner), sys.maxsize)}
 
 
 class _Scope:
