@@ -46,6 +46,8 @@ DRAIN_S = 5.0
 """For calls in flight when the process is told to end; as long again for its tasks, and for handing over the lease.
 Together below the limit after which kopf kills the process, and that is below the 30 s that Kubernetes gives."""
 LIVENESS_PERIODS = 3
+FIRST_LOOK_S = 20.0
+"""At most, before the watches begin: what changes meanwhile is seen then."""
 
 
 class Operator:
@@ -119,12 +121,18 @@ class Operator:
             asyncio.create_task(stop.wait(), name="stop"),
         ]
         # kopf last: at its end it cancels tasks that are younger than itself.
-        watches = watching.watch(registry, self._settings.namespaces, lambda: _end_on_signals(stop))
-        parts.append(asyncio.create_task(watches, name="watches"))
+        parts.append(asyncio.create_task(self._watch(registry, stop), name="watches"))
         done, running = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         code = max(_exit_code(task) for task in done)
         await self._end(running)
         return code
+
+    async def _watch(self, registry: Any, stop: asyncio.Event) -> None:
+        """Once all that was listed was looked at: kopf lists it all again, and looks would wait behind that."""
+        deadline = time.monotonic() + FIRST_LOOK_S
+        while not self._queue.idle() and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        await watching.watch(registry, self._settings.namespaces, lambda: _end_on_signals(stop))
 
     async def _begin(self) -> None:
         """Acquire the lease and list everything, however long the API is away."""
