@@ -13,7 +13,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from modelcache_operator.kube import connection
-from modelcache_operator.kube.connection import NoCluster, Unauthorized, kopf_login, load_configuration, proxy_for
+from modelcache_operator.kube.connection import NoCluster, Unauthorized, kopf_session, load_configuration, proxy_for
 from support.cluster import CRD, Space
 from support.kubeapi import FaultProxy, LocalApi
 from support.kubeapi.access import write_kubeconfig
@@ -153,11 +153,10 @@ async def _ask(server_tokens: list[str], configuration: client.Configuration) ->
     app.router.add_get("/", answer)
     runner = web.AppRunner(app)
     await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    configuration.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        configuration.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        info = await kopf_login(configuration)()
-        async with info.aiohttp_session as session, session.get(info.server) as response:
+        async with kopf_session(configuration) as info, info.aiohttp_session.get(info.server) as response:
             return response.status, seen
     finally:
         await runner.cleanup()

@@ -16,8 +16,9 @@ modelcache_gate_longest_wait_seconds          of those
 modelcache_outdated_pods                      started pods whose commits are not those on the volume any more
 
 modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total
+modelcache_operator_namespace_served{namespace}   by ``listing``
 
-``counters`` has the others, and ``listing`` that of namespaces.
+``counters`` has the others.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import time
 from collections.abc import Collection, Coroutine
 from typing import Any
 
-from kubernetes.aio import client
+import kopf
 from prometheus_client import CollectorRegistry
 
 from modelcache_operator.app import health as probes
@@ -33,7 +33,7 @@ from modelcache_operator.core import render
 from modelcache_operator.core.observed import Run
 from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api
-from modelcache_operator.kube.connection import Unauthorized, load_configuration
+from modelcache_operator.kube.connection import Unauthorized, kopf_session, load_configuration
 from modelcache_operator.kube.errors import OldDefinition
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lease import POD, Lease, LeaseLost
@@ -86,9 +86,9 @@ class Operator:
             self._counters,
         )
 
-    async def run(self, configuration: client.Configuration, stop: asyncio.Event) -> int:
+    async def run(self, session: kopf.AiohttpSession, stop: asyncio.Event) -> int:
         """Until ``stop`` or until a part fails; returns the exit code."""
-        registry = watching.make_registry(self._mirror, self._queue, configuration)
+        registry = watching.make_registry(self._mirror, self._queue, session)
         health = probes.Health(
             lambda: self._listing.tried_at,
             lambda: self._listing.settled() and self._lease.held(),
@@ -238,6 +238,7 @@ async def main(settings: Settings, timing: RetryTiming) -> int:
     _end_on_signals(stop)
     api = Api(configuration)
     try:
-        return await Operator(settings, api, timing).run(configuration, stop)
+        async with kopf_session(configuration) as session:
+            return await Operator(settings, api, timing).run(session, stop)
     finally:
         await api.close()

@@ -11,15 +11,14 @@ import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import aiohttp
 import kopf
-from kubernetes.aio import client
 
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.core import names
-from modelcache_operator.kube.connection import kopf_login
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
 
@@ -61,9 +60,14 @@ def make_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def make_registry(mirror: Mirror, queue: WorkQueue[Key], configuration: client.Configuration) -> kopf.OperatorRegistry:
+def make_registry(mirror: Mirror, queue: WorkQueue[Key], session: kopf.AiohttpSession) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(kopf_login(configuration))
+    logins = itertools.count()
+
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return replace(session, priority=next(logins))  # kopf takes nothing twice, as after an error of TLS
+
+    kopf.on.login(registry=registry)(login)
     _watch(registry, (names.GROUP, names.VERSION, names.PLURAL), queue, mirror.upsert_cache, _drop_cache(mirror))
     _watch(registry, ("", "v1", "pods"), queue, mirror.upsert_pod, mirror.delete_pod)
     _watch(registry, ("batch", "v1", "jobs"), queue, mirror.upsert_job, mirror.delete_job)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from ipaddress import ip_address
 from urllib.request import getproxies
 
@@ -89,8 +89,9 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def kopf_login(configuration: client.Configuration) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
-    """A login handler for kopf: the same way and the same credentials, which each request takes anew.
+@contextlib.asynccontextmanager
+async def kopf_session(configuration: client.Configuration) -> AsyncIterator[kopf.AiohttpSession]:
+    """For kopf: the same way and the same credentials, which each request takes anew.
 
     A 401 is waited out here: tokens of pods are replaced, and accepted again later. kopf would close the session under
     all watches, which can leave one deaf, and give up when it gets the token that was refused before.
@@ -110,11 +111,16 @@ def kopf_login(configuration: client.Configuration) -> Callable[..., Awaitable[k
                 raise Unauthorized(f"the API has refused our credentials for {UNAUTHORIZED_LIMIT_S:g} s (401)")
             await asyncio.sleep(UNAUTHORIZED_PAUSE_S)
 
-    async def login(**_: object) -> kopf.AiohttpSession:
-        tls = client.rest.RESTClientObject(configuration).ssl_context
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls), middlewares=(authorize,), proxy=configuration.proxy
-        )
-        return kopf.AiohttpSession(server=str(configuration.host), aiohttp_session=session)
+    tls = client.rest.RESTClientObject(configuration).ssl_context
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls), middlewares=(authorize,), proxy=configuration.proxy
+    )
+    close, session.close = session.close, _nothing  # type: ignore[method-assign]
+    try:
+        yield kopf.AiohttpSession(server=str(configuration.host), aiohttp_session=session)
+    finally:
+        await close()
 
-    return login
+
+async def _nothing() -> None:
+    """In place of closing: at its end kopf closes the session under its watches, and they wait for a login for ever."""
