@@ -36,6 +36,7 @@ METRICS = (
     "init_sync/src/init_sync/app/metrics.py",
     "operator/src/modelcache_operator/app/metrics.py",
     "operator/src/modelcache_operator/app/counters.py",
+    "operator/src/modelcache_operator/app/listing.py",
     "operator/src/modelcache_operator/app/process.py",
     "inference/src/inference/server/metrics.py",
     "inference/src/inference/server/service.py",
