@@ -10,10 +10,10 @@ Lease is ours again; watching goes on, so an API server that is away for minutes
 
 A holder that is a pod of the Lease's namespace and no longer exists is not waited for. A pod leaves the API when its
 kubelet has confirmed the end of its containers, or by a forced deletion, which asks nobody. Containers may live on
-then, but their token is bound to the pod: within seconds the API refuses all that they send. One that could still write
-would see the Lease in other hands at its next renewal, and end. A pod that stays as Failed counts when its kubelet
-calls every container terminated: for a lost node Kubernetes sets the phase alone. Without the right to get pods, the
-duration counts.
+then, but their token is bound to the pod: within 10 s the API refuses all that they send. One that can still write sees
+the Lease in other hands at its next renewal, after 5 s at most, and ends. A pod that stays as Failed counts when its
+kubelet calls every container terminated: for a lost node Kubernetes sets the phase alone. Without the right to get
+pods, the duration counts.
 """
 
 from __future__ import annotations
