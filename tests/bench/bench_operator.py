@@ -112,7 +112,9 @@ def measure(count: int, kubeconfig: Path) -> Figures:
     started = time.monotonic()
     with operator.running():
         listed = time.monotonic() - started
-        eventually(lambda: _settled(operator, count), "the queue is empty", 300)
+        eventually(
+            lambda: _settled(operator, count), "the queue is empty", 300, interval_s=1
+        )  # a scrape takes a second
         settled = time.monotonic() - started
         return _steady(client, kubelet, operator, pods, (listed, settled))
 

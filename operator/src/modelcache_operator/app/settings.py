@@ -178,7 +178,7 @@ class _Flags:
 
 
 def _own_identity(environment: Mapping[str, str], lease_namespace: str) -> str:
-    """With the uid only where whoever wants the lease looks for the pod."""
+    """With the uid only where others look for the pod that holds the Lease."""
     name, uid = environment.get("POD_NAME"), environment.get("POD_UID")
     if name and uid and lease_namespace == environment.get("POD_NAMESPACE"):
         return f"{name}_{uid}"
