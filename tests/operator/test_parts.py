@@ -24,6 +24,7 @@ from modelcache_operator.app.process import cancelled
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
 from modelcache_operator.core.names import job_name
+from modelcache_operator.core.parse import parse_pod
 from modelcache_operator.core.summary import quantity
 from modelcache_operator.kube.clock import ServerClock
 from modelcache_operator.kube.key import Key
@@ -293,11 +294,12 @@ class NoApi:
     calls = 0
 
 
-def scrape(world: World) -> str:
+def scrape(world: World, counters: Counters | None = None) -> str:
     mirror = Mirror()
     mirror.upsert_cache(world.cache)
     registry = CollectorRegistry()
-    registry.register(CacheCollector(mirror, NoApi(), lambda: world.now))  # type: ignore[arg-type]
+    counters = counters or Counters(CollectorRegistry())
+    registry.register(CacheCollector(mirror, counters, NoApi(), lambda: world.now))  # type: ignore[arg-type]
     return generate_latest(registry).decode()
 
 
@@ -316,15 +318,14 @@ def test_gauges_are_made_of_the_status() -> None:
 
 def counted(world: World, *seen: Json) -> str:
     """The counters after these versions of pods were seen, in this order."""
-    registry = CollectorRegistry()
-    counters, mirror = Counters(registry), Mirror()
+    counters, mirror = Counters(CollectorRegistry()), Mirror()
     mirror.on_run = counters.count_run
     mirror.upsert_cache(world.cache)
-    counters.add_cache(Key("default", "cache"))
     for version, pod in enumerate(seen):
         pod["metadata"]["resourceVersion"] = str(version + 1)
         mirror.upsert_pod(pod)
-    return generate_latest(registry).decode()
+    world.settle()
+    return scrape(world, counters)
 
 
 def test_each_run_of_a_sync_container_counts_once_however_often_its_pod_is_seen() -> None:
@@ -342,16 +343,13 @@ def test_each_run_of_a_sync_container_counts_once_however_often_its_pod_is_seen(
     assert 'modelcache_sync_duration_seconds_bucket{cache="cache",le="1.0",namespace="default"} 2.0' in text
 
 
-def test_counters_begin_at_zero_and_go_with_their_cache() -> None:
-    registry = CollectorRegistry()
-    counters = Counters(registry)
-    for name in ("cache", "other"):
-        counters.add_cache(Key("default", name))
-    assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 0.0' in generate_latest(registry).decode()
+def test_counters_begin_at_zero_and_go_with_their_cache(ready: World) -> None:
+    counters = Counters(CollectorRegistry())
+    assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 0.0' in scrape(ready, counters)
+    counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[ready.add_pod("serve")]), 3.0)
+    assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 3.0" in scrape(ready, counters)
     counters.remove_cache(Key("default", "cache"))
-    text = generate_latest(registry).decode()
-    assert 'cache="cache"' not in text
-    assert 'cache="other"' in text
+    assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 0.0" in scrape(ready, counters)
 
 
 def test_a_pod_whose_label_names_no_cache_makes_no_series(world: World) -> None:
@@ -373,11 +371,11 @@ def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
     assert "modelcache_reason{" not in scrape(world)
 
 
-def test_gpu_seconds_at_the_gate_are_a_counter(world: World) -> None:
-    world.add_pod("serve", gated=True, resources={"limits": {"nvidia.com/gpu": "4"}})
-    registry = CollectorRegistry()
-    Counters(registry).count_gate(Key("default", "cache"), world.snapshot().pods[0], 10.0)
-    text = generate_latest(registry).decode()
+def test_gpu_seconds_at_the_gate_are_a_counter(ready: World) -> None:
+    pod = ready.add_pod("serve", resources={"limits": {"nvidia.com/gpu": "4"}})
+    counters = Counters(CollectorRegistry())
+    counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[pod]), 10.0)
+    text = scrape(ready, counters)
     assert f"modelcache_gate_gpu_seconds_total{{{LABELS}}} 40.0" in text
     assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 10.0" in text
 

@@ -114,7 +114,6 @@ class Controller:
             self._counters.remove_cache(key)
             await self._orphans(key)
             return
-        self._counters.add_cache(key)
         decision = reconcile(snapshot, self._clock())
         if decision.status.complete and not snapshot.cache.status.complete and await self._look_at_claim(key):
             self._queue.add(key)  # a proof is about one claim, and this one is another than it was

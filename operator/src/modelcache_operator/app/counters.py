@@ -1,19 +1,29 @@
 """What this process has counted. Series begin at 0 with each start, as in every controller: use ``increase``.
 
 A run of a sync container counts when its end is seen, a gate when it was removed. What happens while no operator runs
-is not counted. The series of a cache go with the cache.
+is not counted. The series of a cache go with the cache. They are kept as one small record for each cache: as metrics of
+the client library they would take 8 KiB each.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Summary, disable_created_metrics
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core.observed import Observation, Pod, Run
+from modelcache_operator.core.observed import Pod, Run
 from modelcache_operator.kube.key import Key
 
-BUCKETS_S = (1, 5, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800)
+BUCKETS_S = (1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """Upper ends; a warm start takes less than a second, 90 GB over a slow line take hours."""
+BOUNDS = (*map(str, BUCKETS_S), "+Inf")
 HUB_REASONS = (
     *(Reason.HUB_UNREACHABLE, Reason.RATE_LIMITED, Reason.TOKEN_INVALID, Reason.GATED_REPO),
     *(Reason.REPO_NOT_FOUND, Reason.REVISION_NOT_FOUND, Reason.FILE_NOT_FOUND, Reason.STALLED),
@@ -21,67 +31,86 @@ HUB_REASONS = (
 LABELS = ("namespace", "cache")
 
 
+@dataclass(slots=True)
+class CacheCounts:
+    """Of one ModelCache."""
+
+    failed: int = 0
+    by_duration: list[int] = field(default_factory=lambda: [0] * len(BOUNDS))
+    """Runs in each bucket."""
+    seconds: float = 0.0
+    fetched: int = 0
+    served: int = 0
+    hub_errors: Counter[Reason] = field(default_factory=Counter)
+    gates: int = 0
+    waited_s: float = 0.0
+    gpu_s: float = 0.0
+
+
+NOTHING = CacheCounts()
+
+
 class Counters:
-    """Registered in ``registry``; ``cache`` in the names of methods is a ModelCache."""
+    """Those of the operator itself are registered; ``collect`` makes those of caches."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-
-        def of_caches(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"modelcache_{name}", text, (*LABELS, *labels), registry=registry)
-
-        def own(name: str, text: str) -> Counter:
-            return Counter(f"modelcache_operator_{name}", text, registry=registry)
-
-        self.reconciles = own("reconciles", "Looks at a cache.")
-        self.errors = own("errors", "Looks that ended in an error.")
-        self.status_writes = own("status_writes", "Statuses written.")
-        self.gates_removed = own("gates_opened", "Gates removed from pods.")
-        self._syncs = of_caches("syncs", "Runs of sync containers that ended.", "outcome")
-        self._fetched = of_caches("fetched_bytes", "Bytes that syncs received from the hub.")
-        self._served = of_caches("served_bytes", "Bytes that syncs found on the volume.")
-        self._hub_errors = of_caches("hub_errors", "Syncs that failed for a reason of the hub's.", "reason")
-        self._durations = Histogram(
-            "modelcache_sync_duration_seconds", "How long syncs took.", LABELS, buckets=BUCKETS_S, registry=registry
-        )
-        self._waits = Summary(
-            "modelcache_gate_wait_seconds", "Seconds that pods waited at the gate.", LABELS, registry=registry
-        )
-        self._gpu_seconds = of_caches("gate_gpu_seconds", "Those seconds, times the GPUs that a pod requests.")
+        self.reconciles = _own("reconciles", "Looks at a cache.", registry)
+        self.errors = _own("errors", "Looks that ended in an error.", registry)
+        self.status_writes = _own("status_writes", "Statuses written.", registry)
+        self._gates_removed = _own("gates_opened", "Gates removed from pods.", registry)
+        self._counts: dict[Key, CacheCounts] = {}
 
     def count_run(self, key: Key, run: Run) -> None:
         """The run of a sync container that has ended."""
-        self._syncs.labels(*key, "failed" if run.exit_code else "succeeded").inc()
-        self._durations.labels(*key).observe(max(0.0, run.finished_at - run.started_at))
-        if run.observation is None:
-            return
-        fetched = run.observation.bytes_fetched
-        self._fetched.labels(*key).inc(fetched)
-        if run.observation.complete:
-            self._served.labels(*key).inc(max(0, run.observation.bytes_total - fetched))
-        for reason in _hub_reasons(run.observation):
-            self._hub_errors.labels(*key, reason).inc()
+        counts = self._counts.setdefault(key, CacheCounts())
+        took = max(0.0, run.finished_at - run.started_at)
+        counts.failed += run.exit_code != 0
+        counts.by_duration[bisect_left(BUCKETS_S, took)] += 1
+        counts.seconds += took
+        if report := run.observation:
+            counts.fetched += report.bytes_fetched
+            counts.served += max(0, report.bytes_total - report.bytes_fetched) if report.complete else 0
+            counts.hub_errors.update(each.reason for each in report.incomplete() if each.reason in HUB_REASONS)
 
     def count_gate(self, key: Key, pod: Pod, waited_s: float) -> None:
         """A gate that was removed."""
-        self.gates_removed.inc()
-        self._waits.labels(*key).observe(waited_s)
-        self._gpu_seconds.labels(*key).inc(waited_s * pod.gpus)
-
-    def add_cache(self, key: Key) -> None:
-        """Begin its series at 0, so that the first increase is seen."""
-        for outcome in ("succeeded", "failed"):
-            self._syncs.labels(*key, outcome)
-        for each in (self._fetched, self._served, self._durations, self._waits, self._gpu_seconds):
-            each.labels(*key)
+        self._gates_removed.inc()
+        counts = self._counts.setdefault(key, CacheCounts())
+        counts.gates += 1
+        counts.waited_s += waited_s
+        counts.gpu_s += waited_s * pod.gpus
 
     def remove_cache(self, key: Key) -> None:
-        labels = dict(zip(LABELS, key, strict=True))
-        for each in (self._syncs, self._hub_errors, self._fetched, self._served):
-            each.remove_by_labels(labels)
-        for other in (self._durations, self._waits, self._gpu_seconds):
-            other.remove_by_labels(labels)
+        self._counts.pop(key, None)
+
+    def collect(self, caches: Iterable[Key]) -> Iterator[Metric]:
+        """A series for each of ``caches``, though nothing was counted: the first increase must be seen."""
+        syncs = _family("syncs", "Runs of sync containers that ended.", "outcome")
+        fetched = _family("fetched_bytes", "Bytes that syncs received from the hub.")
+        served = _family("served_bytes", "Bytes that syncs found on the volume.")
+        errors = _family("hub_errors", "Syncs that failed for a reason of the hub's.", "reason")
+        gpus = _family("gate_gpu_seconds", "Seconds at the gate, times the GPUs that a pod requests.")
+        durations = HistogramMetricFamily("modelcache_sync_duration_seconds", "How long syncs took.", labels=LABELS)
+        waits = SummaryMetricFamily("modelcache_gate_wait_seconds", "Seconds that pods waited.", labels=LABELS)
+        for key in caches:
+            counts = self._counts.get(key, NOTHING)
+            cumulative = list(accumulate(counts.by_duration))
+            syncs.add_metric((*key, "succeeded"), cumulative[-1] - counts.failed)
+            syncs.add_metric((*key, "failed"), counts.failed)
+            fetched.add_metric(key, counts.fetched)
+            served.add_metric(key, counts.served)
+            for reason, count in list(counts.hub_errors.items()):
+                errors.add_metric((*key, reason), count)
+            durations.add_metric(key, list(zip(BOUNDS, cumulative, strict=True)), counts.seconds)
+            waits.add_metric(key, counts.gates, counts.waited_s)
+            gpus.add_metric(key, counts.gpu_s)
+        yield from (syncs, fetched, served, errors, durations, waits, gpus)
 
 
-def _hub_reasons(observation: Observation) -> list[Reason]:
-    return [model.reason for model in observation.incomplete() if model.reason in HUB_REASONS]
+def _family(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"modelcache_{name}", text, labels=(*LABELS, *labels))
+
+
+def _own(name: str, text: str, registry: CollectorRegistry) -> prometheus_client.Counter:
+    return prometheus_client.Counter(f"modelcache_operator_{name}", text, registry=registry)

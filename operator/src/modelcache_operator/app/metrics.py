@@ -30,7 +30,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from modelcache_operator.app.counters import LABELS
+from modelcache_operator.app.counters import LABELS, Counters
 from modelcache_operator.app.settings import port_refused
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.gate import waiting_pods
@@ -64,8 +64,9 @@ GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
 class CacheCollector(Collector):
     """Reads the mirror from the thread of the scrape; every look at it is one copy of a dictionary's values."""
 
-    def __init__(self, mirror: Mirror, api: Api, clock: Callable[[], float]) -> None:
+    def __init__(self, mirror: Mirror, counters: Counters, api: Api, clock: Callable[[], float]) -> None:
         self._mirror = mirror
+        self._counters = counters
         self._api = api
         self._clock = clock
 
@@ -80,6 +81,7 @@ class CacheCollector(Collector):
         for name, (text, value) in GAUGES.items():
             yield _gauge(name, text, ((cache, value(cache)) for cache in caches))
         yield from self._waiting(caches)
+        yield from self._counters.collect(Key(cache.namespace, cache.name) for cache in caches)
         yield CounterMetricFamily(
             "modelcache_operator_api_requests", "Calls to the API, watches aside.", value=self._api.calls
         )

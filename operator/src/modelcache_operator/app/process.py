@@ -177,7 +177,7 @@ class Operator:
 
     def _metrics(self) -> CollectorRegistry:
         loop = asyncio.get_running_loop()
-        self._registry.register(metrics.CacheCollector(self._mirror, self._api, self._api.clock))
+        self._registry.register(metrics.CacheCollector(self._mirror, self._counters, self._api, self._api.clock))
         for name, text, value in (
             ("active", "1 while this operator holds the lease.", lambda: float(self._lease.held())),
             ("queue_length", "Caches that wait to be looked at.", lambda: len(self._queue)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.observed import Pod, RunState, Snapshot
 from modelcache_operator.core.proof import OwnedObjects
 from modelcache_operator.core.status import CommitPods, PodsStatus
@@ -12,11 +11,11 @@ from modelcache_operator.core.status import CommitPods, PodsStatus
 MAX_COMMITS = 10
 
 
-def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str) -> PodsStatus:
-    """``commit``: what is on the volume now, as in the summary."""
+def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str, waiting: int) -> PodsStatus:
+    """``commit``: what is on the volume now, as in the summary; ``waiting``: pods whose gate is not being removed."""
     used = Counter(_commit(pod, snapshot.cache.models) for pod in objects.workloads if _has_started(pod))
     return PodsStatus(
-        waiting=len(waiting_pods(objects.workloads)),
+        waiting=waiting,
         started=used.total(),
         outdated=sum(count for each, count in used.items() if each and commit and each != commit),
         commits=tuple(CommitPods(each, count) for each, count in used.most_common(MAX_COMMITS)),

@@ -81,9 +81,11 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     decided = decide_phase(inputs)
     waiting = () if cache.deleting else waiting_pods(snapshot.pods)
     ready = decided.phase is Phase.READY
+    removing = ready and act
+    held = 0 if removing and not snapshot.refusals.gate else len(waiting)
     creating = cache.volume.create and snapshot.claim is None
     return Decision(
-        status=_status(inputs, decided),
+        status=_status(inputs, decided, held),
         acts=act,
         write_config=act and not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
         create_claim=act and creating and not problem and not cache.deleting,
@@ -92,12 +94,12 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         create_job=plan.create,
         notices=_notices(cache.status, decided),
         notify_waiting=() if ready else tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S),
-        remove_gates=waiting if ready and act else (),
+        remove_gates=waiting if removing else (),
         wake_at=min((at for at in _wake_times(inputs, waiting) if at > now), default=None),
     )
 
 
-def _status(inputs: PhaseInputs, decided: PhaseDecision) -> Status:
+def _status(inputs: PhaseInputs, decided: PhaseDecision, waiting: int) -> Status:
     cache, objects = inputs.snapshot.cache, inputs.objects
     status = Status(
         observed_generation=cache.generation,
@@ -110,7 +112,7 @@ def _status(inputs: PhaseInputs, decided: PhaseDecision) -> Status:
     )
     status = with_progress(status, inputs.snapshot, objects, inputs.volume.bound)
     figures = summary(status)
-    return replace(status, summary=figures, pods=pods_status(inputs.snapshot, objects, figures.commit))
+    return replace(status, summary=figures, pods=pods_status(inputs.snapshot, objects, figures.commit, waiting))
 
 
 def _owner_change(snapshot: Snapshot) -> bool | None:

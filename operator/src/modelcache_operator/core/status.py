@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from sys import intern
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic.alias_generators import to_camel
 
 from init_sync.core.reasons import Reason
@@ -45,6 +46,8 @@ def _with_defaults(model: Any) -> Any:
 
 
 Model = Annotated[ModelReport, BeforeValidator(_with_defaults)]
+Word = Annotated[str, AfterValidator(intern)]
+"""One of a few that all caches have: kept once."""
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, in UTC; empty: never."""
 
@@ -54,13 +57,13 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 class Condition:
     """As in every Kubernetes API."""
 
-    type: str
+    type: Word
     """Complete, Ready, Reconciling, Stalled, Syncing or VolumeReady."""
-    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
+    status: Annotated[Word, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
     """True, False or Unknown."""
-    reason: str = ""
+    reason: Word = ""
     """One word that says why."""
-    message: str = ""
+    message: Word = ""
     """A sentence that says why, and what to do."""
     last_transition_time: Time = ""
     """When its status changed last."""
