@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 
 import pytest
 
@@ -23,6 +26,8 @@ SENTENCES: Json = {
     "include": ["*.json", "vocab.txt"],
     "oneOf": [{"file": "model.safetensors"}],
 }
+LEASE_S = 45
+"""How long a Lease lasts whose holder is not known to be gone."""
 VAE = "Wan2.1-I2V-14B-480P/Wan2.1_VAE.pth"
 
 
@@ -59,21 +64,29 @@ def test_while_the_models_arrive_the_serving_pod_is_on_no_node(site: Site, relea
     assert gated(pod)
     assert condition(pod, "PodScheduled")["reason"] == "SchedulingGated"
     assert "nodeName" not in pod["spec"]
+    told = partial(_told, site, pod, "WaitingForModelCache")
+    assert f"waits for ModelCache {release.name}, which is " in eventually(told, "the pod is told", 60)
 
 
-def test_progress_is_shown_while_it_syncs(release: Release) -> None:
+def test_progress_is_shown_while_it_syncs(site: Site, release: Release) -> None:
     def progress() -> bool:
         status = release.cache()["status"]
         return bool(status["phase"] == "Syncing" and 0 < status.get("bytesPresent", 0) < status.get("bytesTotal", 0))
 
     eventually(progress, "some bytes of all are reported", 60, not_yet=UNSETTLED)
+    table = site.kube.kubectl("get", "modelcaches").splitlines()
+    assert table[0].split() == ["NAME", "PHASE", "REASON", "MODELS", "PROGRESS", "SIZE", "RATE", "ETA", "AGE"]
+    assert table[1].split()[:3] == [release.name, "Syncing", "Syncing"]
+    site.kube.wait(f"modelcache/{release.name}", "condition=Reconciling")
 
 
 def test_an_operator_that_is_killed_meanwhile_loses_nothing(site: Site, release: Release, caches: Watch) -> None:
     jobs = [job["metadata"]["uid"] for job in release.jobs()]
     old = release.pod("operator")["metadata"]["name"]
+    began = time.monotonic()
     site.kube.kubectl("delete", "pod", old, "--grace-period=0", "--force")
     site.kube.rolled_out(release.operator)
+    assert time.monotonic() - began < LEASE_S, "the Lease of a pod that is gone is not waited for"
     assert release.pod("operator")["metadata"]["name"] != old
     assert [job["metadata"]["uid"] for job in release.jobs()] == jobs
     assert gated(release.pod("inference"))
@@ -85,8 +98,11 @@ def test_the_cache_gets_complete_and_only_then_the_pod_gets_a_node(
 ) -> None:
     site.hub.recover()
     release.complete()
+    site.kube.wait(f"modelcache/{release.name}", "condition=Ready")
     site.kube.rolled_out(release.inference)
     assert phases(caches.seen()) == ["Pending", "Syncing", "Ready"]
+    in_use = eventually(lambda: release.cache()["status"]["pods"].get("commits"), "the server is seen to use it", 60)
+    assert in_use == [{"commit": release.cache()["status"]["summary"]["commit"], "pods": 1}]
     complete = next(state for state in caches.seen() if complete_for(state, generation=1))
     states = serving(pods, release)
     waiting = [pod for pod in states if gated(pod)]
@@ -267,6 +283,13 @@ def test_without_an_operator_the_init_container_syncs(site: Site, release: Relea
     assert not gated(pod)
     assert alone.video()["frames"] > 8
     site.kube.helm("uninstall", alone.name, "--wait")
+
+
+def _told(site: Site, pod: Json, reason: str) -> str:
+    """The message of a pod's Event; empty while there is none."""
+    about = f"involvedObject.uid={pod['metadata']['uid']},reason={reason}"
+    events = json.loads(site.kube.kubectl("get", "events", "--field-selector", about, "-o", "json"))["items"]
+    return str(events[0]["message"]) if events else ""
 
 
 def complete_for(cache: Json, generation: int) -> bool:
