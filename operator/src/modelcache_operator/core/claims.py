@@ -13,7 +13,7 @@ NOT_BOUND_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ClaimCheck:
-    """A judgement of the claim."""
+    """What can be said of the claim."""
 
     usable: bool
     """A pod that mounts it can be expected to start; a Pending claim may be waiting for just that."""

@@ -6,7 +6,7 @@
 - A Job is wanted when this content was never proven complete on this claim, when something found it damaged since, or
   when the resync annotation has a value that was not acted on yet.
 - After a Job that failed permanently the next one waits 10 s, 20 s, 40 s, ... up to 10 minutes; a repair waits 60 s
-  after the Job before it at least, so that a pod that never stops complaining does not keep Jobs running all the time.
+  after the Job before it at least, so that a pod that keeps reporting damage does not keep Jobs running all the time.
 """
 
 from __future__ import annotations

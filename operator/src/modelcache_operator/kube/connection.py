@@ -26,7 +26,7 @@ CONNECTIONS = 24
 UNAUTHORIZED_PAUSE_S = 2.0
 UNAUTHORIZED_LIMIT_S = 45.0
 """By then the Lease is no longer ours, and a restart reads a kubeconfig that was replaced. Below kopf's own limit of
-70 s for a watch that is silent, which would begin anew."""
+70 s for a watch that is silent, which would start again."""
 
 
 class Unauthorized(Exception):
@@ -91,7 +91,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def kopf_session(configuration: client.Configuration) -> AsyncIterator[kopf.AiohttpSession]:
-    """For kopf: the same way and the same credentials, which each request takes anew.
+    """For kopf: the same way and the same credentials, which each request reads again.
 
     A 401 is waited out here: tokens of pods are replaced, and accepted again later. kopf would close the session under
     all watches, which can leave one deaf, and give up when it gets the token that was refused before.

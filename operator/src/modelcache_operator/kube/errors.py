@@ -15,7 +15,7 @@ class Missing(ApiError):
 
 
 class Conflict(ApiError):
-    """409, or a JSON patch whose test failed: look again and decide anew."""
+    """409, or a JSON patch whose test failed: look again and decide again."""
 
 
 class Refused(ApiError):
