@@ -116,8 +116,13 @@ class Gates:
         reason = found.reason if found else ""
         progress = f" ({status.summary.progress})" if status.summary.progress else ""
         message = f"waits for ModelCache {cache.name}, which is {status.phase}{progress}: {status.message}"
-        for pod in pods:
-            await self._tell_once(pod, "Normal", "WaitingForModelCache", message, reason)
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def tell(pod: Pod) -> None:
+            async with slots:
+                await self._tell_once(pod, "Normal", "WaitingForModelCache", message, reason)
+
+        await asyncio.gather(*(tell(pod) for pod in pods))
 
     async def tell_orphan(self, pod: Pod) -> None:
         """Tell a pod that there is no cache of the name that it waits for."""
