@@ -151,7 +151,7 @@ def test_an_older_definition_is_upgraded_as_the_notes_say(
         pytest.skip("needs a real API server (KUBEBUILDER_ASSETS) and a kubectl beside Helm")
     older = tmp_path / "chart"
     shutil.copytree(CHART, older)
-    crd = older / "crds/modelcaches.yaml"
+    crd = older / "charts/crds/crds/modelcaches.yaml"
     crd.write_text(crd.read_text().replace("Whether every model is on the volume", "As it was said before"))
     with RealApi(programs, tmp_path_factory.mktemp("older")) as api:
         environment = {"KUBECONFIG": str(api.kubeconfig()), "HOME": str(tmp_path)}

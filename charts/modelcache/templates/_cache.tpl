@@ -9,12 +9,13 @@ What the values say about the cache, worked out once.
   modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
   modelcache.cache.spec        spec of the manifest, but for what only the operator reads
   modelcache.cache.job         spec.sync.job of the ModelCache
+  modelcache.cache.placed      what of the server's placement the Job takes over, or nothing
   modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
   modelcache.sync.env          variables of a sync container, but for the token
 */ -}}
 
 {{- define "modelcache.cache.name" -}}
-{{- .Values.cache.name | default .Release.Name -}}
+{{- .Values.cache.name | default (.Release.Name | replace "." "-") -}}
 {{- end -}}
 
 {{- define "modelcache.cache.claim" -}}
@@ -92,16 +93,33 @@ A null takes the operator's default for one field away, but is lost where a mani
 {{- toYaml $security -}}
 {{- end -}}
 
+{{- /*
+A volume that one node or zone holds is bound where the first sync Job runs, and later Jobs must come to the server. So the
+Job runs where the server can. What cache.job says itself stays as it is.
+*/ -}}
+{{- define "modelcache.cache.placed" -}}
+{{- $inference := .Values.inference -}}
+{{- if and $inference.enabled (ne (include "modelcache.cache.shared" .) "true") -}}
+{{- $nodes := pick ($inference.affinity | default dict) "nodeAffinity" -}}
+{{- $placed := dict "nodeSelector" $inference.nodeSelector "tolerations" $inference.tolerations "affinity" $nodes -}}
+{{- range $key, $value := $placed -}}
+{{- if or (not $value) (get $.Values.cache.job $key) -}}{{- $_ := unset $placed $key -}}{{- end -}}
+{{- end -}}
+{{- toYaml $placed -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "modelcache.cache.job" -}}
 {{- $volume := .Values.cache.volume -}}
 {{- $given := .Values.cache.job -}}
+{{- $placed := include "modelcache.cache.placed" . | fromYaml -}}
 {{- $defaultUser := kindIs "bool" $given.runAsDefaultUser | ternary $given.runAsDefaultUser (ne (toString .Values.runAsDefaultUser) "false") -}}
 {{- $job := dict
       "imagePullPolicy" .Values.sync.image.pullPolicy
-      "imagePullSecrets" .Values.imagePullSecrets
+      "imagePullSecrets" (include "modelcache.pullSecrets" . | fromYamlArray)
       "resources" .Values.sync.resources
       "podSecurityContext" (include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml)
-      "affinity" (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml)
+      "affinity" (merge (dict) (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml) ($placed.affinity | default dict))
       "labels" .Values.commonLabels
 -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}
@@ -109,8 +127,8 @@ A null takes the operator's default for one field away, but is lost where a mani
 {{- end -}}
 {{- if not $defaultUser -}}{{- $_ := set $job "runAsDefaultUser" false -}}{{- end -}}
 {{- $job = merge (dict) $given $job -}}
-{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
-{{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default list)) -}}
+{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default $placed.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
+{{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default $placed.tolerations | default list) | uniq) -}}
 {{- $_ := set $job "env" (concat (include "modelcache.sync.env" . | fromYamlArray) ($given.env | default list)) -}}
 {{- range $key, $value := $job -}}
 {{- if and (not $value) (kindIs "bool" $value | not) (kindIs "float64" $value | not) -}}{{- $_ := unset $job $key -}}{{- end -}}
