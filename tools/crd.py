@@ -30,13 +30,13 @@ HEAD = """\
 Json = dict[str, Any]
 
 
-def annotations() -> dict[str, str]:
-    """The version is what the chart's admission policy compares. Argo CD prunes what it applied, and with a definition
-    every ModelCache would go."""
-    return {
+def metadata() -> Json:
+    """The chart's admission policy compares the version. Were the definition pruned, every ModelCache would go with it."""
+    notes = {
         "argocd.argoproj.io/sync-options": "Prune=false",
         "modelcache.dev/chart-version": (ROOT / "VERSION").read_text().strip(),
     }
+    return {"name": "modelcaches.modelcache.dev", "annotations": notes}
 
 
 def definition() -> Json:
@@ -53,7 +53,7 @@ def definition() -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "modelcaches.modelcache.dev", "annotations": annotations()},
+        "metadata": metadata(),
         "spec": {
             "group": "modelcache.dev",
             "scope": "Namespaced",

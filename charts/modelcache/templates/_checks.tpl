@@ -165,7 +165,8 @@ So beyond the release's namespace only those look who have just written the defi
 {{- $warnings = append $warnings (printf "operator.enabled=false, and no operator serves namespace %s: nothing syncs, and pods wait at the gate. Install one, or set operator.enabled=true" $namespace) -}}
 {{- end -}}
 {{- end -}}
-{{- $definition := $cluster | ternary (include "modelcache.definition" .) "" -}}
+{{- $definition := "" -}}
+{{- if $cluster }}{{ $definition = include "modelcache.definition" . }}{{ end -}}
 {{- if and $definition (semverCompare (printf "<%s" .Chart.Version) $definition) -}}
 {{- $warnings = append $warnings (printf "the definition in the cluster is of chart version %s: the API server drops what %s added to it. Apply this chart's, as said above" $definition .Chart.Version) -}}
 {{- end -}}
