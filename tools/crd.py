@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 
 def metadata() -> Json:
-    """The chart's admission policy compares the version. Were the definition pruned, every ModelCache would go with it."""
+    """The chart's admission policy compares the version. A definition that is pruned takes every ModelCache with it."""
     notes = {
         "argocd.argoproj.io/sync-options": "Prune=false",
         "modelcache.dev/chart-version": (ROOT / "VERSION").read_text().strip(),

@@ -65,10 +65,11 @@ It is called once, by templates/checks.yaml, which renders nothing.
 - {{ $key }}={{ $registry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
 {{- end }}
 {{- end }}
-{{- $own := list "affinity" "automountServiceAccountToken" "containers" "enableServiceLinks" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "runtimeClassName" "schedulingGates" "securityContext" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" "volumes" }}
-{{- range $key, $spec := dict "operator" $operator.extraPodSpec "inference" $inference.extraPodSpec }}
-{{- range $field, $_ := $spec }}
-{{- if has $field $own }}
+{{- $own := list "affinity" "automountServiceAccountToken" "containers" "enableServiceLinks" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "securityContext" "serviceAccountName" "tolerations" "topologySpreadConstraints" "volumes" }}
+{{- $servers := concat $own (list "runtimeClassName" "schedulingGates" "terminationGracePeriodSeconds") }}
+{{- range $key, $fields := dict "operator" $own "inference" $servers }}
+{{- range $field, $_ := (get $.Values $key).extraPodSpec }}
+{{- if has $field $fields }}
 - {{ $key }}.extraPodSpec.{{ $field }} is a field that the chart sets. Use the value of {{ $key }} that is made for it
 {{- end }}
 {{- end }}
