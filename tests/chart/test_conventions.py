@@ -134,7 +134,8 @@ def test_the_definition_says_its_version_and_shadows_no_other_kind(rendered: Ren
 def test_the_definition_is_a_dependency_that_a_value_leaves_out() -> None:
     (dependency,) = yaml.safe_load((CHART / "Chart.yaml").read_text())["dependencies"]
     own = yaml.safe_load((CHART / "charts/crds/Chart.yaml").read_text())
-    assert (dependency["name"], dependency["version"]) == (own["name"], own["version"])
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    assert (dependency["name"], dependency["version"]) == (own["name"], own["version"]) == ("crds", version)
     assert dependency["condition"] == "crds.install"
     assert not (CHART / "crds").exists(), "Helm would install it whatever the values say"
 
