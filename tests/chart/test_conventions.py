@@ -170,7 +170,11 @@ def test_a_parent_chart_leaves_the_chart_out_by_its_condition(
     (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
     values = ("--set", f"modelcache.enabled={enabled}", "--set", "global.team=video")
     text = helm.run("template", "p", str(tmp_path), "--include-crds", *values)
-    assert ("kind: ModelCache" in text, "kind: CustomResourceDefinition" in text) == (kinds, kinds)
+    assert ("kind: ModelCache\n" in text, "kind: CustomResourceDefinition" in text) == (kinds, kinds)
+    without = helm.run(
+        "template", "p", str(tmp_path), "--include-crds", *values, "--set", "modelcache.crds.install=false"
+    )
+    assert ("kind: ModelCache\n" in without, "kind: CustomResourceDefinition" in without) == (kinds, False)
 
 
 def test_every_pod_stays_off_windows(objects: Objects) -> None:
