@@ -121,6 +121,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"sync": {"env": [{"name": "HF_TOKEN", "value": "hf_x"}]}},
         "sync.env holds the token itself, where everybody can read it. Put it into a Secret",
     ),
+    "two bundles of certificates": (
+        {"sync": {"caBundle": {"configMapName": "a", "secretName": "b"}}},
+        "sync.caBundle.configMapName and sync.caBundle.secretName exclude each other",
+    ),
+    "a bundle, and a file of certificates": (
+        {"sync": {"caBundle": {"secretName": "b"}, "env": [{"name": "SSL_CERT_FILE", "value": "/x"}]}},
+        "sync.env sets SSL_CERT_FILE, and so does sync.caBundle",
+    ),
+    "a volume of the sync container's own": (
+        {"sync": {"extraVolumes": [{"name": "manifest", "emptyDir": {}}]}},
+        "sync.extraVolumes: manifest is a volume of the sync container's own",
+    ),
     "two endpoints": (
         {"sync": {"endpoint": "http://a"}, "cache": {"job": {"env": [{"name": "HF_ENDPOINT", "value": "http://b"}]}}},
         "cache.job.env sets HF_ENDPOINT, and so does sync.endpoint. Use one of them",

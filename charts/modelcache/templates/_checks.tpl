@@ -56,6 +56,14 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if regexMatch "^https?://[^/]*@" $endpoint }}
 - sync.endpoint holds a user or password, and everybody can read it there. Leave them out, and put a token into the Secret of cache.auth.secretName
 {{- end }}
+{{- if and .Values.sync.caBundle.configMapName .Values.sync.caBundle.secretName }}
+- sync.caBundle.configMapName and sync.caBundle.secretName exclude each other. Give one of them
+{{- end }}
+{{- range .Values.sync.extraVolumes }}
+{{- if has .name (list "models" "manifest" "tmp" "ca-bundle") }}
+- sync.extraVolumes: {{ .name }} is a volume of the sync container's own. Use another name
+{{- end }}
+{{- end }}
 {{- if contains "://" (.Values.imageRegistry | default "") }}
 - imageRegistry={{ .Values.imageRegistry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
 {{- end }}
@@ -75,6 +83,9 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- range $list }}
 {{- if and (eq .name "HF_TOKEN") .value }}
 - {{ $key }} holds the token itself, where everybody can read it. Put it into a Secret and name that in cache.auth.secretName
+{{- end }}
+{{- if and (eq .name "SSL_CERT_FILE") (eq $key "sync.env") (include "modelcache.sync.ca" $) }}
+- sync.env sets SSL_CERT_FILE, and so does sync.caBundle. Use one of them
 {{- end }}
 {{- if and (eq .name "HF_ENDPOINT") $.Values.sync.endpoint }}
 - {{ $key }} sets HF_ENDPOINT, and so does sync.endpoint. Use one of them
@@ -103,6 +114,8 @@ right to list Deployments in the release's own namespace.
 {{- $warnings = append $warnings (printf "release %s has an operator in this namespace already. The two share a Lease: one works, the other waits and never gets ready. Set operator.enabled=false here" (index $labels "app.kubernetes.io/instance")) -}}
 {{- end -}}
 {{- end -}}
+{{- else if and (not .Values.cache.enabled) .Values.inference.enabled (include "modelcache.sync.env" . | trim) -}}
+{{- $warnings = append $warnings (printf "sync.endpoint, sync.env and sync.caBundle reach the init container of this release alone. The Jobs of ModelCache %s have them from its spec.sync.job, and from the release that installed its operator" (include "modelcache.cache.name" .)) -}}
 {{- else if and .Values.cache.enabled (not .Values.cache.standalone) -}}
 {{- $warnings = append $warnings "operator.enabled=false: without another operator that serves this namespace, nothing syncs and the gate stays shut" -}}
 {{- end -}}

@@ -81,6 +81,9 @@ volumeMounts:
   readOnly: true
 - name: tmp
   mountPath: /tmp
+{{- with include "modelcache.sync.mounts" . | trim }}
+{{ . }}
+{{- end }}
 {{- end -}}
 
 {{- define "modelcache.volumes" -}}
@@ -90,4 +93,7 @@ volumeMounts:
 - name: manifest
   configMap:
     name: {{ include "modelcache.cache.manifest" . | quote }}
+{{- with include "modelcache.sync.volumes" . | trim }}
+{{ . }}
+{{- end }}
 {{- end -}}
