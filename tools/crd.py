@@ -130,7 +130,7 @@ def _content(field: fields.Field) -> Json:
 
 def _has_enum(field: fields.Choice) -> bool:
     """An enum of a field that may be null must list null, which kubectl explains as ``<no value>``."""
-    return field.required or field.default is not None
+    return field.required or (field.default is not None and not field.unset_in_definition)
 
 
 NOT_DOTS = r"([^/]*[^./][^/]*|\.{3,})"

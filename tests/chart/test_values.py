@@ -14,7 +14,7 @@ import chart_docs
 from chart.conftest import Render
 from chart.objects import Objects
 from inference.server.config import ServerConfig
-from support.helm import CHART, HelmRefused
+from support.helm import CHART, Helm, HelmRefused
 
 Json = dict[str, Any]
 VALUES = CHART / "values.yaml"
@@ -153,6 +153,32 @@ def test_all_that_cannot_work_is_told_at_once(render: Render) -> None:
         render(sync={"endpoint": "hub"}, cache={"volume": {"size": "big"}})
     assert "sync.endpoint=hub" in str(refused.value)
     assert "cache.volume.size=big" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {
+                "operator": {"enabled": False},
+                "cache": {"enabled": False, "name": "a"},
+                "sync": {"endpoint": "http://b"},
+            },
+            "sync.endpoint, sync.env and sync.caBundle reach the init container of this release alone",
+        ),
+        (
+            {"operator": {"enabled": False}, "inference": {"enabled": False}, "sync": {"image": {"tag": "1"}}},
+            "sync.image has no effect here",
+        ),
+        ({"sync": {"caBundle": {"configMapName": "corp"}}}, "create configmap corp --from-file=ca.crt=ca.pem"),
+    ],
+    ids=["an existing cache", "no sync container", "a bundle"],
+)
+def test_the_notes_say_what_has_no_effect_and_what_must_be_there(helm: Helm, values: Json, words: str) -> None:
+    with_words = helm.run("install", "a", str(CHART), "--dry-run=client", values=values)
+    without = helm.run("install", "a", str(CHART), "--dry-run=client", values={**values, "sync": {}})
+    assert words in with_words
+    assert words not in without
 
 
 EMPTIED = (

@@ -1,4 +1,4 @@
-"""``spec.volume.create`` changed after the claim was made: a larger size is requested, the rest is said, no sync waits."""
+"""``spec.volume.create`` changed later: a larger size is requested, the rest is said, and no sync waits for it."""
 
 from __future__ import annotations
 

@@ -84,6 +84,7 @@ def test_the_job_of_a_cache_that_sets_nothing_has_them_all() -> None:
         ("backoff_limit", 3, 3),
         ("backoff_limit", None, 7),
         ("image", "own/init-sync", "own/init-sync"),
+        ("log_format", "text", "text"),
     ],
     ids=lambda each: json.dumps(each)[:60],
 )

@@ -152,6 +152,7 @@ GOOD = (
     Good("volumes and mounts of Kubernetes' own kinds",
          job("volumes: [{name: ca, configMap: {name: corp-ca, optional: true}}, {name: tmp2, emptyDir: {}}], "
              "volumeMounts: [{name: ca, mountPath: /ca, readOnly: true}, {name: tmp2, mountPath: /models2}]")),
+    Good("a log format that is null", job("logFormat: null")),
     Good("a sync without a job", document(spec="sync: {}")),
 )  # fmt: skip
 
@@ -394,6 +395,7 @@ OF_THE_DEPLOYMENT = (
         ("spec.sync.job.volumeMounts[1].mountPath",), "spec.sync.job.volumeMounts[0].mountPath"),
     Bad("a pull secret that is a word", job("imagePullSecrets: [regcred]"),
         ("spec.sync.job.imagePullSecrets[0]", "spec.sync.job.imagePullSecrets[0].name"), "must be a mapping"),
+    Bad("a log format that is none", job("logFormat: yaml"), ("spec.sync.job.logFormat",), "use one of json, text"),
     Bad("runAsDefaultUser as a word", job("runAsDefaultUser: 'no'"), ("spec.sync.job.runAsDefaultUser",),
         "true or false"),
     Bad("a negative backoff limit", job("backoffLimit: -1"), ("spec.sync.job.backoffLimit",), "at least 0"),

@@ -134,6 +134,7 @@ A null takes the operator's default for one field away, but is lost where a mani
       "env" (include "modelcache.sync.env" . | fromYamlArray)
       "volumes" (include "modelcache.sync.volumes" . | fromYamlArray)
       "volumeMounts" (include "modelcache.sync.mounts" . | fromYamlArray)
+      "logFormat" .Values.sync.logFormat
       "labels" .Values.commonLabels
 -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}

@@ -119,6 +119,11 @@ right to list Deployments in the release's own namespace.
 {{- else if and .Values.cache.enabled (not .Values.cache.standalone) -}}
 {{- $warnings = append $warnings "operator.enabled=false: without another operator that serves this namespace, nothing syncs and the gate stays shut" -}}
 {{- end -}}
+{{- if not (or .Values.operator.enabled .Values.inference.enabled) -}}
+{{- if or .Values.sync.image.tag .Values.sync.image.digest -}}
+{{- $warnings = append $warnings "sync.image has no effect here: the release that installed the operator chooses the image of sync Jobs" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.inference.enabled (eq (int .Values.inference.gpu.count) 0) -}}
 {{- $warnings = append $warnings "inference.gpu.count=0: the server runs on the CPU. That is for small checkpoints" -}}
 {{- end -}}

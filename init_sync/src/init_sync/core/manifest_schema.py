@@ -224,6 +224,9 @@ JOB = Group(
             ),
             key="mountPath",
         ),
+        "logFormat": Choice(
+            "Format of the sync container's log.", "json", "text", default="json", unset_in_definition=True
+        ),
         "labels": Texts("More labels for the Job and its pod."),
         "annotations": Texts("Annotations for the pod."),
         "backoffLimit": Number(

@@ -104,7 +104,7 @@ def _pod_security(cache: Cache) -> Json:
 
 def _container(cache: Cache, order: JobRequest, image: str) -> Json:
     arguments = ["sync", "--spec", f"{MANIFEST_PATH}/{names.MANIFEST_KEY}", "--volume", MODELS_PATH]
-    arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", "json"]
+    arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", cache.job.log_format]
     if order.resync:
         arguments += ["--refresh", "--verify", "deep"]
     container: Json = {

@@ -53,6 +53,7 @@ class JobSpec:
     env: Sequence[Mapping[str, Any]]
     volumes: Sequence[Mapping[str, Any]]
     volume_mounts: Sequence[Mapping[str, Any]]
+    log_format: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     backoff_limit: int
