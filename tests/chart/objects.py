@@ -48,7 +48,8 @@ class Objects:
         """``spec.sync.job`` of the ModelCache, and what its operator takes for it where it says nothing."""
         spec = self.one("ModelCache")["spec"]
         job = JOB.check(spec["sync"]["job"], "", Problems())
-        return _set(with_defaults(job, spec, self.job_defaults()))
+        found: Json = _set(with_defaults(job, spec, self.job_defaults()))
+        return found
 
     def job_defaults(self) -> Mapping[str, Any]:
         """As the operator of the release reads them."""
