@@ -53,7 +53,7 @@ class Objects:
 
     def job_defaults(self) -> Mapping[str, Any]:
         """As the operator of the release reads them."""
-        files = [each["data"]["sync.yaml"] for each in self.of("ConfigMap") if "sync.yaml" in each["data"]]
+        files = [data["sync.yaml"] for each in self.of("ConfigMap") if "sync.yaml" in (data := each.get("data") or {})]
         return read_job_defaults(files[0], "sync.yaml") if files else NO_DEFAULTS
 
     def args(self, component: str) -> list[str]:

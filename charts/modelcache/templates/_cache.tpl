@@ -10,7 +10,11 @@ What the values say about the cache, worked out once.
   modelcache.cache.spec        spec of the manifest, but for what only the operator reads
   modelcache.cache.job         spec.sync.job of the ModelCache
   modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
-  modelcache.sync.env          variables of a sync container, but for the token
+  modelcache.sync.job            what sync Jobs of all caches have in common, in the shape of spec.sync.job
+  modelcache.sync.env            variables of a sync container, but for the token
+  modelcache.sync.ca             ConfigMap or Secret with certificate authorities, or nothing
+  modelcache.sync.volumes        more volumes of its pod
+  modelcache.sync.mounts         more mounts of it
 */ -}}
 
 {{- define "modelcache.cache.name" -}}

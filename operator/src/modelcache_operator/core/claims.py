@@ -99,7 +99,7 @@ def _differences(snapshot: Snapshot, claim: Claim) -> Iterator[str]:
     if not claim.bound:
         cure = f"It holds nothing yet: {delete}"
     for field, present, wanted in (
-        ("storageClassName", claim.storage_class, volume.storage_class),
+        ("storageClassName", claim.storage_class or "(none)", volume.storage_class),
         ("accessModes", ", ".join(sorted(claim.access_modes)), ", ".join(sorted(volume.access_modes))),
     ):
         if wanted and present and wanted != present:

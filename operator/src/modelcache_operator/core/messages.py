@@ -51,7 +51,7 @@ def trouble(pod: Pod) -> Message | None:
         return Message(
             "ContainerConfigError",
             f"pod {pod.name} cannot start its sync container: {pod.waiting_reason}{said}. Check that the Secret in "
-            "spec.auth and what spec.sync.job.env refers to exist",
+            "spec.auth and what env refers to (spec.sync.job, or the operator's defaults) exist",
         )
     return None
 
