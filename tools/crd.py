@@ -16,7 +16,8 @@ from crd_status import status_schema
 from init_sync.core import fields
 from init_sync.core.manifest_schema import CACHE_NAME, DOCUMENT, KIND, NAME, SPEC
 
-DEFINITION = Path(__file__).parents[1] / "charts/modelcache/crds/modelcaches.yaml"
+ROOT = Path(__file__).parents[1]
+DEFINITION = ROOT / "charts/modelcache/charts/crds/crds/modelcaches.yaml"
 HEAD = """\
 # The custom resource ModelCache. Made by `make generated` from init_sync/core/manifest_schema.py; edit that table.
 #
@@ -27,6 +28,15 @@ HEAD = """\
 """
 
 Json = dict[str, Any]
+
+
+def metadata() -> Json:
+    """The chart's admission policy compares the version. A definition that is pruned takes every ModelCache with it."""
+    notes = {
+        "argocd.argoproj.io/sync-options": "Prune=false",
+        "modelcache.dev/chart-version": (ROOT / "VERSION").read_text().strip(),
+    }
+    return {"name": "modelcaches.modelcache.dev", "annotations": notes}
 
 
 def definition() -> Json:
@@ -43,11 +53,11 @@ def definition() -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "modelcaches.modelcache.dev"},
+        "metadata": metadata(),
         "spec": {
             "group": "modelcache.dev",
             "scope": "Namespaced",
-            "names": {**names, "shortNames": ["mc"], "categories": ["all"]},
+            "names": {**names, "shortNames": ["mdlc"]},
             "versions": [version],
         },
     }

@@ -1,6 +1,6 @@
 """``make generated``: every file that is made of the manifest's table and of values.yaml.
 
-init_sync/core/manifest_schema.py --> charts/modelcache/crds/modelcaches.yaml --> docs/reference/manifest.md
+init_sync/core/manifest_schema.py --> charts/modelcache/charts/crds/crds/modelcaches.yaml --> docs/reference/manifest.md
                                   --> charts/modelcache/values.schema.json: models and Job
 charts/modelcache/values.yaml     --> the same file: descriptions; charts/modelcache/README.md: tables
 """

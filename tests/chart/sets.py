@@ -9,8 +9,40 @@ from support.helm import Release
 MONITORS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 SMALL_MODEL = {"name": "small", "repo": "owner/small", "path": "small"}
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+CONTAINER: dict[str, Any] = {
+    "name": "before",
+    "image": "busybox",
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+}
 TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 ZONE = {"topology.kubernetes.io/zone": "a"}
+SPREAD = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": {"matchLabels": {"app.kubernetes.io/part-of": "modelcache"}},
+}
+IN_ZONE = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+    }
+}
+EXTRAS: dict[str, Any] = {
+    "annotations": {"reloader": "true"},
+    "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "extraInitContainers": [CONTAINER],
+    "extraContainers": [{**CONTAINER, "name": "beside"}],
+    "extraPodSpec": {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["hub.example"]}]},
+    "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [3]},
+    "containerSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+}
+"""What operator and server take alike."""
 STANDALONE: dict[str, Any] = {"operator": {"enabled": False}, "cache": {"standalone": True}}
 
 SETS: dict[str, Release] = {
@@ -94,6 +126,24 @@ SETS: dict[str, Release] = {
     "users taken out by null": Release(
         {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     ),
+    "namespace admin": Release({"crds": {"install": False}}),
+    "rights by hand": Release({"rbac": {"create": False, "aggregate": False}, "operator": {"allNamespaces": True}}),
+    "parent chart": Release(
+        {"global": {"imageRegistry": "registry.corp", "imagePullSecrets": ["corp", {"name": "pull"}]}, "enabled": True}
+    ),
+    "another namespace": Release({"namespaceOverride": "video", "operator": {"allNamespaces": True}}),
+    "autoscaler": Release({"inference": {"replicas": None}}),
+    "server on GPU nodes": Release(
+        {
+            "inference": {
+                "nodeSelector": {"pool": "gpu"},
+                "tolerations": [TOLERATION],
+                "affinity": {"nodeAffinity": IN_ZONE, "podAntiAffinity": {}},
+            }
+        }
+    ),
+    "dotted": Release(name="video.prod"),
+    "digit": Release(name="4k"),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.
     "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on"),
     "everything": Release(
@@ -103,8 +153,16 @@ SETS: dict[str, Release] = {
             "commonLabels": {"team": "video"},
             "imageRegistry": "registry.example",
             "imagePullSecrets": [{"name": "pull"}],
+            "commonAnnotations": {"owner": "video"},
+            "extraObjects": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}},
+                "apiVersion: v1\nkind: Secret\nmetadata: {name: text}",
+            ],
             "operator": {
+                **EXTRAS,
                 "logLevel": "debug",
+                "probes": {"readiness": {"initialDelaySeconds": 1}},
+                "topologySpreadConstraints": [SPREAD],
                 "limits": {
                     "forbid": ["image", "env.valueFrom"],
                     "jobLabelPrefixes": ["team.example/"],
@@ -145,30 +203,33 @@ SETS: dict[str, Release] = {
                 },
             },
             "inference": {
+                **EXTRAS,
                 "settings": {"queue": 2, "lora": ["/lora/a", "/lora/b"], "compile": True, "memoryLimitGib": 20.5},
                 "strategy": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
-                "service": {"type": "NodePort", "port": 80, "annotations": {"a": "b"}, "sessionAffinity": "None"},
+                "service": {
+                    "type": "LoadBalancer",
+                    "port": 80,
+                    "labels": {"a": "b"},
+                    "annotations": {"a": "b"},
+                    "sessionAffinity": "None",
+                    "ipFamilyPolicy": "PreferDualStack",
+                    "loadBalancerSourceRanges": ["10.0.0.0/8"],
+                    "nodePort": 30080,
+                },
                 "pdb": {"enabled": True, "maxUnavailable": "50%"},
                 "shmSize": "",
                 "scratchGib": 8,
                 "extraEnv": [{"name": "A", "value": "b"}],
                 "extraVolumes": [{"name": "lora", "persistentVolumeClaim": {"claimName": "lora"}}],
                 "extraVolumeMounts": [{"name": "lora", "mountPath": "/lora", "readOnly": True}],
-                "serviceAccountName": "server",
+                "serviceAccount": {"name": "server", "annotations": {"a": "b"}},
                 "podLabels": {"a": "b"},
                 "podAnnotations": {"a": "b"},
                 "nodeSelector": {"gpu": "a100"},
                 "tolerations": [{"operator": "Exists"}],
                 "affinity": {"nodeAffinity": {}},
-                "topologySpreadConstraints": [
-                    {
-                        "maxSkew": 1,
-                        "topologyKey": "kubernetes.io/hostname",
-                        "whenUnsatisfiable": "ScheduleAnyway",
-                        "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "inference"}},
-                    }
-                ],
+                "topologySpreadConstraints": [SPREAD],
                 "priorityClassName": "high",
             },
         }

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chart.installer import Installer, installing
 from chart.objects import Objects
 from chart.sets import SETS
 from modelcache_operator.core.job_plan import JobRequest
@@ -28,37 +29,10 @@ NOTES = CHART / "templates/NOTES.txt"
 pytestmark = pytest.mark.timeout(180)
 
 
-class Installer:
-    """Helm at one API server."""
-
-    def __init__(self, helm: Helm, api: RealApi) -> None:
-        self._helm = helm
-        self.kubeconfig = api.kubeconfig()
-        self.client = Client(self.kubeconfig)
-
-    def namespace(self, name: str) -> str:
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.client.create("namespaces", {"metadata": {"name": name, "labels": labels}}, "")
-        return name
-
-    def helm(self, verb: str, namespace: str, *arguments: str, values: Json | None = None) -> str:
-        return self._helm.run(
-            *(verb, "multitalk", *arguments, "--namespace", namespace), values=values, kubeconfig=self.kubeconfig
-        )
-
-    def names(self, resource: str, namespace: str) -> list[str]:
-        return [each["metadata"]["name"] for each in self.client.list(resource, namespace)]
-
-
 @pytest.fixture(scope="module")
 def installer(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installer]:
-    programs = assets()
-    if programs is None:
-        pytest.skip("no real API server: set KUBEBUILDER_ASSETS")
-    with RealApi(programs, tmp_path_factory.mktemp("api")) as api:
-        running = Installer(helm, api)
+    with installing(helm, tmp_path_factory.mktemp("api")) as running:
         yield running
-        running.client.close()
 
 
 def test_a_release_lives_and_leaves_its_models_behind(installer: Installer) -> None:
@@ -156,7 +130,7 @@ def test_an_older_definition_is_upgraded_as_the_notes_say(
         pytest.skip("needs a real API server (KUBEBUILDER_ASSETS) and a kubectl beside Helm")
     older = tmp_path / "chart"
     shutil.copytree(CHART, older)
-    crd = older / "crds/modelcaches.yaml"
+    crd = older / "charts/crds/crds/modelcaches.yaml"
     crd.write_text(crd.read_text().replace("Whether every model is on the volume", "As it was said before"))
     with RealApi(programs, tmp_path_factory.mktemp("older")) as api:
         environment = {"KUBECONFIG": str(api.kubeconfig()), "HOME": str(tmp_path)}

@@ -53,7 +53,7 @@ def test_names_fit_and_labels_are_texts(objects: Objects) -> None:
 
 
 def test_the_model_cache_is_accepted_by_the_schema_and_by_the_command_line(objects: Objects) -> None:
-    crd = yaml.safe_load((CHART / "crds/modelcaches.yaml").read_text())
+    crd = yaml.safe_load((CHART / "charts/crds/crds/modelcaches.yaml").read_text())
     for cache in objects.of("ModelCache"):
         seen = Conformity()
         seen.check(cache, crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
@@ -90,13 +90,17 @@ def test_selectors_find_the_pods_they_mean(objects: Objects) -> None:
         ("operator only", {"ConfigMap", "Deployment", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"}),
         ("operator for the cluster", {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
         ("cache only", {"ModelCache", "PersistentVolumeClaim", "NetworkPolicy"}),
-        ("inference of an existing cache", {"Deployment", "Service", "NetworkPolicy", "Pod"}),
+        ("inference of an existing cache", {"ServiceAccount", "Deployment", "Service", "NetworkPolicy", "Pod"}),
         ("nothing but the definition", set()),
-        ("standalone", {"ConfigMap", "PersistentVolumeClaim", "Deployment", "Service", "NetworkPolicy", "Pod"}),
+        (
+            "standalone",
+            {"ConfigMap", "PersistentVolumeClaim", "ServiceAccount", "Deployment", "Service", "NetworkPolicy", "Pod"},
+        ),
     ],
 )
 def test_each_part_can_be_left_out(rendered: Callable[[str], Objects], name: str, kinds: set[str]) -> None:
-    always = {"CustomResourceDefinition"}
+    policy = "ValidatingAdmissionPolicy"
+    always = {"CustomResourceDefinition", "ClusterRole", policy, f"{policy}Binding"}
     found = rendered(name).kinds()
     if name == "operator for the cluster":
         always |= {"ConfigMap", "Deployment", "ServiceAccount", "NetworkPolicy"}

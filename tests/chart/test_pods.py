@@ -137,7 +137,7 @@ def test_pods_are_replaced_one_after_the_other_only_where_both_can_mount(
 
 def test_one_value_places_job_and_server_alike(rendered: Rendered) -> None:
     server, job = rendered("everything").server(), rendered("everything").job()
-    zone = {"topology.kubernetes.io/zone": "a"}
+    zone = {"kubernetes.io/os": "linux", "topology.kubernetes.io/zone": "a"}
     assert server["nodeSelector"] == {**zone, "gpu": "a100"}
     assert job["nodeSelector"] == {**zone, "disk": "ssd"}
     assert server["tolerations"] == job["tolerations"]

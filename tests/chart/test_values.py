@@ -41,6 +41,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "less than no GPU": ({"inference": {"gpu": {"count": -1}}}, "'/inference/gpu/count': minimum: got -1, want 0"),
     "no models": ({"cache": {"models": []}}, "'/cache/models': minItems: got 0, want 1"),
     "a peer that is none": ({"networkPolicy": {"hubTo": [{"cidr": "10.0.0.0/8"}]}}, "'/networkPolicy/hubTo/0'"),
+    "a namespace that is none": ({"namespaceOverride": "A_B"}, "'/namespaceOverride': 'A_B' does not match pattern"),
     "root": ({"podSecurityContext": {"runAsUser": 0}}, "'/podSecurityContext/runAsUser': minimum: got 0, want 1"),
     "a digest that is a tag": (
         {"sync": {"image": {"digest": "v1"}}},
@@ -59,6 +60,28 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "a password in the open": (
         {"sync": {"endpoint": "https://user:secret@hub"}},
         "sync.endpoint holds a user or password, and everybody can read it there",
+    ),
+    "a prefix that is no name": (
+        {"fullnameOverride": "video.prod"},
+        "names of objects would begin with video.prod; they take lower-case letters, digits and '-', and a letter "
+        "first. Change fullnameOverride",
+    ),
+    "a chart's name that no object can have": ({"nameOverride": "a.b"}, "-a.b; they take lower-case letters"),
+    "a port of nodes for a Service inside": (
+        {"inference": {"service": {"nodePort": 30080}}},
+        "inference.service.nodePort=30080 needs the type NodePort or LoadBalancer",
+    ),
+    "ranges without a load balancer": (
+        {"inference": {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}},
+        "inference.service.loadBalancerSourceRanges needs the type LoadBalancer",
+    ),
+    "a pod field that is the chart's own": (
+        {"inference": {"extraPodSpec": {"volumes": []}}},
+        "inference.extraPodSpec.volumes is a field that the chart sets. Use the value of inference",
+    ),
+    "a parent's registry that is a URL": (
+        {"global": {"imageRegistry": "https://r.example"}},
+        "global.imageRegistry=https://r.example is a URL",
     ),
     "a registry that is a URL": ({"imageRegistry": "https://r.example"}, "imageRegistry=https://r.example is a URL"),
     "a label without a name": (
@@ -211,7 +234,7 @@ def test_a_group_of_values_cannot_be_emptied() -> None:
     groups = [each.path for each in chart_docs.read_values(VALUES.read_text()) if each.group]
     assert len(groups) > 20
     optional = [path for path in groups if path[-1] not in _schema_at(path[:-1]).get("required", ())]
-    assert optional == [("podSecurityContext", "seccompProfile"), ("monitoring", "rules", "thresholds")]
+    assert optional == [("global",), ("podSecurityContext", "seccompProfile"), ("monitoring", "rules", "thresholds")]
 
 
 def _schema_at(path: tuple[str, ...]) -> Json:
@@ -233,7 +256,7 @@ def test_the_schema_knows_exactly_the_values() -> None:
     named = {each.path for each in chart_docs.read_values(VALUES.read_text())}
     missing = [path for path in named if not _allowed(SCHEMA, path)]
     assert missing == []
-    assert [path for path in _properties(SCHEMA) if path not in named and path[0] != "global"] == []
+    assert [path for path in _properties(SCHEMA) if path not in named and path != ("crds", "global")] == []
 
 
 def _resolved(schema: Json) -> Json:
@@ -250,7 +273,14 @@ def _allowed(schema: Json, path: tuple[str, ...]) -> bool:
     return True
 
 
-FREE = {("cache", "models"), ("cache", "job"), ("inference", "settings"), ("inference", "rollingUpdate")}
+FREE = {
+    ("cache", "models"),
+    ("cache", "job"),
+    ("inference", "settings"),
+    ("inference", "rollingUpdate"),
+    ("operator", "probes", "readiness"),
+    ("operator", "probes", "liveness"),
+}
 """Empty or whole by default, with keys that the schema alone names."""
 
 
@@ -320,5 +350,5 @@ def test_rights_are_in_the_namespaces_that_are_served(rendered: Callable[[str], 
 def test_two_releases_of_one_name_may_serve_two_clusters_worth_of_namespaces(
     rendered: Callable[[str], Objects],
 ) -> None:
-    role = rendered("operator for the cluster").one("ClusterRole")
-    assert role["metadata"]["name"].startswith("models-")
+    role = rendered("operator for the cluster").one("ClusterRole", "operator")
+    assert role["metadata"]["name"] == "models.multitalk-modelcache-operator"

@@ -25,8 +25,8 @@ from .pages import ROOT, Page, pages
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 CALL = re.compile(r"(?:^|[|;&(] ?)((?:[A-Z_]+=\S+ )*)((?:\S*/)?[a-z][\w.-]*)( [^|;&)]*)?")
-CHART_KEYS = ("operator", "sync", "cache", "inference", "monitoring", "networkPolicy")
-OF_HELM = frozenset({"--skip-crds", "--timeout", "--wait", "--set"})
+CHART_KEYS = ("operator", "sync", "cache", "inference", "monitoring", "networkPolicy", "crds", "rbac", "global")
+OF_HELM = frozenset({"--skip-crds", "--timeout", "--wait", "--set", "--reuse-values", "--reset-then-reuse-values"})
 KUBECTL_GROUPS = {"rollout": 2, "create": 3, "auth": 2}
 """Commands whose flags are those of the words behind them: how many words make one."""
 NAMED_FILE = re.compile(

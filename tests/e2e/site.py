@@ -150,7 +150,7 @@ def _definition() -> Iterator[None]:
     """Helm brings the definition if there is none, and never changes or removes one."""
     name = "customresourcedefinition/modelcaches.modelcache.dev"
     if run(["kubectl", "get", name, "--ignore-not-found", "--output", "name"]).stdout:
-        run(["kubectl", "apply", "--server-side", "--force-conflicts", "--filename", str(CHART / "crds")])
+        run(["kubectl", "apply", "--server-side", "--force-conflicts", "--filename", str(CHART / "charts/crds/crds")])
         yield
         return
     try:

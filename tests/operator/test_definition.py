@@ -60,7 +60,7 @@ def test_a_definition_that_is_deleted_ends_the_operator_with_a_line_that_says_so
     (line,) = [each for each in operator.lines if "watching" in each["message"]]
     assert (line["level"], "exception" in line) == ("error", False)
     assert "The custom resource definition was deleted, and every ModelCache with it" in line["message"]
-    assert "Apply charts/modelcache/crds/" in line["message"]
+    assert "Apply charts/modelcache/charts/crds/crds/" in line["message"]
     with operator.running(ready=False):
         eventually(lambda: any("definition installed?" in each["message"] for each in operator.lines), "it asks", 20)
         define(client)

@@ -128,7 +128,10 @@ def roles(space: Space, other_space: Space, helm: Helm) -> list[dict[str, Any]]:
     """What the chart makes for both namespaces; that of the other one is not created yet."""
     if space.cluster.real is None:
         pytest.skip("RBAC is enforced by a real API server only")
-    values = {"operator": {"namespaces": [space.namespace, other_space.namespace]}}
+    values = {
+        "operator": {"namespaces": [space.namespace, other_space.namespace]},
+        "inference": {"enabled": False},
+    }
     documents = [
         each
         for each in helm.render(Release(values, namespace=space.namespace))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chart.objects import component_of
 from support.cluster import Space
 from support.helm import Helm, Release
 from support.kubeapi import FaultProxy
@@ -72,7 +73,7 @@ def test_the_charts_roles_say_the_same(helm: Helm) -> None:
 def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:
     found: dict[tuple[str, str], set[str]] = {}
     for role in helm.render(release):
-        if role["kind"] in ("Role", "ClusterRole"):
+        if role["kind"] in ("Role", "ClusterRole") and component_of(role) == "operator":
             for rule in role["rules"]:
                 for key in itertools.product(rule["apiGroups"], rule["resources"]):
                     found.setdefault(key, set()).update(rule["verbs"])

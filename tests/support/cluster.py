@@ -12,7 +12,7 @@ from support.kubelet import Kubelet
 from support.waiting import eventually
 
 Json = dict[str, Any]
-CRD = Path(__file__).parents[2] / "charts/modelcache/crds/modelcaches.yaml"
+CRD = Path(__file__).parents[2] / "charts/modelcache/charts/crds/crds/modelcaches.yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ RESOURCES = {
 def bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
     """Of the service account that the chart makes, with the chart's Roles."""
     client, namespace = space.client, space.namespace
-    documents = [each for each in helm.render(Release(values, namespace=namespace)) if each["kind"] in RESOURCES]
+    documents = [each for each in helm.render(Release(values, namespace=namespace)) if _is_the_operators(each)]
     for document in documents:
         scope = "" if document["kind"].startswith("Cluster") else namespace
         client.create(RESOURCES[document["kind"]], document, scope)
@@ -24,3 +24,8 @@ def bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     return str(client.call("POST", path, request)["status"]["token"])
+
+
+def _is_the_operators(document: dict[str, Any]) -> bool:
+    labels = document["metadata"].get("labels", {})
+    return document["kind"] in RESOURCES and labels["app.kubernetes.io/component"] == "operator"

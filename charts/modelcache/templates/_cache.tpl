@@ -9,6 +9,7 @@ What the values say about the cache, worked out once.
   modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
   modelcache.cache.spec        spec of the manifest, but for what only the operator reads
   modelcache.cache.job         spec.sync.job of the ModelCache
+  modelcache.cache.placed      what of the server's placement the Job takes over, or nothing
   modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
   modelcache.sync.job            what sync Jobs of all caches have in common, in the shape of spec.sync.job
   modelcache.sync.env            variables of a sync container, but for the token
@@ -18,7 +19,7 @@ What the values say about the cache, worked out once.
 */ -}}
 
 {{- define "modelcache.cache.name" -}}
-{{- .Values.cache.name | default .Release.Name -}}
+{{- .Values.cache.name | default (.Release.Name | replace "." "-") -}}
 {{- end -}}
 
 {{- define "modelcache.cache.claim" -}}
@@ -128,11 +129,27 @@ A null takes the operator's default for one field away, but is lost where a mani
 {{- toYaml $security -}}
 {{- end -}}
 
+{{- /*
+A volume that one node or zone holds is bound where the first sync Job runs, and later Jobs must come to the server. So the
+Job runs where the server can. What cache.job says itself stays as it is.
+*/ -}}
+{{- define "modelcache.cache.placed" -}}
+{{- $inference := .Values.inference -}}
+{{- if and $inference.enabled (ne (include "modelcache.cache.shared" .) "true") -}}
+{{- $nodes := pick ($inference.affinity | default dict) "nodeAffinity" -}}
+{{- $placed := dict "nodeSelector" $inference.nodeSelector "tolerations" $inference.tolerations "affinity" $nodes -}}
+{{- range $key, $value := $placed -}}
+{{- if or (not $value) (get $.Values.cache.job $key) -}}{{- $_ := unset $placed $key -}}{{- end -}}
+{{- end -}}
+{{- toYaml $placed -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "modelcache.sync.job" -}}
 {{- $defaultUser := ne (toString .Values.runAsDefaultUser) "false" -}}
 {{- $job := dict
       "imagePullPolicy" .Values.sync.image.pullPolicy
-      "imagePullSecrets" .Values.imagePullSecrets
+      "imagePullSecrets" (include "modelcache.pullSecrets" . | fromYamlArray)
       "resources" .Values.sync.resources
       "podSecurityContext" (include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml)
       "env" (include "modelcache.sync.env" . | fromYamlArray)
@@ -161,7 +178,8 @@ A null takes the operator's default for one field away, but is lost where a mani
 {{- $volume := .Values.cache.volume -}}
 {{- $given := .Values.cache.job -}}
 {{- $shared := .Values.operator.enabled | ternary (dict) (include "modelcache.sync.job" . | fromYaml) -}}
-{{- $affinity := include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml -}}
+{{- $placed := include "modelcache.cache.placed" . | fromYaml -}}
+{{- $affinity := merge (dict) (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml) ($placed.affinity | default dict) -}}
 {{- $job := merge (dict) $given (dict "affinity" $affinity) $shared -}}
 {{- /* Of two mappings, a half may be the cache's own; the operator takes each as a whole. */ -}}
 {{- with $given.resources -}}{{- $_ := set $job "resources" (merge (dict) . $.Values.sync.resources) -}}{{- end -}}
@@ -170,8 +188,8 @@ A null takes the operator's default for one field away, but is lost where a mani
 {{- $security := include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml -}}
 {{- $_ := set $job "podSecurityContext" (merge (dict) ($given.podSecurityContext | default dict) $security) -}}
 {{- end -}}
-{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
-{{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default list)) -}}
+{{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default $placed.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
+{{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default $placed.tolerations | default list) | uniq) -}}
 {{- range $key := list "env" "volumes" "volumeMounts" -}}
 {{- $_ := set $job $key (concat (index $shared $key | default list) (index $given $key | default list)) -}}
 {{- end -}}

@@ -20,11 +20,15 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $operator.allNamespaces $operator.namespaces }}
 - operator.allNamespaces and operator.namespaces exclude each other. Give one of them
 {{- end }}
-{{- if and $operator.enabled $operator.namespaces $cache.enabled (not (has .Release.Namespace $operator.namespaces)) }}
-- operator.namespaces leaves out {{ .Release.Namespace }}, where this release makes a ModelCache that nobody would serve. Add it, or set cache.enabled=false
+{{- if and $operator.enabled $operator.namespaces $cache.enabled (not (has (include "modelcache.namespace" .) $operator.namespaces)) }}
+- operator.namespaces leaves out {{ include "modelcache.namespace" . }}, where this release makes a ModelCache that nobody would serve. Add it, or set cache.enabled=false
 {{- end }}
 {{- if and $inference.enabled (not $cache.enabled) (not $cache.name) }}
 - cache.name is needed when cache.enabled=false: say which existing ModelCache the inference server serves, or set inference.enabled=false
+{{- end }}
+{{- $fullname := include "modelcache.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
+- names of objects would begin with {{ $fullname }}; they take lower-case letters, digits and '-', and a letter first. Change {{ empty .Values.fullnameOverride | ternary "nameOverride" "fullnameOverride" }}
 {{- end }}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) }}
 - the cache would be called {{ $name }}{{ if not $cache.name }}, as the release is{{ end }}; a ModelCache takes lower-case letters, digits and '-' only. {{ if $cache.name }}Change{{ else }}Set{{ end }} cache.name
@@ -64,8 +68,26 @@ It is called once, by templates/checks.yaml, which renders nothing.
 - sync.extraVolumes: {{ .name }} is a volume of the sync container's own. Use another name
 {{- end }}
 {{- end }}
-{{- if contains "://" (.Values.imageRegistry | default "") }}
-- imageRegistry={{ .Values.imageRegistry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
+{{- range $key, $registry := dict "imageRegistry" .Values.imageRegistry "global.imageRegistry" (.Values.global).imageRegistry }}
+{{- if contains "://" ($registry | default "") }}
+- {{ $key }}={{ $registry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
+{{- end }}
+{{- end }}
+{{- $own := list "affinity" "automountServiceAccountToken" "containers" "enableServiceLinks" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "securityContext" "serviceAccountName" "tolerations" "topologySpreadConstraints" "volumes" }}
+{{- $servers := concat $own (list "runtimeClassName" "schedulingGates" "terminationGracePeriodSeconds") }}
+{{- range $key, $fields := dict "operator" $own "inference" $servers }}
+{{- range $field, $_ := (get $.Values $key).extraPodSpec }}
+{{- if has $field $fields }}
+- {{ $key }}.extraPodSpec.{{ $field }} is a field that the chart sets. Use the value of {{ $key }} that is made for it
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $service := $inference.service }}
+{{- if and $service.nodePort (eq $service.type "ClusterIP") }}
+- inference.service.nodePort={{ $service.nodePort }} needs the type NodePort or LoadBalancer. Set inference.service.type
+{{- end }}
+{{- if and $service.loadBalancerSourceRanges (ne $service.type "LoadBalancer") }}
+- inference.service.loadBalancerSourceRanges needs the type LoadBalancer. Set inference.service.type, or limit clients by networkPolicy.inferenceFrom
 {{- end }}
 {{- range $key, $labels := dict "commonLabels" .Values.commonLabels "operator.podLabels" $operator.podLabels "inference.podLabels" $inference.podLabels }}
 {{- range $label, $value := $labels | default dict }}
@@ -100,24 +122,70 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- end -}}
 {{- end -}}
 
+{{- /* Those of a namespace, or "" for all: a list of {instance, args}. */ -}}
+{{- define "modelcache.operators" -}}
+{{- $found := list -}}
+{{- range (lookup "apps/v1" "Deployment" .namespace "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- if and (eq (get $labels "app.kubernetes.io/part-of") "modelcache") (eq (get $labels "app.kubernetes.io/component") "operator") -}}
+{{- $container := first .spec.template.spec.containers -}}
+{{- $found = append $found (dict "instance" (get $labels "app.kubernetes.io/instance") "args" ($container.args | default list)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end -}}
+
+{{- /* Chart version of the definition in the cluster; 0.1.0 did not say it. */ -}}
+{{- define "modelcache.definition" -}}
+{{- with lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "modelcaches.modelcache.dev" -}}
+{{- get (.metadata.annotations | default dict) "modelcache.dev/chart-version" | default "0.1.0" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* "true" if a Job without a GPU may bind a volume of one zone or node, and nothing keeps it where the GPUs are. */ -}}
+{{- define "modelcache.cache.misplaced" -}}
+{{- $volume := .Values.cache.volume -}}
+{{- $job := include "modelcache.cache.job" . | fromYaml -}}
+{{- $placed := or (omit ($job.nodeSelector | default dict) "kubernetes.io/os") ($job.affinity).nodeAffinity -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" (include "modelcache.namespace" .) (include "modelcache.cache.claim" .) -}}
+{{- $bound := eq (($claim.status).phase | default "") "Bound" -}}
+{{- $gpu := and .Values.inference.enabled (gt (int .Values.inference.gpu.count) 0) -}}
+{{- $binds := and .Values.cache.enabled (not $volume.existingClaim) (eq (include "modelcache.cache.gated" .) "true") (ne (include "modelcache.cache.shared" .) "true") -}}
+{{- and $gpu $binds (not $placed) (not $bound) -}}
+{{- end -}}
+
 {{- /*
-What works and may still not be meant, a list; NOTES.txt prints it. Looking for other operators needs no more than the
-right to list Deployments in the release's own namespace.
+What works and may still not be meant, a list; NOTES.txt prints it. A lookup that is forbidden would end the installation.
+So beyond the release's namespace only those look who have just written the definition ("crds.install").
 */ -}}
 {{- define "modelcache.warnings" -}}
 {{- $warnings := list -}}
+{{- $namespace := include "modelcache.namespace" . -}}
+{{- $cluster := and .Values.crds.install (not (empty (lookup "v1" "Namespace" "" "default"))) -}}
 {{- if .Values.operator.enabled -}}
-{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
-{{- $labels := .metadata.labels | default dict -}}
-{{- $theirs := and (eq (index $labels "app.kubernetes.io/part-of" | default "") "modelcache") (eq (index $labels "app.kubernetes.io/component" | default "") "operator") -}}
-{{- if and $theirs (ne (index $labels "app.kubernetes.io/instance" | default "") $.Release.Name) -}}
-{{- $warnings = append $warnings (printf "release %s has an operator in this namespace already. The two share a Lease: one works, the other waits and never gets ready. Set operator.enabled=false here" (index $labels "app.kubernetes.io/instance")) -}}
+{{- range include "modelcache.operators" (dict "namespace" $namespace) | fromYamlArray -}}
+{{- if ne .instance $.Release.Name -}}
+{{- $warnings = append $warnings (printf "release %s has an operator in this namespace already. The two share a Lease: one works, the other waits and never gets ready. Set operator.enabled=false here" .instance) -}}
 {{- end -}}
 {{- end -}}
 {{- else if and (not .Values.cache.enabled) .Values.inference.enabled (include "modelcache.sync.env" . | trim) -}}
 {{- $warnings = append $warnings (printf "sync.endpoint, sync.env and sync.caBundle reach the init container of this release alone. The Jobs of ModelCache %s have them from its spec.sync.job, and from the release that installed its operator" (include "modelcache.cache.name" .)) -}}
-{{- else if and .Values.cache.enabled (not .Values.cache.standalone) -}}
-{{- $warnings = append $warnings "operator.enabled=false: without another operator that serves this namespace, nothing syncs and the gate stays shut" -}}
+{{- else if and $cluster .Values.cache.enabled (not .Values.cache.standalone) -}}
+{{- $serving := list -}}
+{{- range include "modelcache.operators" (dict "namespace" "") | fromYamlArray -}}
+{{- if or (has "--all-namespaces" .args) (has (printf "--namespace=%s" $namespace) .args) -}}{{- $serving = append $serving .instance -}}{{- end -}}
+{{- end -}}
+{{- if not $serving -}}
+{{- $warnings = append $warnings (printf "operator.enabled=false, and no operator serves namespace %s: nothing syncs, and pods wait at the gate. Install one, or set operator.enabled=true" $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- $definition := "" -}}
+{{- if $cluster }}{{ $definition = include "modelcache.definition" . }}{{ end -}}
+{{- if and $definition (semverCompare (printf "<%s" .Chart.Version) $definition) -}}
+{{- $warnings = append $warnings (printf "the definition in the cluster is of chart version %s: the API server drops what %s added to it. Apply this chart's, as said above" $definition .Chart.Version) -}}
+{{- end -}}
+{{- if eq (include "modelcache.cache.misplaced" .) "true" -}}
+{{- $warnings = append $warnings (printf "nothing says where your GPUs are. Claim %s is bound to the zone or node of its first pod, the sync Job, which asks for none: perhaps where the server can never run. Set cache.volume.nodeSelector to labels of nodes with GPUs" (include "modelcache.cache.claim" .)) -}}
 {{- end -}}
 {{- if not (or .Values.operator.enabled .Values.inference.enabled) -}}
 {{- if or .Values.sync.image.tag .Values.sync.image.digest -}}

@@ -58,7 +58,7 @@ Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a 
   - namespaceSelector:
       {{- if .Values.operator.enabled }}
       matchLabels:
-        kubernetes.io/metadata.name: {{ .Release.Namespace | quote }}
+        kubernetes.io/metadata.name: {{ include "modelcache.namespace" . | quote }}
       {{- else if .Values.networkPolicy.operatorNamespace }}
       matchLabels:
         kubernetes.io/metadata.name: {{ .Values.networkPolicy.operatorNamespace | quote }}

@@ -2,8 +2,10 @@
 Parts that pods have in common. "image" is one of the image values.
 
   modelcache.image               (dict "root" $ "image" .Values.operator.image)
+  modelcache.pullSecrets         of every pod, those of a parent chart first
   modelcache.podSecurity         security context of a pod
   modelcache.containerSecurity   what Pod Security "restricted" asks of a container, and a read-only root
+  modelcache.security            (dict "base" (include "modelcache.podSecurity" $) "over" .Values.operator.podSecurityContext)
   modelcache.scrapeAnnotations   (dict "port" 8080)
   modelcache.monitored           (dict "root" $ "monitor" .Values.monitoring.podMonitor "kind" "PodMonitor")  "true" or "false"
   modelcache.syncContainer       the init container that verifies the volume, and repairs it if it may
@@ -11,12 +13,22 @@ Parts that pods have in common. "image" is one of the image values.
 */ -}}
 
 {{- define "modelcache.image" -}}
-{{- $repository := list .root.Values.imageRegistry .image.repository | compact | join "/" -}}
+{{- $registry := (.root.Values.global).imageRegistry | default .root.Values.imageRegistry -}}
+{{- $repository := list $registry .image.repository | compact | join "/" -}}
 {{- if .image.digest -}}
 {{ $repository }}@{{ .image.digest }}
 {{- else -}}
 {{ $repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
+{{- end -}}
+
+{{- /* A parent chart may list names alone. */ -}}
+{{- define "modelcache.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- with $secrets }}{{ uniq . | toYaml }}{{ end -}}
 {{- end -}}
 
 {{- define "modelcache.podSecurity" -}}
@@ -32,6 +44,20 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
+{{- end -}}
+
+{{- /* Not by merge, which takes false for nothing. */ -}}
+{{- define "modelcache.security" -}}
+{{- $security := .base | fromYaml -}}
+{{- range $key, $value := .over -}}
+{{- $_ := set $security $key $value -}}
+{{- end -}}
+{{- toYaml $security -}}
+{{- end -}}
+
+{{- define "modelcache.aggregated" -}}
+{{- $wanted := .Values.rbac.aggregate | toString -}}
+{{- eq $wanted "auto" | ternary .Values.crds.install (eq $wanted "true") -}}
 {{- end -}}
 
 {{- define "modelcache.scrapeAnnotations" -}}

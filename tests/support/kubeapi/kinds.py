@@ -67,6 +67,16 @@ BUILT_IN = (
     Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False),
     Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False),
+    *(
+        Kind(
+            "admissionregistration.k8s.io",
+            "v1",
+            f"validatingadmissionpolic{plural}",
+            f"ValidatingAdmissionPolicy{kind}",
+            False,
+        )
+        for plural, kind in (("ies", ""), ("ybindings", "Binding"))
+    ),
     Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False, ("crd",), True),
 )
 

@@ -18,7 +18,7 @@
 
 {{- define "modelcache.server.hosts" -}}
 {{- $name := include "modelcache.inference.name" . -}}
-{{- $local := printf "%s.%s" $name .Release.Namespace -}}
+{{- $local := printf "%s.%s" $name (include "modelcache.namespace" .) -}}
 {{- $service := list $name $local (printf "%s.svc" $local) (printf "%s.svc.cluster.local" $local) -}}
 {{- concat $service (.Values.inference.allowedHosts | default list) | join "," -}}
 {{- end -}}

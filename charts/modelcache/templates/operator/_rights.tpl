@@ -27,7 +27,7 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 {{- end -}}
 
 {{- define "modelcache.operator.namespaces" -}}
-{{- .Values.operator.namespaces | default (list .Release.Namespace) | uniq | toYaml -}}
+{{- .Values.operator.namespaces | default (list (include "modelcache.namespace" .)) | uniq | toYaml -}}
 {{- end -}}
 
 {{- /* Fields of spec.sync.job that make the Job the author's own program, or place and name its pod. */ -}}
@@ -39,9 +39,7 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
 metadata:
-  name: {{ .name | quote }}
-  labels:
-    {{- include "modelcache.labels" (dict "root" .root "component" "operator") | nindent 4 }}
+  {{- include "modelcache.metadata" (dict "root" .root "component" "operator" "name" .name "clusterWide" true) | nindent 2 }}
 spec:
   policyName: {{ .name | quote }}
   validationActions: [Deny]

@@ -98,8 +98,8 @@ def kind_is_gone(error: BaseException) -> str | None:
         return f"watching {path}: the API does not serve it any more (404)"
     return (
         f"watching {path}: the API does not serve it any more (404). The custom resource definition was deleted, and "
-        "every ModelCache with it; claims and files are still there. Apply charts/modelcache/crds/ and the manifests "
-        "again: what is on the volumes is found complete"
+        "every ModelCache with it; claims and files are still there. Apply charts/modelcache/charts/crds/crds/ and the "
+        "manifests again: what is on the volumes is found complete"
     )
 
 
