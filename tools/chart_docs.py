@@ -142,7 +142,7 @@ def of_manifest(field: Field) -> Json:
             return {**found, "items": of_manifest(field.of)}
         case Group():
             properties = {name: of_manifest(each) for name, each in field.fields.items()}
-            return {**found, "properties": properties, "additionalProperties": False}
+            return {**found, "properties": properties, "additionalProperties": field.native}
     return found
 
 

@@ -86,15 +86,22 @@ def root() -> Json:
 
 def schema(field: fields.Field) -> Json:
     """Of one field and all below it."""
-    found: Json = {"type": _type(field), "description": field.description, **_content(field)}
+    found: Json = {"type": _type(field), "description": _description(field), **_content(field)}
     rules = [*_text_rules(field), *field.cel]
     if rules:
         found["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
-    if field.default is not None:
+    if field.default is not None and not field.unset_in_definition:
         found["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
     elif not field.required:
         found["nullable"] = True
     return found
+
+
+def _description(field: fields.Field) -> str:
+    if not field.unset_in_definition:
+        return field.description
+    default = yaml.safe_dump(field.default).split()[0]
+    return f"{field.description} {default} unless set, here or in the operator's defaults."
 
 
 def _type(field: fields.Field) -> str:
@@ -123,7 +130,8 @@ def _content(field: fields.Field) -> Json:
         case fields.Group():
             required = [name for name, each in field.fields.items() if each.required]
             properties = {name: schema(each) for name, each in field.fields.items()}
-            return {**({"required": required} if required else {}), "properties": properties}
+            more = {"x-kubernetes-preserve-unknown-fields": True} if field.native else {}
+            return {**({"required": required} if required else {}), "properties": properties, **more}
         case fields.Native():
             return {"x-kubernetes-preserve-unknown-fields": True}
         case _:
@@ -132,7 +140,7 @@ def _content(field: fields.Field) -> Json:
 
 def _has_enum(field: fields.Choice) -> bool:
     """An enum of a field that may be null must list null, which kubectl explains as ``<no value>``."""
-    return field.required or field.default is not None
+    return field.required or (field.default is not None and not field.unset_in_definition)
 
 
 NOT_DOTS = r"([^/]*[^./][^/]*|\.{3,})"
@@ -192,6 +200,7 @@ def _cel(rule: fields.Rule) -> str:
             f"self.matches(r'^{pattern}$')",
             *(f"!self.contains('{part}')" for part in rule.without),
             *(f"!self.endsWith('{part}')" for part in rule.not_ending),
+            *([f"!(self in {list(rule.reserved)})"] if rule.reserved else []),
         ]
     )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from init_sync.core.manifest_schema import JOB
+from init_sync.core.problems import Problems
+from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults, with_defaults
 
 Json = dict[str, Any]
 
@@ -41,15 +45,29 @@ class Objects:
         return spec
 
     def job(self) -> Json:
-        """``spec.sync.job`` of the ModelCache."""
-        job: Json = self.one("ModelCache")["spec"]["sync"]["job"]
-        return job
+        """``spec.sync.job`` of the ModelCache, and what its operator takes for it where it says nothing."""
+        spec = self.one("ModelCache")["spec"]
+        job = JOB.check(spec["sync"]["job"], "", Problems())
+        found: Json = _set(with_defaults(job, spec, self.job_defaults()))
+        return found
+
+    def job_defaults(self) -> Mapping[str, Any]:
+        """As the operator of the release reads them."""
+        files = [data["sync.yaml"] for each in self.of("ConfigMap") if "sync.yaml" in (data := each.get("data") or {})]
+        return read_job_defaults(files[0], "sync.yaml") if files else NO_DEFAULTS
 
     def args(self, component: str) -> list[str]:
         """Arguments of the component's own container."""
         pod = self.one("Deployment", component)["spec"]["template"]["spec"]
         args: list[str] = pod["containers"][0]["args"]
         return args
+
+
+def _set(value: Any) -> Any:
+    """Without what is empty."""
+    if isinstance(value, dict):
+        return {key: _set(each) for key, each in value.items() if each not in ("", {}, [], ())}
+    return [_set(each) for each in value] if isinstance(value, list) else value
 
 
 def component_of(document: Json) -> str:

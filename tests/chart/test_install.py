@@ -74,7 +74,12 @@ def test_an_upgrade_that_a_client_merges_takes_the_users_away_too(installer: Ins
 
 
 def _job_users(installer: Installer, space: str) -> list[int | None]:
-    (job,) = _jobs(installer.client.list("modelcaches", space))
+    objects = [
+        {**each, "kind": kind}
+        for kind, plural in (("ModelCache", "modelcaches"), ("ConfigMap", "configmaps"))
+        for each in installer.client.list(plural, space)
+    ]
+    (job,) = _jobs(Objects(tuple(objects)))
     security = job["spec"]["template"]["spec"]["securityContext"]
     return [security.get(key) for key in USERS]
 
@@ -98,7 +103,7 @@ def test_admission_lets_every_pod_in(installer: Installer, helm: Helm, name: str
     space = installer.namespace(f"pods-{sorted(SETS).index(name)}")
     objects = Objects(tuple(helm.render(SETS[name])))
     templates = [pod for _, pod in objects.pods()]
-    templates += [job["spec"]["template"] for job in _jobs(objects.of("ModelCache"))]
+    templates += [job["spec"]["template"] for job in _jobs(objects)]
     for template in templates:
         spec = {key: value for key, value in template["spec"].items() if key not in ("priorityClassName",)}
         assert _admit(installer.client, space, {**template, "spec": spec}) == ""
@@ -152,12 +157,12 @@ def _admit(client: Client, namespace: str, template: Json) -> str:
     return ""
 
 
-def _jobs(caches: list[Json]) -> list[Json]:
-    """What the operator makes of them."""
+def _jobs(objects: Objects) -> list[Json]:
+    """What the operator makes of the caches."""
     found = []
-    for cache in caches:
+    for cache in objects.of("ModelCache"):
         metadata = {"uid": "u", "generation": 1, "resourceVersion": "1", "namespace": "n", **cache["metadata"]}
         metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
-        facts = parse_cache({**cache, "metadata": metadata})
+        facts = parse_cache({**cache, "metadata": metadata}, defaults=objects.job_defaults())
         found.append(sync_job(facts, JobRequest("job", 1, "", "u"), "modelcache/init-sync"))
     return found

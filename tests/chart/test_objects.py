@@ -87,7 +87,7 @@ def test_selectors_find_the_pods_they_mean(objects: Objects) -> None:
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("operator only", {"Deployment", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"}),
+        ("operator only", {"ConfigMap", "Deployment", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"}),
         ("operator for the cluster", {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
         ("cache only", {"ModelCache", "PersistentVolumeClaim", "NetworkPolicy"}),
         ("inference of an existing cache", {"ServiceAccount", "Deployment", "Service", "NetworkPolicy", "Pod"}),
@@ -103,7 +103,7 @@ def test_each_part_can_be_left_out(rendered: Callable[[str], Objects], name: str
     always = {"CustomResourceDefinition", "ClusterRole", policy, f"{policy}Binding"}
     found = rendered(name).kinds()
     if name == "operator for the cluster":
-        always |= {"Deployment", "ServiceAccount", "NetworkPolicy"}
+        always |= {"ConfigMap", "Deployment", "ServiceAccount", "NetworkPolicy"}
     assert found == kinds | always
 
 

@@ -13,9 +13,11 @@ from chart.conftest import Render
 from chart.objects import Objects, env_of
 from inference.server.config import ServerConfig
 from modelcache_operator.core import names
+from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from support.helm import CHART
 from support.podsecurity import containers, restricted_problems
 
+Json = dict[str, Any]
 Rendered = Callable[[str], Objects]
 EXAMPLE = CHART.parents[1] / "examples/vllm.yaml"
 
@@ -215,12 +217,18 @@ def test_the_server_takes_all_its_flags(objects: Objects) -> None:
             assert isinstance(config, ServerConfig)
 
 
-def test_the_operator_takes_all_its_flags(objects: Objects) -> None:
+def test_the_operator_takes_all_its_flags(objects: Objects, tmp_path: Path) -> None:
     from modelcache_operator.app.settings import read_settings
 
+    for each in objects.of("ConfigMap"):
+        for name, text in each.get("data", {}).items():
+            (tmp_path / name).write_text(text)
     for each in objects.of("Deployment"):
         if each["metadata"]["name"].endswith("-operator"):
-            settings = read_settings(each["spec"]["template"]["spec"]["containers"][0]["args"], {"POD_NAMESPACE": "x"})
+            args = each["spec"]["template"]["spec"]["containers"][0]["args"]
+            args = [arg.replace("/etc/modelcache", str(tmp_path)) for arg in args]
+            settings = read_settings(args, {"POD_NAMESPACE": "x"})
+            assert settings.job_defaults == objects.job_defaults()
             assert settings.lease_namespace == "x"
             assert settings.lease_name == "modelcache-operator"
 
@@ -259,6 +267,68 @@ def test_images_come_from_the_registry_by_tag_or_by_digest(rendered: Rendered) -
     assert all("@sha256:" in image for image in images("digests"))
     (flag,) = (arg for arg in rendered("digests").args("operator") if arg.startswith("--sync-image="))
     assert flag.partition("=")[2] in images("digests")
+
+
+@pytest.mark.parametrize(
+    ("given", "source"),
+    [
+        ({"configMapName": "corp"}, {"configMap": {"name": "corp", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}),
+        (
+            {"secretName": "corp", "key": "a.pem"},
+            {"secret": {"secretName": "corp", "items": [{"key": "a.pem", "path": "ca.crt"}]}},
+        ),
+    ],
+    ids=["ConfigMap", "Secret"],
+)
+def test_job_and_init_container_trust_the_same_certificates(render: Render, given: Json, source: Json) -> None:
+    objects = render(sync={"caBundle": given})
+    server, job = objects.server(), objects.job()
+    (init,) = server["initContainers"]
+    volume = {"name": "ca-bundle", **source}
+    mount = {"name": "ca-bundle", "mountPath": "/etc/modelcache-ca", "readOnly": True}
+    assert volume in server["volumes"]
+    assert volume in job["volumes"]
+    assert mount in init["volumeMounts"]
+    assert mount in job["volumeMounts"]
+    file = {"name": "SSL_CERT_FILE", "value": "/etc/modelcache-ca/ca.crt"}
+    assert env_of(init)["SSL_CERT_FILE"] == env_of(job)["SSL_CERT_FILE"] == file
+
+
+def test_more_volumes_and_variables_of_any_kind_reach_job_and_init_container(render: Render) -> None:
+    volume = {"name": "keys", "secret": {"secretName": "client-keys"}}
+    mount = {"name": "keys", "mountPath": "/keys", "readOnly": True}
+    variable = {"name": "PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}}
+    objects = render(sync={"extraVolumes": [volume], "extraVolumeMounts": [mount], "env": [variable]})
+    (init,) = objects.server()["initContainers"]
+    assert volume in objects.server()["volumes"]
+    assert mount in init["volumeMounts"]
+    assert env_of(init)["PROXY"] == variable
+    job = objects.job()
+    assert (job["volumes"], job["volumeMounts"], job["env"]) == ([volume], [mount], [variable])
+
+
+SHARED = {"sync": {"endpoint": "http://hub.example", "resources": {"limits": {"memory": "3Gi"}}}}
+
+
+def test_an_operator_has_what_jobs_share_from_its_defaults_and_the_cache_does_not_repeat_it(render: Render) -> None:
+    objects = render(**SHARED)
+    assert not {"env", "resources", "podSecurityContext"} & set(objects.one("ModelCache")["spec"]["sync"]["job"])
+    assert objects.job_defaults()["resources"]["limits"] == {"memory": "3Gi"}
+
+
+def test_for_the_operator_of_another_release_the_cache_has_it_all(render: Render) -> None:
+    here = render(**SHARED).job()
+    other = render(operator={"enabled": False}, **SHARED)
+    assert other.job_defaults() == NO_DEFAULTS
+    assert other.job() == here
+
+
+def test_new_defaults_restart_the_operator_and_nothing_else_does(render: Render) -> None:
+    def checksum(**values: Any) -> str:
+        template = render(**values).one("Deployment", "operator")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["checksum/sync"])
+
+    assert checksum() == checksum(inference={"replicas": 2}) != checksum(sync={"endpoint": "http://hub.example"})
 
 
 def test_an_air_gapped_cluster_syncs_from_its_mirror(rendered: Rendered) -> None:

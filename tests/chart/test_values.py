@@ -14,7 +14,7 @@ import chart_docs
 from chart.conftest import Render
 from chart.objects import Objects
 from inference.server.config import ServerConfig
-from support.helm import CHART, HelmRefused
+from support.helm import CHART, Helm, HelmRefused
 
 Json = dict[str, Any]
 VALUES = CHART / "values.yaml"
@@ -144,6 +144,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"sync": {"env": [{"name": "HF_TOKEN", "value": "hf_x"}]}},
         "sync.env holds the token itself, where everybody can read it. Put it into a Secret",
     ),
+    "two bundles of certificates": (
+        {"sync": {"caBundle": {"configMapName": "a", "secretName": "b"}}},
+        "sync.caBundle.configMapName and sync.caBundle.secretName exclude each other",
+    ),
+    "a bundle, and a file of certificates": (
+        {"sync": {"caBundle": {"secretName": "b"}, "env": [{"name": "SSL_CERT_FILE", "value": "/x"}]}},
+        "sync.env sets SSL_CERT_FILE, and so does sync.caBundle",
+    ),
+    "a volume of the sync container's own": (
+        {"sync": {"extraVolumes": [{"name": "manifest", "emptyDir": {}}]}},
+        "sync.extraVolumes: manifest is a volume of the sync container's own",
+    ),
     "two endpoints": (
         {"sync": {"endpoint": "http://a"}, "cache": {"job": {"env": [{"name": "HF_ENDPOINT", "value": "http://b"}]}}},
         "cache.job.env sets HF_ENDPOINT, and so does sync.endpoint. Use one of them",
@@ -164,6 +176,32 @@ def test_all_that_cannot_work_is_told_at_once(render: Render) -> None:
         render(sync={"endpoint": "hub"}, cache={"volume": {"size": "big"}})
     assert "sync.endpoint=hub" in str(refused.value)
     assert "cache.volume.size=big" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {
+                "operator": {"enabled": False},
+                "cache": {"enabled": False, "name": "a"},
+                "sync": {"endpoint": "http://b"},
+            },
+            "sync.endpoint, sync.env and sync.caBundle reach the init container of this release alone",
+        ),
+        (
+            {"operator": {"enabled": False}, "inference": {"enabled": False}, "sync": {"image": {"tag": "1"}}},
+            "sync.image has no effect here",
+        ),
+        ({"sync": {"caBundle": {"configMapName": "corp"}}}, "create configmap corp --from-file=ca.crt=ca.pem"),
+    ],
+    ids=["an existing cache", "no sync container", "a bundle"],
+)
+def test_the_notes_say_what_has_no_effect_and_what_must_be_there(helm: Helm, values: Json, words: str) -> None:
+    with_words = helm.run("install", "a", str(CHART), "--dry-run=client", values=values)
+    without = helm.run("install", "a", str(CHART), "--dry-run=client", values={**values, "sync": {}})
+    assert words in with_words
+    assert words not in without
 
 
 EMPTIED = (

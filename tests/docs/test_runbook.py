@@ -24,7 +24,8 @@ NOT_REASONS = frozenset(
     {
         *("Reconciling", "VolumeReady", "Lost", "True", "Normal", "Warning"),
         *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
-        *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
+        *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "ContainerCreating"),
+        *("ConfigMap", "Secret", "KMGTPE"),
     }
 )
 """Words of that shape in these modules that no condition or Event carries as its reason."""

@@ -22,6 +22,7 @@ JOBS = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
 SECRET = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["token"], "verbs": ["get"]}
 CLAIMS = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create"]}
 DELETE = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "resourceNames": ["models"], "verbs": ["delete"]}
+CONFIG = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["ca"], "verbs": ["get"]}
 numbers = itertools.count()
 
 REFERENCE = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "token", "key": "k"}}}
@@ -41,6 +42,28 @@ CASES: dict[str, tuple[Json, list[Json], str]] = {
     "a token": ({"auth": {"secretName": "token"}}, [USE, SECRET], "get all of these Secrets"),
     "a Secret in env": (job(env=[REFERENCE]), [JOBS, SECRET], "get all of these Secrets"),
     "a pull secret": (job(imagePullSecrets=[{"name": "token"}]), [JOBS, SECRET], "get all of these Secrets"),
+    "a Secret in a volume": (
+        job(volumes=[{"name": "a", "secret": {"secretName": "token"}}, {"name": "b", "emptyDir": {}}]),
+        [JOBS, SECRET],
+        "get all of these Secrets",
+    ),
+    "a ConfigMap in a volume": (
+        job(volumes=[{"name": "a", "configMap": {"name": "ca"}, "secret": None}]),
+        [JOBS, CONFIG],
+        "get all of these ConfigMaps",
+    ),
+    "a Secret in a projected volume": (
+        job(volumes=[{"name": "a", "projected": {"sources": [{"downwardAPI": {}}, {"secret": {"name": "token"}}]}}]),
+        [JOBS, SECRET],
+        "Secrets and ConfigMaps of projected volumes",
+    ),
+    "a ConfigMap in a projected volume": (
+        job(volumes=[{"name": "a", "projected": {"sources": [{"configMap": {"name": "ca"}}]}}]),
+        [JOBS, CONFIG],
+        "Secrets and ConfigMaps of projected volumes",
+    ),
+    "a volume": (job(volumes=[{"name": "a", "hostPath": {"path": "/"}}]), [JOBS], "may not create Jobs"),
+    "a mount": (job(volumeMounts=[{"name": "tmp", "mountPath": "/usr"}]), [JOBS], "may not create Jobs"),
     "an image": (job(image="evil/image"), [JOBS], "may not create Jobs"),
     "an endpoint": (job(env=[{"name": "HF_ENDPOINT", "value": "http://evil"}]), [JOBS], "may not create Jobs"),
     "a security context": (job(podSecurityContext={"runAsUser": 0}), [JOBS], "may not create Jobs"),

@@ -24,6 +24,8 @@ SET: Json = {
     "podSecurityContext": {"runAsUser": 0},
     "priorityClassName": "system-node-critical",
     "env": [HUB],
+    "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
+    "volumeMounts": [{"name": "tmp", "mountPath": "/usr"}],
     "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
     "affinity": {"nodeAffinity": {}},
     "tolerations": [{"operator": "Exists"}],

@@ -205,6 +205,16 @@ def test_a_sync_that_is_done_is_the_proof_whatever_another_container_does(world:
     assert world.pods == {}, "what keeps the pod is ended with its Job"
 
 
+def test_a_sync_that_runs_beside_a_sidecar_has_not_ended(world: World) -> None:
+    world.settle()
+    pod = world.add_pod("p", "cache-sync-1")
+    world.start(pod)
+    world.pods[pod]["status"]["containerStatuses"].append(SIDECAR)
+    world.jobs["cache-sync-1"]["status"] = {"active": 1}
+    world.settle()
+    assert (world.status["phase"], list(world.jobs)) == ("Syncing", ["cache-sync-1"])
+
+
 def test_a_sync_that_failed_beside_a_sidecar_is_tried_again(world: World) -> None:
     world.settle()
     kept(world, 1, incomplete(Reason.HUB_UNREACHABLE, "down"))

@@ -13,7 +13,8 @@ from typing import Any
 
 from modelcache_operator.core import jobs, manifests, names, parse, render, timestamps
 from modelcache_operator.core.gate import gate_patch
-from modelcache_operator.core.observed import Neighbour, Progress, Refusals, Snapshot
+from modelcache_operator.core.job_defaults import NO_DEFAULTS
+from modelcache_operator.core.observed import Cache, Neighbour, Progress, Refusals, Snapshot
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
 from modelcache_operator.core.status import to_json
@@ -50,7 +51,8 @@ class World:
         self.config: Json | None = None
         self.neighbours: tuple[Neighbour, ...] = ()
         self.progress: dict[str, Progress] = {}
-        self.refused = self.owner_refused = self.gate_refused = ""
+        self.refused = self.owner_refused = self.size_refused = self.gate_refused = ""
+        self.job_defaults = NO_DEFAULTS
         self.refused_until = 0.0
         self.claim_shared = False
         self.new_claims = "Bound"
@@ -72,7 +74,7 @@ class World:
         if phase is None:
             self.claim = None
         else:
-            self.claim = {**(self.claim or self._object("models")), "spec": {}, "status": {"phase": phase}}
+            self.claim = {"spec": {}, **(self.claim or self._object("models")), "status": {"phase": phase}}
 
     def replace_claim(self, phase: str = "Bound") -> None:
         """Deleted, and created again under its name."""
@@ -193,9 +195,12 @@ class World:
     def digest(self) -> str:
         return parse.parse_cache(self.cache).digest
 
+    def parsed(self) -> Cache:
+        return parse.parse_cache(self.cache, defaults=self.job_defaults)
+
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            cache=parse.parse_cache(self.cache),
+            cache=self.parsed(),
             pods=tuple(parse.parse_pod(each) for each in self.pods.values()),
             jobs=tuple(parse.parse_job(each) for each in self.jobs.values()),
             claim=parse.parse_claim(self.claim) if self.claim else None,
@@ -207,6 +212,7 @@ class World:
                 self.refused,
                 until=self.refused_until,
                 owner=self.owner_refused,
+                size=self.size_refused,
                 gate=self.gate_refused,
             ),
             claim_shared=self.claim_shared,
@@ -239,13 +245,15 @@ class World:
         self.cache["status"] = json.loads(json.dumps(status))
 
     def _act(self, decision: Decision) -> None:
-        cache = parse.parse_cache(self.cache)
+        cache = self.parsed()
         if decision.write_config:
             self.config = render.config_map(cache)
         if decision.create_claim:
             self.claim = {**self._object(cache.volume.claim), **render.claim(cache, cache.volume.delete_with_cache)}
             self.claim["metadata"] |= self._object(cache.volume.claim)["metadata"]
             self.claim["status"] = {"phase": self.new_claims}
+        if decision.enlarge_claim and self.claim:
+            self.claim["spec"] |= {"resources": {"requests": {"storage": cache.volume.size}}}
         for name in decision.delete_jobs:
             self.forget_job(name)
         if decision.create_job:

@@ -11,7 +11,11 @@ What the values say about the cache, worked out once.
   modelcache.cache.job         spec.sync.job of the ModelCache
   modelcache.cache.placed      what of the server's placement the Job takes over, or nothing
   modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
-  modelcache.sync.env          variables of a sync container, but for the token
+  modelcache.sync.job            what sync Jobs of all caches have in common, in the shape of spec.sync.job
+  modelcache.sync.env            variables of a sync container, but for the token
+  modelcache.sync.ca             ConfigMap or Secret with certificate authorities, or nothing
+  modelcache.sync.volumes        more volumes of its pod
+  modelcache.sync.mounts         more mounts of it
 */ -}}
 
 {{- define "modelcache.cache.name" -}}
@@ -75,7 +79,39 @@ auth:
 - name: HF_ENDPOINT
   value: {{ . | quote }}
 {{- end }}
+{{- if include "modelcache.sync.ca" . }}
+- name: SSL_CERT_FILE
+  value: /etc/modelcache-ca/ca.crt
+{{- end }}
 {{- with .Values.sync.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelcache.sync.ca" -}}
+{{- .Values.sync.caBundle.configMapName | default .Values.sync.caBundle.secretName -}}
+{{- end -}}
+
+{{- define "modelcache.sync.volumes" -}}
+{{- $ca := .Values.sync.caBundle -}}
+{{- $items := list (dict "key" $ca.key "path" "ca.crt") -}}
+{{- if $ca.configMapName -}}
+{{- list (dict "name" "ca-bundle" "configMap" (dict "name" $ca.configMapName "items" $items)) | toYaml }}
+{{- else if $ca.secretName -}}
+{{- list (dict "name" "ca-bundle" "secret" (dict "secretName" $ca.secretName "items" $items)) | toYaml }}
+{{- end }}
+{{- with .Values.sync.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelcache.sync.mounts" -}}
+{{- if include "modelcache.sync.ca" . -}}
+- name: ca-bundle
+  mountPath: /etc/modelcache-ca
+  readOnly: true
+{{- end }}
+{{- with .Values.sync.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -109,29 +145,53 @@ Job runs where the server can. What cache.job says itself stays as it is.
 {{- end -}}
 {{- end -}}
 
-{{- define "modelcache.cache.job" -}}
-{{- $volume := .Values.cache.volume -}}
-{{- $given := .Values.cache.job -}}
-{{- $placed := include "modelcache.cache.placed" . | fromYaml -}}
-{{- $defaultUser := kindIs "bool" $given.runAsDefaultUser | ternary $given.runAsDefaultUser (ne (toString .Values.runAsDefaultUser) "false") -}}
+{{- define "modelcache.sync.job" -}}
+{{- $defaultUser := ne (toString .Values.runAsDefaultUser) "false" -}}
 {{- $job := dict
       "imagePullPolicy" .Values.sync.image.pullPolicy
       "imagePullSecrets" (include "modelcache.pullSecrets" . | fromYamlArray)
       "resources" .Values.sync.resources
       "podSecurityContext" (include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml)
-      "affinity" (merge (dict) (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml) ($placed.affinity | default dict))
+      "env" (include "modelcache.sync.env" . | fromYamlArray)
+      "volumes" (include "modelcache.sync.volumes" . | fromYamlArray)
+      "volumeMounts" (include "modelcache.sync.mounts" . | fromYamlArray)
+      "logFormat" .Values.sync.logFormat
       "labels" .Values.commonLabels
 -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}
 {{- $_ := set $job "annotations" (include "modelcache.scrapeAnnotations" (dict "port" 9464) | fromYaml) -}}
 {{- end -}}
 {{- if not $defaultUser -}}{{- $_ := set $job "runAsDefaultUser" false -}}{{- end -}}
-{{- $job = merge (dict) $given $job -}}
+{{- include "modelcache.cache.set" $job -}}
+{{- end -}}
+
+{{- /* What is set in a spec.sync.job: empty texts, lists and mappings are left out. */ -}}
+{{- define "modelcache.cache.set" -}}
+{{- range $key, $value := deepCopy . -}}
+{{- if and (not $value) (kindIs "bool" $value | not) (kindIs "float64" $value | not) -}}{{- $_ := unset $ $key -}}{{- end -}}
+{{- end -}}
+{{- toYaml . -}}
+{{- end -}}
+
+{{- /* An operator of this release has what all Jobs have in common from its defaults; another one has it from here. */ -}}
+{{- define "modelcache.cache.job" -}}
+{{- $volume := .Values.cache.volume -}}
+{{- $given := .Values.cache.job -}}
+{{- $shared := .Values.operator.enabled | ternary (dict) (include "modelcache.sync.job" . | fromYaml) -}}
+{{- $placed := include "modelcache.cache.placed" . | fromYaml -}}
+{{- $affinity := merge (dict) (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml) ($placed.affinity | default dict) -}}
+{{- $job := merge (dict) $given (dict "affinity" $affinity) $shared -}}
+{{- /* Of two mappings, a half may be the cache's own; the operator takes each as a whole. */ -}}
+{{- with $given.resources -}}{{- $_ := set $job "resources" (merge (dict) . $.Values.sync.resources) -}}{{- end -}}
+{{- if or $given.podSecurityContext (kindIs "bool" $given.runAsDefaultUser) -}}
+{{- $defaultUser := kindIs "bool" $given.runAsDefaultUser | ternary $given.runAsDefaultUser (ne (toString .Values.runAsDefaultUser) "false") -}}
+{{- $security := include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml -}}
+{{- $_ := set $job "podSecurityContext" (merge (dict) ($given.podSecurityContext | default dict) $security) -}}
+{{- end -}}
 {{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default $placed.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
 {{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default $placed.tolerations | default list) | uniq) -}}
-{{- $_ := set $job "env" (concat (include "modelcache.sync.env" . | fromYamlArray) ($given.env | default list)) -}}
-{{- range $key, $value := $job -}}
-{{- if and (not $value) (kindIs "bool" $value | not) (kindIs "float64" $value | not) -}}{{- $_ := unset $job $key -}}{{- end -}}
+{{- range $key := list "env" "volumes" "volumeMounts" -}}
+{{- $_ := set $job $key (concat (index $shared $key | default list) (index $given $key | default list)) -}}
 {{- end -}}
-{{- toYaml $job -}}
+{{- include "modelcache.cache.set" $job -}}
 {{- end -}}

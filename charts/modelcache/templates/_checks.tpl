@@ -60,6 +60,14 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if regexMatch "^https?://[^/]*@" $endpoint }}
 - sync.endpoint holds a user or password, and everybody can read it there. Leave them out, and put a token into the Secret of cache.auth.secretName
 {{- end }}
+{{- if and .Values.sync.caBundle.configMapName .Values.sync.caBundle.secretName }}
+- sync.caBundle.configMapName and sync.caBundle.secretName exclude each other. Give one of them
+{{- end }}
+{{- range .Values.sync.extraVolumes }}
+{{- if has .name (list "models" "manifest" "tmp" "ca-bundle") }}
+- sync.extraVolumes: {{ .name }} is a volume of the sync container's own. Use another name
+{{- end }}
+{{- end }}
 {{- range $key, $registry := dict "imageRegistry" .Values.imageRegistry "global.imageRegistry" (.Values.global).imageRegistry }}
 {{- if contains "://" ($registry | default "") }}
 - {{ $key }}={{ $registry }} is a URL, and images are named without a scheme. Leave out what is before ://, and :// too
@@ -97,6 +105,9 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- range $list }}
 {{- if and (eq .name "HF_TOKEN") .value }}
 - {{ $key }} holds the token itself, where everybody can read it. Put it into a Secret and name that in cache.auth.secretName
+{{- end }}
+{{- if and (eq .name "SSL_CERT_FILE") (eq $key "sync.env") (include "modelcache.sync.ca" $) }}
+- sync.env sets SSL_CERT_FILE, and so does sync.caBundle. Use one of them
 {{- end }}
 {{- if and (eq .name "HF_ENDPOINT") $.Values.sync.endpoint }}
 - {{ $key }} sets HF_ENDPOINT, and so does sync.endpoint. Use one of them
@@ -157,6 +168,8 @@ So beyond the release's namespace only those look who have just written the defi
 {{- $warnings = append $warnings (printf "release %s has an operator in this namespace already. The two share a Lease: one works, the other waits and never gets ready. Set operator.enabled=false here" .instance) -}}
 {{- end -}}
 {{- end -}}
+{{- else if and (not .Values.cache.enabled) .Values.inference.enabled (include "modelcache.sync.env" . | trim) -}}
+{{- $warnings = append $warnings (printf "sync.endpoint, sync.env and sync.caBundle reach the init container of this release alone. The Jobs of ModelCache %s have them from its spec.sync.job, and from the release that installed its operator" (include "modelcache.cache.name" .)) -}}
 {{- else if and $cluster .Values.cache.enabled (not .Values.cache.standalone) -}}
 {{- $serving := list -}}
 {{- range include "modelcache.operators" (dict "namespace" "") | fromYamlArray -}}
@@ -173,6 +186,11 @@ So beyond the release's namespace only those look who have just written the defi
 {{- end -}}
 {{- if eq (include "modelcache.cache.misplaced" .) "true" -}}
 {{- $warnings = append $warnings (printf "nothing says where your GPUs are. Claim %s is bound to the zone or node of its first pod, the sync Job, which asks for none: perhaps where the server can never run. Set cache.volume.nodeSelector to labels of nodes with GPUs" (include "modelcache.cache.claim" .)) -}}
+{{- end -}}
+{{- if not (or .Values.operator.enabled .Values.inference.enabled) -}}
+{{- if or .Values.sync.image.tag .Values.sync.image.digest -}}
+{{- $warnings = append $warnings "sync.image has no effect here: the release that installed the operator chooses the image of sync Jobs" -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.inference.enabled (eq (int .Values.inference.gpu.count) 0) -}}
 {{- $warnings = append $warnings "inference.gpu.count=0: the server runs on the CPU. That is for small checkpoints" -}}

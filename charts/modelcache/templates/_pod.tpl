@@ -87,7 +87,7 @@ prometheus.io/path: /metrics
 name: init-sync # the operator knows the sync container by this name
 image: {{ include "modelcache.image" (dict "root" . "image" .Values.sync.image) | quote }}
 imagePullPolicy: {{ .Values.sync.image.pullPolicy }}
-args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"]
+args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"{{ with .Values.sync.logFormat }}, --log-format, {{ . }}{{ end }}]
 {{- with include "modelcache.syncContainer.env" . }}
 env:
 {{- . }}
@@ -107,6 +107,9 @@ volumeMounts:
   readOnly: true
 - name: tmp
   mountPath: /tmp
+{{- with include "modelcache.sync.mounts" . | trim }}
+{{ . }}
+{{- end }}
 {{- end -}}
 
 {{- define "modelcache.volumes" -}}
@@ -116,4 +119,7 @@ volumeMounts:
 - name: manifest
   configMap:
     name: {{ include "modelcache.cache.manifest" . | quote }}
+{{- with include "modelcache.sync.volumes" . | trim }}
+{{ . }}
+{{- end }}
 {{- end -}}

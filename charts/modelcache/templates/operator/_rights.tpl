@@ -32,7 +32,7 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 
 {{- /* Fields of spec.sync.job that make the Job the author's own program, or place and name its pod. */ -}}
 {{- define "modelcache.operator.jobFields" -}}
-[image, imagePullSecrets, serviceAccountName, podSecurityContext, priorityClassName, env, nodeSelector, affinity, tolerations, topologySpreadConstraints, labels, annotations]
+[image, imagePullSecrets, serviceAccountName, podSecurityContext, priorityClassName, env, volumes, volumeMounts, nodeSelector, affinity, tolerations, topologySpreadConstraints, labels, annotations]
 {{- end -}}
 
 {{- define "modelcache.operator.policyBinding" -}}

@@ -18,16 +18,25 @@ from init_sync.core.volumepath import path_problem
 
 
 class Rule:
-    """What a text may be: a pattern, in the syntax that Python and RE2 share, and the parts and endings not allowed."""
+    """What a text may be: a pattern, in the syntax that Python and RE2 share, and the parts, endings and texts not
+    allowed."""
 
-    def __init__(self, pattern: str, cure: str, without: tuple[str, ...] = (), not_ending: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        pattern: str,
+        cure: str,
+        without: tuple[str, ...] = (),
+        not_ending: tuple[str, ...] = (),
+        reserved: tuple[str, ...] = (),
+    ):
         self.pattern = pattern
         self.cure = cure
         self.without = without
         self.not_ending = not_ending
+        self.reserved = reserved
 
     def allows(self, text: str) -> bool:
-        if any(part in text for part in self.without) or text.endswith(self.not_ending):
+        if text in self.reserved or any(part in text for part in self.without) or text.endswith(self.not_ending):
             return False
         return re.fullmatch(self.pattern, text) is not None
 
@@ -39,6 +48,8 @@ class Field:
     default: Any = None
     hint: str = ""
     """What to do if it is missing."""
+    unset_in_definition: bool = False
+    """The API server does not fill its default in: whether it was set must stay visible."""
     of_pod: bool = False
     """The sync Job's pod has a field of this name, and gets the value as it is."""
     cel: tuple[tuple[str, str], ...] = ()
@@ -213,6 +224,9 @@ class Texts(Native):
 class Group(Field):
     """A mapping with fields of its own; its value has all of them."""
 
+    native: bool = False
+    """It may have more fields, which are Kubernetes' business."""
+
     def __init__(self, description: str, fields: Mapping[str, Field], **options: Any) -> None:
         super().__init__(description, **options)
         self.fields = fields
@@ -233,7 +247,9 @@ class Group(Field):
             value = {}
         found = {key: field.read(value.get(key), child(path, key), problems) for key, field in self.fields.items()}
         for key in value:
-            if key not in self.fields:
+            if key not in self.fields and self.native:
+                found[key] = value[key]
+            elif key not in self.fields:
                 problems.add(child(path, str(key)), f"is not a known field{self._suggestion(str(key))}")
         return found
 

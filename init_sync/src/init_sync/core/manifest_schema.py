@@ -36,6 +36,16 @@ REVISION = Rule(
     not_ending=(".", "/"),
 )
 QUANTITY = Rule(r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?", "use a Kubernetes quantity such as '110Gi'")
+VOLUME_NAME = Rule(
+    NAME.pattern,
+    f"{NAME.cure}; models, manifest and tmp are volumes of the Job's own",
+    reserved=("models", "manifest", "tmp"),
+)
+MOUNT_PATH = Rule(
+    r"/[^:\x00-\x1f\x7f]*[^:/\x00-\x1f\x7f]",
+    "use an absolute path without ':' and without '/' at its end; /models, /etc/modelcache and /tmp are the Job's own",
+    reserved=("/models", "/etc/modelcache", "/tmp"),  # noqa: S108 - mount points, not files of ours
+)
 KEY = Rule(r"[-._a-zA-Z0-9]+", "use letters, digits, '-', '_' and '.'")
 
 
@@ -150,7 +160,9 @@ JOB = Group(
     "The Job that syncs the volume before any GPU is asked for.",
     {
         "enabled": Flag(
-            "Whether the operator makes sync Jobs. If not, the init containers of your pods sync.", default=True
+            "Whether the operator makes sync Jobs. If not, the init containers of your pods sync.",
+            default=True,
+            unset_in_definition=True,
         ),
         "image": Text("Image with init-sync. The operator's default unless set.", max_length=512),
         "imagePullPolicy": Choice("As in a pod: Always, IfNotPresent or Never.", "Always", "IfNotPresent", "Never"),
@@ -174,6 +186,7 @@ JOB = Group(
             "Whether the pod runs as user and group 65532, with that fsGroup, unless podSecurityContext sets others. "
             "false: none is set; the image or the cluster decides, as OpenShift does.",
             default=True,
+            unset_in_definition=True,
         ),
         "podSecurityContext": Native(
             "Merged over the pod's security context. Set fsGroup to the group that your serving image runs with."
@@ -190,17 +203,44 @@ JOB = Group(
             ),
             key="name",
         ),
+        "volumes": Listing(
+            "More volumes of the pod, as in a pod. ConfigMaps and Secrets must be in the namespace of the cache.",
+            Group(
+                "A volume.",
+                {"name": Text("Its name.", rule=VOLUME_NAME, max_length=63, required=True)},
+                native=True,
+            ),
+            key="name",
+        ),
+        "volumeMounts": Listing(
+            "More mounts of the sync container, as in a container.",
+            Group(
+                "A mount.",
+                {
+                    "name": Text("Name of the volume.", rule=NAME, max_length=63, required=True),
+                    "mountPath": Text("Where it is mounted.", rule=MOUNT_PATH, required=True),
+                },
+                native=True,
+            ),
+            key="mountPath",
+        ),
+        "logFormat": Choice(
+            "Format of the sync container's log.", "json", "text", default="json", unset_in_definition=True
+        ),
         "labels": Texts("More labels for the Job and its pod."),
         "annotations": Texts("Annotations for the pod."),
         "backoffLimit": Number(
             "How often the pod is tried again before the Job fails. A failed Job is followed by another one, after "
             "10 s to 10 minutes.",
             default=3,
+            unset_in_definition=True,
         ),
         "activeDeadlineSeconds": Number(
             "The Job is ended after this many seconds. No limit unless set.", minimum=1, bits=64
         ),
-        "ttlSecondsAfterFinished": Number("A finished Job is kept for this long.", default=3600),
+        "ttlSecondsAfterFinished": Number(
+            "A finished Job is kept for this many seconds.", default=3600, unset_in_definition=True
+        ),
     },
 )
 

@@ -12,8 +12,12 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from init_sync.core.errors import ManifestError
 from modelcache_operator import __version__
+from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults
 from modelcache_operator.core.limits import FORBIDDABLE, Limits
 
 PREFIX = "MODELCACHE_"
@@ -44,6 +48,8 @@ class Settings:
     namespaces: tuple[str, ...]
     """Empty: all of them."""
     sync_image: str
+    job_defaults: Mapping[str, Any]
+    """All of spec.sync.job, for what a cache does not set."""
     kubeconfig: str | None
     context: str | None
     in_cluster: bool
@@ -76,6 +82,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     """Raises WrongSettings; ``--help`` and unknown flags end the process as argparse does."""
     options = make_parser(environment).parse_args(arguments)
     problems = _problems(options)
+    job_defaults = _job_defaults(options.sync_defaults, problems)
     if problems:
         raise WrongSettings("\n".join(problems))
     namespaces = () if options.all_namespaces else tuple(_names(options.namespace))
@@ -83,6 +90,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     return Settings(
         namespaces=namespaces,
         sync_image=options.sync_image,
+        job_defaults=job_defaults,
         kubeconfig=options.kubeconfig,
         context=options.context,
         in_cluster=bool(environment.get("KUBERNETES_SERVICE_HOST")),
@@ -147,6 +155,9 @@ class _Flags:
             help="serve the whole cluster; needs a ClusterRole",
         )
         self._add("--sync-image", DEFAULT_IMAGE, "image of sync Jobs, unless the ModelCache names one", "IMAGE")
+        self._add(
+            "--sync-defaults", None, "what spec.sync.job is unless the ModelCache says it, as YAML or JSON", "FILE"
+        )
         self._add("--full-list-seconds", "120", "how often everything is listed again, to find what was missed", "S")
         self._add("--claim-check-seconds", "10", "how often a claim that is not bound is looked at", "S")
         self._add("--progress-seconds", "5", "how often one running sync is asked for its progress, at most", "S")
@@ -187,6 +198,18 @@ def _own_identity(environment: Mapping[str, str], lease_namespace: str) -> str:
 
 def _names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _job_defaults(file: str | None, problems: list[str]) -> Mapping[str, Any]:
+    if not file:
+        return NO_DEFAULTS
+    try:
+        return read_job_defaults(Path(file).read_text(), f"--sync-defaults: {file}")
+    except ManifestError as error:
+        problems.append(error.message)
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"--sync-defaults: reading {file}: {error}")
+    return NO_DEFAULTS
 
 
 def _problems(options: argparse.Namespace) -> list[str]:

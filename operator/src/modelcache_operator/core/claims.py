@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from modelcache_operator.core.observed import Cache, Claim, Neighbour, Snapshot
 from modelcache_operator.core.spec import VolumeSpec
@@ -68,6 +72,68 @@ def _absent(volume: VolumeSpec) -> ClaimCheck:
         "ClaimMissing",
         f"there is no claim {volume.claim}. Create it, or let the operator do so with spec.volume.create",
     )
+
+
+def difference(snapshot: Snapshot) -> str:
+    """How the claim differs from ``spec.volume.create``, with the cure; empty when it does not. It hinders no sync."""
+    found = () if snapshot.claim is None else _differences(snapshot, snapshot.claim)
+    return "; ".join(found)
+
+
+def wants_size(snapshot: Snapshot) -> bool:
+    """Whether to request the larger size of the manifest: of a claim with a volume, made for this cache."""
+    claim, cache = snapshot.claim, snapshot.cache
+    return (
+        claim is not None
+        and claim.bound
+        and is_made_for(claim, cache)
+        and is_larger(cache.volume.size, claim.size)
+        and not snapshot.refusals.size
+    )
+
+
+def _differences(snapshot: Snapshot, claim: Claim) -> Iterator[str]:
+    volume = snapshot.cache.volume
+    delete = f"kubectl delete persistentvolumeclaim {claim.name}"
+    cure = f"Name another claim in spec.volume.claimName, or set it back. {delete} removes the old one, models included"
+    if not claim.bound:
+        cure = f"It holds nothing yet: {delete}"
+    for field, present, wanted in (
+        ("storageClassName", claim.storage_class or "(none)", volume.storage_class),
+        ("accessModes", ", ".join(sorted(claim.access_modes)), ", ".join(sorted(volume.access_modes))),
+    ):
+        if wanted and present and wanted != present:
+            yield f"it has {field} {present}, spec.volume.create has {wanted}, and no claim can change that. {cure}"
+    sizes = f"it requests {claim.size}, and spec.volume.create.size is {volume.size}"
+    if is_larger(claim.size, volume.size):
+        yield f"{sizes}, but no claim can shrink. Set the field to {claim.size}"
+    elif is_larger(volume.size, claim.size) and not wants_size(snapshot):
+        yield f"{sizes}{_not_requested(snapshot, claim)}"
+
+
+def _not_requested(snapshot: Snapshot, claim: Claim) -> str:
+    """Why the larger size was not requested, and what to do."""
+    if not claim.bound:
+        return ", which is requested once it is bound"
+    if refused := snapshot.refusals.size:
+        return f"; {refused}. Allow expansion in its storage class, or name another claim in spec.volume.claimName"
+    body = {"spec": {"resources": {"requests": {"storage": snapshot.cache.volume.size}}}}
+    patch = json.dumps(body, separators=(",", ":"))
+    return f", but it was not created for this cache: kubectl patch persistentvolumeclaim {claim.name} -p '{patch}'"
+
+
+QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:[eE][0-9]{1,2})?)([numkMGTPE]?|[KMGTPE]i)")
+UNITS = {
+    **{unit: Decimal(1000) ** power for power, unit in enumerate(("n", "u", "m", "", *"kMGTPE"), -3)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
+}
+
+
+def is_larger(one: str, other: str) -> bool:
+    """Of two quantities of Kubernetes; what is none is not compared."""
+    found = [QUANTITY.fullmatch(each) for each in (one, other)]
+    bytes_ = [Decimal(each[1]) * UNITS[each[2]] for each in found if each]
+    return len(bytes_) == 2 and bytes_[0] > bytes_[1]
 
 
 def is_made_for(claim: Claim, cache: Cache) -> bool:

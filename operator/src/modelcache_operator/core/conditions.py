@@ -13,6 +13,7 @@ Of Ready, Reconciling and Stalled exactly one is True.
 from __future__ import annotations
 
 from modelcache_operator.core import timestamps
+from modelcache_operator.core.claims import difference
 from modelcache_operator.core.phase import PhaseDecision
 from modelcache_operator.core.phase_inputs import PhaseInputs
 from modelcache_operator.core.proof import running_pods
@@ -31,12 +32,19 @@ def conditions(inputs: PhaseInputs, decided: PhaseDecision) -> tuple[Condition, 
         ("Reconciling", working, *(because if working else _settled(decided))),
         ("Stalled", decided.stalled, *(because if decided.stalled else ("NotStalled", "nobody needs to act"))),
         _syncing(inputs),
-        ("VolumeReady", inputs.volume.bound, inputs.volume.reason, inputs.volume.message),
+        _volume_ready(inputs),
     ]
     return tuple(
         Condition(kind, str(true), reason, message, _since(cache.status, kind, str(true), inputs.now), cache.generation)
         for kind, true, reason, message in said
     )
+
+
+def _volume_ready(inputs: PhaseInputs) -> tuple[str, bool, str, str]:
+    """A difference from what the manifest asks for hinders no sync, so it is said here and nowhere else."""
+    volume, differs = inputs.volume, difference(inputs.snapshot)
+    reason = "ClaimDiffers" if differs and volume.bound else volume.reason
+    return "VolumeReady", volume.bound, reason, ". But ".join(filter(None, (volume.message, differs)))
 
 
 def _settled(decided: PhaseDecision) -> tuple[str, str]:

@@ -84,6 +84,7 @@ def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
             {"name": "models", "persistentVolumeClaim": {"claimName": cache.volume.claim}},
             {"name": "manifest", "configMap": {"name": names.config_map_name(cache.name)}},
             {"name": "tmp", "emptyDir": {}},
+            *cache.job.volumes,
         ],
         **cache.job.pod,
     }
@@ -103,7 +104,7 @@ def _pod_security(cache: Cache) -> Json:
 
 def _container(cache: Cache, order: JobRequest, image: str) -> Json:
     arguments = ["sync", "--spec", f"{MANIFEST_PATH}/{names.MANIFEST_KEY}", "--volume", MODELS_PATH]
-    arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", "json"]
+    arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", cache.job.log_format]
     if order.resync:
         arguments += ["--refresh", "--verify", "deep"]
     container: Json = {
@@ -122,6 +123,7 @@ def _container(cache: Cache, order: JobRequest, image: str) -> Json:
             {"name": "models", "mountPath": MODELS_PATH},
             {"name": "manifest", "mountPath": MANIFEST_PATH, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a mount point, not a file of ours
+            *cache.job.volume_mounts,
         ],
     }
     if cache.job.image_pull_policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from init_sync.core.errors import NeedsChange
@@ -50,7 +51,7 @@ def trouble(pod: Pod) -> Message | None:
         return Message(
             "ContainerConfigError",
             f"pod {pod.name} cannot start its sync container: {pod.waiting_reason}{said}. Check that the Secret in "
-            "spec.auth and what spec.sync.job.env refers to exist",
+            "spec.auth and what env refers to (spec.sync.job, or the operator's defaults) exist",
         )
     return None
 
@@ -82,9 +83,23 @@ def no_pod_yet(job: str) -> str:
     return f"Job {job} has no pod yet; if that lasts, see kubectl describe job {job}"
 
 
-def starting(pod: Pod) -> str:
-    """What a pod without trouble is waiting for."""
-    return f"pod {pod.name} is starting" + (f" ({pod.waiting_reason})" if pod.waiting_reason else "")
+def starting(pod: Pod, cache: Cache) -> str:
+    """What a pod without trouble is waiting for. Which volume it cannot mount is said in Events alone."""
+    said = f"pod {pod.name} is starting" + (f" ({pod.waiting_reason})" if pod.waiting_reason else "")
+    mounted = list(_mounted_objects(cache))
+    if pod.waiting_reason != "ContainerCreating" or not mounted:
+        return said
+    return (
+        f"{said}. It needs {' and '.join(mounted)} in namespace {cache.namespace} (spec.sync.job.volumes, or the "
+        f"operator's defaults); if that lasts, see kubectl describe pod {pod.name}"
+    )
+
+
+def _mounted_objects(cache: Cache) -> Iterator[str]:
+    for volume in cache.job.volumes:
+        for kind, source, name in (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")):
+            if found := (volume.get(source) or {}).get(name):
+                yield f"{kind} {found}"
 
 
 def run_failure(run: Run, pod: Pod, cache: Cache) -> Message:

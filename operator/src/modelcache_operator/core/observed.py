@@ -177,6 +177,9 @@ class Claim:
     created_at: float
     phase: str
     storage_class: str
+    access_modes: tuple[str, ...]
+    size: str
+    """That it asks for; empty when it does not say."""
     deleting: bool
     created_for: str
     """The cache for which the operator created it; empty for a claim of the user's."""
@@ -219,6 +222,8 @@ class Refusals:
     """When to try that again."""
     owner: str = ""
     """An owner reference could not be set: the work goes on."""
+    size: str = ""
+    """A claim could not be enlarged: the work goes on."""
     gate: str = ""
     """The gate of a pod could not be removed."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from modelcache_operator.core import manifests, names, timestamps
 from modelcache_operator.core.gpus import gpu_count
+from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.observed import Cache, Claim, Job, Pod, Run, RunState
 from modelcache_operator.core.reports import line, parse_report
 from modelcache_operator.core.spec import auth_spec, job_spec, volume_spec
@@ -25,11 +26,11 @@ MAX_COMMITS = 1024
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def parse_cache(raw: Json, known: Cache | None = None) -> Cache:
+def parse_cache(raw: Json, known: Cache | None = None, defaults: Json = NO_DEFAULTS) -> Cache:
     """``known``: an earlier version of it, whose manifest need not be read again if it is the same generation."""
     meta = raw["metadata"]
     if known is None or (known.uid, known.generation) != (meta["uid"], meta.get("generation") or 1):
-        known = _read_manifest(raw)
+        known = _read_manifest(raw, defaults)
     return replace(
         known,
         version=meta.get("resourceVersion") or "",
@@ -39,7 +40,7 @@ def parse_cache(raw: Json, known: Cache | None = None) -> Cache:
     )
 
 
-def _read_manifest(raw: Json) -> Cache:
+def _read_manifest(raw: Json, defaults: Json) -> Cache:
     """All that depends on the generation alone."""
     meta, spec = raw["metadata"], raw.get("spec") or {}
     name = meta["name"]
@@ -60,7 +61,7 @@ def _read_manifest(raw: Json) -> Cache:
         paths=manifests.paths(manifest),
         volume=volume_spec(manifest),
         auth=auth_spec(manifest),
-        job=job_spec(manifest),
+        job=job_spec(manifest, {} if problem else spec, defaults),
         status=Status(),
     )
 
@@ -145,6 +146,8 @@ def parse_claim(raw: Json) -> Claim:
         created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
         phase=(raw.get("status") or {}).get("phase") or "Pending",
         storage_class=spec.get("storageClassName") or "",
+        access_modes=tuple(spec.get("accessModes") or ()),
+        size=((spec.get("resources") or {}).get("requests") or {}).get("storage") or "",
         deleting=bool(meta.get("deletionTimestamp")),
         created_for=((meta.get("labels") or {}).get(names.CACHE_LABEL) or "") if ours else "",
         created_for_uid=(meta.get("annotations") or {}).get(names.CACHE_UID_ANNOTATION) or "",

@@ -120,7 +120,9 @@ def job_pod_is_hindered(inputs: PhaseInputs) -> PhaseDecision | None:
 def job_pod_is_starting(inputs: PhaseInputs) -> PhaseDecision:
     if not inputs.volume.bound and not inputs.pod:
         return PhaseDecision(Phase.PENDING, inputs.volume.reason, inputs.volume.message)
-    waiting = messages.starting(inputs.pod) if inputs.pod else messages.no_pod_yet(inputs.record.job)
+    waiting = (
+        messages.starting(inputs.pod, inputs.snapshot.cache) if inputs.pod else messages.no_pod_yet(inputs.record.job)
+    )
     return PhaseDecision(Phase.PENDING, "PodStarting", waiting)
 
 

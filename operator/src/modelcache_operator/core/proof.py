@@ -97,7 +97,7 @@ def _is_current(job: Job, snapshot: Snapshot) -> bool:
 def _as_finished(job: Job, pods: Iterable[Pod]) -> Job:
     """The Job, finished by the end of its sync container if other containers alone keep it from finishing."""
     left = [pod for pod in pods if pod.state is not RunState.FINISHED or pod.running_neighbours]
-    if job.outcome or job.active != 1 or len(left) != 1 or not left[0].running_neighbours or left[0].deleting:
+    if job.outcome or job.active != 1 or len(left) != 1 or left[0].state is not RunState.FINISHED or left[0].deleting:
         return job
     run = left[0].runs[-1]
     report = run.observation

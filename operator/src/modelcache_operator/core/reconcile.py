@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner
+from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner, wants_size
 from modelcache_operator.core.conditions import conditions
 from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
@@ -58,6 +58,7 @@ class Decision:
     create_claim: bool = False
     own_claim: bool | None = None
     """True: tie the claim's life to the cache's; False: untie it; None: it is as it should be."""
+    enlarge_claim: bool = False
     delete_jobs: tuple[str, ...] = ()
     create_job: JobRequest | None = None
     notices: tuple[Notice, ...] = ()
@@ -90,6 +91,7 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         write_config=act and not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
         create_claim=act and creating and not problem and not cache.deleting,
         own_claim=_owner_change(snapshot) if act else None,
+        enlarge_claim=act and wants_size(snapshot) and not cache.deleting,
         delete_jobs=plan.delete if act else (),
         create_job=plan.create,
         notices=_notices(cache.status, decided),

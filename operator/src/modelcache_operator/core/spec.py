@@ -12,6 +12,7 @@ from typing import Any
 
 from init_sync.core.manifest_schema import JOB
 from init_sync.core.spec import Manifest
+from modelcache_operator.core.job_defaults import with_defaults
 
 POD_FIELDS = tuple(name for name, field in JOB.fields.items() if field.of_pod)
 
@@ -50,6 +51,9 @@ class JobSpec:
     run_as_default_user: bool
     pod_security_context: Mapping[str, Any]
     env: Sequence[Mapping[str, Any]]
+    volumes: Sequence[Mapping[str, Any]]
+    volume_mounts: Sequence[Mapping[str, Any]]
+    log_format: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     backoff_limit: int
@@ -78,8 +82,9 @@ def auth_spec(manifest: Manifest) -> AuthSpec | None:
     return AuthSpec(auth["secretName"], auth["key"]) if auth else None
 
 
-def job_spec(manifest: Manifest) -> JobSpec:
-    job = manifest.spec["sync"]["job"]
+def job_spec(manifest: Manifest, spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> JobSpec:
+    """``spec``: as the author wrote it, if it is valid."""
+    job = with_defaults(manifest.spec["sync"]["job"], spec, defaults)
     own = {_attribute(name): value for name, value in job.items() if name not in POD_FIELDS}
     own["env"] = [{key: value for key, value in variable.items() if value} for variable in job["env"]]
     return JobSpec(pod={name: job[name] for name in POD_FIELDS if job[name]}, **own)

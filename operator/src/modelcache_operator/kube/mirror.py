@@ -7,11 +7,12 @@ is never the truth: whatever must not be wrong (removing a gate) asks the API fi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from modelcache_operator.core import parse
+from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.limits import Limits
 from modelcache_operator.core.observed import (
     NO_REFUSALS,
@@ -37,8 +38,9 @@ NO_LIMITS = Limits()
 class Mirror:
     """For one operator."""
 
-    def __init__(self, limits: Limits = NO_LIMITS) -> None:
+    def __init__(self, limits: Limits = NO_LIMITS, job_defaults: Mapping[str, Any] = NO_DEFAULTS) -> None:
         self._limits = limits
+        self._job_defaults = job_defaults
         self.caches: dict[Key, Cache] = {}
         self.pods: dict[Key, dict[str, Pod]] = defaultdict(dict)
         """By the cache that their label names, whether there is such a cache or not."""
@@ -61,7 +63,7 @@ class Mirror:
         old = self.caches.get(key)
         if old and raw["metadata"]["uid"] == old.uid and raw["metadata"].get("resourceVersion") == old.version:
             return ()
-        new = parse.parse_cache(raw, old)
+        new = parse.parse_cache(raw, old, self._job_defaults)
         if not is_newer(new, old):
             return ()
         if old and old.uid != new.uid:
@@ -72,6 +74,7 @@ class Mirror:
             touched |= self._claims.add(key, new)
             if old:
                 self._forget_claim(key, old)
+                self.refuse(key, size="")
         self.caches[key] = new
         return touched
 
@@ -194,6 +197,6 @@ class Mirror:
 
     def prune_caches(self, exists: Exists, version: int) -> Iterable[Key]:
         for key in self.refusals:
-            self.refuse(key, owner="")  # to be tried again
+            self.refuse(key, owner="", size="")  # to be tried again
         gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
         return [each for key in gone for each in self.delete_cache(key)]

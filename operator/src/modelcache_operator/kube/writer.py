@@ -55,6 +55,8 @@ class Writer:
             body = sync_job(cache, decision.create_job, self._image)
             self._mirror.upsert_job(await self._create_or_get(kube.JOBS, body))
             _log(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
+        if decision.enlarge_claim:
+            await self._enlarge_claim(cache)
 
     async def _write_config(self, cache: Cache) -> None:
         """Create it, or change it if it was made for this very cache.
@@ -87,10 +89,8 @@ class Writer:
         _log(cache, "claim created", claim=cache.volume.claim)
 
     async def _own_claim(self, cache: Cache, owned: bool) -> None:
-        """Ties the claim's life to the cache's, or unties it, provided that the claim was made for this cache."""
-        claim = await self._api.get(kube.CLAIMS, cache.namespace, cache.volume.claim)
-        if not is_made_for(parse_claim(claim), cache):
-            raise Conflict(f"owning claim {cache.namespace}/{cache.volume.claim}: it was replaced meanwhile")
+        """Ties the claim's life to the cache's, or unties it."""
+        claim = await self._claim_of(cache)
         owners = [each for each in claim["metadata"].get("ownerReferences") or [] if each.get("uid") != cache.uid]
         if owned:
             owners.append(render.claim_owner(cache))
@@ -101,6 +101,32 @@ class Writer:
             self._refuse_owner(cache, f"claim {cache.volume.claim}", error)
         else:
             self._mirror.upsert_claim(Key(cache.namespace, cache.volume.claim), raw)
+
+    async def _enlarge_claim(self, cache: Cache) -> None:
+        """Requests the size of the manifest.
+
+        Raises:
+            Conflict: when that is refused, so that the status of a new decision says so.
+        """
+        claim, size = await self._claim_of(cache), cache.volume.size
+        body = {
+            "metadata": {"resourceVersion": claim["metadata"]["resourceVersion"]},
+            "spec": {"resources": {"requests": {"storage": size}}},
+        }
+        try:
+            raw = await self._api.patch(kube.CLAIMS, cache.namespace, cache.volume.claim, body)
+        except Refused as error:
+            self._mirror.refuse(Key(cache.namespace, cache.name), size=str(error))
+            raise Conflict(f"enlarging claim {cache.namespace}/{cache.volume.claim}: {error}") from error
+        self._mirror.upsert_claim(Key(cache.namespace, cache.volume.claim), raw)
+        _log(cache, "larger claim requested", claim=cache.volume.claim, size=size)
+
+    async def _claim_of(self, cache: Cache) -> Json:
+        """As it is, provided that it was made for this cache."""
+        claim = await self._api.get(kube.CLAIMS, cache.namespace, cache.volume.claim)
+        if not is_made_for(parse_claim(claim), cache):
+            raise Conflict(f"changing claim {cache.namespace}/{cache.volume.claim}: it was replaced meanwhile")
+        return claim
 
     def _refuse_owner(self, cache: Cache, what: str, error: Refused) -> None:
         """The sync goes on: all that is lost is that the object is deleted, or kept, with the cache."""
