@@ -42,7 +42,11 @@ metadata:
   {{- include "modelcache.metadata" (dict "root" .root "component" "operator" "name" .name "clusterWide" true) | nindent 2 }}
 spec:
   policyName: {{ .name | quote }}
-  validationActions: [Deny]
+  validationActions: {{ .actions | default (list "Deny") | toJson }}
+  {{- with .params }}
+  paramRef:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   {{- if not .root.Values.operator.allNamespaces }}
   matchResources:
     namespaceSelector:
