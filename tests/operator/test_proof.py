@@ -9,7 +9,8 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
-from modelcache_operator.core.proof import job_pods_stale
+from modelcache_operator.core.proof import is_new_proof, job_pods_stale
+from modelcache_operator.core.status import Status, SyncRecord
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
 from support.reports import complete, incomplete
@@ -269,3 +270,19 @@ def test_the_end_of_a_job_that_is_deleted_at_once_is_not_lost() -> None:
     snapshot = mirror.snapshot(key)
     assert snapshot is not None
     assert snapshot.jobs == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [
+        pytest.param("", "", False, id="neither is complete"),
+        pytest.param("", "2026-11-23T01:00:00Z", True, id="complete for the first time"),
+        pytest.param("2026-11-23T01:00:00Z", "2026-11-23T01:00:00Z", False, id="by the same proof"),
+        pytest.param("2026-11-23T01:00:00Z", "2026-11-23T02:00:00Z", True, id="by another one, though it was complete"),
+        pytest.param("2026-11-23T01:00:00Z", "", False, id="not complete any more"),
+    ],
+)
+def test_the_claim_is_looked_at_for_each_new_proof(before: str, after: str, new: bool) -> None:
+    """Else a claim that was exchanged while an operator was down would be called complete for changed content."""
+    old, now = (Status(complete=bool(at), sync=SyncRecord(proven_at=at)) for at in (before, after))
+    assert is_new_proof(old, now) is new

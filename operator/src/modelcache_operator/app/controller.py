@@ -16,7 +16,7 @@ from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.core import names
 from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.observed import NO_REFUSALS, Cache, Snapshot
-from modelcache_operator.core.proof import job_pods_stale
+from modelcache_operator.core.proof import is_new_proof, job_pods_stale
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
@@ -115,7 +115,7 @@ class Controller:
             await self._orphans(key)
             return
         decision = reconcile(snapshot, self._clock())
-        if decision.status.complete and not snapshot.cache.status.complete and await self._look_at_claim(key):
+        if is_new_proof(snapshot.cache.status, decision.status) and await self._look_at_claim(key):
             self._queue.add(key)  # a proof is about one claim, and this one is another than it was
             return
         await self._carry_out(key, snapshot.cache, decision)

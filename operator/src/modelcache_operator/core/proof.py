@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.observed import Claim, Job, Observation, Pod, Run, RunState, Snapshot
-from modelcache_operator.core.status import SyncRecord
+from modelcache_operator.core.status import Status, SyncRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,15 @@ def damage_reports(snapshot: Snapshot, objects: OwnedObjects, volume_id: str) ->
 
 def _names_damage(report: Observation) -> bool:
     return any(model.reason not in (None, Reason.WAITING_FOR_LOCK) for model in report.incomplete())
+
+
+def is_new_proof(before: Status, after: Status) -> bool:
+    """Whether ``after`` is complete by a proof that ``before`` did not have.
+
+    ``before`` may be complete by an earlier proof, of other content: an operator that was killed after it made the Job
+    of a changed manifest has not written since.
+    """
+    return after.complete and not (before.complete and before.sync.proven_at == after.sync.proven_at)
 
 
 def is_proven(record: SyncRecord) -> bool:
