@@ -138,6 +138,20 @@ def test_a_full_list_drops_what_is_gone_and_keeps_what_is_newer_than_itself() ->
     assert sorted(mirror.pods[KEY]) == ["newer", "there"]
 
 
+def test_the_mirror_keeps_nothing_of_a_cache_that_is_gone() -> None:
+    """The garbage collector deletes its Jobs after it."""
+    mirror = Mirror()
+    mirror.upsert_cache(_cache("cache"))
+    mirror.refuse(KEY, object="quota", until=9.0)
+    job = _object("cache-sync-1", 5, "job", **{"modelcache.dev/cache": "cache"})
+    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    mirror.upsert_job(job)
+    mirror.delete_cache(KEY)
+    mirror.delete_job(job)
+    assert not mirror.refuse(KEY, object="", until=0.0)
+    assert (mirror.refusals, mirror._ended, dict(mirror.jobs)) == ({}, {}, {})
+
+
 def _cache(name: str, version: int = 1, claim: str = "models", repo: str = "o/r", path: str = "base") -> Json:
     raw = _object(name, version, uid=name)
     raw["metadata"] |= {"generation": version, "creationTimestamp": "2026-11-23T01:00:00Z"}

@@ -125,8 +125,9 @@ class Mirror:
     def delete_job(self, raw: Json) -> Iterable[Key]:
         """It may have finished since it was seen last, and been deleted at once."""
         job = parse.parse_job(raw)
-        if job.outcome:
-            self._ended[Key(job.namespace, job.cache)] = job
+        key = Key(job.namespace, job.cache)
+        if job.outcome and key in self.caches:  # the Jobs of a deleted cache are collected after it
+            self._ended[key] = job
         return tables.delete(self.jobs, job)
 
     def upsert_claim(self, claim: Key, raw: Json | None, list_version: str = "") -> Iterable[Key]:
@@ -182,7 +183,10 @@ class Mirror:
         """Note what was refused, or with empty text that it is not any more; returns whether the text is news."""
         before = self.refusals.get(key, NO_REFUSALS)
         after = replace(before, **refusals)
-        self.refusals[key] = after
+        if after == NO_REFUSALS:
+            self.refusals.pop(key, None)
+        else:
+            self.refusals[key] = after
         return replace(before, until=0.0) != replace(after, until=0.0)
 
     def prune_pods(self, exists: Exists, version: int) -> Iterable[Key]:
@@ -196,7 +200,7 @@ class Mirror:
         return tables.prune(self.jobs, exists, version)
 
     def prune_caches(self, exists: Exists, version: int) -> Iterable[Key]:
-        for key in self.refusals:
+        for key in list(self.refusals):
             self.refuse(key, owner="", size="")  # to be tried again
         gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
         return [each for key in gone for each in self.delete_cache(key)]
