@@ -108,7 +108,7 @@ def measure(count: int, kubeconfig: Path) -> Figures:
             )
             list(pool.map(lambda job: kubelet.end_job(job, "Complete"), client.list("jobs", NAMESPACE)))
             eventually(lambda: _all_ready(client), "every cache is Ready", 600, interval_s=1)
-    _say("starting anew")
+    _say("restarting")
     started = time.monotonic()
     with operator.running():
         listed = time.monotonic() - started

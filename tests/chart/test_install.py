@@ -89,7 +89,7 @@ def test_two_operators_in_one_namespace_are_told_of_each_other(installer: Instal
     values = {"cache": {"enabled": False}, "inference": {"enabled": False}}
     assert "WARNING" not in installer.helm("install", space, str(CHART), values=values)
     said = installer.helm("upgrade", space, str(CHART), values={**values, "fullnameOverride": "again"})
-    assert "WARNING" not in said, "a release is no stranger to itself"
+    assert "WARNING" not in said, "a release does not warn about its own objects"
     other = helm.run(
         *("install", "second", str(CHART), "--namespace", space),
         values=values,

@@ -62,7 +62,7 @@ def test_a_gated_pod_cannot_be_bound(place: Place) -> None:
 
 
 def test_a_gated_pod_says_so_from_its_first_moment(place: Place) -> None:
-    """Not only once a scheduler looked at it: whoever watches must not see it as one that is just pending."""
+    """Not only once a scheduler looked at it: a watcher must not see it as one that is just pending."""
     place.pod(schedulingGates=[{"name": "modelcache.dev/complete"}])
     found = place.found()
     assert found

@@ -115,7 +115,7 @@ class TestTooSmall:
         with pretending_free_space(SIZE * 10) as env:
             holes.write_bytes(bytes(4 * MIB))
             result = run_sync(SPEC, volume, hub, env=env)
-        refused(result, 2, "DiskFull", "what is there is kept")
+        refused(result, 2, "DiskFull", "existing files are kept")
         assert result.reasons() == {"m": "DiskFull"}
         assert run_command("verify", SPEC, volume).returncode == 1
         assert {path: content for path, content in tree(volume).items() if WHOLE.get(path) != content}.keys() <= {

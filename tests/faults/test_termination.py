@@ -69,7 +69,7 @@ def test_a_signal_in_mid_transfer_ends_the_run_at_once_and_the_next_continues(
     assert not (volume / FILE).exists()
     kept = slow.bytes_sent
     assert_continued(large_spec, volume, slow, connections=1)
-    assert kept + SIZE - slow.bytes_sent < kept, "the second run did not begin anew"
+    assert kept + SIZE - slow.bytes_sent < kept, "the second run did not start over"
     assert slow.bytes_sent < kept + SIZE
 
 

@@ -1,4 +1,4 @@
-"""An update takes the old file away only when the new one is whole: whoever reads meanwhile reads one or the other."""
+"""An update takes the old file away only when the new one is complete: a reader meanwhile reads one or the other."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_reader_sees_the_old_file_and_then_the_new_one_and_nothing_in_between(
 
     assert process.returncode == 0
     assert seen == [OLD, NEW]
-    assert held == OLD, "who opened the old file goes on reading it"
+    assert held == OLD, "a process that opened the old file goes on reading it"
     assert tree(volume) == {FILE: NEW, "it/config.json": b"2"}
 
 

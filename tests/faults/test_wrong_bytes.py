@@ -38,7 +38,7 @@ def test_bytes_that_are_wrong_once_are_fetched_anew(
 def test_an_empty_file_that_is_listed_with_the_hash_of_another_ends_the_run(
     repo: RepoBuilder, volume: Path, hub: LocalHub
 ) -> None:
-    """There is nothing to fetch anew: the run once waited for that for ever."""
+    """There is nothing to download again: the run once waited for that for ever."""
     repo.commit({"empty.txt": b""})
     empty = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 

@@ -87,7 +87,7 @@ def test_config_map_and_jobs_go_with_the_cache_and_the_claim_stays(
     made(space)
     delete(space, policy=policy)
     look_twice(operator)
-    assert not exists(space, "configmaps", "cache-modelcache"), "nothing is made anew"
+    assert not exists(space, "configmaps", "cache-modelcache"), "nothing is created again"
     assert space.jobs() == []
     claim = space.client.get("persistentvolumeclaims", "made", space.namespace)
     assert "deletionTimestamp" not in claim["metadata"]

@@ -129,7 +129,7 @@ def test_watches_that_are_cut_and_a_history_that_is_gone_lose_nothing(
         space.client.delete("modelcaches", "gone", space.namespace)
         gone = proxy.faults.add(410, 3, "watch")
         proxy.start()
-        eventually(lambda: len(gone.spoilt) == 3, "all watches must list anew")
+        eventually(lambda: len(gone.spoilt) == 3, "all watches must list again")
         space.cache("two")
         space.complete(space.job(name="two"), complete("two"))
         space.until("Ready", "two")

@@ -127,11 +127,11 @@ def test_two_caches_on_one_claim_are_synced_and_opened_apart(space: Space, opera
         space.cache(name)
     space.complete(space.job(name="one"), complete("one"))
     space.until("Ready", "one")
-    eventually(lambda: not pods["one"].gated, "the first is let go")
+    eventually(lambda: not pods["one"].gated, "the first is ungated")
     assert pods["two"].gated
     assert space.status("two")["phase"] == "Pending"
     space.complete(space.job(name="two"), complete("two"))
-    eventually(lambda: not pods["two"].gated, "the second is let go")
+    eventually(lambda: not pods["two"].gated, "the second is ungated")
 
 
 def test_the_younger_of_two_caches_that_want_one_directory_is_refused(space: Space, operator: OperatorProcess) -> None:

@@ -29,7 +29,7 @@ def both(proxy: FaultProxy, space: Space, other_space: Space, tmp_path: Path) ->
 
 
 def is_served(space: Space, name: str) -> None:
-    """From a new cache to a pod that is let go."""
+    """From a new cache to a pod that is ungated."""
     space.kubelet.claim(name)
     pod = space.kubelet.workload(name, name)
     space.cache(name, claim=name)

@@ -268,7 +268,7 @@ def test_events_are_warnings_where_something_is_wrong(sequence: Callable[[World]
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda each: each.__name__)
 def test_the_gate_opens_only_while_the_cache_is_ready(sequence: Callable[[World], None]) -> None:
-    """A pod waits at the gate all along: it must be let go exactly when the phase first becomes Ready."""
+    """A pod waits at the gate all along: its gate must be removed exactly when the phase first becomes Ready."""
     world = World()
     world.add_pod("waiting", gated=True)
     settle = world.settle

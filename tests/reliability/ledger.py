@@ -104,7 +104,7 @@ class Ledger:
         self.violations: list[str] = []
         self.statuses = 0
         self.waits_s: list[float] = []
-        """How long pods waited that might have been let go: since the last proof, or since they came."""
+        """How long pods waited that might have been ungated: since the last proof, or since they came."""
 
     def cache_created(self, raw: Json, began: float) -> None:
         metadata, content = raw["metadata"], content_of(raw)

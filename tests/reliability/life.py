@@ -49,7 +49,7 @@ class Life:
         self.acts = 0
         self.claims_deleted = 0
         self.history: deque[str] = deque(maxlen=REMEMBERED)
-        """What was done to Jobs, for whoever looks into a finding."""
+        """What was done to Jobs, for the report of a finding."""
         self._mounted: dict[str, str] = {}
         """Pods of Jobs, and the uid of the claim that was there when they started."""
         self._create_claim()

@@ -35,7 +35,7 @@ def test_operators_under_churn_open_every_gate_in_time_and_none_too_early(
                 break
     assert wrongs(churn) == []
     for each in churn.towns:
-        assert each.life.ledger.waits_s, "no gate was opened; is there any life?"
+        assert each.life.ledger.waits_s, "no gate was removed: the churn did nothing"
     assert rough.tally["operators killed"] + rough.tally["operators told to end"]
     assert "Nothing went wrong." in markdown(figures(churn, api.kind))
 
@@ -62,7 +62,7 @@ def cache(content: int = 1, **status: Any) -> Json:
 
 
 def opened(ledger: Ledger, at: float) -> list[str]:
-    """What the ledger says when the pod is let go."""
+    """What the ledger says when the pod is ungated."""
     stamp = datetime.fromtimestamp(at, UTC).isoformat()
     pod = {"metadata": {"name": "serve", "annotations": {OPENED: stamp}}, "spec": {}}
     ledger.see("pods", {"type": "MODIFIED", "object": pod})

@@ -92,9 +92,9 @@ class Lab:
         found = tree(volume)
         for path, content in found.items():
             assert release.files.get(path) == content, f"{path} holds {len(content)} strange bytes"
-        verdict = self.nursery.run("verify", release.spec, volume)
-        code = verdict.wait()
-        assert code in (0, 1), verdict.output
+        outcome = self.nursery.run("verify", release.spec, volume)
+        code = outcome.wait()
+        assert code in (0, 1), outcome.output
         if code == 0:
             assert {path: found.get(path) for path in release.files} == release.files
 

@@ -68,7 +68,7 @@ def run_server(command: list[str]) -> int:
 
 
 def sync_tiny(root: Path) -> Path:
-    """A volume with the tiny checkpoint, complete and receipted."""
+    """A volume with the tiny checkpoint, complete, with receipts."""
     from inference.tiny import TinySizes, write_tiny
     from support.demo.models import build_multitalk
     from support.hub import LocalHub

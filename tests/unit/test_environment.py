@@ -60,8 +60,8 @@ WRONG = {
         __file__: "SSL_CERT_FILE names a file that holds no certificate",
     },
     "SSL_CERT_DIR": {"/secr3t": "SSL_CERT_DIR names no folder", __file__: "SSL_CERT_DIR names no folder"},
-    "HF_HUB_DOWNLOAD_TIMEOUT": {"secr3t": "HF_HUB_DOWNLOAD_TIMEOUT is no whole number of seconds"},
-    "HF_HUB_ETAG_TIMEOUT": {"1.5": "HF_HUB_ETAG_TIMEOUT is no whole number of seconds"},
+    "HF_HUB_DOWNLOAD_TIMEOUT": {"secr3t": "HF_HUB_DOWNLOAD_TIMEOUT is not a whole number of seconds"},
+    "HF_HUB_ETAG_TIMEOUT": {"1.5": "HF_HUB_ETAG_TIMEOUT is not a whole number of seconds"},
 }
 
 

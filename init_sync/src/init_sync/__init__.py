@@ -1,4 +1,4 @@
-"""Sync Hugging Face repositories into a volume, prove that they are whole, start at once when they are.
+"""Sync Hugging Face repositories into a volume, prove that they are complete, start at once when they are.
 
 Importing this package costs next to nothing; the public functions are loaded when first used.
 

@@ -1,4 +1,4 @@
-"""The operator: records what is on a model volume in ModelCache resources, and opens the gate of pods that wait."""
+"""The operator: records what is on a model volume in ModelCache resources, and removes the gate of waiting pods."""
 
 from importlib.metadata import version
 

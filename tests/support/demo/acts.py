@@ -63,7 +63,7 @@ def sync_and_open(stage: Stage) -> None:
     moments = stage.spectator.moments
     # Two watches tell of it, and the later event may arrive first.
     waited_ms = max(0.0, moments[pod, "gate open"] - moments[CACHE, "complete"]) * 1000
-    stage.screen.at(f"the gate of {pod} was opened {waited_ms:.0f} ms after the cache became complete")
+    stage.screen.at(f"the gate of {pod} was removed {waited_ms:.0f} ms after the cache became complete")
     eventually(lambda: all_ready(stage), "every cache is Ready", START_S)
     stage.show("modelcaches")
     stage.show("pods")

@@ -40,7 +40,7 @@ def refusal(repo: Repository, token: str | None, *, reads_files: bool) -> Answer
 
 
 def repo_not_found(token: str | None) -> Answer:
-    """To strangers the hub does not say whether a repository exists."""
+    """Without access the hub does not say whether a repository exists."""
     return error_answer(401 if token is None else 404, "Repository not found", "RepoNotFound")
 
 

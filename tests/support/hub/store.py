@@ -1,4 +1,4 @@
-"""The folder of repositories that the hub serves, read anew for every request.
+"""The folder of repositories that the hub serves, read again for every request.
 
 Layout::
 

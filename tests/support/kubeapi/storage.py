@@ -231,7 +231,7 @@ def _owners(value: Json) -> list[str]:
 
 
 def _held(value: Json) -> bool:
-    """Whether somebody has to let go of it before it can be deleted."""
+    """Whether a finalizer must be removed before it can be deleted."""
     return bool(value["metadata"].get("finalizers") or value["metadata"].get("deletionGracePeriodSeconds"))
 
 

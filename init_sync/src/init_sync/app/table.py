@@ -19,10 +19,10 @@ LISTED_FINDINGS = 20
 def status_table(report: Report) -> str:
     lines = _aligned([HEADINGS, *(_row(model) for model in report.models)])
     complete = sum(model.complete for model in report.models)
-    verdict = "complete" if report.complete else "incomplete"
+    outcome = "complete" if report.complete else "incomplete"
     lines.append("")
     lines.append(
-        f"{report.cache}: {verdict}, {complete} of {len(report.models)} models, "
+        f"{report.cache}: {outcome}, {complete} of {len(report.models)} models, "
         f"{size(report.bytes_present)} of {size(report.bytes_total)}"
     )
     return _text(lines)

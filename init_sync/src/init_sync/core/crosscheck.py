@@ -1,4 +1,4 @@
-"""Whether what a hub lists is a whole repository: pages put together and compared with the short listing.
+"""Whether what a hub lists is the complete repository: pages put together and compared with the short listing.
 
 The paged tree (``/api/models/R/tree/COMMIT``) decides which files there are. The short listing (``siblings`` of
 ``/api/models/R/revision/V``) names them a second time, so a page that was lost on the way is noticed. Nothing is ever

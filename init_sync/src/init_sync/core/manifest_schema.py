@@ -80,7 +80,7 @@ MODEL = Group(
         ),
         "oneOf": Listing(
             "Files of which one is enough, in the order of preference: the first that the hub has is taken, and any "
-            "that is whole on the volume counts.",
+            "that is complete on the volume counts.",
             Group(
                 "One of the alternatives.",
                 {
@@ -281,7 +281,7 @@ _METADATA = (
     *("selfLink", "uid"),
 )
 DOCUMENT = Group(
-    "A set of models that a PersistentVolumeClaim must hold, whole and verified, before pods that serve them start.",
+    "A set of models that a PersistentVolumeClaim must hold, complete and verified, before pods that serve them start.",
     {
         "apiVersion": Choice(API_VERSION, API_VERSION, required=True),
         "kind": Choice(KIND, KIND, required=True),

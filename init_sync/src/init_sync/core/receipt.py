@@ -10,7 +10,7 @@ One JSON file for each model, ``.modelcache/receipts/<directory>-<digest>.json``
      "links": [{"at": "...", "target": "...", "kind": "symlink", "mtimeNs": 0, "text": "..."}],
      "check": "<hash of everything above>"}
 
-It is written last, so its presence says that every file was whole at that time; size and mtime of each file say
+It is written last, so its presence says that every file was verified at that time; size and mtime of each file say
 whether that still holds. It does not prove anything about a file whose size and mtime were kept by who changed it:
 that is what a deep check is for.
 """

@@ -30,7 +30,7 @@ class SyncOptions(NamedTuple):
     """Look up branches and tags again instead of staying on the commits pinned on the volume."""
     settings: Settings = Settings()
     lock_expiry_s: float = 20.0
-    """Take the lease over from a process on another node that has been silent for this long."""
+    """Take the lock over from a process on another node that has been silent for this long."""
 
 
 MIN_BYTES_PER_SECOND = 1024

@@ -179,7 +179,7 @@ class Transfer:
                     self._hashed, self._hashing = reached, False
 
     def finish(self, hooks: TransferHooks) -> bool:
-        """Publish the file once it is whole. True for exactly one caller.
+        """Publish the file once it is complete. True for exactly one caller.
 
         Raises:
             TryAgain: its content was wrong too often.

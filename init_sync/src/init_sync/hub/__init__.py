@@ -1,1 +1,1 @@
-"""What comes from a hub: listings through huggingface_hub, bytes through the range engine."""
+"""What comes from a hub: listings through huggingface_hub, bytes by ranges."""

@@ -114,7 +114,7 @@ def _seconds_problem(value: str) -> str | None:
     try:
         int(value)
     except ValueError:
-        return "is no whole number of seconds. Correct or unset it"
+        return "is not a whole number of seconds. Correct or unset it"
     return None
 
 

@@ -44,8 +44,8 @@ class Watchdog:
             failed = error
         with self._changed:
             expired = watched is not None and self._limits.pop(token, None) is None
-        if expired:  # a head that was cut off may even look like a whole one
-            raise TimeoutError(f"no whole answer within {seconds:g} s") from failed
+        if expired:  # a head that was cut off may even look like a complete one
+            raise TimeoutError(f"no complete answer within {seconds:g} s") from failed
         if failed:
             raise failed
 

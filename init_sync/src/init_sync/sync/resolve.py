@@ -83,7 +83,7 @@ class Resolver:
     def _list(self, model: Model, revision: str, receipt: Receipt | None) -> Listing | None:
         """The listing of a revision, by its pinned commit if there is one; None when there is no such revision.
 
-        A pin of version 0.1.0 may hold less than the whole listing: its commit is listed once more.
+        A pin of version 0.1.0 may hold less than the complete listing: its commit is listed once more.
         """
         pinned = load_pin(self._volume, model, revision) if self._volume and not self._refresh else None
         if pinned and pinned.checked:

@@ -21,7 +21,7 @@ def make_room(volume: Volume, plan: SyncPlan) -> None:
         log.info("Removed partial files that nothing wants any more, to make room")
         problem = room_problem(volume, plan)
     if problem:
-        raise NeedsChange(Reason.DISK_FULL, f"checking {volume.root}: {problem}; what is there is kept")
+        raise NeedsChange(Reason.DISK_FULL, f"checking {volume.root}: {problem}; existing files are kept")
 
 
 def room_problem(volume: Volume, plan: SyncPlan) -> str | None:

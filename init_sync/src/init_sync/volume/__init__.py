@@ -1,1 +1,1 @@
-"""What lies on a volume: layout, receipts, partial files, links, the lease. Nothing here touches the network."""
+"""What lies on a volume: layout, receipts, partial files, links, the lock. Nothing here touches the network."""

@@ -30,7 +30,7 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
     name = error.filename2 or error.filename  # of a rename the second: that is where something may be in the way
     where = f" ({name})" if isinstance(name, str) else ""
     if error.errno in FULL:
-        return NeedsChange(Reason.DISK_FULL, f"{doing}: {cause}{where}. {_more_room(error)}; what is there is kept")
+        return NeedsChange(Reason.DISK_FULL, f"{doing}: {cause}{where}. {_more_room(error)}; existing files are kept")
     if error.errno in NOT_WRITABLE:
         return NeedsChange(
             Reason.VOLUME_NOT_WRITABLE, f"{doing}: {cause}{where}. Mount the volume writable for this user or its group"
@@ -42,7 +42,7 @@ def volume_failure(error: OSError, doing: str) -> SyncError:
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}")
     if error.errno in IN_THE_WAY:
         return NeedsChange(Reason.INVALID_SPEC, f"{doing}: {cause}{where}. Move away what is in the way")
-    again = "Another run continues from here; if it comes back, look at the volume"
+    again = "Another run continues from here; if it happens again, look at the volume"
     return TryAgain(Reason.FILE_MISSING, f"{doing}: {cause}{where}. {again}")
 
 

@@ -7,7 +7,7 @@
         receipts/<directory>-<digest>.json      what was verified (core.receipt)
         pins/<directory>-<digest>.json          the commit that a branch was resolved to, with its listing
         partial/<content id>.part, .journal     bytes on their way (volume.partial)
-        lock/<generation>                       who is syncing (volume.lock)
+        lock/<generation>                       the syncing process (volume.lock)
         tmp/<name>.<random>                     files that are about to be renamed into place
 
 A name never shows half a file: text is written to tmp/, synced and renamed; model files are renamed from partial/.

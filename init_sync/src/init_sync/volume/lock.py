@@ -1,6 +1,6 @@
 """One writer at a time on a volume, on one node or many, without trusting ``flock``.
 
-``flock`` does nothing on some network volumes and never goes away on others, so the lock is made of what every file
+``flock`` does nothing on some network volumes and is never released on others, so the lock is made of what every file
 system can do: create a file only if it is not there. The files ``.modelcache/lock/<generation>`` are numbered; the
 owner of the highest number holds the lock, unless that file says that it was released:
 

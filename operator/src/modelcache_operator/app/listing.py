@@ -26,7 +26,7 @@ from modelcache_operator.kube.mirror import Mirror
 log = logging.getLogger(__name__)
 
 LONGEST_RETRY_S = 15.0
-"""No gate is opened in a namespace that was not listed."""
+"""No gate is removed in a namespace that was not listed."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Log lines on stdout: one JSON object a line for collectors, or text for people.
 
-    json   {"time": "2026-11-23T01:02:03.456789Z", "level": "info", "message": "gate opened", "cache": "multitalk", ...}
-    text   gate opened namespace=default cache=multitalk pod=serve-0 waited_s=123.4
+    json   {"time": "2026-11-23T01:02:03.456789Z", "level": "info", "message": "gate removed", "cache": "qwen", ...}
+    text   gate removed namespace=default cache=multitalk pod=serve-0 waited_s=123.4
 
 No text makes a line of its own, or turns a terminal: line breaks, escapes, C1 codes and marks of direction are written
 as ``\\u001b``, in kopf's lines too. Only tracebacks have several lines, each indented.

@@ -116,7 +116,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
 def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="modelcache-operator",
-        description="Keep ModelCaches in step with their volumes, and open the gate of pods that wait for them.",
+        description="Keep ModelCaches in step with their volumes, and remove the gate of pods that wait for them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -178,7 +178,7 @@ class _Flags:
         )
         self._add("--lease-name", "modelcache-operator", "operators with one lease never work at the same time", "NAME")
         self._add("--lease-seconds", "45", "how long an operator that died keeps others from taking over", "S")
-        text = "who we are in the lease (default: POD_NAME and POD_UID, which let the next pod take over at once)"
+        text = "holder of the Lease (default: POD_NAME and POD_UID, which let the next pod take over at once)"
         self._add("--identity", None, text, "NAME")
 
     def process(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 Json = Mapping[str, Any]
 GPU = re.compile(r"[^/]+/gpu|nvidia\.com/mig-[^/]+")
 COUNT = re.compile(r"[0-9]{1,4}")
-"""The API allows whole numbers only; one with more digits is nobody's wish, and would spoil a sum for ever."""
+"""The API allows whole numbers only; one with more digits is a mistake, and would spoil a sum for ever."""
 
 
 def gpu_count(spec: Json) -> int:

@@ -1,4 +1,4 @@
-"""The phase of a cache: the first rule that applies decides it. The lists at the end are the whole of it, in order.
+"""The phase of a cache: the first rule that applies decides it. The lists at the end are complete, in order.
 
 Pending   nothing syncs yet: no volume, no pod, or a pod that cannot start
 Syncing   a sync was started for this claim and content and has not ended; stays through retries of its pods
