@@ -34,7 +34,7 @@ def proxy(hub: LocalHub, *ends: int, kind: str = "drop_fin", file: str | None = 
 
 
 def given_up(volume: Path, hub: LocalHub, spec: dict[str, Any] = SPEC) -> Result:
-    with at_most(2 * IN_TIME_S, "giving up"):
+    with at_most(IN_TIME_S, "giving up"):
         result = run_sync(spec, volume, hub, *HURRY)
     assert result.returncode == 1, result.stdout + result.stderr
     assert result.report["complete"] is False

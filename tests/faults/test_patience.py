@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from support.hub import Fault, LocalHub, RepoBuilder
+from support.hub import Fault, HeaderValue, LocalHub, RepoBuilder
 from support.scripted_server import ScriptedServer, answer
 from support.sync import manifest, model, run_sync, start_sync, tree
 from support.trouble import GIVE_UP_S, HURRY, IN_TIME_S, MIB, STALL_TIMEOUT_S, at_most, ended, said
@@ -27,6 +27,11 @@ def gaps_s(hub: LocalHub, kind: str) -> list[float]:
     """Seconds between the requests of one kind."""
     times = [request.started for request in hub.requests if request.kind == kind]
     return [later - earlier for earlier, later in pairwise(times)]
+
+
+def date_in(**time: float) -> Callable[[], str]:
+    """A date that far ahead of the answer that it stands in."""
+    return lambda: format_datetime(datetime.now(UTC) + timedelta(**time), usegmt=True)
 
 
 @FOR_LISTING_AND_FILES
@@ -47,9 +52,8 @@ def test_retry_after_in_seconds_is_waited_for(
 
 @FOR_LISTING_AND_FILES
 def test_retry_after_as_a_date_is_waited_for(kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub) -> None:
-    at = datetime.now(UTC) + timedelta(seconds=4)
-    date = format_datetime(at.replace(microsecond=0), usegmt=True)
-    hub.add_fault(Fault("status", match=(kind,), status=429, headers={"Retry-After": date}, times=1))
+    in_two_seconds = date_in(seconds=2)
+    hub.add_fault(Fault("status", match=(kind,), status=429, headers={"Retry-After": in_two_seconds}, times=1))
 
     result = run_sync(spec, volume, hub, "--stall-timeout", "1", "--give-up-after", "10", "--connections", "1")
 
@@ -69,19 +73,15 @@ def test_the_reset_time_of_a_ratelimit_header_is_waited_for(
     assert max(gaps_s(hub, kind)) >= 1.0
 
 
-def one_hour_from_now() -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-
-
 @FOR_LISTING_AND_FILES
-@pytest.mark.parametrize("value", [lambda: "3600", one_hour_from_now], ids=["seconds", "date"])
+@pytest.mark.parametrize("value", ["3600", date_in(hours=1)], ids=["seconds", "date"])
 def test_a_wait_that_is_longer_than_the_patience_ends_the_run_at_once_and_says_so(
-    value: Callable[[], str], kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub
+    value: HeaderValue, kind: str, spec: dict[str, Any], volume: Path, hub: LocalHub
 ) -> None:
-    hub.add_fault(Fault("status", match=(kind,), status=429, headers={"Retry-After": value()}))
+    hub.add_fault(Fault("status", match=(kind,), status=429, headers={"Retry-After": value}))
 
-    with at_most(8.0, "giving up a hub that asks for an hour"):
-        result = run_sync(spec, volume, hub, "--give-up-after", "20", "--connections", "1")
+    with at_most(IN_TIME_S, "giving up a hub that asks for an hour"):
+        result = run_sync(spec, volume, hub, "--give-up-after", "40", "--connections", "1")
 
     assert result.returncode == 1
     assert result.reasons() == {"small": "RateLimited"}
@@ -140,8 +140,8 @@ def test_patience_shorter_than_the_stall_timeout_is_kept_too(
 ) -> None:
     hub.add_fault(Fault("stall", match=(kind,)))
 
-    with at_most(7.0, "giving a silent hub up after 1 s of patience"):
-        result = run_sync(spec, volume, hub, "--give-up-after", "1")
+    with at_most(IN_TIME_S, "giving a silent hub up after 1 s of patience"):
+        result = run_sync(spec, volume, hub, "--give-up-after", "1", "--stall-timeout", "40")
 
     assert result.returncode == 1
     assert result.reasons() == {"small": "Stalled"}
@@ -188,7 +188,7 @@ def test_a_dripping_listing_counts_as_stalled(kind: str, spec: dict[str, Any], v
     hub.add_fault(Fault("slow", match=("model_info", "tree") if kind == "model_info" else (kind,), bytes_per_second=20))
 
     with at_most(IN_TIME_S, "giving a dripping listing up"):
-        result = run_sync(spec, volume, hub, *HURRY, timeout=25)
+        result = run_sync(spec, volume, hub, *HURRY)
 
     assert result.returncode == 1
     assert result.reasons() == {"small": "Stalled"}
@@ -201,7 +201,7 @@ def test_a_dripping_head_of_an_answer_counts_as_stalled(spec: dict[str, Any], vo
     drip = [b"HTTP/1.1 200 OK\r\nX-Slow: ", *[b"z"] * 600]
 
     with ScriptedServer([drip], pause_s=0.1) as server, at_most(IN_TIME_S, "giving a dripping head up"):
-        result = run_sync(spec, volume, None, *HURRY, env={"HF_ENDPOINT": server.url}, timeout=25)
+        result = run_sync(spec, volume, None, *HURRY, env={"HF_ENDPOINT": server.url})
 
     assert result.returncode == 1
     assert result.reasons() == {"small": "Stalled"}
@@ -256,7 +256,7 @@ def test_the_paged_listing_is_given_up_in_time_too(page: bytes | list[bytes], re
 
     with ScriptedServer(script, pause_s=30.0) as server, at_most(IN_TIME_S, "giving up"):
         spec = manifest(model("it", "o/r"))
-        result = run_sync(spec, volume, None, *HURRY, env={"HF_ENDPOINT": server.url}, timeout=25)
+        result = run_sync(spec, volume, None, *HURRY, env={"HF_ENDPOINT": server.url})
 
     assert result.returncode == 1
     assert result.reasons() == {"it": reason}

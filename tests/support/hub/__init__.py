@@ -5,9 +5,9 @@ Start with ``LocalHub`` (local_hub.py), fill its folder with ``RepoBuilder`` (bu
 """
 
 from .builder import RepoBuilder
-from .faults import Fault
+from .faults import Fault, HeaderValue
 from .local_hub import LocalHub
 from .log import Request
 from .store import RevisionNotFoundError
 
-__all__ = ["Fault", "LocalHub", "RepoBuilder", "Request", "RevisionNotFoundError"]
+__all__ = ["Fault", "HeaderValue", "LocalHub", "RepoBuilder", "Request", "RevisionNotFoundError"]

@@ -56,6 +56,10 @@ FAULT_KINDS = (
 )
 
 
+HeaderValue = str | Callable[[], str]
+"""A function is called for each answer, so that a date in it does not age while a test gets going."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One switch; see the module's table for the kinds.
@@ -75,7 +79,7 @@ class Fault:
     ratelimit_reset: int | None = None
     error_code: str | None = None
     error_message: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, HeaderValue] = field(default_factory=dict)
     names: str = "*"
     fields: Mapping[str, Any] = field(default_factory=dict)
     offset: int = 0
@@ -99,6 +103,9 @@ class Fault:
         """Read the form that the control endpoint takes: the fields by name."""
         match = raw.get("match")
         return cls(**{**raw, "match": None if match is None else tuple(match)})
+
+    def answer_headers(self) -> dict[str, str]:
+        return {name: value() if callable(value) else value for name, value in self.headers.items()}
 
     def chooses(self, route: Route) -> bool:
         return (

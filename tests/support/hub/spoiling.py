@@ -41,7 +41,7 @@ def ending_before_answer(claim: Claim) -> Ending | None:
 
 
 def status_answer(fault: Fault) -> Answer:
-    headers: Headers = dict(fault.headers)
+    headers: Headers = fault.answer_headers()
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
     if fault.ratelimit_reset is not None:
@@ -58,7 +58,7 @@ def spoil(answer: Answer, incoming: Incoming, claim: Claim) -> Answer:
     if "Link" in answer.headers and claim("no_link"):
         answer = _without(answer, "Link")
     if answer.status < 400 and (fault := claim("headers")):
-        answer = replace(answer, headers={**answer.headers, **fault.headers})
+        answer = replace(answer, headers={**answer.headers, **fault.answer_headers()})
     if fault := claim("unlisted", lambda fault: bool(_listed(answer, fault))):
         answer = _relisted(answer, fault, None)
     if fault := claim("listed_as", lambda fault: bool(_listed(answer, fault))):
