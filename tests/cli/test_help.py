@@ -41,7 +41,7 @@ def test_help_names_the_commands_with_a_line_each() -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("sync", ("--spec", "--volume", "--verify", "--log-format", "--report", "--metrics-port")),
+        ("sync", ("--spec", "--volume", "--verify", "--log-format", "--log-level", "--report", "--metrics-port")),
         ("verify", ("--spec", "--volume", "--deep")),
         ("status", ("--spec", "--volume", "--json")),
     ],

@@ -26,6 +26,7 @@ from init_sync.core.report import Report
 from init_sync.core.requirement import RequiredFile, Requirement
 from init_sync.sync.progress import Progress
 from support.hub import Fault, LocalHub
+from support.log_schema import check_log_line
 from support.sync import manifest, model, run_sync, start_sync
 from support.waiting import eventually
 
@@ -108,8 +109,8 @@ class TestJson:
 
     def test_every_line_is_an_object_with_time_level_and_message(self, lines: list[Any]) -> None:
         for line in lines:
-            assert line.keys() == {"time", "level", "message"}
-            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+            check_log_line(line)
+            assert line.keys() <= {"time", "level", "logger", "message"}
             assert line["level"] in ("info", "warning")
 
     def test_the_messages_are_those_of_the_contract(self, lines: list[Any]) -> None:
@@ -231,14 +232,14 @@ class TestLinesNowAndThen:
 
     def test_a_line_shows_share_rate_time_left_and_what_is_fetched(self, tracker: Progress, clock: list[float]) -> None:
         self.fetch(tracker, clock, 40)
-        assert progress_line(tracker) == "40% (40.0 MiB of 100.0 MiB), 1.0 MiB/s, 1m00s left: base/a"
+        assert progress_line(tracker) == "40% (40.0 MiB of 100 MiB), 1.0 MiB/s, 1m00s left: base/a"
 
     def test_a_transfer_that_stands_still_has_no_rate_and_no_time_left(
         self, tracker: Progress, clock: list[float]
     ) -> None:
         self.fetch(tracker, clock, 40)
         clock[0] += 60
-        assert progress_line(tracker) == "40% (40.0 MiB of 100.0 MiB), 0 B/s: base/a"
+        assert progress_line(tracker) == "40% (40.0 MiB of 100 MiB), 0 B/s: base/a"
 
     def test_verifying_says_how_much_was_read(self, tracker: Progress) -> None:
         tracker.hashed(3 << 20)
@@ -275,8 +276,9 @@ def test_what_the_terminal_cannot_show_costs_no_line(log_format: str) -> None:
     program = "\n".join(
         [
             "import logging",
-            "from init_sync.app import logs",
-            f"logs.set_up({log_format!r})",
+            "from init_sync.shell.log_settings import LogSettings",
+            "from init_sync.shell.logs import set_up",
+            f"set_up(LogSettings(log_format={log_format!r}), 'init_sync')",
             r"logging.getLogger('init_sync').info('a name: %s', 'w\u00f6rter \ud800')",
         ]
     )
@@ -288,5 +290,11 @@ def test_what_the_terminal_cannot_show_costs_no_line(log_format: str) -> None:
         check=True,
     )
     assert done.stderr == ""
-    assert "a name: w\\xf6rter " in done.stdout
+    assert ("a name: w\\u00f6rter " if log_format == "json" else "a name: w\\xf6rter ") in done.stdout
     assert "ud800" in done.stdout
+
+
+@pytest.mark.parametrize(("level", "lines"), [("warning", 0), ("info", 5)])
+def test_less_than_the_level_that_is_set_is_not_said(level: str, lines: int, spec: dict[str, Any], whole: Path) -> None:
+    done = run_sync(spec, whole, None, "--log-level", level)
+    assert (done.returncode, len(done.lines)) == (0, lines)

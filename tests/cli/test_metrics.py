@@ -242,7 +242,7 @@ def test_a_port_that_is_taken_costs_the_figures_and_not_the_sync(
         done = run_sync(spec, volume, hub, "--metrics-port", str(port))
     assert (done.returncode, done.stderr) == (0, "")
     (warning,) = [line for line in done.lines if line.startswith("warning: ")]
-    assert f"metrics port {port}" in warning
+    assert f"without metrics: listening on port {port}: " in warning
 
 
 def test_a_named_port_is_the_one_that_serves(spec: dict[str, Any], volume: Path, hub: LocalHub) -> None:

@@ -17,7 +17,7 @@ import yaml
 
 import crd
 from inference.server.cli import build_parser
-from init_sync.app.arguments import Commands, make_parser
+from init_sync.app.arguments import command_parser
 from init_sync.core.manifest import parse_manifest
 from modelcache_operator.app import settings
 
@@ -43,12 +43,8 @@ METRICS = (
 )
 
 
-def _nothing(arguments: argparse.Namespace) -> int:
-    return 0
-
-
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
-    "init-sync": lambda: make_parser(Commands(_nothing, _nothing, _nothing, _nothing)),
+    "init-sync": command_parser,
     "modelcache-operator": lambda: settings.make_parser({}),
     "multitalk-server": build_parser,
 }

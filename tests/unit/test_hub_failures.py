@@ -84,13 +84,13 @@ def test_what_may_pass_is_tried_again_with_the_words_of_the_server(status: int, 
     ("text", "line"),
     [
         ("one line", "one line"),
-        ("\x1b[31mred\r\nnext\x9b\x00", r"\x1b[31mred\r\nnext\x9b\x00"),
+        ("\x1b[31mred\r\nnext\x9b\x00", r"\u001b[31mred\r\nnext\u009b\u0000"),
         ("\u202eevil", r"\u202eevil"),
         ("gr\xc3\xb6\xc3\x9fe", "gr\xf6\xdfe"),
         ("gr\xf6\xdfe", "gr\xf6\xdfe"),
         ("模型", "模型"),
         ("x" * 300, "x" * 197 + "..."),
-        ("\x1b" * 300, (r"\x1b" * 300)[:197] + "..."),
+        ("\x1b" * 300, (r"\u001b" * 300)[:197] + "..."),
     ],
 )
 def test_a_server_s_text_is_quoted_on_one_line_and_cut(text: str, line: str) -> None:

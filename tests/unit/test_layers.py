@@ -30,7 +30,7 @@ AT_HOME = {
     "prometheus_client": ("init_sync/app/metrics.py",),
     "tqdm": ("init_sync/app/progress_display.py",),
     "yaml": ("init_sync/core/yamltext.py",),
-    "argparse": ("init_sync/app",),
+    "argparse": ("init_sync/app/arguments.py", "init_sync/shell/flags.py"),
 }
 MODULE_LINES = 400
 FUNCTION_LINES = 50

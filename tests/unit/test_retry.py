@@ -18,7 +18,6 @@ from init_sync.hub.retry import (
     PROGRESS_BYTES,
     RetryBudget,
     Transient,
-    backoff_s,
     retry_after_s,
 )
 from support.clock import Clock
@@ -38,17 +37,6 @@ def budget(clock: Clock) -> RetryBudget:
 
 def away(retry_after_s: float | None = None) -> Transient:
     return Transient(Reason.HUB_UNREACHABLE, "fetching it: the hub answered 503", retry_after_s)
-
-
-@given(failures=st.integers(1, 10_000))
-def test_the_backoff_doubles_up_to_a_limit_and_is_never_less_than_half_of_it(failures: int) -> None:
-    longest = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 50))
-
-    assert longest / 2 <= backoff_s(failures) <= longest
-
-
-def test_two_pods_do_not_wait_equally_long() -> None:
-    assert len({backoff_s(6) for _ in range(20)}) > 10
 
 
 def test_without_an_answer_the_delay_is_the_backoff(budget: RetryBudget) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from init_sync.app.arguments import Commands, make_parser
+from init_sync.app.arguments import Plan, Status, Sync, Verify, read_arguments
 from init_sync.core.errors import SyncError
-from init_sync.core.formatting import accept_any_text, printable
+from init_sync.shell.flags import Settings, WrongSettings
+from init_sync.shell.formatting import accept_any_text, printable
 
 if TYPE_CHECKING:
     from init_sync.core.report import Report
@@ -17,33 +17,39 @@ if TYPE_CHECKING:
 
 def run(arguments: list[str]) -> int:
     """Parse the arguments and do what they say; returns the exit code."""
-    chosen = arguments[0] if arguments else None
-    options = make_parser(Commands(_sync, _verify, _status, _plan), chosen).parse_args(arguments)
     accept_any_text(sys.stdout)
     try:
-        code = int(options.command(options))
+        code = _carry_out(read_arguments(arguments))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # `init-sync status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except WrongSettings as error:
+        return error.tell("init-sync")
     except SyncError as error:
         return _refuse(error)
 
 
-def _sync(options: argparse.Namespace) -> int:
-    from init_sync.app.sync_command import sync
+def _carry_out(settings: Settings) -> int:
+    """Each command imports what it needs."""
+    match settings:
+        case Sync():
+            from init_sync.app.sync_command import sync
 
-    return sync(options)
+            return sync(settings)
+        case Plan():
+            from init_sync.app.plan_command import plan
+
+            return plan(settings)
+        case Verify():
+            return _verify(settings)
+        case Status():
+            return _status(settings)
+    raise AssertionError(settings)
 
 
-def _plan(options: argparse.Namespace) -> int:
-    from init_sync.app.plan_command import plan
-
-    return plan(options)
-
-
-def _verify(options: argparse.Namespace) -> int:
+def _verify(options: Verify) -> int:
     from init_sync.app.specfile import read_manifest
     from init_sync.app.table import findings_text, status_table
     from init_sync.app.verify import verify
@@ -58,7 +64,7 @@ def _verify(options: argparse.Namespace) -> int:
     return 1
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(options: Status) -> int:
     from init_sync.app.table import findings_text, status_table
     from init_sync.core.report import refused_report
 
@@ -78,7 +84,7 @@ def _status(options: argparse.Namespace) -> int:
     return 1
 
 
-def _status_report(options: argparse.Namespace) -> Report:
+def _status_report(options: Status) -> Report:
     from init_sync.app.specfile import read_manifest
     from init_sync.app.verify import verify
     from init_sync.sync.progress import Progress

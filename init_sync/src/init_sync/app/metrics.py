@@ -30,6 +30,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from init_sync.core.report import Report
+from init_sync.shell.listen import CannotListen, listen
 from init_sync.sync.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -84,22 +85,15 @@ class SyncCollector(Collector):
 
 
 class _Server(ThreadingHTTPServer):
-    """On every address of the pod, IPv4 and IPv6; quiet about clients that come and go."""
+    """On a socket that listens already; quiet about clients that come and go."""
 
     daemon_threads = True
-    request_queue_size = 128
-    """The usual 5 are full at once when many come together; who comes then is heard after seconds."""
 
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, listener: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
         self._connections: deque[socket.socket] = deque()
-        both = socket.has_dualstack_ipv6()
-        self.address_family = socket.AF_INET6 if both else socket.AF_INET
-        super().__init__(("", port), handler)
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
+        super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.append(request)
@@ -148,8 +142,9 @@ class MetricsServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Requests are not worth a line in the sync's log."""
 
-        self._server = _Server(port, Handler)
-        self.port: int = self._server.server_address[1]
+        listener = listen(port)
+        self._server = _Server(listener, Handler)
+        self.port: int = listener.getsockname()[1]
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
 
@@ -157,8 +152,8 @@ def serve(progress: Progress, port: int) -> MetricsServer | None:
     """Start serving; None, with a warning, when the port cannot be had."""
     try:
         server = MetricsServer(progress, port)
-    except OSError as error:
-        log.warning("metrics port %d cannot be used (%s); syncing without it", port, error.strerror)
+    except CannotListen as error:
+        log.warning("syncing without metrics: %s", error)
         return None
     log.info("Progress at http://localhost:%d/status and /metrics", server.port)
     return server

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import threading
 from typing import Any
 
-from init_sync.app import logs
+from init_sync.app.arguments import Plan
+from init_sync.app.progress_display import set_up_log
 from init_sync.app.specfile import read_manifest
 from init_sync.app.table import plan_table
 from init_sync.core.errors import NeedsChange
@@ -18,6 +18,7 @@ from init_sync.core.report import TERMINATION_MESSAGE_BYTES
 from init_sync.core.settings import Settings
 from init_sync.core.spec import Manifest
 from init_sync.hub.api import Hub
+from init_sync.shell.log_settings import LogSettings
 from init_sync.sync.plan import SyncPlan
 from init_sync.sync.prepare import prepare, refuse_conflicts
 from init_sync.sync.space import room_problem
@@ -26,14 +27,14 @@ from init_sync.volume.hashing import SILENT
 from init_sync.volume.volume import Volume, volume_problem
 
 
-def plan(options: argparse.Namespace) -> int:
+def plan(options: Plan) -> int:
     """Print the plan; returns 0.
 
     Raises:
         NeedsChange: a model that cannot be had, a conflict, or no room; the plan is printed before the latter two.
         TryAgain: the hub did not answer.
     """
-    logs.set_up("text", sys.stderr)
+    set_up_log(LogSettings(), sys.stderr)
     manifest = read_manifest(options.spec)
     volume = Volume(options.volume) if options.volume else None
     found = make_plan(manifest, volume, refresh=options.refresh)

@@ -6,12 +6,14 @@ import logging
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-from init_sync.core.formatting import duration, percent, size
+from init_sync.shell import logs
+from init_sync.shell.formatting import duration, percent, size
+from init_sync.shell.log_settings import LogSettings
 from init_sync.sync.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,25 @@ log = logging.getLogger(__name__)
 BAR_EVERY_S = 0.25
 LINE_EVERY_S = 10.0
 FALLBACK_COLUMNS = 100
+
+
+class AroundBar(logging.StreamHandler[TextIO]):
+    """Writes lines above the bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        bar = sys.modules.get("tqdm")
+        if bar is None:
+            super().emit(record)
+        else:
+            with bar.tqdm.external_write_mode(file=self.stream):
+                super().emit(record)
+
+
+def set_up_log(settings: LogSettings, stream: TextIO) -> None:
+    """Of the hub's libraries only errors: what passes is retried, and told by us."""
+    logs.set_up(settings, "init_sync", stream, AroundBar(stream))
+    for library in ("huggingface_hub", "httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 class ProgressDisplay:
@@ -75,7 +96,7 @@ class ProgressDisplay:
 
 
 def progress_line(progress: Progress) -> str:
-    """``42% (36.2 GiB of 86.2 GiB), 310.0 MiB/s, 2m44s left: Wan2.1-I2V-14B-480P/Wan2.1_VAE.pth``."""
+    """``42% (36.2 GiB of 86.2 GiB), 310 MiB/s, 2m44s left: Wan2.1-I2V-14B-480P/Wan2.1_VAE.pth``."""
     report = progress.report()
     if not report.bytes_fetched and progress.bytes_verified:
         return f"Verifying: {size(progress.bytes_verified)} read so far"

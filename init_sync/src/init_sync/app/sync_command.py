@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import signal
@@ -10,11 +9,13 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from init_sync.app.lines import json_line, text_line
+from init_sync.app.arguments import Sync
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import ManifestError, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings, SyncOptions
+from init_sync.shell.lines import json_line, text_line
+from init_sync.shell.log_settings import LEVELS
 from init_sync.sync.progress import Progress
 from init_sync.sync.run import SyncRun
 from init_sync.volume.volume import Volume
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from init_sync.core.report import Report
 
 
-def sync(options: argparse.Namespace) -> int:
+def sync(options: Sync) -> int:
     """Returns 0 once every model is complete. Raises SyncError otherwise; the report is written in any case."""
     os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group
     try:
@@ -54,7 +55,7 @@ def sync(options: argparse.Namespace) -> int:
 class _Work:
     """What only a run with work to do needs: logging, the display and the metrics port."""
 
-    def __init__(self, options: argparse.Namespace, progress: Progress) -> None:
+    def __init__(self, options: Sync, progress: Progress) -> None:
         self._options = options
         self._progress = progress
         self._display: ProgressDisplay | None = None
@@ -63,11 +64,9 @@ class _Work:
         if self._display:
             return
         gc.enable()
-        from init_sync.app import logs
-        from init_sync.app.progress_display import ProgressDisplay
+        from init_sync.app.progress_display import ProgressDisplay, set_up_log
 
-        logs.set_up(self._options.log_format)
-
+        set_up_log(self._options, sys.stdout)
         self._display = ProgressDisplay(self._progress, self._options.log_format == "text" and sys.stderr.isatty())
         self._display.start()
         if self._options.metrics_port is not None:
@@ -81,7 +80,7 @@ class _Work:
             import logging
 
             logging.getLogger(__name__).log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
-        else:
+        elif LEVELS.index(level) >= LEVELS.index(self._options.log_level):
             print(json_line(level, message) if self._options.log_format == "json" else text_line(level, message))
 
     def end(self) -> None:
@@ -89,7 +88,7 @@ class _Work:
             self._display.stop()
 
 
-def _sync_options(options: argparse.Namespace) -> SyncOptions:
+def _sync_options(options: Sync) -> SyncOptions:
     return SyncOptions(
         deep=options.verify == "deep",
         refresh=options.refresh,

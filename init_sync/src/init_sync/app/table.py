@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from init_sync.core.formatting import percent, printable, size
 from init_sync.core.model_check import Finding
 from init_sync.core.report import ModelReport, Report
+from init_sync.shell.formatting import percent, printable, size
 from init_sync.sync.plan import Action, SyncPlan
 
 PLAN_HEADINGS = ("MODEL", "COMMIT", "FILES", "SIZE", "TO DOWNLOAD")

@@ -1,7 +1,5 @@
 """What a look at the volume found of one model, as values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

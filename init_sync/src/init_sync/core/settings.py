@@ -1,10 +1,10 @@
 """How a sync goes about its work; filled once, by the command line."""
 
-from __future__ import annotations
-
-from typing import NamedTuple
+from typing import NamedTuple  # as in `spec`, no `annotations` from `__future__`
 
 MIB = 1 << 20
+SYNC_PORT = 9464
+"""Where sync containers serve their progress; a sync by hand serves it where it is told."""
 
 
 class Settings(NamedTuple):

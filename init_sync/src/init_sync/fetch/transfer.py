@@ -13,7 +13,6 @@ import time
 from collections import deque
 
 from init_sync.core.errors import TryAgain
-from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Blob
@@ -23,6 +22,7 @@ from init_sync.fetch.stretch import Stretch, read_into
 from init_sync.hub.retry import RetryBudget, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import Response
+from init_sync.shell.formatting import size
 from init_sync.volume.hashing import Hash, Hooks, matches, new_hash
 from init_sync.volume.partial import Partial
 from init_sync.volume.publishing import publish

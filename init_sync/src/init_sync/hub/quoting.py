@@ -6,7 +6,7 @@ quoted, only named by its kind: it may be a page that holds secrets of others.
 
 from __future__ import annotations
 
-from init_sync.core.formatting import printable
+from init_sync.shell.formatting import printable
 
 KINDS = (
     (b"version https://git-lfs", "a git-lfs pointer"),

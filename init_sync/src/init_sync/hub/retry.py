@@ -7,7 +7,6 @@ once: knocking again earlier would only make it worse.
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 import time
@@ -16,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
+from init_sync.shell.backoff import delay_s
 
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 8.0
@@ -66,7 +66,9 @@ class RetryBudget:
         Raises:
             TryAgain: when that would be later than the budget allows.
         """
-        delay = backoff_s(failures_in_row) if failure.retry_after_s is None else failure.retry_after_s
+        delay = failure.retry_after_s
+        if delay is None:
+            delay = delay_s(failures_in_row, FIRST_DELAY_S, LONGEST_DELAY_S)
         left = self._give_up_s - self.idle_s()
         if left > 0 and delay <= left:
             return delay
@@ -77,12 +79,6 @@ class RetryBudget:
         if failure.reason is Reason.STALLED:  # as from a mirror that first fetches the whole file itself
             why += ". If the server needs longer before it sends, raise --stall-timeout and --give-up-after"
         raise TryAgain(failure.reason, f"{failure.message}; {why}. Another run continues from here") from failure
-
-
-def backoff_s(failures_in_row: int) -> float:
-    """Exponential, with jitter, so that many pods do not knock at the same moment."""
-    longest = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures_in_row - 1, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from init_sync.core.formatting import size
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import RequiredFile, Requirement
 from init_sync.core.volumepath import REPLACED_SUFFIX
+from init_sync.shell.formatting import size
 from init_sync.sync.plan import Action
 from init_sync.volume.hashing import Hooks, file_matches
 from init_sync.volume.receipts import as_receipt_file, is_unchanged

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
-from init_sync.core.formatting import size
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import Blob, Requirement
@@ -19,6 +18,7 @@ from init_sync.fetch.downloader import Downloader, Outcome
 from init_sync.fetch.hooks import TransferHooks
 from init_sync.fetch.transfer import Transfer
 from init_sync.hub.api import Hub
+from init_sync.shell.formatting import size
 from init_sync.sync.adopt import adopt
 from init_sync.sync.plan import SyncPlan
 from init_sync.sync.prepare import Prepared, plan_again, prepare, refuse_conflicts

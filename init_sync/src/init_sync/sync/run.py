@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from init_sync.core.errors import NeedsChange, SyncError
-from init_sync.core.formatting import duration, listed, size
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
+from init_sync.shell.formatting import duration, listed, size
 from init_sync.volume.check import check_all, looks_complete, refresh_receipts
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.identity import ensure_volume_id, read_volume_id

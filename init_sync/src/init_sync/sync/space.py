@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from init_sync.core.errors import NeedsChange
-from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
+from init_sync.shell.formatting import size
 from init_sync.sync.plan import SPARE_BYTES, SPARE_INODES, SyncPlan
 from init_sync.volume.partial import remove_other_partials
 from init_sync.volume.volume import Volume

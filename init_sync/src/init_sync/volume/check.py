@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from init_sync.core.formatting import listed
 from init_sync.core.model_check import Finding, ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
 from init_sync.core.spec import Manifest, Model
 from init_sync.core.volumepath import is_pickle
+from init_sync.shell.formatting import listed
 from init_sync.volume.hashing import SILENT, Hooks, file_matches
 from init_sync.volume.links import COPY, link_problem
 from init_sync.volume.receipts import as_receipt_file, differs, is_unchanged, load_receipt, store_receipt

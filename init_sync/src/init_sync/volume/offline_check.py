@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from init_sync.core.errors import NeedsChange
-from init_sync.core.formatting import listed
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Requirement, choose, require
 from init_sync.core.spec import Model
+from init_sync.shell.formatting import listed
 from init_sync.volume.partial import kept_bytes
 from init_sync.volume.pins import load_pin
 from init_sync.volume.receipts import linked_paths

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from init_sync.core.errors import NeedsChange
-from init_sync.core.formatting import size
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import RequiredFile
+from init_sync.shell.formatting import size
 from init_sync.volume.failures import FULL
 from init_sync.volume.layout import temporary_path
 from init_sync.volume.volume import Volume, sync_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from init_sync.core.formatting import duration
+from init_sync.shell.formatting import duration
 from modelcache_operator.core.status import Status, Summary
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from init_sync.core.formatting import duration
+from init_sync.shell.formatting import duration
 from modelcache_operator.core import names, render
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.observed import Cache, Pod
