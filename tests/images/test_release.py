@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import build_images
 import image_index
 import package_chart
 import release
@@ -103,4 +104,4 @@ def test_values_without_the_line_to_replace_are_refused() -> None:
 
 @pytest.mark.parametrize("written", ["GHCR.io/Team", "ghcr.io/team/"])
 def test_a_prefix_is_written_as_references_of_images_are(written: str) -> None:
-    assert image_index.read_prefix({"IMAGE_PREFIX": written}) == "ghcr.io/team/"
+    assert build_images.read_prefix({"IMAGE_PREFIX": written}) == "ghcr.io/team/"
