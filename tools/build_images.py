@@ -77,15 +77,20 @@ class Order:
 
 
 def read_order(environment: Mapping[str, str], version: str) -> Order:
-    prefix = environment.get("IMAGE_PREFIX", "")
     platform = environment.get("PLATFORM", "")
     return Order(
         builder=tuple(shlex.split(environment.get("BUILDER", ""))) or find_builder(),
-        prefix=prefix.rstrip("/") + "/" if prefix else "",
+        prefix=read_prefix(environment),
         tag=environment.get("TAG") or version,
         base=environment.get("BASE") or base_image(),
         build_args=(*(("--platform", platform) if platform else ()), *shlex.split(environment.get("BUILD_ARGS", ""))),
     )
+
+
+def read_prefix(environment: Mapping[str, str]) -> str:
+    """In lower case, as references of images are; the name of a GitHub owner may not be."""
+    prefix = environment.get("IMAGE_PREFIX", "").rstrip("/").lower()
+    return f"{prefix}/" if prefix else ""
 
 
 def find_builder() -> tuple[str, ...]:

@@ -1,8 +1,7 @@
-"""One writer at a time on a volume, on one node or many, without trusting ``flock``.
+"""One writer at a time on a volume, on one node or many. Why not ``flock``: docs/decisions/2-lock-by-numbered-files.md.
 
-``flock`` does nothing on some network volumes and is never released on others, so the lock is made of what every file
-system can do: create a file only if it is not there. The files ``.modelcache/lock/<generation>`` are numbered; the
-owner of the highest number holds the lock, unless that file says that it was released:
+The files ``.modelcache/lock/<generation>`` are numbered; the owner of the highest number holds the lock, unless that
+file says that it was released:
 
     {"owner": "trainer-0 (process 7)", "host": "trainer-0", "pid": 7, "started": 4711, "pidNamespace": "pid:[402...]",
      "bootId": "9c0f...", "since": "2026-11-23T01:02:03Z", "beat": 12, "released": false}
