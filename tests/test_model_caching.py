@@ -5,7 +5,7 @@ Under pytest like any other test, or by itself:
     python tests/test_model_caching.py
     python tests/test_model_caching.py --spec examples/multitalk.yaml --volume /models    # a hub and volume of your own
 
-By itself, without arguments, it uses the local hub with the small MultiTalk-shaped set.
+By itself, without arguments, it uses the local hub with a tiny MultiTalk.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))  # when run as a script; pytest has it there already
 
+from support.checkpoint import tiny_checkpoint  # noqa: E402
 from support.hub import LocalHub  # noqa: E402
-from support.hub.demo import build_multitalk  # noqa: E402
+from support.hub.models import build_multitalk  # noqa: E402
 from support.sync import Result, run_sync, tree  # noqa: E402
 
 SPEC = TESTS.parent / "examples" / "multitalk.yaml"
@@ -32,7 +33,7 @@ SECOND = [*(f"{name} complete: True" for name in NAMES), "All models already com
 
 def test_the_first_start_downloads_and_the_second_is_complete_at_once(tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
-    build_multitalk(tmp_path / "hub")
+    build_multitalk(tmp_path / "hub", tiny_checkpoint())
     with LocalHub(tmp_path / "hub") as hub:
         first = run_sync(SPEC, tmp_path / "volume", hub)
         fetched = tree(tmp_path / "volume")
@@ -51,7 +52,7 @@ def test_the_first_start_downloads_and_the_second_is_complete_at_once(tmp_path: 
 
 def test_the_pull_request_is_taken_when_main_has_no_safetensors_and_the_log_says_so(tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
-    build_multitalk(tmp_path / "hub")
+    build_multitalk(tmp_path / "hub", tiny_checkpoint())
     with LocalHub(tmp_path / "hub") as hub:
         result = run_sync(SPEC, tmp_path / "volume", hub)
 
@@ -80,7 +81,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         volume = Path(folder, "volume")
         volume.mkdir()
-        build_multitalk(Path(folder, "hub"))
+        build_multitalk(Path(folder, "hub"), tiny_checkpoint())
         with LocalHub(Path(folder, "hub")) as hub:
             return judge([start(SPEC, volume, hub) for _ in range(2)])
 

@@ -1,8 +1,9 @@
-"""``make generated``: every file that is made of the manifest's table and of values.yaml.
+"""``make generated``: every file that is made by code, of the manifest's table, of values.yaml, of the dashboards.
 
 init_sync/core/manifest_schema.py --> charts/modelcache/charts/crds/crds/modelcaches.yaml --> docs/reference/manifest.md
                                   --> charts/modelcache/values.schema.json: models and Job
 charts/modelcache/values.yaml     --> the same file: descriptions; charts/modelcache/README.md: tables
+tools/dashboards                  --> charts/modelcache/dashboards
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import chart_docs
 import crd
+import dashboards
 import manifest_reference
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +25,7 @@ def documents() -> dict[Path, str]:
         crd.DEFINITION: crd.text(),
         manifest_reference.REFERENCE: manifest_reference.page(crd.root()),
         **chart_docs.documents(),
+        **dashboards.documents(),
     }
 
 

@@ -7,8 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
+from support.checkpoint import tiny_checkpoint
 from support.crash import Nursery
-from support.hub import LocalHub, RepoBuilder, multitalk_set
+from support.hub import LocalHub, RepoBuilder
 from support.site import (
     ADDON,
     AUDIO,
@@ -22,7 +23,7 @@ from support.site import (
     flip,
     keeping_mtime,
 )
-from support.sync import manifest, model
+from support.sync import manifest, model, tree
 
 HASHED = sum(len(content) for files in (BASE, ADDON) for content in files.values())
 
@@ -112,7 +113,7 @@ class TestByHand:
 
     def test_a_multitalk_set_assembled_as_its_authors_describe_is_adopted(self, tmp_path: Path, volume: Path) -> None:
         """Copy the audio weights and the index into the base model's directory, keep the old index beside it."""
-        base, audio = multitalk_set.base_files(), multitalk_set.multitalk_files()
+        base, audio = (tree(tiny_checkpoint() / name) for name in ("Wan2.1-I2V-14B-480P", "MeiGen-MultiTalk"))
         RepoBuilder(tmp_path / "hub", "Wan-AI/Wan2.1").commit(base)
         RepoBuilder(tmp_path / "hub", "MeiGen-AI/MultiTalk").commit(audio)
         for folder, files in (("wan", base), ("multitalk", audio)):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
-from support.hub.demo import build_minilm, minilm_folder
+from support.hub.models import build_minilm, minilm_folder
 from support.sync import environment, manifest, model, run_sync
 
 from .pages import ROOT, page

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
-from support.hub.raw_client import ask, signed_url
 
+from .raw_client import ask, signed_url
 from .sample import CONFIG, REPO, WEIGHTS
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -43,30 +41,12 @@ def test_a_moved_branch_gives_a_new_commit_while_the_old_one_is_still_served(hub
     assert ask(f"{hub.endpoint}/{REPO}/resolve/main/config.json").body == b"[]"
 
 
-def test_refs_come_in_groups(hub: LocalHub, repo: RepoBuilder) -> None:
-    for ref in ("refs/pr/1", "refs/tags/v1"):
-        repo.commit({"a": b""}, ref=ref)
-    refs = ask(f"{hub.endpoint}/api/models/{REPO}/refs?include_prs=1").json()
-    assert {group: [one["ref"] for one in found] for group, found in refs.items()} == {
-        "branches": ["refs/heads/main"],
-        "converts": [],
-        "tags": ["refs/tags/v1"],
-        "pullRequests": ["refs/pr/1"],
-    }
-    assert "pullRequests" not in ask(f"{hub.endpoint}/api/models/{REPO}/refs").json()
-
-
-def test_a_tree_shows_one_level_or_all_of_it(hub: LocalHub, repo: RepoBuilder) -> None:
-    repo.commit({"a/b/c.txt": b"", "a/d.txt": b"", "e.txt": b""})
+def test_a_tree_lists_folders_among_its_files(hub: LocalHub, repo: RepoBuilder) -> None:
+    repo.commit({"a/b/c.txt": b"", "e.txt": b""})
     tree = f"{hub.endpoint}/api/models/{REPO}/tree/main"
-
-    def paths(url: str) -> list[tuple[str, str]]:
-        return [(one["type"], one["path"]) for one in ask(url).json()]
-
-    assert paths(tree) == [("directory", "a"), ("file", "e.txt")]
-    assert paths(f"{tree}/a") == [("directory", "a/b"), ("file", "a/d.txt")]
-    assert paths(f"{tree}/a?recursive=true") == [("directory", "a/b"), ("file", "a/b/c.txt"), ("file", "a/d.txt")]
-    assert ask(f"{tree}/nowhere").headers["x-error-code"] == "EntryNotFound"
+    listed = [(one["type"], one["path"]) for one in ask(f"{tree}?recursive=True").json()]
+    assert listed == [("directory", "a"), ("directory", "a/b"), ("file", "a/b/c.txt"), ("file", "e.txt")]
+    assert ask(tree).status == 400, "one level alone is not emulated"
 
 
 def pages(url: str | None) -> Iterator[list[str]]:
@@ -82,19 +62,9 @@ def test_a_long_tree_comes_in_linked_pages(root: Path) -> None:
     RepoBuilder(root, REPO).commit(dict.fromkeys(names, b""))
     with LocalHub(root, page_size=3) as hub:
         found = list(pages(f"{hub.endpoint}/api/models/{REPO}/tree/main?recursive=True"))
-        broken = ask(f"{hub.endpoint}/api/models/{REPO}/tree/main?cursor=nonsense")
+        broken = ask(f"{hub.endpoint}/api/models/{REPO}/tree/main?recursive=True&cursor=nonsense")
     assert found == [names[:3], names[3:6], names[6:]]
     assert broken.status == 400
-
-
-def test_paths_info_answers_for_files_and_folders_and_leaves_out_the_unknown(hub: LocalHub, repo: RepoBuilder) -> None:
-    repo.commit({"a/b.txt": b"b", "c.bin": b"c"})
-    url = f"{hub.endpoint}/api/models/{REPO}/paths-info/main"
-    asked = ["a", "c.bin", "nowhere"]
-    form = ask(url, "POST", urlencode({"paths": asked, "expand": False}, doseq=True).encode()).json()
-    assert [(one["type"], one["path"]) for one in form] == [("directory", "a"), ("file", "c.bin")]
-    as_json = ask(url, "POST", json.dumps({"paths": asked}).encode(), headers={"Content-Type": "application/json"})
-    assert as_json.json() == form
 
 
 def test_a_small_file_is_served_by_the_api_itself(hub: LocalHub) -> None:
@@ -119,15 +89,34 @@ def test_a_file_name_may_need_quoting(hub: LocalHub, repo: RepoBuilder) -> None:
     assert ask(signed_url(hub.endpoint, REPO, "a b/ü #1%.bin")).body == b"odd"
 
 
-@pytest.mark.parametrize(("header", "first", "last"), [("bytes=0-9", 0, 9), ("bytes=299990-", 299990, 299999)])
-def test_a_range_is_answered_206(blob_url: Callable[[], str], header: str, first: int, last: int) -> None:
+@pytest.mark.parametrize(
+    ("header", "first", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=3-5", 3, 6),
+        ("bytes=299990-", 299990, 300000),
+        ("bytes=299990-999999", 299990, 300000),
+        ("bytes=-4", 299996, 300000),
+        ("bytes=-999999", 0, 300000),
+    ],
+)
+def test_a_range_is_answered_206(blob_url: Callable[[], str], header: str, first: int, end: int) -> None:
     got = ask(blob_url(), headers={"Range": header})
-    assert (got.status, got.headers["content-range"]) == (206, f"bytes {first}-{last}/300000")
-    assert got.body == WEIGHTS[first : last + 1]
+    assert (got.status, got.headers["content-range"]) == (206, f"bytes {first}-{end - 1}/300000")
+    assert got.body == WEIGHTS[first:end]
 
 
-def test_a_range_behind_the_end_is_answered_416(blob_url: Callable[[], str]) -> None:
-    got = ask(blob_url(), headers={"Range": "bytes=300000-"})
+@pytest.mark.parametrize("header", ["bytes=5-3", "bytes=0-1,3-4", "bytes=-", "items=0-1", "bytes=a-b"])
+def test_a_range_that_means_nothing_or_several_is_answered_with_the_whole_file(
+    blob_url: Callable[[], str], header: str
+) -> None:
+    got = ask(blob_url(), headers={"Range": header})
+    assert (got.status, got.body) == (200, WEIGHTS)
+
+
+@pytest.mark.parametrize("header", ["bytes=300000-", "bytes=400000-400001", "bytes=-0"])
+def test_a_range_behind_the_end_is_answered_416(blob_url: Callable[[], str], header: str) -> None:
+    got = ask(blob_url(), headers={"Range": header})
     assert (got.status, got.headers["content-range"], got.body) == (416, "bytes */300000", b"")
 
 
@@ -145,22 +134,12 @@ def test_a_head_of_a_blob_names_its_size_and_sends_nothing(hub: LocalHub, blob_u
     assert hub.bytes_sent == 0
 
 
-def test_a_changed_signature_path_or_expiry_is_refused(blob_url: Callable[[], str]) -> None:
+def test_a_changed_signature_or_path_is_refused(blob_url: Callable[[], str]) -> None:
     url = blob_url()
-    for bad in (
-        url[:-1] + ("0" if url[-1] != "0" else "1"),
-        url.replace("Expires=", "Expires=9"),
-        url.partition("?")[0],
-    ):
-        assert ask(bad).status == 403
-    assert ask(url.replace("weights", "config")).status == 403
+    other = url[:-1] + ("0" if url[-1] != "0" else "1")
+    bad = [other, url.replace("Serial=", "Serial=9"), url.partition("?")[0], url.replace("weights", "config")]
+    assert [ask(each).status for each in bad] == [403] * 4
     assert ask(url).status == 200
-
-
-def test_a_signed_url_expires(root: Path, repo: RepoBuilder) -> None:
-    with LocalHub(root, url_ttl_s=-1) as hub:
-        got = ask(signed_url(hub.endpoint, REPO, "weights.safetensors"))
-    assert (got.status, got.body) == (403, b"AccessDenied: Request has expired")
 
 
 def test_a_token_sent_to_the_second_origin_is_refused_and_remembered(
@@ -188,10 +167,7 @@ def test_what_is_missing_is_named_by_its_code(hub: LocalHub, path: str, status: 
     got = ask(hub.endpoint + path)
     assert (got.status, got.headers["x-error-code"]) == (status, code)
     assert got.headers["x-error-message"]
-
-
-def test_a_missing_file_still_names_the_commit(hub: LocalHub) -> None:
-    assert len(ask(f"{hub.endpoint}/{REPO}/resolve/main/nowhere.txt").headers["x-repo-commit"]) == 40
+    assert ("x-repo-commit" in got.headers) == (code == "EntryNotFound")
 
 
 @pytest.mark.parametrize(
@@ -226,22 +202,8 @@ def test_a_private_repository_does_not_exist_for_others(
     assert ask(f"{hub.endpoint}/api/models/{REPO}", headers=headers).status == status
 
 
-def test_whoami_knows_the_tokens_of_the_repositories(hub: LocalHub, repo: RepoBuilder) -> None:
-    repo.gate("hf_good")
-    url = f"{hub.endpoint}/api/whoami-v2"
-    assert ask(url, headers={"Authorization": "Bearer hf_good"}).json()["name"] == "local"
-    assert [ask(url).status, ask(url, headers={"Authorization": "Bearer hf_bad"}).status] == [401, 401]
-
-
-def test_xet_is_found_only_when_asked_for(root: Path, repo: RepoBuilder, hub: LocalHub) -> None:
-    path = f"/api/models/{REPO}/xet-read-token/main"
-    assert ask(hub.endpoint + path).status == 404
-    with LocalHub(root, xet_cas_url="http://127.0.0.1:9") as other:
-        assert ask(other.endpoint + path).headers["x-xet-cas-url"] == "http://127.0.0.1:9"
-
-
 def test_a_defect_in_the_folder_is_told_to_the_client(hub: LocalHub, root: Path) -> None:
-    (root / REPO / "repo.json").write_text('{"gatted": true}')
+    (root / REPO / "repo.json").write_text('{"gatted": true, "lfs_globs": []}')
     got = ask(f"{hub.endpoint}/api/models/{REPO}")
     assert got.status == 500
-    assert "unknown key 'gatted'" in got.json()["error"]
+    assert "gatted" in got.json()["error"]

@@ -16,10 +16,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
 
+from support.checkpoint import tiny_checkpoint
 from support.hub import Fault, LocalHub, RepoBuilder
-from support.hub.demo import MULTITALK, WAV2VEC, build_demo
+from support.hub.models import BASE, WAV2VEC, build_multitalk
 from support.hub.store import Store
 
 from .sample import CONFIG, REPO, WEIGHTS
@@ -60,20 +60,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def test_hf_download_fetches_every_demo_repository_and_revision(root: Path, tmp_path: Path, download: Download) -> None:
-    build_demo(root)
-    fetched = []
+@pytest.mark.parametrize(("name", "ref"), [(BASE, "main"), (WAV2VEC, "refs/pr/1")])
+def test_hf_download_fetches_a_whole_repository(
+    root: Path, tmp_path: Path, download: Download, name: str, ref: str
+) -> None:
+    build_multitalk(root, tiny_checkpoint())
+    repository = Store(root).repository(name)
+    assert repository is not None
+    snapshot = repository.snapshot(ref)
     with LocalHub(root, page_size=5) as hub:
-        for repo in Store(root).repositories():
-            for ref in repo.refs():
-                target = tmp_path / "fetched" / repo.name / ref
-                result = download(hub, repo.name, "--revision", ref, "--local-dir", str(target))
-                assert result.returncode == 0, result.stderr
-                served = {path: entry.location.read_bytes() for path, entry in repo.snapshot(ref).entries.items()}
-                assert contents(target) == served
-                fetched.append((repo.name, ref))
+        result = download(hub, name, "--revision", ref, "--local-dir", str(tmp_path / "fetched"))
+        assert result.returncode == 0, result.stderr
         assert not hub.leaked_authorization
-    assert {(WAV2VEC, "main"), (WAV2VEC, "refs/pr/1"), (MULTITALK, "main")} <= set(fetched)
+    assert contents(tmp_path / "fetched") == {path: (snapshot.folder / path).read_bytes() for path in snapshot.entries}
 
 
 def test_hf_download_sends_its_token_to_the_first_origin_only(
@@ -101,32 +100,13 @@ def test_snapshot_download_takes_an_old_commit_and_a_tag(hub: LocalHub, repo: Re
         assert contents(tmp_path / revision) == {"a.txt": b"old"}
 
 
-@pytest.mark.parametrize("expand", [False, True])
-def test_the_client_follows_the_pages_of_a_tree(root: Path, expand: bool) -> None:
+def test_the_client_follows_the_pages_of_a_tree(root: Path) -> None:
     names = [f"{number:03}.txt" for number in range(120)]
     RepoBuilder(root, REPO).commit(dict.fromkeys(names, b""))
     with LocalHub(root, page_size=25) as hub:
-        found = HfApi(hub.endpoint, token=False).list_repo_tree(REPO, recursive=True, expand=expand)
+        found = HfApi(hub.endpoint, token=False).list_repo_tree(REPO, recursive=True)
         assert [entry.path for entry in found] == names
         assert hub.count("tree") == 5
-
-
-def test_the_client_reads_sizes_and_hashes(hub: LocalHub) -> None:
-    api = HfApi(hub.endpoint, token=False)
-    listed = {one.rfilename: one for one in api.model_info(REPO, files_metadata=True).siblings or []}
-    [info] = api.get_paths_info(REPO, ["weights.safetensors", "nowhere"])
-    assert isinstance(info, RepoFile)
-    lfs = listed["weights.safetensors"].lfs
-    assert lfs is not None
-    assert lfs == info.lfs
-    assert (listed["config.json"].size, lfs.size) == (len(CONFIG), len(WEIGHTS))
-
-
-def test_the_client_lists_refs(hub: LocalHub, repo: RepoBuilder) -> None:
-    commit = repo.commit({"a": b""}, ref="refs/pr/1")
-    refs = HfApi(hub.endpoint, token=False).list_repo_refs(REPO, include_pull_requests=True)
-    assert [branch.name for branch in refs.branches] == ["main"]
-    assert [(one.ref, one.target_commit) for one in refs.pull_requests or []] == [("refs/pr/1", commit)]
 
 
 def test_a_gated_repository_raises_the_clients_own_error(hub: LocalHub, repo: RepoBuilder, tmp_path: Path) -> None:
@@ -158,12 +138,6 @@ def test_what_is_missing_raises_the_clients_own_error(
 def test_a_missing_file_raises_the_clients_own_error(hub: LocalHub, tmp_path: Path) -> None:
     with pytest.raises(EntryNotFoundError):
         HfApi(hub.endpoint, token=False).hf_hub_download(REPO, "nowhere.txt", local_dir=tmp_path / "fetched")
-
-
-def test_a_switched_error_code_raises_the_clients_own_error(hub: LocalHub) -> None:
-    hub.add_fault(Fault("status", match=("model_info",), status=403, error_code="GatedRepo"))
-    with pytest.raises(GatedRepoError):
-        HfApi(hub.endpoint, token=False).model_info(REPO)
 
 
 def test_hf_download_continues_after_a_dropped_body(hub: LocalHub, tmp_path: Path, download: Download) -> None:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from support.hub import Fault, LocalHub
-from support.hub.raw_client import ask, ask_on, connect
 
+from .raw_client import ask, ask_on, connect
 from .sample import CONFIG, REPO, WEIGHTS
 
 
@@ -30,7 +30,7 @@ def test_every_request_is_recorded_with_its_kind_and_outcome(hub: LocalHub, blob
         "weights.safetensors",
     )
     assert (blob.origin, blob.kind, blob.repo, blob.file) == ("cdn", "blob", REPO, "weights.safetensors")
-    assert (blob.range, blob.status, blob.bytes_sent) == ((10, 19), 206, 10)
+    assert (blob.status, blob.bytes_sent) == (206, 10)
     assert info.started <= resolve.started <= blob.started
 
 
@@ -39,8 +39,6 @@ def test_every_request_is_recorded_with_its_kind_and_outcome(hub: LocalHub, blob
     [
         (f"/api/models/{REPO}", "model_info"),
         (f"/api/models/{REPO}/tree/main", "tree"),
-        (f"/api/models/{REPO}/refs", "refs"),
-        (f"/api/models/{REPO}/xet-read-token/main", "other"),
         (f"/{REPO}/resolve/main/config.json", "resolve"),
         ("/anything/else", "other"),
     ],
@@ -75,7 +73,7 @@ def test_a_connection_serves_many_requests(hub: LocalHub) -> None:
 
 
 @pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"])
-def test_a_client_that_wants_no_second_request_is_let_go(hub: LocalHub, head: bytes) -> None:
+def test_a_client_that_wants_no_second_request_is_not_kept_waiting(hub: LocalHub, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(hub.endpoint).port or 0), timeout=10) as sock:
         sock.sendall(head)
         with sock.makefile("rb") as stream:

@@ -14,9 +14,8 @@ import pytest
 
 import support
 from support.hub import LocalHub, RepoBuilder
-from support.hub.demo import BASE
-from support.hub.raw_client import ask, signed_url
 
+from .raw_client import ask, signed_url
 from .sample import CONFIG, REPO
 
 Process = subprocess.Popen[str]
@@ -50,12 +49,6 @@ def test_the_process_serves_until_it_is_told_to_end(launch: Launch, repo: RepoBu
     assert ask(f"{endpoint}/{REPO}/resolve/main/config.json").body == CONFIG
     process.send_signal(number)
     assert process.wait(10) == 0
-
-
-def test_the_demo_is_built_before_it_is_served(launch: Launch) -> None:
-    _, endpoint = launch("--demo")
-    files = [one["rfilename"] for one in ask(f"{endpoint}/api/models/{BASE}").json()["siblings"]]
-    assert sum(name.endswith(".safetensors") for name in files) == 7
 
 
 def test_ports_and_rate_are_options(launch: Launch, repo: RepoBuilder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,17 +13,17 @@ from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
 from inference.generation import GenerationRequest, Speaker
-from inference.layout import AUDIO, BASE, WAV2VEC
-from inference.tiny import write_tiny
+from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference_engine.sounds import MakeVoice, write_sound
+from support.checkpoint import tiny_checkpoint
 
 torch.set_num_threads(1)  # tests run side by side; more threads than cores only wait for each other
 
 
 @pytest.fixture(scope="session")
-def tiny_volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_volume() -> Path:
     """A volume with the three model directories; shared, so only to be read."""
-    return write_tiny(tmp_path_factory.mktemp("volume"))
+    return tiny_checkpoint()
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +32,9 @@ def engine(tiny_volume: Path) -> MultiTalkEngine:
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Path:
+def volume(tmp_path: Path, tiny_volume: Path) -> Path:
     """A volume of one's own, to damage."""
-    return write_tiny(tmp_path / "volume")
+    return Path(shutil.copytree(tiny_volume, tmp_path / "volume"))
 
 
 @pytest.fixture

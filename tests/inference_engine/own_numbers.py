@@ -2,7 +2,7 @@
 
 `data/engine.safetensors` was written by this file at a state that equalled the official code in every reference case:
 
-    python tests/inference_engine/own_numbers.py write
+    PYTHONPATH=tests:tools python tests/inference_engine/own_numbers.py write
 
 Write it again only after the parity tests have passed.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,9 +25,9 @@ from inference.engine.sampling.noise import SeededNoise
 from inference.engine.sampling.teacache import plan_steps
 from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import latent_masks, whole_picture
-from inference.layout import AUDIO, BASE, WAV2VEC
-from inference.tiny import write_tiny
-from inference.weights_rule import rule_weight
+from inference.multitalk import AUDIO, BASE, WAV2VEC
+from multitalk_checkpoint.weights import rule_weight
+from support.checkpoint import tiny_checkpoint
 
 FILE = Path(__file__).parent / "data" / "engine.safetensors"
 TOLERANCE = 5e-4
@@ -106,10 +105,8 @@ OUTPUTS: Mapping[str, Callable[[MultiTalkEngine], Tensor]] = {
 
 def main() -> None:
     torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
-        volume = write_tiny(Path(folder))
-        engine = load_engine(volume, base=BASE, wav2vec=WAV2VEC, audio=AUDIO, device="cpu")
-        outputs = {name: compute(engine).contiguous() for name, compute in OUTPUTS.items()}
+    engine = load_engine(tiny_checkpoint(), base=BASE, wav2vec=WAV2VEC, audio=AUDIO, device="cpu")
+    outputs = {name: compute(engine).contiguous() for name, compute in OUTPUTS.items()}
     if sys.argv[1:] == ["write"]:
         FILE.parent.mkdir(exist_ok=True)
         save_file(outputs, FILE)

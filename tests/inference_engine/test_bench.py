@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPVisionConfig, UMT5Config
 
-from inference import official
-from inference.bench.__main__ import main
-from inference.bench.checkpoint import RepeatedNoise, write_official
-from inference.bench.step import Setting, describe, measure
-from inference.bench.volume import Task, measure_volume
+from bench_multitalk import main
 from inference.engine.dit.model import MultiTalkDiT
-from inference.engine.geometry import KEY as GEOMETRY
-from inference.layout import BASE, VaeShape
-from inference.tiny import TinySizes, dit_config
+from multitalk_bench.step import Setting, describe, measure
+from multitalk_bench.volume import Task, measure_volume
+from multitalk_checkpoint import official
+from multitalk_checkpoint.full_size import RepeatedNoise
+from multitalk_checkpoint.tiny import TinySizes, dit_config, tiny_networks
+from multitalk_checkpoint.writing import write_checkpoint
 
 
 @pytest.mark.parametrize("people", [1, 2])
@@ -31,29 +30,13 @@ def test_a_step_is_timed(people: int, two_passes: bool) -> None:
     assert describe(setting, result)["passes"] == (2 if two_passes else 3)
 
 
-def test_a_volume_of_the_official_layout_is_written_loaded_and_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sizes are small ones here; everything else is as `python -m inference.bench` does it."""
-    tiny = dit_config(TinySizes())
-    text = UMT5Config(vocab_size=2000, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-    clip = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=16, image_size=224, patch_size=14
-    )
-    voice = replace(official.VOICE, dim=32, ffn_dim=64, layers=3, heads=4, position_groups=4)
-    monkeypatch.setattr(official, "DIT", tiny)
-    monkeypatch.setattr(official, "VOICE", voice)
-    monkeypatch.setattr(official, "VAE", VaeShape(8, (1, 2, 2, 2), 1))
-    monkeypatch.setattr(official, "text_config", lambda: text)
-    monkeypatch.setattr(official, "clip_config", lambda: clip)
-    write_official(tmp_path, layers=3, dit_dtype=torch.bfloat16)
-    config = tmp_path / BASE / "config.json"
-    config.write_text(
-        json.dumps(json.loads(config.read_bytes()) | {GEOMETRY: {"frame_num": 9, "motion_frames": 5, "scale": 0.1}})
-    )
+def test_a_volume_of_the_official_layout_is_written_loaded_and_measured(tmp_path: Path) -> None:
+    """The sizes are small ones here; everything else is as the command does it."""
+    tiny = tiny_networks(TinySizes(layers=3))
+    write_checkpoint(tmp_path, replace(tiny, dit_dtype=torch.bfloat16), RepeatedNoise())
     found = measure_volume(Task(tmp_path, device="cpu", people=2, frames=9, steps=2))
     with torch.device("meta"):
-        expected = sum(parameter.numel() * 2 for parameter in MultiTalkDiT(replace(tiny, num_layers=3)).parameters())
+        expected = sum(parameter.numel() * 2 for parameter in MultiTalkDiT(tiny.dit).parameters())
     assert found["load"]["components"]["transformer"]["bytes"] == expected
     assert found["plan"]["hostBlocks"] == 0
     assert found["secondsPerStep"] > 0
@@ -64,7 +47,7 @@ def test_a_volume_of_the_official_layout_is_written_loaded_and_measured(
 
 
 def test_the_repeated_numbers_have_the_spread_of_their_role() -> None:
-    noise = RepeatedNoise(3)
+    noise = partial(RepeatedNoise(3), "dit")
     wide = noise("blocks.0.ffn.0.weight", (8192, 4096))
     assert wide.std().item() == pytest.approx(1 / 64, rel=0.01)
     assert abs(wide.mean().item()) < 1e-4
@@ -80,7 +63,7 @@ def test_the_command_explains_itself(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    assert "usage: python -m inference.bench" in capsys.readouterr().out
+    assert "usage: bench " in capsys.readouterr().out
 
 
 def test_the_command_prints_one_line_of_json(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference import layout, official
 from inference.engine import EngineError
 from inference.engine.checkpoint.streaming import READ_AHEAD
 from inference.engine.geometry import Geometry
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
-from inference.layout import Shapes
+from multitalk_checkpoint import official
+from multitalk_checkpoint.shapes import Shapes, clip_shapes, dit_shapes, text_shapes, vae_shapes, voice_shapes
 
 CAPACITY = Path(__file__).parents[2] / "docs" / "capacity.md"
 PAGE_LOCKED_BLOCK = 2**30
@@ -26,15 +26,16 @@ def elements(shapes: Shapes) -> int:
 
 @pytest.fixture(scope="module")
 def sizes() -> ModelBytes:
-    dit = {name: shape for file in layout.dit_files(official.DIT, 1).values() for name, shape in file.items()}
-    clip = layout.clip_shapes(official.clip_config())
+    base, audio = dit_shapes(official.DIT)
+    dit = base | audio
+    clip = clip_shapes(official.clip_config())
     picture = {name: shape for name, shape in clip.items() if name.startswith("visual.")}
     return ModelBytes(
         dit=2 * elements(dit),
         block=2 * elements({name: shape for name, shape in dit.items() if name.startswith("blocks.0.")}),
         blocks=official.DIT.num_layers,
-        encoders=(2 * elements(layout.text_shapes(official.text_config())), 2 * elements(picture)),
-        always=4 * (elements(layout.vae_shapes(official.VAE)) + elements(layout.voice_shapes(official.VOICE))),
+        encoders=(2 * elements(text_shapes(official.text_config())), 2 * elements(picture)),
+        always=4 * (elements(vae_shapes(official.VAE)) + elements(voice_shapes(official.VOICE))),
         arriving=(READ_AHEAD + 1) * 4 * max(torch.Size(shape).numel() for shape in dit.values()),
     )
 

@@ -20,7 +20,7 @@ from inference.engine.sampling.guidance import GuidanceScales
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import StepEstimate
-from inference.official import DIT as FULL
+from multitalk_checkpoint.official import DIT as FULL
 
 META = torch.device("meta")
 SHORT = replace(FULL, num_layers=3)

@@ -20,11 +20,11 @@ from inference.engine import CheckpointError, EngineError, MultiTalkEngine, load
 from inference.engine.checkpoint.files import find_files
 from inference.engine.loading import Loader
 from inference.generation import LoadProgress
-from inference.layout import AUDIO, BASE, INDEX, WAV2VEC
+from inference.multitalk import AUDIO, BASE, INDEX_FILE, WAV2VEC
 from inference_engine.parity.golden import folder as golden_folder
 from inference_engine.parity.golden import weight as golden_weight
 
-SHARD = f"{BASE}/diffusion_pytorch_model-00002-of-00003.safetensors"
+SHARD = f"{BASE}/diffusion_pytorch_model-00002-of-00007.safetensors"
 Change = Callable[[dict[str, Tensor]], object]
 
 
@@ -137,20 +137,20 @@ def test_the_audio_layers_may_be_linked_into_the_base_directory(volume: Path) ->
 def test_the_index_is_not_needed_and_reported_when_wrong(
     volume: Path, state: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    index = volume / BASE / INDEX
+    index = volume / BASE / INDEX_FILE
     if state == "merged":
-        shutil.copy(volume / AUDIO / INDEX, index)
+        shutil.copy(volume / AUDIO / INDEX_FILE, index)
     elif state == "absent":
         index.unlink()
     elif state == "garbage":
         index.write_bytes(b"\0\0")
     elif state == "moved":
-        merged = json.loads((volume / AUDIO / INDEX).read_bytes())
+        merged = json.loads((volume / AUDIO / INDEX_FILE).read_bytes())
         merged["weight_map"]["head.modulation"] = "elsewhere.safetensors"
         index.write_text(json.dumps(merged))
     with caplog.at_level(logging.WARNING):
         load(volume)
-    warned = [record.message for record in caplog.records if INDEX in record.message]
+    warned = [record.message for record in caplog.records if INDEX_FILE in record.message]
     assert bool(warned) == (state not in ("merged", "absent"))
     if state == "base":
         assert "26 tensors not listed" in warned[0]
@@ -251,7 +251,7 @@ def test_the_reference_layout_is_accepted(tmp_path: Path) -> None:
     voice.mkdir()
     shutil.copyfile(source / "tokenizer.json", base / "google/umt5-xxl/tokenizer.json")
     (base / "config.json").write_text(json.dumps(layout["config_json"]))
-    (base / INDEX).write_text(json.dumps(layout["merged_index"]))
+    (base / INDEX_FILE).write_text(json.dumps(layout["merged_index"]))
     (voice / "config.json").write_text(json.dumps(layout["wav2vec"]["config"]))
     for name, file in layout["files"].items():
         model = file["weights_model"]
@@ -288,7 +288,7 @@ def test_the_host_holds_only_a_few_tensors_beyond_what_stays(tmp_path: Path) -> 
     from dataclasses import replace
 
     from inference.engine.dit.model import MultiTalkDiT
-    from inference.tiny import TinySizes, dit_config
+    from multitalk_checkpoint.tiny import TinySizes, dit_config
 
     largest = 0
     for name, dim, layers in (("small", 64, 1), ("large", 1024, 5)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inference.engine import CheckpointError, MultiTalkEngine, load_engine
 from inference.engine.checkpoint.lora import DEFAULT_SCALE, plan_changes
-from inference.layout import AUDIO, BASE, WAV2VEC
+from inference.multitalk import AUDIO, BASE, WAV2VEC
 
 TARGET = "blocks.0.self_attn.q"
 

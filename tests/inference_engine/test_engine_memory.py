@@ -23,9 +23,9 @@ from inference.engine.memory import (
 )
 from inference.engine.offload import ALIGNMENT, HostBlock, PackedWeights, lent, stream_blocks
 from inference.generation import GenerationRequest, InvalidInput
-from inference.layout import AUDIO, BASE, WAV2VEC
-from inference.official import DIT as OFFICIAL
-from inference.tiny import TinySizes, write_tiny
+from inference.multitalk import AUDIO, BASE, WAV2VEC
+from multitalk_checkpoint.official import DIT as OFFICIAL
+from multitalk_checkpoint.tiny import TinySizes, write_tiny
 
 GB = 10**9
 CPU = torch.device("cpu")

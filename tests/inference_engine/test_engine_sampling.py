@@ -26,8 +26,8 @@ from inference.engine.sampling.noise import SeededNoise
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import ALWAYS_COMPUTED, StepEstimate, plan_steps
-from inference.layout import AUDIO, BASE, WAV2VEC
-from inference.tiny import TinySizes, write_tiny
+from inference.multitalk import AUDIO, BASE, WAV2VEC
+from multitalk_checkpoint.tiny import TinySizes, write_tiny
 
 SHAPE = (16, 2, 4, 6)
 

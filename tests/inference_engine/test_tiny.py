@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from inference.layout import AUDIO, BASE, INDEX
-from inference.tiny import TinySizes, write_tiny
+import pytest
+
+import tiny_multitalk
+from inference.multitalk import AUDIO, BASE, INDEX_FILE
+from multitalk_checkpoint.tiny import TinySizes, write_tiny
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -28,16 +30,18 @@ def test_another_salt_gives_other_weights_of_the_same_names(tiny_volume: Path, t
     assert {name for name in usual if usual[name] != other[name]} == {n for n in usual if n.endswith(".safetensors")}
 
 
-def test_the_command_writes_it_and_says_where(tiny_volume: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "inference.tiny", str(tmp_path)]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
-    assert result.stdout.startswith(f"{tmp_path}: {BASE}, ")
+def test_the_command_writes_it_and_says_where(
+    tiny_volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tiny", str(tmp_path)])
+    tiny_multitalk.main()
+    assert capsys.readouterr().out.startswith(f"{tmp_path}: {BASE}, ")
     assert digests(tmp_path) == digests(tiny_volume)
 
 
 def test_the_merged_index_lists_every_tensor_and_the_base_index_only_its_own(tiny_volume: Path) -> None:
-    base = json.loads((tiny_volume / BASE / INDEX).read_bytes())["weight_map"]
-    merged = json.loads((tiny_volume / AUDIO / INDEX).read_bytes())["weight_map"]
+    base = json.loads((tiny_volume / BASE / INDEX_FILE).read_bytes())["weight_map"]
+    merged = json.loads((tiny_volume / AUDIO / INDEX_FILE).read_bytes())["weight_map"]
     added = merged.keys() - base.keys()
     assert base.items() <= merged.items()
     assert {merged[name] for name in added} == {"multitalk.safetensors"}

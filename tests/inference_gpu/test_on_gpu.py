@@ -28,11 +28,11 @@ from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import THREE_PASSES
 from inference.engine.sampling.schedule import timesteps
 from inference.generation import Cancelled, GenerationRequest, Speaker
-from inference.layout import AUDIO, BASE, WAV2VEC
+from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.metrics import DeviceMemory
-from inference.tiny import TinySizes, write_tiny
-from inference.weights_rule import rule_weight
 from inference_engine.sounds import write_sound
+from multitalk_checkpoint.tiny import TinySizes, write_tiny
+from multitalk_checkpoint.weights import rule_weight
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: see `make test-gpu`"),

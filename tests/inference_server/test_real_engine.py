@@ -9,6 +9,7 @@ import pytest
 
 from inference_server.harness import RunningServer, config_for, loading
 from inference_server.media import decode, png, wav
+from support.checkpoint import tiny_checkpoint
 from support.waiting import eventually
 
 pytest.importorskip("torch", reason="the engine needs torch")
@@ -21,11 +22,9 @@ LOADS_WITHIN_S = 120.0
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     from inference.server.engines import load_multitalk
-    from inference.tiny import write_tiny
 
     folder = tmp_path_factory.mktemp("tiny")
-    volume = write_tiny(folder / "volume")
-    with loading(config_for(folder, volume=volume, device="cpu"), load_multitalk) as server:
+    with loading(config_for(folder, volume=tiny_checkpoint(), device="cpu"), load_multitalk) as server:
         eventually(lambda: server.http.get("/readyz").status_code == 200, "the engine is loaded", LOADS_WITHIN_S)
         yield server
 

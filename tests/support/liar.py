@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from support.hub import LocalHub
+from support.hub.messages import Incoming, read_request
 from support.hub.routes import api_route, cdn_route, split_target
-from support.hub.wire import Incoming, read_request
 from support.listener import Listener
 
 HOP_BY_HOP = ("connection", "content-length", "transfer-encoding")

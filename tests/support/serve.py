@@ -17,7 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from support.checkpoint import tiny_checkpoint
 from support.demo.signals import ENDING, catch_signals, ignore_signals
+from support.hub import LocalHub
+from support.hub.models import build_multitalk
 
 MANIFEST = Path(__file__).resolve().parents[2] / "examples" / "multitalk.yaml"
 PORT = os.environ.get("PORT", "8000")
@@ -69,11 +72,7 @@ def run_server(command: list[str]) -> int:
 
 def sync_tiny(root: Path) -> Path:
     """A volume with the tiny checkpoint, complete, with receipts."""
-    from inference.tiny import TinySizes, write_tiny
-    from support.demo.models import build_multitalk
-    from support.hub import LocalHub
-
-    build_multitalk(root / "hub", write_tiny(root / "checkpoint", TinySizes(shards=7)))
+    build_multitalk(root / "hub", tiny_checkpoint())
     volume = root / "models"
     volume.mkdir()
     with LocalHub(root / "hub") as hub:

@@ -6,6 +6,7 @@ Read from the syntax tree, so an import inside a function counts as well.
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,24 @@ def test_dataclasses_of_the_core_are_frozen(module: Path) -> None:
                 if "dataclass" in ast.unparse(decorator):
                     assert "frozen=True" in ast.unparse(decorator), node.name
                     assert "slots=True" in ast.unparse(decorator), node.name
+
+
+@pytest.mark.parametrize("distribution", SOURCES)
+def test_a_wheel_holds_only_what_its_program_uses(distribution: str) -> None:
+    """A tool for development belongs in ``tools``: what is in a wheel is in an image."""
+    source = SOURCES[distribution]
+    modules = {
+        ".".join(path.relative_to(source.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in source.rglob("*.py")
+    }
+    project = tomllib.loads((source.parents[1] / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [f"src/{distribution}"]
+    used: set[str] = set()
+    waiting = {distribution, *(target.partition(":")[0] for target in project["project"]["scripts"].values())}
+    while waiting:
+        module = waiting.pop()
+        used.add(module)
+        asked = set(imports(modules[module]))
+        above = {name.rpartition(".")[0] for name in asked | {module}}
+        waiting |= ((asked | above) & modules.keys()) - used
+    assert modules.keys() - used == set()

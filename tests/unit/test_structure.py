@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from init_sync.volume import structure
 from init_sync.volume.volume import Volume
-from support.hub.weights import noise, safetensors_bytes, torch_bytes
 
-TENSORS = {"a": noise((16, 16), "a"), "b": noise((8,), "b")}
-SAFETENSORS = safetensors_bytes(TENSORS)
-TORCH = torch_bytes(TENSORS)
+TENSORS = {"a": np.ones((16, 16), np.float32), "b": np.ones(8, np.float32)}
+SAFETENSORS = save(TENSORS, {"format": "pt"})
+
+
+def torch_archive() -> bytes:
+    """The zip that ``torch.save`` writes, as far as its structure is looked at."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in {"data.pkl": b"\x80\x02}q\x00.", "version": b"3\n", "data/0": bytes(1024)}.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+    return buffer.getvalue()
+
+
+TORCH = torch_archive()
 
 
 def placed(folder: Path, name: str, content: bytes) -> str:

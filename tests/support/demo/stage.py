@@ -13,13 +13,13 @@ from typing import Any, Self
 
 import yaml
 
+from support.checkpoint import tiny_checkpoint
 from support.demo.fitness import Unfit, check_ports
-from support.demo.models import build_multitalk, write_checkpoint
 from support.demo.screen import Screen, table_text
 from support.demo.spectator import NAMESPACE, Spectator
 from support.helm import Helm
-from support.hub import LocalHub
-from support.hub.demo import build_minilm, minilm_folder
+from support.hub import Fault, LocalHub
+from support.hub.models import BASE, build_minilm, build_multitalk, minilm_folder
 from support.kubeapi import LocalApi
 from support.kubeapi.client import Client
 from support.runner import Image, Runner, python_image
@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts/modelcache"
 RATE = 1_000_000
 """Bytes a second that the hub gives to each connection, so that there is something to watch."""
+TINY_RATE = 50_000
+"""The same for MultiTalk's base model, which is small."""
 LOG_LINES = 15
 IMAGES: dict[str, Image] = {
     "modelcache/init-sync": python_image("init_sync"),
@@ -52,7 +54,6 @@ class Stage:
         self.spectator: Spectator
         self.kubeconfig: Path
         self._helm: Helm
-        self._checkpoint: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
         check_ports()
@@ -60,8 +61,6 @@ class Stage:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcache-demo-"))
             self.folder = Path(folder)
             self._helm = Helm(_required_helm(), self.folder / "helm")
-            self._checkpoint = write_checkpoint(self.folder / "checkpoint")
-            self._stack.callback(_end, self._checkpoint)
             self.hub = self._stack.enter_context(LocalHub(self.folder / "hub", rate_per_connection=RATE))
             self._start_cluster()
             self._stack = self._stack.pop_all()
@@ -89,11 +88,9 @@ class Stage:
         return minilm_folder() is not None
 
     def fill_hub(self) -> None:
-        """Once the checkpoint is written."""
         build_minilm(self.folder / "hub")
-        if code := self._checkpoint.wait(timeout=120):
-            raise RuntimeError(f"writing the tiny checkpoint: exit code {code}")
-        build_multitalk(self.folder / "hub", self.folder / "checkpoint")
+        build_multitalk(self.folder / "hub", tiny_checkpoint())
+        self.hub.add_fault(Fault("slow", repo=BASE, bytes_per_second=TINY_RATE))
 
     def volume(self, claim: str) -> Path:
         return self.folder / "node/claims" / NAMESPACE / claim
@@ -131,9 +128,3 @@ def _required_helm() -> Path:
     if found is None:
         raise Unfit(f"installing the chart: {why_no_helm()}")
     return found
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.wait()

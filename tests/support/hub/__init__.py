@@ -2,6 +2,10 @@
 
 Start with ``LocalHub`` (local_hub.py), fill its folder with ``RepoBuilder`` (builder.py), spoil it with ``Fault``
 (faults.py). As a process: ``python -m support.hub --help``. Standard library only.
+
+It has what clients ask for when they download models: description, whole tree in pages, resolve, and the bytes on a
+second origin by signed URL. It has no uploads, no users, no Xet, and no listing of references, of one folder or
+of single paths.
 """
 
 from .builder import RepoBuilder

@@ -8,7 +8,6 @@ import sys
 import threading
 from pathlib import Path
 
-from .demo import build_demo
 from .local_hub import LocalHub
 
 _EPILOG = """\
@@ -16,9 +15,7 @@ The first line of output names the endpoint. To fetch from it with any Hugging F
 
   HF_ENDPOINT=http://127.0.0.1:8090 HF_HUB_DISABLE_XET=1 hf download owner/name --local-dir DIR
 
-The folder holds one folder per repository and revision, DIR/<owner>/<name>/main/... is enough; pull requests are
-folders named refs%2Fpr%2F1, and an optional DIR/<owner>/<name>/repo.json gates a repository:
-  {"gated": true, "token": "hf_x"}
+The folder is one that RepoBuilder has filled.
 
 With --control, faults are switched on and off while it runs:
 
@@ -33,10 +30,6 @@ def main(arguments: list[str] | None = None) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    options.root.mkdir(parents=True, exist_ok=True)
-    if options.demo:
-        for note in build_demo(options.root):
-            print(note, file=sys.stderr)
     hub = LocalHub(
         options.root,
         port=options.port,
@@ -47,11 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         name=options.name,
     )
     with hub:
-        hub.store.warm()
         print(f"endpoint: {hub.endpoint}")
         print(f"cdn: {hub.cdn_endpoint}")
         for repo in hub.store.repositories():
-            print(f"serving {repo.name}: {', '.join(sorted(repo.refs())) or 'no revision'}")
+            print(f"serving {repo.name}: {', '.join(sorted(repo.settings.refs)) or 'no revision'}")
         sys.stdout.flush()
         stopped.wait()
     return 0
@@ -69,7 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cdn-port", type=int, default=0, metavar="N", help="port that serves large files")
     parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (default: loopback)")
     parser.add_argument("--name", metavar="HOST", help="how clients call it, if not by that address")
-    parser.add_argument("--demo", action="store_true", help="build the demo repositories in DIR first")
     parser.add_argument(
         "--rate-per-connection", type=int, metavar="BYTES", help="bytes per second that each connection gets"
     )

@@ -7,11 +7,8 @@ repository does not exist for others; a gated one may be listed by all, and read
 
 from __future__ import annotations
 
-from .answers import Answer, error_answer, json_answer
+from .messages import Answer, error_answer
 from .store import Repository
-
-# The client tells this 401 from "repository not found" by the wording.
-_BAD_TOKEN = "Invalid credentials in Authorization header"
 
 
 def bearer(headers: dict[str, str]) -> str | None:
@@ -20,7 +17,9 @@ def bearer(headers: dict[str, str]) -> str | None:
 
 
 def bad_token(token: str | None, known: frozenset[str]) -> Answer | None:
-    return error_answer(401, _BAD_TOKEN) if token is not None and known and token not in known else None
+    """The client tells this 401 from "repository not found" by the wording."""
+    bad = token is not None and known and token not in known
+    return error_answer(401, "Invalid credentials in Authorization header") if bad else None
 
 
 def refusal(repo: Repository, token: str | None, *, reads_files: bool) -> Answer | None:
@@ -42,10 +41,3 @@ def refusal(repo: Repository, token: str | None, *, reads_files: bool) -> Answer
 def repo_not_found(token: str | None) -> Answer:
     """Without access the hub does not say whether a repository exists."""
     return error_answer(401 if token is None else 404, "Repository not found", "RepoNotFound")
-
-
-def whoami(token: str | None) -> Answer:
-    if token is None:
-        return error_answer(401, _BAD_TOKEN)
-    auth = {"type": "access_token", "accessToken": {"displayName": "local", "role": "read"}}
-    return json_answer({"type": "user", "id": "0", "name": "local", "fullname": "Local", "orgs": [], "auth": auth})

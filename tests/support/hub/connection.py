@@ -13,14 +13,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .answers import Answer, error_answer
 from .delivery import end_connection, send_body
 from .faults import Fault, FaultBook
 from .log import LogEntry, Request, RequestLog
-from .ranges import parse_range
+from .messages import Answer, BadRequestError, Incoming, answer_head, error_answer, read_request
 from .routes import Route, split_target
 from .spoiling import Claim, Delivery, ending_before_answer, plan_delivery, spoil, status_answer
-from .wire import BadRequestError, Incoming, answer_head, read_request
 
 _LOG = logging.getLogger(__name__)
 _METHODS = ("GET", "HEAD", "POST", "DELETE")
@@ -59,7 +57,7 @@ class Connection:
         """Answer one request; say whether the connection lives on."""
         path, query = split_target(incoming.target)
         route = self._service.route(path)
-        if route.name == "control":  # neither logged nor spoiled
+        if route.kind == "control":  # neither logged nor spoiled
             answer = self._service.answer(incoming, route, path, query)
             return self._send(incoming, answer, Delivery(), LogEntry(_record("control", incoming, route)))
         entry = self._service.log.open(_record(self._service.origin, incoming, route))
@@ -118,6 +116,5 @@ def _record(origin: str, incoming: Incoming, route: Route) -> Request:
         repo=route.repo,
         revision=route.revision,
         file=route.file,
-        range=parse_range(incoming.headers.get("range")),
         started=0.0,
     )

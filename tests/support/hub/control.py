@@ -15,38 +15,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from .answers import Answer, error_answer, json_answer
 from .faults import Fault
-from .log import Request
+from .messages import Answer, Incoming, error_answer, json_answer
 from .routes import Route
-from .wire import Incoming
 
-
-class Controlled(Protocol):
-    """What the control endpoint needs of a hub."""
-
-    @property
-    def requests(self) -> list[Request]: ...
-    @property
-    def bytes_sent(self) -> int: ...
-    @property
-    def leaked_authorization(self) -> bool: ...
-    def reset_log(self) -> None: ...
-    def add_fault(self, fault: Fault) -> None: ...
-    def clear_faults(self) -> None: ...
+if TYPE_CHECKING:
+    from .local_hub import LocalHub
 
 
 class Control:
     """Answers /_control and hands everything else on."""
 
-    def __init__(self, hub: Controlled, otherwise: Callable[[Incoming, Route, str, str], Answer]) -> None:
+    def __init__(self, hub: LocalHub, otherwise: Callable[[Incoming, Route, str, str], Answer]) -> None:
         self._hub = hub
         self._otherwise = otherwise
 
     def answer(self, incoming: Incoming, route: Route, path: str, query: str) -> Answer:
-        if route.name != "control":
+        if route.kind != "control":
             return self._otherwise(incoming, route, path, query)
         match incoming.method, path:
             case "POST", "/_control/faults":

@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from .answers import Body, FileSlice
 from .log import LogEntry
+from .messages import FileSlice
 from .spoiling import Delivery, Ending
 
 # As much as one call may move: large enough to cost nothing, small enough for a live byte count.
@@ -29,7 +29,7 @@ class Delivered:
     the last byte finds the full count.
     """
 
-    def __init__(self, entry: LogEntry, body: Body) -> None:
+    def __init__(self, entry: LogEntry, body: bytes | FileSlice) -> None:
         self._entry = entry
         self._in_file = isinstance(body, FileSlice)
 
@@ -39,7 +39,9 @@ class Delivered:
             self._entry.file_bytes += count
 
 
-def send_body(sock: socket.socket, body: Body, plan: Delivery, entry: LogEntry, stopping: threading.Event) -> None:
+def send_body(
+    sock: socket.socket, body: bytes | FileSlice, plan: Delivery, entry: LogEntry, stopping: threading.Event
+) -> None:
     """Send the body, or as much of it as the plan allows; raise OSError when the client has left."""
     length = body.length if isinstance(body, FileSlice) else len(body)
     until = length if plan.cut_at is None else plan.cut_at

@@ -10,7 +10,6 @@ drop_fin           closes the connection after ``after_bytes`` of the body; 0: b
 drop_rst           the same with a TCP reset
 stall              falls silent after ``after_bytes`` of the body, until client or hub leave; 0: before any answer
 status             answers ``status`` with the given headers, ``error_code``, ``retry_after`` or ``ratelimit_reset``
-no_commit_header   leaves out X-Repo-Commit
 headers            adds ``headers`` to a good answer, or replaces them there
 no_link            leaves out Link, which names the next page of a tree
 unlisted           leaves the files whose paths match ``names`` out of a description or a page
@@ -36,23 +35,8 @@ from typing import Any
 from .routes import KINDS, Route
 
 FAULT_KINDS = (
-    "extra_delay",
-    "drop_fin",
-    "drop_rst",
-    "stall",
-    "status",
-    "no_commit_header",
-    "headers",
-    "no_link",
-    "unlisted",
-    "listed_as",
-    "ignore_range",
-    "change_etag",
-    "truncate",
-    "wrong_bytes",
-    "slow",
-    "die_every",
-    "expire",
+    *("extra_delay", "drop_fin", "drop_rst", "stall", "status", "headers", "no_link", "unlisted", "listed_as"),
+    *("ignore_range", "change_etag", "truncate", "wrong_bytes", "slow", "die_every", "expire"),
 )
 
 
@@ -78,7 +62,6 @@ class Fault:
     retry_after: int | None = None
     ratelimit_reset: int | None = None
     error_code: str | None = None
-    error_message: str | None = None
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
     names: str = "*"
     fields: Mapping[str, Any] = field(default_factory=dict)

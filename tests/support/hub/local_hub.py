@@ -16,15 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .api import Api, ApiSettings
-from .cdn import Cdn
+from .api import Api
+from .cdn import Cdn, Signer
 from .connection import Service
 from .control import Control
 from .faults import Fault, FaultBook
 from .log import Request, RequestLog
 from .origin import Origin
 from .routes import api_route, cdn_route
-from .signing import Signer
 from .store import Store
 
 
@@ -36,10 +35,8 @@ class LocalHub:
         port: port of the API origin, 0 for a free one.
         cdn_port: port of the second origin, 0 for a free one.
         page_size: entries per page of a tree listing.
-        url_ttl_s: how long a signed URL works.
         rate_per_connection: bytes per second that each connection gets, None for all there is.
         send_buffer: SO_SNDBUF of each connection; small, it keeps ``bytes_sent`` close to what a killed client read.
-        xet_cas_url: what xet-read-token answers; None makes it not found.
         control: open /_control to other processes, see control.py.
         host: address to listen on.
         name: host name in the endpoint and in signed URLs, when clients know another one than ``host``.
@@ -52,10 +49,8 @@ class LocalHub:
         port: int = 0,
         cdn_port: int = 0,
         page_size: int = 1000,
-        url_ttl_s: float = 3600.0,
         rate_per_connection: int | None = None,
         send_buffer: int | None = None,
-        xet_cas_url: str | None = None,
         control: bool = False,
         host: str = "127.0.0.1",
         name: str | None = None,
@@ -64,12 +59,10 @@ class LocalHub:
         self.store = Store(root)
         self._log = RequestLog()
         self._faults = FaultBook()
-        self._signer = Signer(url_ttl_s)
+        self._signer = Signer()
         self._stopping = threading.Event()
         cdn = Cdn(self.store, self._signer)
-        settings = ApiSettings(page_size, xet_cas_url)
-        api = Api(self.store, self._signer, settings, lambda: self.endpoint, lambda: self.cdn_endpoint)
-
+        api = Api(self.store, self._signer, page_size, lambda: self.endpoint, lambda: self.cdn_endpoint)
         shared = (self._log, self._faults, self._stopping, rate_per_connection)
         answer = Control(self, api.answer).answer if control else api.answer
         self._api = Origin(port, Service("api", api_route, answer, *shared), send_buffer, host=host, name=name)

@@ -10,8 +10,6 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from .ranges import RequestedRange
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -26,7 +24,6 @@ class Request:
     repo: str | None
     revision: str | None
     file: str | None
-    range: RequestedRange | None
     started: float
     status: int = 0
     bytes_sent: int = 0

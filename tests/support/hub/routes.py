@@ -11,39 +11,27 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-KINDS = ("model_info", "tree", "paths_info", "refs", "resolve", "blob", "other")
+KINDS = ("model_info", "tree", "resolve", "blob", "other")
 
 _REPO = r"(?P<repo>[^/]+/[^/]+)"
 _REV = r"(?P<revision>refs/(?:pr|heads|tags|convert)/[^/]+|[^/]+)"
-_API = rf"^/api/models/{_REPO}"
-_API_ROUTES = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        ("model_info", rf"{_API}/?$"),
-        ("model_info", rf"{_API}/revision/{_REV}$"),
-        ("tree", rf"{_API}/tree/{_REV}(?:/(?P<file>.*))?$"),
-        ("paths_info", rf"{_API}/paths-info/{_REV}$"),
-        ("refs", rf"{_API}/refs$"),
-        ("xet_token", rf"{_API}/xet-read-token/{_REV}$"),
-        ("whoami", r"^/api/whoami-v2$"),
-        ("resolve", rf"^/{_REPO}/resolve/{_REV}/(?P<file>.+)$"),
-    )
+_API_ROUTES = (
+    ("model_info", re.compile(rf"/api/models/{_REPO}(?:/revision/{_REV})?")),
+    ("tree", re.compile(rf"/api/models/{_REPO}/tree/{_REV}")),
+    ("resolve", re.compile(rf"/{_REPO}/resolve/{_REV}/(?P<file>.+)")),
+    ("control", re.compile(r"/_control/.+")),
 )
-_BLOB = re.compile(rf"^/blobs/{_REPO}/(?P<revision>[0-9a-f]{{40}})/(?P<file>.+)$")
+_BLOB = re.compile(rf"/blobs/{_REPO}/(?P<revision>[0-9a-f]{{40}})/(?P<file>.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A request understood: ``name`` chooses the answer; the rest is unquoted."""
+    """A request understood; all but ``kind`` is unquoted."""
 
-    name: str
+    kind: str
     repo: str | None = None
     revision: str | None = None
     file: str | None = None
-
-    @property
-    def kind(self) -> str:
-        return self.name if self.name in KINDS else "other"
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -57,14 +45,14 @@ def read_query(query: str) -> dict[str, str]:
 
 
 def api_route(path: str) -> Route:
-    for name, pattern in _API_ROUTES:
-        if match := pattern.match(path):
-            return _route(name, match)
-    return Route("control" if path.startswith("/_control/") else "other")
+    for kind, pattern in _API_ROUTES:
+        if match := pattern.fullmatch(path):
+            return _route(kind, match)
+    return Route("other")
 
 
 def cdn_route(path: str) -> Route:
-    match = _BLOB.match(path)
+    match = _BLOB.fullmatch(path)
     return _route("blob", match) if match else Route("other")
 
 
@@ -72,6 +60,5 @@ def blob_path(repo: str, commit: str, file: str) -> str:
     return f"/blobs/{repo}/{commit}/{quote(file)}"
 
 
-def _route(name: str, match: re.Match[str]) -> Route:
-    parts = {key: unquote(value) for key, value in match.groupdict().items() if value}
-    return Route(name, **parts)
+def _route(kind: str, match: re.Match[str]) -> Route:
+    return Route(kind, **{key: unquote(value) for key, value in match.groupdict().items() if value})

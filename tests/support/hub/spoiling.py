@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol
 
-from .answers import Answer, FileSlice, Headers, error_answer
 from .faults import Fault
-from .wire import Incoming
+from .messages import Answer, FileSlice, Headers, Incoming, error_answer
 
 Ending = Literal["fin", "rst", "stall"]
 _ENDINGS: dict[str, Ending] = {"drop_fin": "fin", "drop_rst": "rst", "stall": "stall"}
@@ -47,14 +46,11 @@ def status_answer(fault: Fault) -> Answer:
     if fault.ratelimit_reset is not None:
         headers["RateLimit"] = f'"resolvers";r=0;t={fault.ratelimit_reset}'
         headers["RateLimit-Policy"] = '"fixed window";"resolvers";q=5000;w=300'
-    message = fault.error_message or f"switched to answer {fault.status}"
-    return error_answer(fault.status, message, fault.error_code, headers)
+    return error_answer(fault.status, f"switched to answer {fault.status}", fault.error_code, headers)
 
 
 def spoil(answer: Answer, incoming: Incoming, claim: Claim) -> Answer:
     """Apply the faults that change what is said."""
-    if "X-Repo-Commit" in answer.headers and claim("no_commit_header"):
-        answer = _without(answer, "X-Repo-Commit")
     if "Link" in answer.headers and claim("no_link"):
         answer = _without(answer, "Link")
     if answer.status < 400 and (fault := claim("headers")):

@@ -28,12 +28,13 @@ from inference.engine.sampling.noise import SeededNoise
 from inference.engine.video.buckets import SIZES
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video.regions import check_boxes, check_regions, latent_masks, whole_picture
-from inference.engine.voices import FPS, VoiceTracks, arrange, fit_to_frames, normalize_loudness
+from inference.engine.voices import VoiceTracks, arrange, fit_to_frames, normalize_loudness
 from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.media.mp4 import Mp4Writer
 from inference.media.voice_file import decode_voice
+from inference.multitalk import FPS
 
 
 class MultiTalkEngine:

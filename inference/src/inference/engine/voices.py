@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyloudnorm  # type: ignore[import-untyped]
 
-from inference.engine.encoders.wav2vec import SAMPLE_RATE
 from inference.generation import AudioMode
+from inference.multitalk import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Wave = npt.NDArray[np.float32]
 
@@ -24,8 +24,6 @@ TARGET_LUFS = -23.0
 LOUDEST_CREDIBLE = 100.0
 """Beyond this the measurement means silence (minus infinity), which is left as it is."""
 METER_BLOCK_S = 0.4
-FPS = 25
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
 
 @dataclass(frozen=True, slots=True)

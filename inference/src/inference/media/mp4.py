@@ -18,9 +18,8 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 
-FPS = 25
-SAMPLE_RATE = 16_000
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+from inference.multitalk import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
 VIDEO_OPTIONS = {
     "crf": "18",
     "preset": "medium",

@@ -14,10 +14,10 @@ from av.container import InputContainer
 
 from inference.generation import InvalidInput
 from inference.media.limits import MOST_STREAMS, SOUND_CODECS, SOUND_CONTAINERS, SOUND_RATES, MediaLimits
+from inference.multitalk import SAMPLE_RATE
 
 Wave = npt.NDArray[np.float32]
 
-SAMPLE_RATE = 16_000
 OPEN_OPTIONS = {
     "format_whitelist": ",".join(SOUND_CONTAINERS),
     "codec_whitelist": ",".join(SOUND_CODECS),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.hosts import parse_hosts
 
 MIB = 2**20
@@ -66,9 +67,9 @@ class ServerConfig:
 
     spec: Annotated[Path, Setting("the ModelCache manifest whose receipts must be on the volume", Path)]
     volume: Annotated[Path, Setting("directory where the model volume is mounted (read-only is enough)", Path)]
-    base_dir: Annotated[str, Setting("directory of the base model on the volume")] = "Wan2.1-I2V-14B-480P"
-    wav2vec_dir: Annotated[str, Setting("directory of the speech model on the volume")] = "chinese-wav2vec2-base"
-    audio_dir: Annotated[str, Setting("directory of the MultiTalk weights on the volume")] = "MeiGen-MultiTalk"
+    base_dir: Annotated[str, Setting("directory of the base model on the volume")] = BASE
+    wav2vec_dir: Annotated[str, Setting("directory of the speech model on the volume")] = WAV2VEC
+    audio_dir: Annotated[str, Setting("directory of the MultiTalk weights on the volume")] = AUDIO
 
     device: Annotated[str, Setting("torch device that generates: cuda, cuda:1, cpu")] = "cuda"
     dtype: Annotated[str | None, Setting("bfloat16, float16 or float32; default: what suits the device")] = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from inference.generation import AudioMode, Box, GenerationRequest, InvalidInput, Speaker
+from inference.multitalk import SAMPLE_RATE
 from inference.server.errors import ApiError, invalid
 from inference.server.fields import RESOLUTIONS, VideoFields, read_fields
 from inference.server.jobs import Draft
@@ -26,7 +27,6 @@ MAX_PEOPLE = 2
 SILENT_SECONDS = 4.0
 """Length of a video without voice and without `seconds`: the default of OpenAI's API."""
 
-_SILENCE_RATE = 16_000
 _DATA_URL_HEAD = 256
 _DATA_URL_PIECE = 1 << 20
 
@@ -152,8 +152,8 @@ def _silence(path: Path, seconds: float) -> Path:
     with wave.open(str(path), "wb") as track:
         track.setnchannels(1)
         track.setsampwidth(2)
-        track.setframerate(_SILENCE_RATE)
-        track.writeframes(bytes(2 * round(seconds * _SILENCE_RATE)))
+        track.setframerate(SAMPLE_RATE)
+        track.writeframes(bytes(2 * round(seconds * SAMPLE_RATE)))
     return path
 
 

@@ -13,16 +13,12 @@ and says otherwise, `check_index` tells so; a loader that trusts such an index l
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference import multitalk
 from inference.engine.errors import CheckpointError
-
-INDEX = "diffusion_pytorch_model.safetensors.index.json"
-SHARD = re.compile(r"diffusion_pytorch_model-(\d{5})-of-(\d{5})\.safetensors")
-SINGLE = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +49,16 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
         return found or candidates[0]
 
     files = ModelFiles(
-        config=first(root / "config.json"),
+        config=first(root / multitalk.CONFIG_FILE),
         shards=_find_shards(root, volume, missing),
-        audio_layers=first(layers / "multitalk.safetensors", root / "multitalk.safetensors"),
-        index=_optional(root / INDEX),
-        text=first(root / "models_t5_umt5-xxl-enc-bf16.pth"),
-        tokenizer=first(root / "google/umt5-xxl/tokenizer.json"),
-        clip=first(root / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"),
-        vae=first(root / "Wan2.1_VAE.pth"),
-        wav2vec_config=first(voice / "config.json"),
-        wav2vec=first(voice / "model.safetensors", voice / "pytorch_model.bin"),
+        audio_layers=first(layers / multitalk.AUDIO_FILE, root / multitalk.AUDIO_FILE),
+        index=_optional(root / multitalk.INDEX_FILE),
+        text=first(root / multitalk.TEXT_FILE),
+        tokenizer=first(root / multitalk.TOKENIZER_FILE),
+        clip=first(root / multitalk.CLIP_FILE),
+        vae=first(root / multitalk.VAE_FILE),
+        wav2vec_config=first(voice / multitalk.CONFIG_FILE),
+        wav2vec=first(voice / multitalk.VOICE_FILE, voice / multitalk.VOICE_PICKLE),
     )
     if missing:
         raise CheckpointError(f"looking for the model files in {volume}: missing {', '.join(missing)}. Sync the volume")
@@ -105,17 +101,17 @@ def _optional(path: Path) -> Path | None:
 
 
 def _find_shards(root: Path, volume: Path, missing: list[str]) -> tuple[Path, ...]:
-    names = sorted(path.name for path in root.glob("diffusion_pytorch_model-*.safetensors"))
-    matches = [match for name in names if (match := SHARD.fullmatch(name))]
+    matches = [match for path in root.glob("*.safetensors") if (match := multitalk.SHARD.fullmatch(path.name))]
     if not matches:
-        if (root / SINGLE).is_file():
-            return (root / SINGLE,)
-        missing.append(str((root / SINGLE).relative_to(volume)).replace(".safetensors", "-*-of-*.safetensors"))
+        single = root / multitalk.SINGLE_FILE
+        if single.is_file():
+            return (single,)
+        missing.append(str(single.relative_to(volume)).replace(".safetensors", "-*-of-*.safetensors"))
         return ()
     totals = {match[2] for match in matches}
     if len(totals) > 1:
         raise CheckpointError(f"looking for shards in {root}: shards of {len(totals)} different sets lie together")
     total = totals.pop()
-    expected = [f"diffusion_pytorch_model-{number:05d}-of-{total}.safetensors" for number in range(1, int(total) + 1)]
+    expected = [multitalk.shard_file(number, int(total)) for number in range(1, int(total) + 1)]
     missing.extend(str((root / name).relative_to(volume)) for name in expected if not (root / name).is_file())
     return tuple(root / name for name in expected)

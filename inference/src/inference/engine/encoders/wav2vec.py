@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from inference.engine.encoders.voice_names import Wav2VecConfig
 
-SAMPLE_RATE = 16_000
 WAVE_EPS = 1e-7
 
 

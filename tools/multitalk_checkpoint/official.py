@@ -1,4 +1,4 @@
-"""Sizes of the published networks, for tests and measurements; an engine reads them off the checkpoint instead.
+"""Sizes of the published networks; the engine reads them off the checkpoint instead.
 
 Sources: the configurations of Wan2.1-I2V-14B, MultiTalk, umT5-xxl, CLIP ViT-H/14 and wav2vec2 base as published.
 """
@@ -10,7 +10,8 @@ from transformers import CLIPVisionConfig, UMT5Config
 from inference.engine.dit.config import AudioProjectorConfig, DitConfig
 from inference.engine.encoders.clip import HEADS
 from inference.engine.encoders.voice_names import CONV_STRIDES, Wav2VecConfig
-from inference.layout import VaeShape, convolutions
+from multitalk_checkpoint.layout import Networks
+from multitalk_checkpoint.shapes import VaeShape, convolutions
 
 VOICE = Wav2VecConfig(
     dim=768, ffn_dim=3072, layers=12, heads=12,
@@ -23,7 +24,11 @@ DIT = DitConfig(
     audio=AudioProjectorConfig(window=5, features=VOICE.layers * VOICE.dim, hidden=512, tokens=32, dim=768),
 )  # fmt: skip
 VAE = VaeShape(base_dim=96, multipliers=(1, 2, 4, 4), residual_blocks=2)
-SHARDS = 7
+
+
+def networks() -> Networks:
+    """Sizes of all networks."""
+    return Networks(DIT, text_config(), clip_config(), VAE, VOICE)
 
 
 def text_config() -> UMT5Config:

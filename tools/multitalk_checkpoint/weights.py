@@ -1,7 +1,7 @@
 """Weights that follow from names: the same tensor name gives the same numbers on every machine.
 
-Used for tiny checkpoints in tests and demonstrations; nothing of a trained model is in them. The scale of each tensor
-follows from its role, so that signals neither vanish nor explode on their way through a network.
+Nothing of a trained model is in them. The scale of each tensor follows from its role, so that
+signals neither vanish nor explode on their way through a network.
 """
 
 from __future__ import annotations

@@ -1,16 +1,11 @@
-"""The official layout of MultiTalk's files, for networks of any size: names, shapes and where they lie.
+"""The official names and shapes of MultiTalk's tensors, for networks of any size.
 
-    DIR/Wan2.1-I2V-14B-480P/     config.json, shards and their index, T5, CLIP, VAE, tokenizer
-        chinese-wav2vec2-base/   config.json, preprocessor_config.json, model.safetensors
-        MeiGen-MultiTalk/        multitalk.safetensors and the merged index
-
-Only names and shapes: `tiny` and `bench.checkpoint` fill them with numbers. The modules of the engine are asked for
-their parameters, and these go by the names that the checkpoints have.
+The modules of the engine are asked for their parameters, and these go by the names that the checkpoints have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +23,6 @@ from inference.engine.encoders.vae import vae_source
 from inference.engine.encoders.voice_names import PREFIX, Wav2VecConfig
 from inference.engine.encoders.wav2vec import VoiceEncoder
 
-BASE, WAV2VEC, AUDIO = "Wan2.1-I2V-14B-480P", "chinese-wav2vec2-base", "MeiGen-MultiTalk"
-INDEX = "diffusion_pytorch_model.safetensors.index.json"
-AUDIO_FILE = "multitalk.safetensors"
-TEXT_FILE = "models_t5_umt5-xxl-enc-bf16.pth"
-CLIP_FILE = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
-VAE_FILE = "Wan2.1_VAE.pth"
-VOICE_FILE = "model.safetensors"
-TOKENIZER_FILE = "google/umt5-xxl/tokenizer.json"
 AUDIO_PARTS = ("audio_proj.", ".audio_cross_attn.", ".norm_x.")
 
 Shapes = dict[str, tuple[int, ...]]
@@ -50,40 +37,13 @@ class VaeShape:
     residual_blocks: int
 
 
-def dit_files(config: DitConfig, shards: int) -> dict[str, Shapes]:
-    """Tensors of the transformer by file: the base model's shards, and the audio layers in a file of their own."""
+def dit_shapes(config: DitConfig) -> tuple[Shapes, Shapes]:
+    """Tensors of the transformer: those of the base model, and the audio layers, which have a file of their own."""
     with torch.device("meta"):
         shapes = _shapes(MultiTalkDiT(config), Source)
     audio = sorted(name for name in shapes if any(part in name for part in AUDIO_PARTS))
     base = sorted(shapes.keys() - set(audio))
-    files: dict[str, Shapes] = {}
-    for number, name in enumerate(base):
-        shard = 1 + number * shards // len(base)
-        file = f"diffusion_pytorch_model-{shard:05d}-of-{shards:05d}.safetensors"
-        files.setdefault(file, {})[name] = shapes[name]
-    return files | {AUDIO_FILE: {name: shapes[name] for name in audio}}
-
-
-def index(files: Mapping[str, Iterable[str]]) -> dict[str, object]:
-    """Content of an index of these files."""
-    return {"metadata": {}, "weight_map": {name: file for file, names in files.items() for name in names}}
-
-
-def dit_settings(config: DitConfig) -> dict[str, object]:
-    """Content of the base model's config.json."""
-    return {
-        "_class_name": "WanModel",
-        "model_type": "i2v",
-        "dim": config.dim,
-        "eps": config.eps,
-        "ffn_dim": config.ffn_dim,
-        "freq_dim": config.freq_dim,
-        "in_dim": config.in_channels,
-        "num_heads": config.num_heads,
-        "num_layers": config.num_layers,
-        "out_dim": config.out_channels,
-        "text_len": config.text_len,
-    }
+    return {name: shapes[name] for name in base}, {name: shapes[name] for name in audio}
 
 
 def text_shapes(config: UMT5Config) -> Shapes:
@@ -135,28 +95,6 @@ def voice_shapes(config: Wav2VecConfig) -> Shapes:
         f"{PREFIX}masked_spec_embed": (config.dim,),
     }
     return shapes | left_over
-
-
-def voice_settings(config: Wav2VecConfig) -> dict[str, object]:
-    """Content of the voice encoder's config.json."""
-    _, channels, kernels, strides = zip(*config.convolutions, strict=True)
-    return {
-        "hidden_size": config.dim,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.ffn_dim,
-        "conv_dim": list(channels),
-        "conv_kernel": list(kernels),
-        "conv_stride": list(strides),
-        "conv_bias": config.conv_bias,
-        "feat_extract_norm": "group",
-        "do_stable_layer_norm": False,
-        "num_conv_pos_embeddings": config.position_kernel,
-        "num_conv_pos_embedding_groups": config.position_groups,
-    }
-
-
-VOICE_PREPROCESSOR = {"do_normalize": True, "sampling_rate": 16000, "feature_size": 1}
 
 
 def convolutions(

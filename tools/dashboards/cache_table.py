@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
-from support.dashboards import panels
-from support.dashboards.panels import Query
+from dashboards import panels
+from dashboards.panels import Query
 
 EACH = "max by (namespace, cache)"
 PAGE = (

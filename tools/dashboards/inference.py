@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Row
 
-from support.dashboards import panels
-from support.dashboards.panels import Board, Query, Steps
+from dashboards import panels
+from dashboards.panels import Board, Query, Steps
 
 CHOSEN = 'namespace=~"$namespace", pod=~"$pod"'
 EACH = "max by (namespace, pod)"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Row
 
-from support.dashboards import panels
-from support.dashboards.cache_table import cache_table
-from support.dashboards.panels import Board, Query
+from dashboards import panels
+from dashboards.cache_table import cache_table
+from dashboards.panels import Board, Query
 
 CHOSEN = 'namespace=~"$namespace", cache=~"$cache"'
 EACH = "max by (namespace, cache)"

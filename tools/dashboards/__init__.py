@@ -1,4 +1,4 @@
-"""The Grafana dashboards of the chart, written as code; ``make dashboards`` writes their JSON.
+"""The Grafana dashboards of the chart, written as code; ``make generated`` writes their JSON.
 
 ``fleet``, ``cache`` and ``inference`` hold one dashboard each, ``panels`` what they have in common. The JSON that
 comes out is what the chart ships, and is never edited by hand.
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from support.dashboards import cache, fleet, inference
-from support.dashboards.panels import Board
+from dashboards import cache, fleet, inference
+from dashboards.panels import Board
 
-FOLDER = Path(__file__).parents[3] / "charts/modelcache/dashboards"
+FOLDER = Path(__file__).parents[2] / "charts/modelcache/dashboards"
 BOARDS = {"fleet": fleet.board, "cache": cache.board, "inference": inference.board}
 
 
-def rendered() -> dict[Path, str]:
+def documents() -> dict[Path, str]:
     """The text of each file of the chart's folder."""
     return {FOLDER / f"{name}.json": _text(make()) for name, make in BOARDS.items()}
 

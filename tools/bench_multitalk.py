@@ -1,8 +1,8 @@
 """Command line of the measurements; each prints one JSON line.
 
-python -m inference.bench step --people 2         a step of the transformer, random weights, nothing read
-python -m inference.bench checkpoint /models      write files of the published sizes (90 GB)
-python -m inference.bench volume /models          load a volume and make a short video, real files or those
+python tools/bench_multitalk.py step --people 2         a step of the transformer, random weights, nothing read
+python tools/bench_multitalk.py checkpoint /models      write files of the published sizes (90 GB)
+python tools/bench_multitalk.py volume /models          load a volume and make a short video, real files or those
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from pathlib import Path
 
 import torch
 
-from inference import official
-from inference.bench.checkpoint import write_official
-from inference.bench.step import Setting, describe, measure
-from inference.bench.volume import Task, measure_volume
 from inference.engine.errors import EngineError
 from inference.engine.loading import choose_device
 from inference.engine.video.buckets import SIZES
 from inference.generation import InvalidInput
+from multitalk_bench.step import Setting, describe, measure
+from multitalk_bench.volume import Task, measure_volume
+from multitalk_checkpoint import official
+from multitalk_checkpoint.full_size import RepeatedNoise
+from multitalk_checkpoint.writing import write_checkpoint
 
 GIB = 2**30
 
 
 def main() -> None:
     """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m inference.bench", description="Measure MultiTalk on this machine.")
+    parser = argparse.ArgumentParser(description="Measure MultiTalk on this machine.")
     commands = parser.add_subparsers(required=True)
     _add_step(commands.add_parser("step", help="time a step of the transformer with random weights"))
     _add_checkpoint(commands.add_parser("checkpoint", help="write files of the published sizes with random numbers"))
@@ -80,7 +81,8 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
 def _checkpoint(options: dict[str, object]) -> None:
     volume = Path(str(options["volume"]))
     dtype = torch.bfloat16 if options["bfloat16"] else torch.float32
-    write_official(volume, int(str(options["layers"])), dtype)
+    dit = replace(official.DIT, num_layers=int(str(options["layers"])))
+    write_checkpoint(volume, replace(official.networks(), dit=dit, dit_dtype=dtype), RepeatedNoise())
     size = sum(path.stat().st_size for path in volume.rglob("*") if path.is_file())
     print(json.dumps({"volume": str(volume), "bytes": size}))
 

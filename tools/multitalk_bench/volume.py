@@ -1,6 +1,6 @@
 """Load a volume's models and make a short video, watching time and memory at every stage.
 
-The same engine as the server's, on real files or on those of `bench.checkpoint`. Times are taken with the device
+The same engine as the server's, on real files or on those of `full_size`. Times are taken with the device
 synchronised, so that each stage is charged with its own work.
 """
 
@@ -21,11 +21,9 @@ from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
 from inference.engine.loading import choose_device
-from inference.engine.voices import FPS
 from inference.generation import GenerationRequest, Progress, Resolution, Speaker
-from inference.layout import AUDIO, BASE, WAV2VEC
+from inference.multitalk import AUDIO, BASE, FPS, SAMPLE_RATE, WAV2VEC
 
-RATE = 16_000
 PICTURE = (1280, 720)
 """Width and height; its ratio decides the size of the video."""
 
@@ -104,11 +102,12 @@ def _request(folder: Path, task: Task) -> GenerationRequest:
 
 
 def _write_tone(path: Path, seconds: float, pitch: float) -> None:
-    samples = (round(9000 * math.sin(2 * math.pi * pitch * n / RATE)) for n in range(round(seconds * RATE)))
+    turns = (pitch * n / SAMPLE_RATE for n in range(round(seconds * SAMPLE_RATE)))
+    samples = (round(9000 * math.sin(2 * math.pi * turn)) for turn in turns)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(SAMPLE_RATE)
         file.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
 
 

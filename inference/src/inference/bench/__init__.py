@@ -1,1 +1,0 @@
-"""Measuring on the machine that will serve: `python -m inference.bench --help`."""

@@ -1,0 +1,35 @@
+"""What is fixed in the published MultiTalk: its directories and files on a volume, and its rates.
+
+    Wan2.1-I2V-14B-480P/     config.json, shards and their index, T5, CLIP, VAE, tokenizer
+    chinese-wav2vec2-base/   config.json, preprocessor_config.json, model.safetensors or pytorch_model.bin
+    MeiGen-MultiTalk/        multitalk.safetensors and the merged index
+
+Constants alone, so that server, media and engine can share them.
+"""
+
+from __future__ import annotations
+
+import re
+
+BASE, WAV2VEC, AUDIO = "Wan2.1-I2V-14B-480P", "chinese-wav2vec2-base", "MeiGen-MultiTalk"
+
+CONFIG_FILE = "config.json"
+SHARD = re.compile(r"diffusion_pytorch_model-(\d{5})-of-(\d{5})\.safetensors")
+SINGLE_FILE = "diffusion_pytorch_model.safetensors"
+INDEX_FILE = "diffusion_pytorch_model.safetensors.index.json"
+AUDIO_FILE = "multitalk.safetensors"
+TEXT_FILE = "models_t5_umt5-xxl-enc-bf16.pth"
+TOKENIZER_FILE = "google/umt5-xxl/tokenizer.json"
+CLIP_FILE = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+VAE_FILE = "Wan2.1_VAE.pth"
+VOICE_FILE, VOICE_PICKLE = "model.safetensors", "pytorch_model.bin"
+VOICE_PREPROCESSOR_FILE = "preprocessor_config.json"
+
+SAMPLE_RATE = 16_000
+FPS = 25
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+
+
+def shard_file(number: int, total: int) -> str:
+    """Name of a shard of the transformer; the first is number 1."""
+    return f"diffusion_pytorch_model-{number:05d}-of-{total:05d}.safetensors"

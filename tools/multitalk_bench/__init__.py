@@ -1,0 +1,1 @@
+"""Measurements of MultiTalk on the machine that will serve: `python tools/bench_multitalk.py --help`."""

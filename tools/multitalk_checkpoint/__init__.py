@@ -1,0 +1,1 @@
+"""MultiTalk's files without the trained weights: tiny for tests and demonstrations, full-sized for measurements."""
