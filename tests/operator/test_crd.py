@@ -15,7 +15,9 @@ from init_sync.core.manifest import parse_manifest
 from modelcache_operator.core.manifests import content_text, read_manifest
 from support.cluster import Cluster, Space
 from support.kubeapi import ApiError
-from unit.manifests import BAD, GOOD, Bad, Good, job, one, volume
+from unit.bad_manifests import BAD
+from unit.good_manifests import GOOD
+from unit.manifests import Bad, Good, job, one, volume
 
 Json = dict[str, Any]
 

@@ -8,6 +8,8 @@ Stand-ins, each a package that says at its top what it does not do:
     kubelet         the statuses that Job controller, scheduler and kubelet would write; runs nothing but init-sync
     world           a cluster of one cache as plain values, for the operator's pure part
 
+The one MultiTalk of hub, demo and engine tests: ``checkpoint`` (a tiny one, written once).
+
 Smaller servers: ``listener`` (bare sockets), ``scripted_server`` (answers byte by byte), ``proxy`` (remembers what it
 was asked).
 
@@ -21,5 +23,5 @@ clock of the test's), ``trouble`` (outages), ``reports`` (reports of a sync).
 
 Rules to hold things against: ``schemas`` (the report), ``kubeschemas`` (Kubernetes' objects), ``podsecurity``.
 
-The chart: ``helm``, ``tools`` (fetches Helm and kubectl). A generator: ``dashboards``.
+The chart: ``helm``, ``tools`` (fetches Helm and kubectl).
 """

@@ -12,7 +12,9 @@ from init_sync.core.errors import ManifestError
 from init_sync.core.manifest import parse_manifest
 from init_sync.core.spec import Alternative, Link, Manifest
 from support.programs import run_program
-from unit.manifests import BAD, FULL, GOOD, Bad, Good, document, model, one
+from unit.bad_manifests import BAD
+from unit.good_manifests import GOOD
+from unit.manifests import FULL, Bad, Good, document, model, one
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
