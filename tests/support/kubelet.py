@@ -24,6 +24,7 @@ from support.runner.statuses import (
     finished_job,
     now,
     pod_from_template,
+    unschedulable,
     waiting,
 )
 from support.waiting import eventually
@@ -167,8 +168,7 @@ class Pod:
         return bool(self.fresh()["spec"].get("schedulingGates"))
 
     def unschedulable(self, message: str) -> None:
-        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-        self._write({"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]})
+        self._write(unschedulable(message))
 
     def waiting(self, reason: str, message: str = "") -> None:
         self._status(waiting(reason, message), "Pending")

@@ -58,24 +58,16 @@ BUILT_IN = (
         (column("Type", ".type"), column("Reason", ".reason"), column("Message", ".message")),
     ),
     Kind("apps", "v1", "deployments", "Deployment", True, ("deploy",), True),
-    Kind("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), True),
-    Kind("batch", "v1", "jobs", "Job", True, (), True),
+    Kind("batch", "v1", "jobs", "Job", True, (), True, (column("Succeeded", ".status.succeeded"),)),
     Kind("coordination.k8s.io", "v1", "leases", "Lease"),
-    Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), True),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",)),
     Kind("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False),
     Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False),
     *(
-        Kind(
-            "admissionregistration.k8s.io",
-            "v1",
-            f"validatingadmissionpolic{plural}",
-            f"ValidatingAdmissionPolicy{kind}",
-            False,
-        )
-        for plural, kind in (("ies", ""), ("ybindings", "Binding"))
+        Kind("admissionregistration.k8s.io", "v1", plural, f"ValidatingAdmissionPolicy{kind}", False)
+        for plural, kind in (("validatingadmissionpolicies", ""), ("validatingadmissionpolicybindings", "Binding"))
     ),
     Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False, ("crd",), True),
 )

@@ -14,8 +14,8 @@ from support.kubeapi.serving import Serving
 class LocalApi:
     """``with LocalApi() as api: ... api.url``."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._serving = Serving(self._application, port)
+    def __init__(self) -> None:
+        self._serving = Serving(self._application)
         self._server: Server | None = None
         self.logs: LogSource = lambda *_: None
         """Who knows what containers wrote: a runner, if there is one."""
@@ -37,22 +37,10 @@ class LocalApi:
 
     def stop(self) -> None:
         """Connections are refused until ``start``; objects stay."""
-        self.cut_watches()
         self._serving.stop()
-
-    def cut_watches(self) -> int:
-        async def cut() -> int:
-            return self._running.watches.cut()
-
-        return self._serving.run(cut())
 
     def kubeconfig(self, folder: Path) -> Path:
         return write_kubeconfig(folder / "kubeconfig", {"server": self.url}, {})
-
-    @property
-    def _running(self) -> Server:
-        assert self._server is not None
-        return self._server
 
     def _application(self) -> web.Application:
         self._server = self._server or Server(lambda *asked: self.logs(*asked))  # objects outlive a restart

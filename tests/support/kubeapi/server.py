@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from aiohttp import web
 
-from support.kubeapi import patches, protobuf, rendering
+from support.kubeapi import discovery, patches, tables
 from support.kubeapi.calls import Call, read_call
 from support.kubeapi.errors import ApiError, no_such_path
 from support.kubeapi.kinds import Kind
@@ -19,7 +17,10 @@ from support.kubeapi.storage import Storage
 from support.kubeapi.watches import Watches
 
 Json = dict[str, Any]
-APPLY = "application/apply-patch+yaml"
+PATCHES: dict[str, Callable[[Any, Any], Any]] = {
+    "application/json-patch+json": patches.json_patch,
+    "application/merge-patch+json": patches.merge,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Target:
     sub: str
 
 
-LogSource = Callable[[Json, str, bool], bytes | None]
-"""What a container of a pod wrote, in its present run or in the one before; None when there is no such run."""
+LogSource = Callable[[Json, str], bytes | None]
+"""What a container of a pod has written; None when it has not run."""
 
 
 class Server:
@@ -59,50 +60,39 @@ class Server:
     async def _route(self, request: web.Request) -> web.StreamResponse:
         parts = [part for part in request.path.split("/") if part]
         if (known := self._about_the_server(parts)) is not None:
-            return known
-        group, version, rest = _split(parts)
-        if not rest:
-            return web.json_response(rendering.Discovery(self.storage.kinds.values()).resources(group, version))
+            return web.json_response(known)
         call = read_call(request.method, request.path, request.query)
         if call is None:
             raise no_such_path()
         if (call.resource, call.verb) == ("pods/log", "get"):
-            return self._log(call, request.query)
+            return self._log(call, request.query.get("container"))
         target = self._target(call)
         if call.verb == "watch":
             return await self.watches.serve(request, target.kind, target.namespace, target.name)
         return await self._carry_out(request, target)
 
-    def _log(self, call: Call, query: Mapping[str, str]) -> web.Response:
-        """All that there is up to now; nobody can follow it."""
+    def _log(self, call: Call, container: str | None) -> web.Response:
+        """All that there is up to now."""
         pod = self.storage.find(self.storage.kinds["", "pods"], call.namespace, call.name)
-        container = query.get("container") or pod["spec"]["containers"][0]["name"]
-        text = self._logs(pod, container, query.get("previous") == "true")
+        name = container or pod["spec"]["containers"][0]["name"]
+        text = self._logs(pod, name)
         if text is None:
-            message = f'container "{container}" in pod "{call.name}" has no such run'
-            raise ApiError(400, "BadRequest", message)
-        lines = text.splitlines(keepends=True)
-        tail = int(query.get("tailLines") or len(lines))
-        return web.Response(body=b"".join(lines[len(lines) - min(tail, len(lines)) :]), content_type="text/plain")
+            raise ApiError(400, "BadRequest", f'container "{name}" in pod "{call.name}" has not run')
+        return web.Response(body=text, content_type="text/plain")
 
-    def _about_the_server(self, parts: list[str]) -> web.Response | None:
+    def _about_the_server(self, parts: list[str]) -> Json | None:
+        kinds = self.storage.kinds.values()
         match parts:
-            case ["healthz" | "readyz" | "livez"]:
-                return web.Response(text="ok")
             case ["version"]:
-                return web.json_response(rendering.VERSION)
+                return discovery.VERSION
             case ["api"]:
-                return web.json_response({"kind": "APIVersions", "versions": ["v1"]})
-        discovery = rendering.Discovery(self.storage.kinds.values())
-        match parts:
+                return {"kind": "APIVersions", "versions": ["v1"]}
             case ["apis"]:
-                return web.json_response(discovery.api_groups())
-            case ["openapi", "v3"]:
-                return web.json_response(discovery.openapi_paths())
-            case ["openapi", "v3", "api", version]:
-                return web.json_response(discovery.openapi("", version))
-            case ["openapi", "v3", "apis", group, version]:
-                return web.json_response(discovery.openapi(group, version))
+                return discovery.api_groups(kinds)
+            case ["api", version]:
+                return discovery.resources(kinds, version)
+            case ["apis", group, version]:
+                return discovery.resources(kinds, f"{group}/{version}")
         return None
 
     def _target(self, call: Call) -> Target:
@@ -130,7 +120,7 @@ class Server:
         elif request.method == "PUT":
             found, warning = self._update(target, lambda _old: body, query)
         else:
-            status, found, warning = self._patch(target, body, request.content_type, query)
+            found, warning = self._patch(target, body, request.content_type, query)
         headers = {"Warning": warning} if warning else {}
         return web.json_response(self._shown(request, target.kind, found), status=status, headers=headers)
 
@@ -151,26 +141,10 @@ class Server:
     def _update(self, target: Target, change: Any, query: dict[str, str]) -> tuple[Json, str]:
         return self.storage.update(target.kind, target.namespace, target.name, target.sub, change, query)
 
-    def _patch(self, target: Target, body: Any, kind: str, query: dict[str, str]) -> tuple[int, Json, str]:
-        if kind == APPLY:
-            return self._apply(target, body, query)
-        changes = {
-            "application/json-patch+json": patches.json_patch,
-            "application/merge-patch+json": patches.merge,
-            "application/strategic-merge-patch+json": patches.strategic,
-        }
-        change = changes[kind]
-        return 200, *self._update(target, lambda old: change(old, body), query)
-
-    def _apply(self, target: Target, body: Json, query: dict[str, str]) -> tuple[int, Json, str]:
-        key = (target.kind.key, target.namespace, target.name, query.get("fieldManager"), target.sub)
-        before = self._applied.get(key, {})
-        if not query.get("dryRun"):
-            self._applied[key] = copy.deepcopy(body)
-        if (target.namespace, target.name) not in self.storage.objects.get(target.kind.key, {}):
-            return 201, *self.storage.create(target.kind, target.namespace, body, query)
-        gone = patches.dropped(before, body)
-        return 200, *self._update(target, lambda old: patches.strategic(patches.merge(old, gone), body), query)
+    def _patch(self, target: Target, body: Any, kind: str, query: dict[str, str]) -> tuple[Json, str]:
+        if kind not in PATCHES:
+            raise ApiError(415, "UnsupportedMediaType", f"{kind}: only {', '.join(PATCHES)} are known")
+        return self._update(target, lambda old: PATCHES[kind](old, body), query)
 
     def _read(self, request: web.Request, target: Target) -> web.StreamResponse:
         storage, kind = self.storage, target.kind
@@ -181,7 +155,7 @@ class Server:
         page = objects[start : start + limit] if limit else objects
         version = str(storage.version)
         if "as=Table" in request.headers.get("Accept", ""):
-            return web.json_response(rendering.table(kind, objects, version))
+            return web.json_response(tables.table(kind, objects, version))
         metadata = {"resourceVersion": version}
         if limit and start + limit < len(objects):
             metadata["continue"] = str(start + limit)
@@ -191,8 +165,7 @@ class Server:
 
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
         storage = self.storage
-        body = await _body(request) if "json" in request.content_type else {}
-        options = {**(body if isinstance(body, dict) else {}), **request.query}
+        options = {**await _body(request), **request.query}
         orphan = options.get("propagationPolicy") == "Orphan"
         grace = int(options["gracePeriodSeconds"]) if options.get("gracePeriodSeconds") is not None else None
         if target.name:
@@ -203,16 +176,8 @@ class Server:
 
     def _shown(self, request: web.Request, kind: Kind, value: Json) -> Json:
         if "as=Table" in request.headers.get("Accept", ""):
-            return rendering.table(kind, [value], value["metadata"]["resourceVersion"])
+            return tables.table(kind, [value], value["metadata"]["resourceVersion"])
         return value
-
-
-def _split(parts: list[str]) -> tuple[str, str, list[str]]:
-    if parts[:1] == ["api"] and len(parts) >= 2:
-        return "", parts[1], parts[2:]
-    if parts[:1] == ["apis"] and len(parts) >= 3:
-        return parts[1], parts[2], parts[3:]
-    raise no_such_path()
 
 
 def _check_type(target: Target, body: Any) -> None:
@@ -225,10 +190,7 @@ def _check_type(target: Target, body: Any) -> None:
 
 
 async def _body(request: web.Request) -> Any:
-    raw = await request.read()
-    if raw.startswith(protobuf.MAGIC) and "protobuf" in request.content_type:
-        return protobuf.read_object(raw)
     try:
-        return json.loads(raw or b"{}") if "json" in request.content_type else yaml.safe_load(raw)
-    except (ValueError, yaml.YAMLError) as error:
+        return json.loads(await request.read() or b"{}")
+    except ValueError as error:
         raise ApiError(400, "BadRequest", f"the object provided is unrecognized: {error}") from error

@@ -16,9 +16,9 @@ Result = TypeVar("Result")
 class Serving:
     """On loopback. ``make`` is called in the loop, once for each start."""
 
-    def __init__(self, make: Callable[[], web.Application], port: int = 0) -> None:
+    def __init__(self, make: Callable[[], web.Application]) -> None:
         self._make = make
-        self._port = port
+        self._port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes api", daemon=True)
         self._runner: web.AppRunner | None = None

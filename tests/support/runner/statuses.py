@@ -110,6 +110,17 @@ def conditions(before: Iterable[Mapping[str, Any]], values: Mapping[str, tuple[b
     return found
 
 
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    found = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in found)
+
+
+def unschedulable(message: str) -> Json:
+    """The status of a pod that the scheduler finds no place for."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]}
+
+
 def finished_job(job: Mapping[str, Any], outcome: str, reason: str = "", message: str = "") -> Json:
     """The status of a Job that is Complete or Failed.
 
