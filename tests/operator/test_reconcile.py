@@ -260,3 +260,55 @@ def test_a_manifest_that_the_schema_let_pass_is_refused_in_words() -> None:
     assert world.condition("Complete")["reason"] == "InvalidSpec"
     assert "spec.models[0].links[1].at" in world.status["message"]
     assert (world.jobs, world.config) == ({}, None)
+
+
+def test_a_suspended_job_is_not_replaced_and_goes_on_when_it_is_resumed(world: World) -> None:
+    world.settle()
+    world.jobs["cache-sync-1"]["spec"]["suspend"] = True
+    world.settle()
+    assert list(world.jobs) == ["cache-sync-1"]
+    world.jobs["cache-sync-1"]["spec"]["suspend"] = False
+    world.sync_well(complete())
+    assert world.status["phase"] == "Ready"
+
+
+def test_the_operator_looks_again_when_a_job_has_had_no_pod_for_long_enough(world: World) -> None:
+    world.settle()
+    wake = world.decide().wake_at
+    assert wake is not None
+    world.now = wake
+    world.settle()
+    assert world.condition("Complete")["reason"] == "JobWithoutPod"
+
+
+def test_a_pod_at_the_gate_is_told_what_it_waits_for_once_it_has_waited_a_moment(world: World) -> None:
+    world.settle()
+    world.add_pod("serve", gated=True)
+    assert world.decide().notify_waiting == ()
+    wake = world.decide().wake_at
+    assert wake is not None
+    world.now = wake
+    assert [pod.name for pod in world.decide().notify_waiting] == ["serve"]
+    world.sync_well(complete())
+    assert world.decide().notify_waiting == ()
+
+
+def test_pods_in_use_are_counted_by_the_commits_that_they_found(ready: World) -> None:
+    for name, commit in (("old", "a" * 40), ("new", None)):
+        report = complete()
+        if commit:
+            report["models"][0]["commit"] = commit
+        ready.finish(ready.add_pod(name), 0, report)
+    ready.add_pod("waits")
+    gateless = ready.add_pod("bare")
+    del ready.pods[gateless]["spec"]["initContainers"]
+    ready.pods[gateless]["metadata"]["annotations"] = {names.COMMIT_ANNOTATION: "a" * 40}
+    ready.pods[gateless]["spec"]["nodeName"] = "node"
+    ready.settle()
+    current = ready.status["models"][0]["commit"]
+    assert ready.status["pods"] == {
+        "waiting": 0,
+        "started": 3,
+        "outdated": 2,
+        "commits": [{"commit": "a" * 40, "pods": 2}, {"commit": current, "pods": 1}],
+    }
