@@ -99,10 +99,7 @@ class Kubelet:
     def sync(self, job: Json, volume: Path, endpoint: str) -> tuple[Pod, int]:
         """Run the Job's pod to its end with the real init-sync; the Job's own end is left to the test."""
         pod = self.pod_of(job)
-        pod.running()
-        code, message = self.run_init_sync(pod, volume, endpoint)
-        pod.finish(code, message)
-        return pod, code
+        return pod, self.init(pod, volume, endpoint)
 
     def init(self, pod: Pod, volume: Path, endpoint: str) -> int:
         """Run the init container of a serving pod to its end with the real init-sync."""

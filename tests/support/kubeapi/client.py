@@ -130,25 +130,15 @@ class Client:
         return answer
 
     def _exchange(self, method: str, url: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        for fresh in (False, True):
-            connection = self._connection(fresh)
-            try:
-                connection.request(method, url, data, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read()
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                if fresh:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _connection(self, fresh: bool) -> http.client.HTTPConnection:
-        if fresh or not hasattr(self._local, "connection"):
+        if not hasattr(self._local, "connection"):
             self._local.connection = self._new_connection()
-        found: http.client.HTTPConnection = self._local.connection
-        if found not in self._connections:
-            self._connections.append(found)
-        return found
+            self._connections.append(self._local.connection)
+        connection: http.client.HTTPConnection = self._local.connection
+        try:
+            return _answer(connection, method, url, data, headers)
+        except (OSError, http.client.HTTPException):  # it was kept alive here alone: it opens once more by itself
+            connection.close()
+            return _answer(connection, method, url, data, headers)
 
     def _new_connection(self) -> http.client.HTTPConnection:
         host, port = self._url.hostname or "", self._url.port
@@ -186,6 +176,12 @@ class Client:
                         break
                     version = event["object"]["metadata"]["resourceVersion"]
                     yield event
+
+
+def _answer(connection: http.client.HTTPConnection, *request: Any) -> tuple[int, bytes]:
+    connection.request(*request)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 def _entries(answer: Json) -> list[Json]:

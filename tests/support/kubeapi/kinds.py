@@ -38,27 +38,17 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
-def column(name: str, path: str) -> Json:
-    return {"name": name, "type": "string", "jsonPath": path}
-
-
 BUILT_IN = (
-    Kind("", "v1", "namespaces", "Namespace", False, ("ns",), True, (column("Status", ".status.phase"),)),
+    Kind("", "v1", "namespaces", "Namespace", False, ("ns",), True),
     Kind("", "v1", "pods", "Pod", True, ("po",), True),
-    Kind(
-        *("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), True),
-        (column("Status", ".status.phase"), column("Capacity", ".spec.resources.requests.storage")),
-    ),
+    Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), True),
     Kind("", "v1", "configmaps", "ConfigMap", True, ("cm",)),
     Kind("", "v1", "secrets", "Secret"),
     Kind("", "v1", "services", "Service", True, ("svc",), True),
     Kind("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",)),
-    Kind(
-        *("", "v1", "events", "Event", True, ("ev",), False),
-        (column("Type", ".type"), column("Reason", ".reason"), column("Message", ".message")),
-    ),
+    Kind("", "v1", "events", "Event", True, ("ev",)),
     Kind("apps", "v1", "deployments", "Deployment", True, ("deploy",), True),
-    Kind("batch", "v1", "jobs", "Job", True, (), True, (column("Succeeded", ".status.succeeded"),)),
+    Kind("batch", "v1", "jobs", "Job", True, (), True),
     Kind("coordination.k8s.io", "v1", "leases", "Lease"),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",)),
     Kind("rbac.authorization.k8s.io", "v1", "roles", "Role"),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from support.kubeapi import discovery, patches, tables
 from support.kubeapi.calls import Call, read_call
-from support.kubeapi.errors import ApiError, no_such_path
+from support.kubeapi.errors import ApiError, no_such_path, not_found
 from support.kubeapi.kinds import Kind
 from support.kubeapi.storage import Storage
 from support.kubeapi.watches import Watches
@@ -21,16 +20,6 @@ PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/json-patch+json": patches.json_patch,
     "application/merge-patch+json": patches.merge,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a URL names."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    sub: str
 
 
 LogSource = Callable[[Json, str], bytes | None]
@@ -44,7 +33,6 @@ class Server:
         self._logs = logs
         self.storage = Storage()
         self.watches = Watches(self.storage)
-        self._applied: dict[tuple[Any, ...], Json] = {}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=16 << 20)
@@ -66,10 +54,10 @@ class Server:
             raise no_such_path()
         if (call.resource, call.verb) == ("pods/log", "get"):
             return self._log(call, request.query.get("container"))
-        target = self._target(call)
+        kind = self._kind(call)
         if call.verb == "watch":
-            return await self.watches.serve(request, target.kind, target.namespace, target.name)
-        return await self._carry_out(request, target)
+            return await self.watches.serve(request, kind, call.namespace, call.name)
+        return await self._carry_out(request, kind, call)
 
     def _log(self, call: Call, container: str | None) -> web.Response:
         """All that there is up to now."""
@@ -95,67 +83,67 @@ class Server:
                 return discovery.resources(kinds, f"{group}/{version}")
         return None
 
-    def _target(self, call: Call) -> Target:
-        plural, _, sub = call.resource.partition("/")
-        kind = self.storage.kinds.get((call.group, plural))
-        if kind is None or sub not in ("", "status", *(("binding",) if kind.plural == "pods" else ())):
+    def _kind(self, call: Call) -> Kind:
+        kind = self.storage.kinds.get((call.group, call.plural))
+        if kind is None or call.sub not in ("", "status", *(("binding",) if kind.plural == "pods" else ())):
             raise no_such_path()
-        return Target(kind, call.namespace, call.name, sub)
+        return kind
 
-    async def _carry_out(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _carry_out(self, request: web.Request, kind: Kind, call: Call) -> web.StreamResponse:
         if request.method == "GET":
-            return self._read(request, target)
+            return self._read(request, kind, call)
         if request.method == "DELETE":
-            return await self._delete(request, target)
+            return await self._delete(request, kind, call)
         query = dict(request.query)
         body = await _body(request)
         status, warning = 200, ""
         if request.method in ("POST", "PUT"):
-            _check_type(target, body)
-        if target.sub == "binding":
-            return self._bind(target, body, query)
+            _check_type(kind, body)
+        if call.sub == "binding":
+            return self._bind(kind, call, body, query)
         if request.method == "POST":
-            found, warning = self.storage.create(target.kind, target.namespace, body, query)
+            found, warning = self.storage.create(kind, call.namespace, body, query)
             status = 201
         elif request.method == "PUT":
-            found, warning = self._update(target, lambda _old: body, query)
+            found, warning = self._update(kind, call, lambda _old: body, query)
         else:
-            found, warning = self._patch(target, body, request.content_type, query)
+            found, warning = self._patch(kind, call, body, request.content_type, query)
         headers = {"Warning": warning} if warning else {}
-        return web.json_response(self._shown(request, target.kind, found), status=status, headers=headers)
+        return web.json_response(found, status=status, headers=headers)
 
-    def _bind(self, target: Target, body: Json, query: dict[str, str]) -> web.Response:
+    def _bind(self, kind: Kind, call: Call, body: Json, query: dict[str, str]) -> web.Response:
         """What a scheduler posts: the pod belongs to a node from now on."""
 
         def bind(pod: Json) -> Json:
             spec = pod.get("spec") or {}
             if spec.get("schedulingGates"):
-                raise ApiError(409, "Conflict", f"pod {target.name} has non-empty .spec.schedulingGates")
+                raise ApiError(409, "Conflict", f"pod {call.name} has non-empty .spec.schedulingGates")
             if spec.get("nodeName"):
-                raise ApiError(409, "Conflict", f"pod {target.name} is already assigned to node {spec['nodeName']}")
+                raise ApiError(409, "Conflict", f"pod {call.name} is already assigned to node {spec['nodeName']}")
             return {**pod, "spec": {**spec, "nodeName": body["target"]["name"]}}
 
-        self.storage.update(target.kind, target.namespace, target.name, "", bind, query)
+        self.storage.update(kind, call.namespace, call.name, "", bind, query)
         return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status=201)
 
-    def _update(self, target: Target, change: Any, query: dict[str, str]) -> tuple[Json, str]:
-        return self.storage.update(target.kind, target.namespace, target.name, target.sub, change, query)
+    def _update(self, kind: Kind, call: Call, change: Any, query: dict[str, str]) -> tuple[Json, str]:
+        return self.storage.update(kind, call.namespace, call.name, call.sub, change, query)
 
-    def _patch(self, target: Target, body: Any, kind: str, query: dict[str, str]) -> tuple[Json, str]:
-        if kind not in PATCHES:
-            raise ApiError(415, "UnsupportedMediaType", f"{kind}: only {', '.join(PATCHES)} are known")
-        return self._update(target, lambda old: PATCHES[kind](old, body), query)
+    def _patch(self, kind: Kind, call: Call, body: Any, how: str, query: dict[str, str]) -> tuple[Json, str]:
+        if how not in PATCHES:
+            raise ApiError(415, "UnsupportedMediaType", f"{how}: only {', '.join(PATCHES)} are known")
+        return self._update(kind, call, lambda old: PATCHES[how](old, body), query)
 
-    def _read(self, request: web.Request, target: Target) -> web.StreamResponse:
-        storage, kind = self.storage, target.kind
-        if target.name:
-            return web.json_response(self._shown(request, kind, storage.find(kind, target.namespace, target.name)))
-        objects = storage.matching(kind, target.namespace, "", dict(request.query))
-        start, limit = int(request.query.get("continue") or 0), int(request.query.get("limit") or 0)
-        page = objects[start : start + limit] if limit else objects
-        version = str(storage.version)
+    def _read(self, request: web.Request, kind: Kind, call: Call) -> web.StreamResponse:
+        storage, version = self.storage, str(self.storage.version)
+        objects = storage.matching(kind, call.namespace, call.name, dict(request.query))
+        if call.name and not objects:
+            raise not_found(kind.resource, call.name)
         if "as=Table" in request.headers.get("Accept", ""):
             return web.json_response(tables.table(kind, objects, version))
+        if call.name:
+            return web.json_response(objects[0])
+        start, limit = int(request.query.get("continue") or 0), int(request.query.get("limit") or 0)
+        page = objects[start : start + limit] if limit else objects
         metadata = {"resourceVersion": version}
         if limit and start + limit < len(objects):
             metadata["continue"] = str(start + limit)
@@ -163,26 +151,19 @@ class Server:
             {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata, "items": page}
         )
 
-    async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _delete(self, request: web.Request, kind: Kind, call: Call) -> web.StreamResponse:
         storage = self.storage
         options = {**await _body(request), **request.query}
-        orphan = options.get("propagationPolicy") == "Orphan"
         grace = int(options["gracePeriodSeconds"]) if options.get("gracePeriodSeconds") is not None else None
-        if target.name:
-            return web.json_response(storage.delete(target.kind, target.namespace, target.name, orphan, grace))
-        for each in storage.matching(target.kind, target.namespace, "", dict(request.query)):
-            storage.delete(target.kind, target.namespace, each["metadata"]["name"], orphan, grace)
+        if call.name:
+            return web.json_response(storage.delete(kind, call.namespace, call.name, grace))
+        for each in storage.matching(kind, call.namespace, "", dict(request.query)):
+            storage.delete(kind, call.namespace, each["metadata"]["name"], grace)
         return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
-    def _shown(self, request: web.Request, kind: Kind, value: Json) -> Json:
-        if "as=Table" in request.headers.get("Accept", ""):
-            return tables.table(kind, [value], value["metadata"]["resourceVersion"])
-        return value
 
-
-def _check_type(target: Target, body: Any) -> None:
+def _check_type(kind: Kind, body: Any) -> None:
     """Built-in kinds may go without apiVersion and kind, custom resources may not."""
-    kind = target.kind
     if not isinstance(body, dict) or not isinstance(body.get("metadata") or {}, dict):
         raise ApiError(400, "BadRequest", "the object provided is unrecognized")
     if kind.schema and (body.get("apiVersion"), body.get("kind")) != (kind.api_version, kind.kind):

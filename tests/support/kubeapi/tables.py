@@ -1,7 +1,7 @@
 """The tables that ``kubectl get`` prints, which the API server computes: the demo shows caches and pods with them.
 
-Columns of custom resources are those of their definition. Pods have those that tell whether one may start; of other
-built-in kinds there are a few fields, without their computed words.
+Columns of custom resources are those of their definition. Pods have those that tell whether one may start; other
+built-in kinds have name and age alone.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from support.kubeapi.errors import ApiError
 from support.runner.container import Command, ContainerProcess, compose
 from support.runner.environment import PodFields
 from support.runner.images import Image, find_image
-from support.runner.statuses import ContainerStatus, Ended, conditions, now, pod_phase, waiting
+from support.runner.statuses import ContainerStatus, Ended, now, pod_status, waiting
 from support.runner.volumes import Missing, log_file, mount, pod_folder
 
 Json = dict[str, Any]
@@ -222,29 +222,11 @@ class PodLife:
         return True
 
     def _status(self) -> Json:
-        names = [each["name"] for each in self._inits]
-        inits = [each for name, each in self._statuses.items() if name in names]
-        mains = [each for name, each in self._statuses.items() if name not in names]
-        initialized = all(each.exit_code == 0 for each in inits)
-        ready = bool(mains) and all(each.ready for each in mains)
-        values = {
-            "PodScheduled": (True, ""),
-            "Initialized": (initialized, "ContainersNotInitialized"),
-            "ContainersReady": (ready, "ContainersNotReady"),
-            "Ready": (ready, "ContainersNotReady"),
-        }
-        restarts = self.pod["spec"].get("restartPolicy", "Always") == "Always"
-        return {
-            "phase": pod_phase(inits, mains, restarts) if mains else "Pending",
-            "conditions": conditions(self._told.get("conditions", ()), values),
-            "hostIP": "127.0.0.1",
-            "podIP": self.address,
-            "podIPs": [{"ip": self.address}],
-            "startTime": self._started_at,
-            **({"initContainerStatuses": [each.json() for each in inits]} if inits else {}),
-            "containerStatuses": [each.json() for each in mains],
-            **self._refusal,
-        }
+        statuses, count = list(self._statuses.values()), len(self._inits)
+        always = self.pod["spec"].get("restartPolicy", "Always") == "Always"
+        status = pod_status(statuses[:count], statuses[count:], always, self._told.get("conditions", ()))
+        where = {"hostIP": "127.0.0.1", "podIP": self.address, "podIPs": [{"ip": self.address}]}
+        return {**status, **where, "startTime": self._started_at, **self._refusal}
 
 
 def _refuse_unknown(inits: list[Json], mains: list[Json]) -> None:
