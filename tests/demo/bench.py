@@ -84,9 +84,9 @@ class Bench:
     def delete_gracefully(self, name: str = "pod") -> None:
         self.client.call("DELETE", self.client.path("pods", self.namespace, name))
 
-    def log(self, pod: str = "pod", **query: str) -> str:
-        path = self.client.path("pods", self.namespace, pod, "log")
-        return str(self.client.call("GET", path, query=query)["message"])
+    def log(self, container: str) -> str:
+        path = self.client.path("pods", self.namespace, "pod", "log")
+        return str(self.client.call("GET", path, query={"container": container})["message"])
 
     def until_phase(self, phase: str, name: str = "pod") -> Json:
         return eventually(

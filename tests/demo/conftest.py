@@ -12,7 +12,7 @@ import pytest
 from demo.bench import Bench
 from support.kubeapi import LocalApi, RealApi, assets
 from support.kubeapi.client import Client
-from support.runner import Image, Pauses, Runner
+from support.runner import Image, Runner
 
 APIS = ["local", *(["real"] if assets() else [])]
 
@@ -43,11 +43,8 @@ def bench(api: Api, tmp_path: Path) -> Iterator[Bench]:
     client, namespace = Client(api.kubeconfig), f"t-{uuid.uuid4().hex[:8]}"
     client.create("namespaces", {"metadata": {"name": namespace}}, "")
     images = {"shell": Image(("/bin/sh", "-c"))}
-    with Runner(
-        *(api.kubeconfig, tmp_path / "node", images, {"nvidia.com/gpu": 1}, Pauses(first_s=0.2)),
-        job_pause_s=0.2,
-        namespace=namespace,
-    ) as runner:
+    node = tmp_path / "node"
+    with Runner(api.kubeconfig, node, images, {"nvidia.com/gpu": 1}, pause_s=0.2, namespace=namespace) as runner:
         if api.local:
             api.local.logs = runner.log
         yield Bench(client, runner, tmp_path, namespace, api.local is not None)

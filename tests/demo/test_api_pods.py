@@ -28,10 +28,7 @@ class Place:
         self.client.create("pods", {"apiVersion": "v1", "kind": "Pod", **body}, self.namespace)
 
     def bind(self, node: str) -> None:
-        path = self.client.path("pods", self.namespace, "pod", "binding")
-        target = {"apiVersion": "v1", "kind": "Node", "name": node}
-        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "pod"}, "target": target}
-        self.client.call("POST", path, body)
+        self.client.bind("pod", self.namespace, node)
 
     def delete(self, **options: int) -> None:
         self.client.call("DELETE", self.client.path("pods", self.namespace, "pod"), options or None)

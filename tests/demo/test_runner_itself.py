@@ -36,7 +36,7 @@ def test_its_end_is_the_end_of_every_process(tmp_path: Path) -> None:
         kubeconfig = api.kubeconfig(tmp_path)
         client = Client(kubeconfig)
         with Runner(kubeconfig, tmp_path / "node", IMAGES):
-            create(client, f"echo $$$$ > /dev/termination-log; {FOREVER}")
+            create(client, f"echo $$ > /dev/termination-log; {FOREVER}")
             message = eventually(
                 lambda: next((path for path in tmp_path.rglob("message") if path.read_text()), None), "it runs"
             )
@@ -51,10 +51,9 @@ def test_a_mistake_of_its_own_is_raised_at_the_end(tmp_path: Path) -> None:
         kubeconfig = api.kubeconfig(tmp_path)
         client = Client(kubeconfig)
         runner = Runner(kubeconfig, tmp_path / "node", Broken())
-        with pytest.raises(ExceptionGroup) as raised, runner:  # noqa: PT012 - raised by the end of the block
+        with pytest.raises(ZeroDivisionError, match="a mistake of ours"), runner:  # noqa: PT012 - raised by the end of the block
             create(client, "true")
             eventually(lambda: not runner.alive, "it has ended")
-        assert raised.group_contains(ZeroDivisionError, match="a mistake of ours")
         client.close()
 
 
@@ -66,8 +65,7 @@ def test_a_kubeconfig_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 def test_two_runners_never_share_an_address() -> None:
     first, second = Addresses(), Addresses()
     try:
-        assert first.pod().rpartition(".")[0] != second.pod().rpartition(".")[0]
-        assert first.service() != first.pod()
+        assert first.take().rpartition(".")[0] != second.take().rpartition(".")[0]
     finally:
         first.close()
         second.close()
@@ -76,10 +74,10 @@ def test_two_runners_never_share_an_address() -> None:
 def test_addresses_that_were_given_back_are_used_again() -> None:
     addresses = Addresses()
     try:
-        given = [addresses.pod() for _ in range(126)]
+        given = [addresses.take() for _ in range(253)]
         with pytest.raises(OSError, match="delete some pods"):
-            addresses.pod()
-        addresses.give_back_pod(given[7])
-        assert addresses.pod() == given[7]
+            addresses.take()
+        addresses.give_back(given[7])
+        assert addresses.take() == given[7]
     finally:
         addresses.close()

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from support.kubeapi.printing import pod_status
-from support.runner.deployments import HASH, DeploymentPlan, plan_deployment, template_hash
+from support.kubeapi.tables import pod_status
+from support.runner.controllers import JobPlan, missing_pods, plan_job
 from support.runner.images import Image, find_image
-from support.runner.jobs import JobPlan, plan_job
 from support.runner.paths import Paths
 from support.runner.scheduling import obstacle
 
@@ -30,14 +29,16 @@ def failed(code: int = 1) -> Json:
     return result
 
 
-JOB: Json = {"metadata": {"creationTimestamp": START}, "spec": {"backoffLimit": 2, "activeDeadlineSeconds": 100}}
+CODES = {"containerName": "init-sync", "operator": "In", "values": [2]}
+POLICY = {"rules": [{"action": "FailJob", "onExitCodes": CODES}, {"action": "Ignore", "onPodConditions": []}]}
+JOB: Json = {"metadata": {}, "spec": {"backoffLimit": 2, "podFailurePolicy": POLICY}}
 JOBS: dict[str, tuple[list[Json], float, JobPlan]] = {
     "no pod yet": ([], 0, JobPlan(create=True)),
-    "one is active": ([pod()], 40, JobPlan(again_in_s=60)),
-    "one failed just now": ([failed()], 4, JobPlan(again_in_s=6)),
+    "one is active": ([pod()], 40, JobPlan()),
+    "one failed just now": ([failed()], 4, JobPlan()),
     "one failed long ago": ([failed()], 10, JobPlan(create=True)),
-    "the second pause is twice as long": ([failed(), failed()], 15, JobPlan(again_in_s=5)),
-    "the deadline comes before the pause ends": ([failed(), failed()], 99.5, JobPlan(create=True)),
+    "the second pause is twice as long": ([failed(), failed()], 15, JobPlan()),
+    "the second pause is over": ([failed(), failed()], 20, JobPlan(create=True)),
 }
 
 
@@ -46,58 +47,30 @@ def test_a_job_s_next_step(pods: list[Json], age_s: float, plan: JobPlan) -> Non
     assert plan_job(JOB, pods, START_S + age_s, 10) == plan
 
 
-OUTCOMES: dict[str, tuple[list[Json], float, str, str]] = {
-    "one succeeded": ([failed(), pod("Succeeded")], 20, "Complete", "CompletionsReached"),
-    "too many failed": ([failed()] * 3, 20, "Failed", "BackoffLimitExceeded"),
-    "too late": ([pod()], 100, "Failed", "DeadlineExceeded"),
+OUTCOMES: dict[str, tuple[list[Json], str, str]] = {
+    "one succeeded": ([failed(), pod("Succeeded")], "Complete", "CompletionsReached"),
+    "too many failed": ([failed()] * 3, "Failed", "BackoffLimitExceeded"),
+    "an exit code of the failure policy": ([failed(2)], "Failed", "PodFailurePolicy"),
 }
 
 
-@pytest.mark.parametrize(("pods", "age_s", "outcome", "reason"), OUTCOMES.values(), ids=OUTCOMES)
-def test_a_job_s_end(pods: list[Json], age_s: float, outcome: str, reason: str) -> None:
-    plan = plan_job(JOB, pods, START_S + age_s, 10)
+@pytest.mark.parametrize(("pods", "outcome", "reason"), OUTCOMES.values(), ids=OUTCOMES)
+def test_a_job_s_end(pods: list[Json], outcome: str, reason: str) -> None:
+    plan = plan_job(JOB, pods, START_S, 10)
     assert (plan.outcome, plan.reason) == (outcome, reason)
 
 
-def deployment(strategy: str) -> Json:
-    return {"spec": {"replicas": 1, "strategy": {"type": strategy}, "template": {"spec": {"a": "new"}}}}
-
-
-NEW = template_hash(deployment("Recreate"))
-
-
-def replica(name: str, present: bool = True, ready: bool = True, deleting: bool = False) -> Json:
-    result = pod(
-        name=name, labels={HASH: NEW if present else "old"}, **({"deletionTimestamp": START} if deleting else {})
-    )
-    result["status"]["conditions"] = [{"type": "Ready", "status": "True" if ready else "False"}]
-    return result
-
-
-DEPLOYMENTS: dict[str, tuple[str, list[Json], DeploymentPlan]] = {
-    "nothing there": ("Recreate", [], DeploymentPlan(create=1)),
-    "all well": ("Recreate", [replica("a")], DeploymentPlan()),
-    "scaled down": ("Recreate", [replica("a"), replica("b")], DeploymentPlan(delete=("b",))),
-    "recreate: old one": ("Recreate", [replica("a", present=False)], DeploymentPlan(delete=("a",))),
-    "recreate: old one ends": ("Recreate", [replica("a", present=False, deleting=True)], DeploymentPlan()),
-    "deleted by hand": ("Recreate", [replica("a", deleting=True)], DeploymentPlan(create=1)),
-    "rolling: old one": ("RollingUpdate", [replica("a", present=False)], DeploymentPlan(create=1)),
-    "rolling: new one not ready": (
-        "RollingUpdate",
-        [replica("a", present=False), replica("b", ready=False)],
-        DeploymentPlan(),
-    ),
-    "rolling: new one ready": (
-        "RollingUpdate",
-        [replica("a", present=False), replica("b")],
-        DeploymentPlan(delete=("a",)),
-    ),
+REPLICAS: dict[str, tuple[list[Json], int]] = {
+    "nothing there": ([], 1),
+    "one runs": ([pod()], 0),
+    "one is deleted": ([pod(deletionTimestamp=START)], 1),
+    "one has ended": ([pod("Failed")], 1),
 }
 
 
-@pytest.mark.parametrize(("strategy", "pods", "plan"), DEPLOYMENTS.values(), ids=DEPLOYMENTS)
-def test_a_deployment_s_next_step(strategy: str, pods: list[Json], plan: DeploymentPlan) -> None:
-    assert plan_deployment(deployment(strategy), pods) == plan
+@pytest.mark.parametrize(("pods", "missing"), REPLICAS.values(), ids=REPLICAS)
+def test_a_deployment_has_as_many_pods_as_it_shall_have(pods: list[Json], missing: int) -> None:
+    assert missing_pods({"spec": {"replicas": 1}}, pods) == missing
 
 
 def asking(gpus: int, init: int = 0) -> Json:

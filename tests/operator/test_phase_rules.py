@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import names, timestamps
+from modelcache_operator.core import timestamps
 from modelcache_operator.core.phase import RULES, RULES_WITH_JOBS, RULES_WITHOUT_JOBS
 from support.reports import complete, incomplete
 from support.world import World
@@ -31,8 +31,50 @@ class Expected:
     stalled: bool = False
 
 
-def wrong_manifest() -> World:
-    return World(models=[{"name": "base", "repo": "owner/small", "path": "../out"}])
+Arrange = Callable[[], World]
+Change = Callable[[World], object]
+
+
+def cluster(**spec: Any) -> Arrange:
+    return lambda: World(**spec)
+
+
+def after(arrange: Arrange, *changes: Change) -> Arrange:
+    """The operator has seen what was there before each change."""
+
+    def arranged() -> World:
+        world = arrange()
+        for change in changes:
+            world.settle()
+            change(world)
+        return world
+
+    return arranged
+
+
+def passed(seconds: float) -> Change:
+    return lambda world: setattr(world, "now", world.now + seconds)
+
+
+def refused(what: str, message: str) -> Change:
+    return lambda world: setattr(world, what, message)
+
+
+def failed(code: int, reason: Reason, message: str) -> Change:
+    return lambda world: world.sync_badly(code, incomplete(reason, message))
+
+
+def suspend(world: World) -> None:
+    world.jobs[world.latest]["spec"]["suspend"] = True
+
+
+def resync(world: World) -> None:
+    world.annotate("now")
+
+
+def lose_jobs(world: World) -> None:
+    passed(61)(world)
+    world.jobs.clear()
 
 
 def proven() -> World:
@@ -42,109 +84,10 @@ def proven() -> World:
     return world
 
 
-def proven_then_claim_gone() -> World:
-    world = proven()
-    world.set_claim(None)
-    return world
-
-
-def refused() -> World:
-    world = World()
-    world.refused = "the API refuses Job cache-sync-1: exceeded quota"
-    return world
-
-
-def no_claim() -> World:
-    return World(claim=None)
-
-
-def claim_lost() -> World:
-    return World(claim="Lost")
-
-
-def no_claim_named() -> World:
-    return World(claim=None, volume={})
-
-
-def resync() -> World:
-    world = proven()
-    world.annotate("now")
-    return world
-
-
-def resync_suspended() -> World:
-    world = resync()
-    world.settle()
-    world.jobs[world.latest]["spec"]["suspend"] = True
-    return world
-
-
-def gate_refused() -> World:
-    world = proven()
-    world.gate_refused = "the gate of pod serve cannot be removed: webhook says no"
-    return world
-
-
-def owner_refused() -> World:
-    world = proven()
-    world.owner_refused = "the owner reference of claim models cannot be changed: forbidden"
-    return world
-
-
 def damaged() -> World:
     world = proven()
     world.now += 100
     world.finish(world.add_pod("serve"), 1, incomplete(Reason.SIZE_MISMATCH, "model.safetensors has 3 bytes"))
-    return world
-
-
-def damaged_and_repair_without_pod() -> World:
-    world = damaged()
-    world.settle()
-    world.now += 100
-    return world
-
-
-def failed_for_good() -> World:
-    world = World()
-    world.settle()
-    world.sync_badly(2, incomplete(Reason.REPO_NOT_FOUND, "no such repository"))
-    return world
-
-
-def failed_for_now() -> World:
-    world = World()
-    world.settle()
-    world.sync_badly(1, incomplete(Reason.HUB_UNREACHABLE, "the hub does not answer"))
-    return world
-
-
-def failed_and_gone() -> World:
-    world = failed_for_good()
-    world.settle()
-    world.forget_job(world.latest)
-    return world
-
-
-def retried_without_pod() -> World:
-    world = failed_for_now()
-    world.now += 11
-    world.settle()
-    world.now += 100
-    return world
-
-
-def token_refused() -> World:
-    world = World(auth={"secretName": "hub", "key": "hf"})
-    world.settle()
-    world.sync_badly(2, incomplete(Reason.GATED_REPO, "access is restricted"))
-    return world
-
-
-def token_missing() -> World:
-    world = World()
-    world.settle()
-    world.sync_badly(2, incomplete(Reason.TOKEN_INVALID, "the hub refuses"))
     return world
 
 
@@ -175,30 +118,6 @@ def node_lost() -> World:
     return world
 
 
-def suspended() -> World:
-    world = started()
-    world.jobs[world.latest]["spec"]["suspend"] = True
-    return world
-
-
-def suspended_with_a_pod_that_ends() -> World:
-    world = node_lost()
-    world.jobs[world.latest]["spec"]["suspend"] = True
-    return world
-
-
-def no_pod() -> World:
-    world = started()
-    world.now += 28
-    return world
-
-
-def no_pod_for_long() -> World:
-    world = started()
-    world.now += 30
-    return world
-
-
 def unschedulable(claim: str = "Bound") -> World:
     world = World(claim=claim)
     world.settle()
@@ -209,13 +128,7 @@ def unschedulable(claim: str = "Bound") -> World:
     return world
 
 
-def unbound_and_unschedulable() -> World:
-    world = unschedulable("Pending")
-    world.now += 61
-    return world
-
-
-def waiting_for(reason: str, message: str = "") -> Callable[[], World]:
+def waiting_for(reason: str, message: str = "") -> Arrange:
     def arrange() -> World:
         world = started()
         world.wait(world.add_pod("sync", world.latest), reason, message)
@@ -224,20 +137,7 @@ def waiting_for(reason: str, message: str = "") -> Callable[[], World]:
     return arrange
 
 
-def claim_pending() -> World:
-    world = World(claim="Pending")
-    world.settle()
-    return world
-
-
-def claim_pending_for_long() -> World:
-    world = claim_pending()
-    world.now += 61
-    world.jobs.clear()
-    return world
-
-
-def by_hand(*states: Callable[[World], None]) -> Callable[[], World]:
+def by_hand(*states: Change) -> Arrange:
     def arrange() -> World:
         world = World(sync=WITHOUT_JOBS)
         world.settle()
@@ -261,37 +161,41 @@ def elsewhere() -> World:
     return world
 
 
-TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
+NO_REPO = failed(2, Reason.REPO_NOT_FOUND, "no such repository")
+NO_ANSWER = failed(1, Reason.HUB_UNREACHABLE, "the hub does not answer")
+
+
+TABLE: dict[str, tuple[Arrange, Expected]] = {
     "a manifest that cannot be used is Failed until a person changes it": (
-        wrong_manifest,
+        cluster(models=[{"name": "base", "repo": "owner/small", "path": "../out"}]),
         Expected("manifest_is_refused", "Failed", "InvalidSpec", "spec.models[0].path", stalled=True),
     ),
     "a proven volume whose claim is gone is Degraded": (
-        proven_then_claim_gone,
+        after(proven, lambda world: world.set_claim(None)),
         Expected("proven_volume_is_gone", "Degraded", "ClaimMissing", "there is no claim models"),
     ),
     "an object that the API refuses is Failed, with the API's words": (
-        refused,
+        after(cluster(), refused("refused", "the API refuses Job cache-sync-1: exceeded quota")),
         Expected("object_is_refused", "Failed", "Refused", "exceeded quota", stalled=True),
     ),
     "a claim that is not there may yet be created": (
-        no_claim,
+        cluster(claim=None),
         Expected("claim_is_unusable", "Pending", "ClaimMissing", "Create it"),
     ),
     "a claim that lost its volume waits for a person": (
-        claim_lost,
+        cluster(claim="Lost"),
         Expected("claim_is_unusable", "Pending", "ClaimLost", "Delete it", stalled=True),
     ),
     "a manifest without a volume waits for a person": (
-        no_claim_named,
+        cluster(claim=None, volume={}),
         Expected("claim_is_unusable", "Pending", "NoClaim", "spec.volume.claimName", stalled=True),
     ),
     "a resync is Syncing": (
-        resync,
+        after(proven, resync),
         Expected("resync_runs", "Syncing", "Resyncing", "every byte is verified again"),
     ),
     "a resync whose Job is suspended says so": (
-        resync_suspended,
+        after(proven, resync, suspend),
         Expected("resync_runs", "Syncing", "JobSuspended", "Job cache-sync-2 is suspended"),
     ),
     "what was proven is Ready": (
@@ -299,11 +203,11 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
         Expected("content_is_complete", "Ready", "AllModelsVerified", "the model is complete"),
     ),
     "a gate that may not be removed is told, and takes nothing from the cache": (
-        gate_refused,
+        after(proven, refused("gate_refused", "the gate of pod serve cannot be removed: webhook says no")),
         Expected("content_is_complete", "Ready", "AllModelsVerified", "webhook says no"),
     ),
     "an owner reference that is refused is told, and takes nothing from the cache": (
-        owner_refused,
+        after(proven, refused("owner_refused", "the owner reference of claim models cannot be changed: forbidden")),
         Expected("content_is_complete", "Ready", "AllModelsVerified", "owner reference of claim models"),
     ),
     "damage that a pod found is Degraded and names the pod": (
@@ -311,31 +215,31 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
         Expected("content_is_damaged", "Degraded", "SizeMismatch", "3 bytes (found by pod serve)"),
     ),
     "a repair that does not start says why": (
-        damaged_and_repair_without_pod,
+        after(damaged, passed(100)),
         Expected("content_is_damaged", "Degraded", "SizeMismatch", "The next sync does not start: Job cache-sync-2"),
     ),
     "a Job that failed for a cause that stays is Failed and waits for a person": (
-        failed_for_good,
+        after(cluster(), NO_REPO),
         Expected("last_job_failed", "Failed", "RepoNotFound", "no such repository. Next attempt at", stalled=True),
     ),
     "so it is once its Job and pods are gone": (
-        failed_and_gone,
+        after(cluster(), NO_REPO, lambda world: world.forget_job(world.latest)),
         Expected("last_job_failed", "Failed", "RepoNotFound", "no such repository. Next attempt at", stalled=True),
     ),
     "a Job that failed for a cause that may pass is Failed and is tried again": (
-        failed_for_now,
+        after(cluster(), NO_ANSWER),
         Expected("last_job_failed", "Failed", "HubUnreachable", "Next attempt at"),
     ),
     "a retry that does not start says why": (
-        retried_without_pod,
+        after(cluster(), NO_ANSWER, passed(11), passed(100)),
         Expected("last_job_failed", "Failed", "HubUnreachable", "The next sync does not start: Job cache-sync-2"),
     ),
     "a token that the hub refuses is named by its Secret": (
-        token_refused,
+        after(cluster(auth={"secretName": "hub", "key": "hf"}), failed(2, Reason.GATED_REPO, "access is restricted")),
         Expected("last_job_failed", "Failed", "GatedRepo", "The token is 'hf' in Secret hub", stalled=True),
     ),
     "a hub that wants a token is told that none is sent": (
-        token_missing,
+        after(cluster(), failed(2, Reason.TOKEN_INVALID, "the hub refuses")),
         Expected("last_job_failed", "Failed", "TokenInvalid", "No token is sent", stalled=True),
     ),
     "a sync container that runs is Syncing": (
@@ -351,15 +255,15 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
         Expected("sync_has_started", "Syncing", "PodTerminating", "on node gpu-7"),
     ),
     "a Job that was suspended in the middle says so, not that its pod ends": (
-        suspended_with_a_pod_that_ends,
+        after(node_lost, suspend),
         Expected("sync_has_started", "Syncing", "JobSuspended", "is suspended"),
     ),
     "a Job that a queue suspended is Pending": (
-        suspended,
+        after(cluster(), suspend),
         Expected("job_pod_is_hindered", "Pending", "JobSuspended", "Kueue"),
     ),
     "a Job without a pod for half a minute says where to look": (
-        no_pod_for_long,
+        after(cluster(), passed(30)),
         Expected("job_pod_is_hindered", "Pending", "JobWithoutPod", "kubectl describe job cache-sync-1"),
     ),
     "a pod that fits no node is Pending": (
@@ -367,7 +271,7 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
         Expected("job_pod_is_hindered", "Pending", "Unschedulable", "no node fits. Check"),
     ),
     "a claim without a volume speaks before its pod": (
-        unbound_and_unschedulable,
+        after(lambda: unschedulable("Pending"), passed(61)),
         Expected("job_pod_is_hindered", "Pending", "ClaimNotBound", "kubectl describe persistentvolumeclaim models"),
     ),
     "an image that cannot be pulled is Pending": (
@@ -379,7 +283,7 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
         Expected("job_pod_is_hindered", "Pending", "ContainerConfigError", 'secret "hf" not found'),
     ),
     "a Job without a pod for a moment is starting": (
-        no_pod,
+        after(cluster(), passed(28)),
         Expected("job_pod_is_starting", "Pending", "PodStarting", "kubectl describe job cache-sync-1"),
     ),
     "a pod that is being created is starting": (
@@ -387,11 +291,11 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
         Expected("job_pod_is_starting", "Pending", "PodStarting", "pod sync is starting (ContainerCreating)"),
     ),
     "a claim that is pending for a moment is Pending": (
-        claim_pending,
+        cluster(claim="Pending"),
         Expected("job_pod_is_starting", "Pending", "ClaimPending", "is bound to it yet"),
     ),
     "a claim that stays pending says where to look": (
-        claim_pending_for_long,
+        after(cluster(claim="Pending"), lose_jobs),
         Expected("job_pod_is_starting", "Pending", "ClaimNotBound", "kubectl describe persistentvolumeclaim"),
     ),
     "without Jobs, a user's pod that syncs is Syncing": (
@@ -426,7 +330,7 @@ TABLE: dict[str, tuple[Callable[[], World], Expected]] = {
 
 
 @pytest.mark.parametrize(("arrange", "expected"), TABLE.values(), ids=TABLE)
-def test_a_rule_says(arrange: Callable[[], World], expected: Expected) -> None:
+def test_a_rule_says(arrange: Arrange, expected: Expected) -> None:
     world = arrange()
     world.settle()
     ready, stalled, reconciling = (world.condition(each) for each in ("Ready", "Stalled", "Reconciling"))
@@ -444,55 +348,3 @@ def test_a_rule_says(arrange: Callable[[], World], expected: Expected) -> None:
 def test_every_rule_is_in_the_table() -> None:
     rules = {rule.__name__ for rule in (*RULES, *RULES_WITH_JOBS, *RULES_WITHOUT_JOBS)}
     assert {expected.rule for _, expected in TABLE.values()} == rules
-
-
-def test_a_suspended_job_is_not_replaced_and_goes_on_when_it_is_resumed() -> None:
-    world = suspended()
-    world.settle()
-    assert list(world.jobs) == ["cache-sync-1"]
-    world.jobs["cache-sync-1"]["spec"]["suspend"] = False
-    world.sync_well(complete())
-    assert world.status["phase"] == "Ready"
-
-
-def test_the_operator_looks_again_when_a_job_has_had_no_pod_for_long_enough() -> None:
-    world = started()
-    wake = world.decide().wake_at
-    assert wake is not None
-    world.now = wake
-    world.settle()
-    assert world.condition("Complete")["reason"] == "JobWithoutPod"
-
-
-def test_a_pod_at_the_gate_is_told_what_it_waits_for_once_it_has_waited_a_moment() -> None:
-    world = started()
-    world.add_pod("serve", gated=True)
-    assert world.decide().notify_waiting == ()
-    wake = world.decide().wake_at
-    assert wake is not None
-    world.now = wake
-    assert [pod.name for pod in world.decide().notify_waiting] == ["serve"]
-    world.sync_well(complete())
-    assert world.decide().notify_waiting == ()
-
-
-def test_pods_in_use_are_counted_by_the_commits_that_they_found() -> None:
-    world = proven()
-    for name, commit in (("old", "a" * 40), ("new", None)):
-        report = complete()
-        if commit:
-            report["models"][0]["commit"] = commit
-        world.finish(world.add_pod(name), 0, report)
-    world.add_pod("waits")
-    gateless = world.add_pod("bare")
-    del world.pods[gateless]["spec"]["initContainers"]
-    world.pods[gateless]["metadata"]["annotations"] = {names.COMMIT_ANNOTATION: "a" * 40}
-    world.pods[gateless]["spec"]["nodeName"] = "node"
-    world.settle()
-    current = world.status["models"][0]["commit"]
-    assert world.status["pods"] == {
-        "waiting": 0,
-        "started": 3,
-        "outdated": 2,
-        "commits": [{"commit": "a" * 40, "pods": 2}, {"commit": current, "pods": 1}],
-    }

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import names, parse
+from modelcache_operator.core import manifests, names, parse
 from modelcache_operator.core.job_plan import retry_delay_s
 from modelcache_operator.core.observed import Neighbour
 from support.reports import complete, incomplete
-from support.world import START, World, text_digest
+from support.world import START, World
 
 CREATE = {"claimName": "models", "create": {"size": "110Gi", "storageClassName": "fast"}}
+
+
+def written_digest(world: World) -> str:
+    """Of the ConfigMap that the operator rendered."""
+    assert world.config is not None
+    return manifests.text_digest(world.config["data"][names.MANIFEST_KEY])
 
 
 # The volume
@@ -113,12 +119,12 @@ def test_two_caches_may_want_the_same_content_at_the_same_place(world: World) ->
 
 def test_the_config_map_holds_the_manifest_and_is_written_again_when_somebody_edits_it(world: World) -> None:
     world.settle()
-    assert text_digest(world) == world.digest
+    assert written_digest(world) == world.digest
     assert world.config is not None
     world.config["data"][names.MANIFEST_KEY] += "# edited\n"
     assert world.decide().write_config
     world.settle()
-    assert text_digest(world) == world.digest
+    assert written_digest(world) == world.digest
 
 
 def test_the_job_meets_the_restricted_standard_and_mounts_no_token(world: World) -> None:
@@ -260,3 +266,55 @@ def test_a_manifest_that_the_schema_let_pass_is_refused_in_words() -> None:
     assert world.condition("Complete")["reason"] == "InvalidSpec"
     assert "spec.models[0].links[1].at" in world.status["message"]
     assert (world.jobs, world.config) == ({}, None)
+
+
+def test_a_suspended_job_is_not_replaced_and_goes_on_when_it_is_resumed(world: World) -> None:
+    world.settle()
+    world.jobs["cache-sync-1"]["spec"]["suspend"] = True
+    world.settle()
+    assert list(world.jobs) == ["cache-sync-1"]
+    world.jobs["cache-sync-1"]["spec"]["suspend"] = False
+    world.sync_well(complete())
+    assert world.status["phase"] == "Ready"
+
+
+def test_the_operator_looks_again_when_a_job_has_had_no_pod_for_long_enough(world: World) -> None:
+    world.settle()
+    wake = world.decide().wake_at
+    assert wake is not None
+    world.now = wake
+    world.settle()
+    assert world.condition("Complete")["reason"] == "JobWithoutPod"
+
+
+def test_a_pod_at_the_gate_is_told_what_it_waits_for_once_it_has_waited_a_moment(world: World) -> None:
+    world.settle()
+    world.add_pod("serve", gated=True)
+    assert world.decide().notify_waiting == ()
+    wake = world.decide().wake_at
+    assert wake is not None
+    world.now = wake
+    assert [pod.name for pod in world.decide().notify_waiting] == ["serve"]
+    world.sync_well(complete())
+    assert world.decide().notify_waiting == ()
+
+
+def test_pods_in_use_are_counted_by_the_commits_that_they_found(ready: World) -> None:
+    for name, commit in (("old", "a" * 40), ("new", None)):
+        report = complete()
+        if commit:
+            report["models"][0]["commit"] = commit
+        ready.finish(ready.add_pod(name), 0, report)
+    ready.add_pod("waits")
+    gateless = ready.add_pod("bare")
+    del ready.pods[gateless]["spec"]["initContainers"]
+    ready.pods[gateless]["metadata"]["annotations"] = {names.COMMIT_ANNOTATION: "a" * 40}
+    ready.pods[gateless]["spec"]["nodeName"] = "node"
+    ready.settle()
+    current = ready.status["models"][0]["commit"]
+    assert ready.status["pods"] == {
+        "waiting": 0,
+        "started": 3,
+        "outdated": 2,
+        "commits": [{"commit": "a" * 40, "pods": 2}, {"commit": current, "pods": 1}],
+    }

@@ -1,4 +1,4 @@
-"""What the operator says to mistakes in how it is started: a line each, with the flag and the cure."""
+"""How the operator is started, and what it says to mistakes: a line each, with the flag and the cure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcache_operator.app.settings import WrongSettings, read_settings
+from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
 
 KUBECONFIG = """
 current-context: nowhere
@@ -17,6 +17,39 @@ contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
 clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:1"}}]
 users: [{name: nobody, user: {token: none}}]
 """
+
+
+def _settings(*arguments: str, **environment: str) -> Settings:
+    return read_settings(arguments, environment)
+
+
+def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
+    found = _settings("--namespace", "a", "--sync-image", "x", MODELCACHE_SYNC_IMAGE="y", MODELCACHE_LEASE_NAME="z")
+    assert (found.sync_image, found.lease_name, found.health_port) == ("x", "z", 8081)
+    assert (found.namespaces, found.lease_namespace) == (("a",), "a")
+
+
+def test_claims_are_looked_at_every_10_seconds_until_bound_and_with_everything_else_every_2_minutes() -> None:
+    found = _settings("--namespace", "a")
+    assert (found.claim_check_s, found.full_list_s) == (10, 120)
+
+
+def test_several_namespaces_may_come_from_the_environment() -> None:
+    assert _settings(MODELCACHE_NAMESPACE="a, b").namespaces == ("a", "b")
+    assert _settings(MODELCACHE_ALL_NAMESPACES="true").namespaces == ()
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        _settings("--metrics-port", "x", "--log-format", "xml", "--lease-seconds", "1")
+    assert len(str(wrong.value).splitlines()) == 4
+
+
+def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
+    command = [sys.executable, "-m", "modelcache_operator", "--log-level", "loud"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """``python -m support.hasty_operator``: the operator with shorter timing, and pods on loopback addresses.
 
-Doubling and limits have tests of their own (tests/operator/test_parts.py).
+Doubling and limits have tests of their own (tests/operator/test_workqueue.py).
 """
 
 from __future__ import annotations

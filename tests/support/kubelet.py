@@ -24,6 +24,7 @@ from support.runner.statuses import (
     finished_job,
     now,
     pod_from_template,
+    unschedulable,
     waiting,
 )
 from support.waiting import eventually
@@ -98,10 +99,7 @@ class Kubelet:
     def sync(self, job: Json, volume: Path, endpoint: str) -> tuple[Pod, int]:
         """Run the Job's pod to its end with the real init-sync; the Job's own end is left to the test."""
         pod = self.pod_of(job)
-        pod.running()
-        code, message = self.run_init_sync(pod, volume, endpoint)
-        pod.finish(code, message)
-        return pod, code
+        return pod, self.init(pod, volume, endpoint)
 
     def init(self, pod: Pod, volume: Path, endpoint: str) -> int:
         """Run the init container of a serving pod to its end with the real init-sync."""
@@ -167,8 +165,7 @@ class Pod:
         return bool(self.fresh()["spec"].get("schedulingGates"))
 
     def unschedulable(self, message: str) -> None:
-        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-        self._write({"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]})
+        self._write(unschedulable(message))
 
     def waiting(self, reason: str, message: str = "") -> None:
         self._status(waiting(reason, message), "Pending")

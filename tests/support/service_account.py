@@ -7,10 +7,7 @@ from typing import Any
 from support.cluster import Space
 from support.helm import Helm, Release
 
-RESOURCES = {
-    "ServiceAccount": "serviceaccounts",
-    **{kind: f"{kind.lower()}s" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
-}
+KINDS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 def bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
@@ -18,8 +15,7 @@ def bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
     client, namespace = space.client, space.namespace
     documents = [each for each in helm.render(Release(values, namespace=namespace)) if _is_the_operators(each)]
     for document in documents:
-        scope = "" if document["kind"].startswith("Cluster") else namespace
-        client.create(RESOURCES[document["kind"]], document, scope)
+        client.apply(document)
     name = next(each["metadata"]["name"] for each in documents if each["kind"] == "ServiceAccount")
     path = client.path("serviceaccounts", namespace, name, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
@@ -28,4 +24,4 @@ def bound_token(space: Space, helm: Helm, values: dict[str, Any]) -> str:
 
 def _is_the_operators(document: dict[str, Any]) -> bool:
     labels = document["metadata"].get("labels", {})
-    return document["kind"] in RESOURCES and labels["app.kubernetes.io/component"] == "operator"
+    return document["kind"] in KINDS and labels["app.kubernetes.io/component"] == "operator"

@@ -11,7 +11,7 @@ import json
 import math
 from typing import Any
 
-from modelcache_operator.core import jobs, manifests, names, parse, render, timestamps
+from modelcache_operator.core import jobs, names, parse, render, timestamps
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.observed import Cache, Neighbour, Progress, Refusals, Snapshot
@@ -19,6 +19,7 @@ from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
 from modelcache_operator.core.status import to_json
 from support.kubeapi.patches import json_patch
+from support.runner.statuses import Ended
 
 Json = dict[str, Any]
 START = 1_790_000_000.0
@@ -114,14 +115,8 @@ class World:
         self.set_state(name, {"waiting": {"reason": reason, "message": message}})
 
     def finish(self, name: str, code: int, report: Json | str = "", reason: str = "") -> None:
-        ended = {
-            "exitCode": code,
-            "reason": reason or ("Completed" if code == 0 else "Error"),
-            "startedAt": timestamps.stamp(self.now),
-            "finishedAt": timestamps.stamp(self.now),
-            "message": report if isinstance(report, str) else json.dumps(report),
-        }
-        self.set_state(name, {"terminated": ended})
+        message, at = report if isinstance(report, str) else json.dumps(report), timestamps.stamp(self.now)
+        self.set_state(name, {"terminated": Ended(code, message, at, at, reason).json()})
 
     def set_state(self, name: str, state: Json) -> None:
         pod = self.pods[name]
@@ -152,19 +147,13 @@ class World:
 
     def sync_well(self, report: Json) -> str:
         """The newest Job runs and succeeds; returns its name."""
-        job = self.latest
-        pod = self.add_pod(f"{job}-p{len(self.pods)}", job)
-        self.start(pod)
-        self.settle()
-        self.now += 5
-        self.finish(pod, 0, report)
-        self.settle()
-        self.end_job(job, "Complete")
-        self.settle()
-        return job
+        return self._sync(0, report, "Complete", "")
 
     def sync_badly(self, code: int, report: Json | str = "", reason: str = "BackoffLimitExceeded") -> str:
         """The newest Job runs and fails finally; returns its name."""
+        return self._sync(code, report, "Failed", reason)
+
+    def _sync(self, code: int, report: Json | str, outcome: str, reason: str) -> str:
         job = self.latest
         pod = self.add_pod(f"{job}-p{len(self.pods)}", job)
         self.start(pod)
@@ -172,7 +161,7 @@ class World:
         self.now += 5
         self.finish(pod, code, report)
         self.settle()
-        self.end_job(job, "Failed", reason)
+        self.end_job(job, outcome, reason)
         self.settle()
         return job
 
@@ -283,9 +272,3 @@ class World:
 
 def _owner(pod: Json) -> str:
     return next((str(each["uid"]) for each in pod["metadata"].get("ownerReferences", ())), "")
-
-
-def text_digest(world: World) -> str:
-    """Of the ConfigMap that the operator rendered."""
-    assert world.config is not None
-    return manifests.text_digest(world.config["data"][names.MANIFEST_KEY])

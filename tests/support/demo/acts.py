@@ -50,10 +50,10 @@ def minilm_values(endpoint: str) -> Json:
 
 
 def install(stage: Stage) -> None:
-    stage.helm_install(RELEASE, multitalk_values(stage.hub.endpoint))
+    stage.install(RELEASE, multitalk_values(stage.hub.endpoint))
     stage.spectator.start()
     if stage.has_minilm:
-        stage.helm_install("all-minilm", minilm_values(stage.hub.endpoint))
+        stage.install("all-minilm", minilm_values(stage.hub.endpoint))
 
 
 def sync_and_open(stage: Stage) -> None:
@@ -76,7 +76,7 @@ def all_ready(stage: Stage) -> bool:
 
 def make_video(stage: Stage) -> Path:
     """A request as a client sends it; returns the file."""
-    with httpx.Client(base_url=service_url(stage), timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=server_url(stage), timeout=60, trust_env=False) as client:
         fields = "-F prompt='A woman talks' -F steps=4 -F input_reference=@face.png -F audio=@voice.wav"
         stage.screen.command(f"curl {client.base_url}/v1/videos {fields}")
         files = [("input_reference", ("face.png", png())), ("audio", ("voice.wav", wav()))]
@@ -154,9 +154,10 @@ def serving_pod(stage: Stage) -> str:
     return str(eventually(newest, "a serving pod", 30))
 
 
-def service_url(stage: Stage) -> str:
-    service = stage.client.list("services", NAMESPACE, SERVING)[0]["spec"]
-    return f"http://{service['clusterIP']}:{service['ports'][0]['port']}"
+def server_url(stage: Stage) -> str:
+    """Of the pod itself: there are no Services here."""
+    pod = stage.client.get("pods", serving_pod(stage), NAMESPACE)
+    return f"http://{pod['status']['podIP']}:{pod['spec']['containers'][0]['ports'][0]['containerPort']}"
 
 
 def flip(path: Path) -> None:

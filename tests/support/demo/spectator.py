@@ -10,7 +10,7 @@ from typing import Any
 
 from support.demo.screen import Screen, cells
 from support.kubeapi.client import Client
-from support.runner.deployments import is_ready
+from support.runner.statuses import is_ready
 
 Json = dict[str, Any]
 NAMESPACE = "default"

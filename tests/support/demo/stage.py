@@ -17,7 +17,7 @@ from support.checkpoint import tiny_checkpoint
 from support.demo.fitness import Unfit, check_ports
 from support.demo.screen import Screen, table_text
 from support.demo.spectator import NAMESPACE, Spectator
-from support.helm import Helm
+from support.helm import Helm, Release
 from support.hub import Fault, LocalHub
 from support.hub.models import BASE, build_minilm, build_multitalk, minilm_folder
 from support.kubeapi import LocalApi
@@ -27,7 +27,6 @@ from support.tools import helm, kubectl, why_no_helm
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
-CHART = ROOT / "charts/modelcache"
 RATE = 1_000_000
 """Bytes a second that the hub gives to each connection, so that there is something to watch."""
 TINY_RATE = 50_000
@@ -95,12 +94,14 @@ class Stage:
     def volume(self, claim: str) -> Path:
         return self.folder / "node/claims" / NAMESPACE / claim
 
-    def helm_install(self, release: str, values: Json) -> None:
-        """With the chart's own values but for these."""
-        self.screen.command(f"helm install {release} charts/modelcache --values {release}.yaml")
+    def install(self, release: str, values: Json) -> None:
+        """The chart with its own values but for these, as Helm renders it."""
+        render = f"helm template {release} charts/modelcache --include-crds --skip-tests --values {release}.yaml"
+        self.screen.command(f"{render} | kubectl apply -f -")
         self.screen.block(yaml.safe_dump(values, sort_keys=False))
-        arguments = ["install", release, str(CHART), "--namespace", NAMESPACE]
-        self._helm.run(*arguments, values=values, kubeconfig=self.kubeconfig)
+        for each in self._helm.render(Release(values, release, NAMESPACE)):
+            if "helm.sh/hook" not in (each["metadata"].get("annotations") or {}):
+                self.client.apply(each)
 
     def show(self, resource: str, labels: str = "") -> None:
         """As kubectl shows it; where there is none, from the very answer that it would show."""

@@ -6,14 +6,14 @@
 - validation, defaults and immutable fields of built-in kinds: what is sent is what is stored, a Job's template or a
   pod's gates may be changed at will; nor the rules for names;
 - RBAC and admission (quotas, pod security, limits, priority and fairness);
-- scheduling, kubelets and controllers, but for garbage collection by owner, which ignores ``blockOwnerDeletion`` and
-  foreground deletion (``support.runner`` does what the demo needs);
-- field ownership: server-side apply merges by a fixed set of list keys and forgets what its manager dropped, but never
-  conflicts and shows no managedFields; JSON patches cannot copy and move;
+- scheduling, kubelets and controllers, but for garbage collection by owner, in the background whatever is asked for
+  (``support.runner`` does what the demo needs);
+- server-side apply, field ownership and strategic merge patches (kubectl labels and annotates custom resources, not
+  built-in kinds); JSON patches cannot copy and move;
 - preconditions of a DELETE, lists as of an older version (pages are cut from what is there now), selectors limited to
   the fields that a kind allows;
 - subresources but for status, binding and log (which cannot be followed), aggregated discovery, list categories,
-  versions other than the stored one.
+  versions other than the stored one, OpenAPI, protobuf (so there is no ``helm install``).
 
 Whatever is tested on it is to be tested on ``RealApi`` too.
 

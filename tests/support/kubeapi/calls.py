@@ -22,6 +22,14 @@ class Call:
     name: str
     at: float = field(default_factory=time.monotonic, compare=False)
 
+    @property
+    def plural(self) -> str:
+        return self.resource.partition("/")[0]
+
+    @property
+    def sub(self) -> str:
+        return self.resource.partition("/")[2]
+
 
 def read_call(method: str, path: str, query: Mapping[str, str]) -> Call | None:
     """None for what is not about objects: discovery, versions, probes."""

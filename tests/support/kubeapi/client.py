@@ -1,12 +1,14 @@
-"""A plain client for tests: blocking calls on JSON, against the in-memory API and a real one alike.
+"""The client of tests, runner and demo: blocking calls on JSON, against the in-memory API and a real one alike.
 
-It is not the operator's client on purpose: a mistake there must not hide itself here.
+It is not the operator's client on purpose: a mistake there must not hide itself here. The checks on a real cluster
+(tests/e2e) use kubectl and Helm instead, as its users do.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 import weakref
@@ -27,6 +29,7 @@ PATHS = {
     "jobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1",
     "leases": "/apis/coordination.k8s.io/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
     "validatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
@@ -70,7 +73,7 @@ class Client:
 
     def list(self, resource: str, namespace: str = "default", labels: str = "") -> list[Json]:
         query = {"labelSelector": labels} if labels else {}
-        return entries(self.call("GET", self.path(resource, namespace), query=query))
+        return _entries(self.call("GET", self.path(resource, namespace), query=query))
 
     def create(self, resource: str, body: Json, namespace: str = "default", **query: str) -> Json:
         return self.call("POST", self.path(resource, namespace), body, query=query)
@@ -80,10 +83,24 @@ class Client:
     ) -> Json:
         return self.call("PATCH", self.path(resource, namespace, name, sub), body, kind)
 
+    def apply(self, body: Json) -> Json:
+        """An object of any kind, such as a chart renders; one that is there is patched."""
+        plural = re.sub("ys$", "ies", f"{body['kind'].lower()}s")
+        name, namespace = body["metadata"]["name"], body["metadata"].get("namespace", "")
+        if self.find(plural, name, namespace) is None:
+            return self.create(plural, body, namespace)
+        return self.patch(plural, name, body, namespace)
+
     def table(self, resource: str, namespace: str = "default", labels: str = "") -> Json:
         """What ``kubectl get`` shows."""
         query = {"labelSelector": labels} if labels else {}
         return self.call("GET", self.path(resource, namespace), query=query, accept=TABLE)
+
+    def bind(self, pod: str, namespace: str, node: str) -> None:
+        """As a scheduler does."""
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+        self.call("POST", self.path("pods", namespace, pod, "binding"), body)
 
     def delete(self, resource: str, name: str, namespace: str = "default") -> None:
         """At once; what it owned is left to the garbage collector, which a Job would wait for by default."""
@@ -91,7 +108,8 @@ class Client:
         self.call("DELETE", self.path(resource, namespace, name), options)
 
     def path(self, resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
-        return resource_path(resource, namespace, name, sub)
+        place = ("namespaces", namespace) if namespace else ()
+        return "/".join(each for each in (PATHS.get(resource, "/api/v1"), *place, resource, name, sub) if each)
 
     def call(
         self,
@@ -112,25 +130,15 @@ class Client:
         return answer
 
     def _exchange(self, method: str, url: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        for fresh in (False, True):
-            connection = self._connection(fresh)
-            try:
-                connection.request(method, url, data, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read()
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                if fresh:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _connection(self, fresh: bool) -> http.client.HTTPConnection:
-        if fresh or not hasattr(self._local, "connection"):
+        if not hasattr(self._local, "connection"):
             self._local.connection = self._new_connection()
-        found: http.client.HTTPConnection = self._local.connection
-        if found not in self._connections:
-            self._connections.append(found)
-        return found
+            self._connections.append(self._local.connection)
+        connection: http.client.HTTPConnection = self._local.connection
+        try:
+            return _answer(connection, method, url, data, headers)
+        except (OSError, http.client.HTTPException):  # it was kept alive here alone: it opens once more by itself
+            connection.close()
+            return _answer(connection, method, url, data, headers)
 
     def _new_connection(self) -> http.client.HTTPConnection:
         host, port = self._url.hostname or "", self._url.port
@@ -170,12 +178,13 @@ class Client:
                     yield event
 
 
-def entries(answer: Json) -> list[Json]:
+def _answer(connection: http.client.HTTPConnection, *request: Any) -> tuple[int, bytes]:
+    connection.request(*request)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def _entries(answer: Json) -> list[Json]:
     """Objects of a list, with the kind that a real API server tells of the whole list alone."""
     kind = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
     return [{**kind, **each} for each in answer["items"]]
-
-
-def resource_path(resource: str, namespace: str = "", name: str = "", sub: str = "") -> str:
-    parts = [PATHS.get(resource, "/api/v1"), *(("namespaces", namespace) if namespace else ()), resource, name, sub]
-    return "/".join(each for each in parts if each)

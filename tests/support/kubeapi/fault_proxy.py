@@ -32,29 +32,15 @@ REASONS = {
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
-class FaultProxy:
-    """A context manager; it keeps its address over ``stop`` and ``start``."""
+class FaultProxy(Serving):
+    """It keeps its address over ``stop`` and ``start``."""
 
     def __init__(self, kubeconfig: Path) -> None:
+        super().__init__(self._application)
         self._access = read_kubeconfig(kubeconfig)
-        self._serving = Serving(self._application)
         self._watches: dict[int, web.Request] = {}
         self.faults = Faults()
         self.calls: list[Call] = []
-
-    def __enter__(self) -> FaultProxy:
-        self._serving.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._serving.close()
-
-    def start(self) -> None:
-        self._serving.start()
-
-    def stop(self) -> None:
-        """The API cannot be reached until ``start``."""
-        self._serving.stop()
 
     def cut_watches(self) -> int:
         """Abort every open stream, as a load balancer does; returns how many there were."""
@@ -65,11 +51,11 @@ class FaultProxy:
                 _abort(request)
             return len(open_now)
 
-        return self._serving.run(cut())
+        return self.run(cut())
 
     def kubeconfig(self, folder: Path, token: str = "") -> Path:
         user = {"token": token} if token else {}
-        return write_kubeconfig(folder / "proxy.kubeconfig", {"server": self._serving.url}, user)
+        return write_kubeconfig(folder / "proxy.kubeconfig", {"server": self.url}, user)
 
     def _application(self) -> web.Application:
         app = web.Application(client_max_size=16 << 20)

@@ -26,7 +26,7 @@ class Rule:
     resource: str = ""
     retry_after: str = ""
     namespace: str = ""
-    spoilt: list[Call] = field(default_factory=list)
+    spoilt: list[Call] = field(default_factory=list, init=False)
 
     def matches(self, call: Call) -> bool:
         wanted = ((self.verb, call.verb), (self.resource, call.resource), (self.namespace, call.namespace))
@@ -40,16 +40,8 @@ class Faults:
     _rules: list[Rule] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(
-        self,
-        code: int,
-        times: int = 1,
-        verb: str = "",
-        resource: str = "",
-        retry_after: str = "",
-        namespace: str = "",
-    ) -> Rule:
-        rule = Rule(code, times, verb, resource, retry_after, namespace)
+    def add(self, code: int, times: int = 1, verb: str = "", resource: str = "", **more: str) -> Rule:
+        rule = Rule(code, times, verb, resource, **more)
         with self._guard:
             self._rules.append(rule)
         return rule

@@ -38,44 +38,26 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
-def column(name: str, path: str) -> Json:
-    return {"name": name, "type": "string", "jsonPath": path}
-
-
 BUILT_IN = (
-    Kind("", "v1", "namespaces", "Namespace", False, ("ns",), True, (column("Status", ".status.phase"),)),
+    Kind("", "v1", "namespaces", "Namespace", False, ("ns",), True),
     Kind("", "v1", "pods", "Pod", True, ("po",), True),
-    Kind(
-        *("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), True),
-        (column("Status", ".status.phase"), column("Capacity", ".spec.resources.requests.storage")),
-    ),
+    Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), True),
     Kind("", "v1", "configmaps", "ConfigMap", True, ("cm",)),
     Kind("", "v1", "secrets", "Secret"),
     Kind("", "v1", "services", "Service", True, ("svc",), True),
     Kind("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",)),
-    Kind(
-        *("", "v1", "events", "Event", True, ("ev",), False),
-        (column("Type", ".type"), column("Reason", ".reason"), column("Message", ".message")),
-    ),
+    Kind("", "v1", "events", "Event", True, ("ev",)),
     Kind("apps", "v1", "deployments", "Deployment", True, ("deploy",), True),
-    Kind("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), True),
     Kind("batch", "v1", "jobs", "Job", True, (), True),
     Kind("coordination.k8s.io", "v1", "leases", "Lease"),
-    Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), True),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",)),
     Kind("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False),
     Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False),
     *(
-        Kind(
-            "admissionregistration.k8s.io",
-            "v1",
-            f"validatingadmissionpolic{plural}",
-            f"ValidatingAdmissionPolicy{kind}",
-            False,
-        )
-        for plural, kind in (("ies", ""), ("ybindings", "Binding"))
+        Kind("admissionregistration.k8s.io", "v1", plural, f"ValidatingAdmissionPolicy{kind}", False)
+        for plural, kind in (("validatingadmissionpolicies", ""), ("validatingadmissionpolicybindings", "Binding"))
     ),
     Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False, ("crd",), True),
 )

@@ -11,49 +11,18 @@ from support.kubeapi.server import LogSource, Server
 from support.kubeapi.serving import Serving
 
 
-class LocalApi:
-    """``with LocalApi() as api: ... api.url``."""
+class LocalApi(Serving):
+    """``with LocalApi() as api: ... api.url``; objects stay over ``stop`` and ``start``."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._serving = Serving(self._application, port)
+    def __init__(self) -> None:
+        super().__init__(self._application)
         self._server: Server | None = None
         self.logs: LogSource = lambda *_: None
         """Who knows what containers wrote: a runner, if there is one."""
 
-    @property
-    def url(self) -> str:
-        return self._serving.url
-
-    def __enter__(self) -> LocalApi:
-        self._serving.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._serving.close()
-
-    def start(self) -> None:
-        self._serving.start()
-
-    def stop(self) -> None:
-        """Connections are refused until ``start``; objects stay."""
-        self.cut_watches()
-        self._serving.stop()
-
-    def cut_watches(self) -> int:
-        async def cut() -> int:
-            return self._running.watches.cut()
-
-        return self._serving.run(cut())
-
     def kubeconfig(self, folder: Path) -> Path:
         return write_kubeconfig(folder / "kubeconfig", {"server": self.url}, {})
 
-    @property
-    def _running(self) -> Server:
-        assert self._server is not None
-        return self._server
-
     def _application(self) -> web.Application:
-        self._server = self._server or Server(lambda *asked: self.logs(*asked))  # objects outlive a restart
+        self._server = self._server or Server(lambda *asked: self.logs(*asked))
         return self._server.application()

@@ -1,4 +1,4 @@
-"""The four kinds of patches, on plain values."""
+"""JSON merge patches and JSON patches, on plain values."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import copy
 from typing import Any
 
 from support.kubeapi.errors import ApiError
-
-MERGE_KEYS = ("name", "type", "uid", "at", "key")
-"""Enough for the lists that tests and charts patch; a real server knows the key of each list."""
 
 
 def merge(base: Any, patch: Any) -> Any:
@@ -22,39 +19,6 @@ def merge(base: Any, patch: Any) -> Any:
         else:
             result[key] = merge(result.get(key), value)
     return result
-
-
-def strategic(base: Any, patch: Any) -> Any:
-    """Lists of maps are merged by their key, the rest is as in RFC 7386."""
-    if isinstance(patch, list) and isinstance(base, list) and (key := _merge_key(patch)):
-        return _strategic_list(base, patch, key)
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(base) if isinstance(base, dict) else {}
-    for name, value in patch.items():
-        if name.startswith("$"):
-            continue
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = strategic(result.get(name), value)
-    return result
-
-
-def _merge_key(patch: list[Any]) -> str | None:
-    if not patch or not all(isinstance(each, dict) for each in patch):
-        return None
-    return next((key for key in MERGE_KEYS if all(key in each for each in patch)), None)
-
-
-def _strategic_list(base: list[Any], patch: list[Any], key: str) -> list[Any]:
-    found = {each.get(key): each for each in base if isinstance(each, dict)}
-    for each in patch:
-        if each.get("$patch") == "delete":
-            found.pop(each[key], None)
-        else:
-            found[each[key]] = strategic(found.get(each[key], {}), each)
-    return list(found.values())
 
 
 def json_patch(value: Any, operations: list[dict[str, Any]]) -> Any:
@@ -102,14 +66,3 @@ def _value_at(target: Any, last: str) -> Any:
     if isinstance(target, list):
         return target[int(last)] if last.isdigit() and int(last) < len(target) else None
     return target.get(last)
-
-
-def dropped(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """As a merge patch: the fields that a manager applied before and no longer applies."""
-    found: dict[str, Any] = {}
-    for key, value in old.items():
-        if key not in new:
-            found[key] = None
-        elif isinstance(value, dict) and isinstance(new[key], dict) and (inner := dropped(value, new[key])):
-            found[key] = inner
-    return found

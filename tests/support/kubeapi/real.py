@@ -12,16 +12,14 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from support.kubeapi.access import write_kubeconfig
+from support.kubeapi.client import Client
 from support.waiting import eventually
 
 READY_S = 120
@@ -137,20 +135,16 @@ class RealApi:
                 process.wait()
 
     def _wait_ready(self) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.load_cert_chain(self._folder / "admin.crt", self._folder / "admin.key")
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-
         def ready() -> bool:
             if any(process.poll() is not None for process in self._processes.values()):
                 raise RuntimeError(f"the API server ended; see the logs in {self._folder}")
-            with opener.open(f"{self.url}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
+            return bool(client.call("GET", "/readyz"))
 
-        eventually(ready, f"the API server is ready; its logs are in {self._folder}", READY_S)
+        client = Client(self.kubeconfig())
+        try:
+            eventually(ready, f"the API server is ready; its logs are in {self._folder}", READY_S)
+        finally:
+            client.close()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -6,7 +6,8 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
@@ -14,11 +15,11 @@ Result = TypeVar("Result")
 
 
 class Serving:
-    """On loopback. ``make`` is called in the loop, once for each start."""
+    """A context manager, on loopback. ``make`` is called in the loop, once for each start."""
 
-    def __init__(self, make: Callable[[], web.Application], port: int = 0) -> None:
+    def __init__(self, make: Callable[[], web.Application]) -> None:
         self._make = make
-        self._port = port
+        self._port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes api", daemon=True)
         self._runner: web.AppRunner | None = None
@@ -27,11 +28,14 @@ class Serving:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def open(self) -> None:
+    def __enter__(self) -> Self:
         self._thread.start()
         self.start()
+        return self
 
-    def close(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
         self.run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -114,7 +114,7 @@ class Storage:
         gone = new["metadata"].get("deletionTimestamp") and not _held(new)
         return self._put(kind, new, "DELETED" if gone else "MODIFIED", namespace, name), warning
 
-    def delete(self, kind: Kind, namespace: str, name: str, orphan: bool = False, grace_s: int | None = None) -> Json:
+    def delete(self, kind: Kind, namespace: str, name: str, grace_s: int | None = None) -> Json:
         """``grace_s``: as the caller wishes; pods that run are only marked, and deleted once more by their kubelet."""
         old = self.find(kind, namespace, name)
         new = copy.deepcopy(old)
@@ -126,8 +126,7 @@ class Storage:
             new["metadata"] |= {"deletionGracePeriodSeconds": grace} if grace else {}
             return self._put(kind, new, "MODIFIED", namespace, name)
         result = self._put(kind, new, "DELETED", namespace, name)
-        if not orphan:
-            self._collect(kind, name, old["metadata"]["uid"])
+        self._collect(kind, name, old["metadata"]["uid"])
         return result
 
     def _collect(self, kind: Kind, name: str, uid: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from support.kubeapi import rendering
+from support.kubeapi import tables
 from support.kubeapi.errors import ApiError
 from support.kubeapi.kinds import Kind
 from support.kubeapi.storage import Change, Storage, matcher
@@ -20,24 +20,14 @@ LONGEST_S = 1800.0
 
 
 class Watches:
-    """All open streams of a server."""
+    """The streams of a server."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._open: dict[int, web.Request] = {}
-
-    def cut(self) -> int:
-        """Abort every open stream, as a load balancer does; returns how many there were."""
-        requests = [each for each in self._open.values() if each.transport]
-        for request in requests:
-            if request.transport:
-                request.transport.abort()
-        return len(requests)
 
     async def serve(self, request: web.Request, kind: Kind, namespace: str, name: str) -> web.StreamResponse:
         stream = _Stream(self._storage, request, kind, namespace, name)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        self._open[id(request)] = request
         try:
             await response.prepare(request)
             if stream.expired():
@@ -46,8 +36,6 @@ class Watches:
                 await self._follow(stream, response)
         except (ConnectionError, asyncio.CancelledError):
             pass
-        finally:
-            self._open.pop(id(request), None)
         return response
 
     async def _follow(self, stream: _Stream, response: web.StreamResponse) -> None:
@@ -129,7 +117,7 @@ class _Stream:
 
     def line(self, event: str, value: Json) -> bytes:
         if self._as_table and event in ("ADDED", "MODIFIED", "DELETED"):
-            value = rendering.table(self._kind, [value], value["metadata"]["resourceVersion"])
+            value = tables.table(self._kind, [value], value["metadata"]["resourceVersion"])
         return json.dumps({"type": event, "object": value}).encode() + b"\n"
 
 

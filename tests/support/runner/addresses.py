@@ -1,4 +1,4 @@
-"""Addresses for pods and services: a /24 of the loopback network for each runner, so that several never meet.
+"""Addresses for pods: a /24 of the loopback network for each runner, so that several never meet.
 
 The first address is the node's; holding one of its ports reserves the whole network, also against other processes.
 """
@@ -17,30 +17,22 @@ SECOND = range(64, 128)
 
 
 class Addresses:
-    """Pods get the lower half, services the upper one. One that was given back is the last to be given out again."""
+    """One that was given back is the last to be given out again."""
 
     def __init__(self) -> None:
-        self._reservation, self._network = _reserve()
-        self._pods = deque(f"{self._network}.{number}" for number in range(2, 128))
-        self._services = deque(f"{self._network}.{number}" for number in range(128, 255))
+        self._reservation, network = _reserve()
+        self._free = deque(f"{network}.{number}" for number in range(2, 255))
 
-    def pod(self) -> str:
-        return _next(self._pods, "pods")
+    def take(self) -> str:
+        if not self._free:
+            raise OSError("giving out an address: all are taken; delete some pods")
+        return self._free.popleft()
 
-    def give_back_pod(self, address: str) -> None:
-        self._pods.append(address)
-
-    def service(self) -> str:
-        return _next(self._services, "services")
+    def give_back(self, address: str) -> None:
+        self._free.append(address)
 
     def close(self) -> None:
         self._reservation.close()
-
-
-def _next(free: deque[str], what: str) -> str:
-    if not free:
-        raise OSError(f"giving out an address: all are taken; delete some {what}")
-    return free.popleft()
 
 
 def _reserve() -> tuple[socket.socket, str]:

@@ -1,27 +1,48 @@
-"""The life of one pod on this node, from its volumes to its end, told to the API at each change."""
+"""The life of one pod on this node, in a thread of its own: volumes, init containers, the main one, its end.
+
+The API is told of each change. Everything that happens to the processes happens in that thread, so that a pod may be
+ended at any moment.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import math
+import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from support.kubeapi.client import Client
 from support.kubeapi.errors import ApiError
-from support.runner.container import Container, Pauses, RunRecord, Surroundings
-from support.runner.environment import Missing, PodFields
+from support.runner.container import Command, ContainerProcess, compose
+from support.runner.environment import PodFields
 from support.runner.images import Image, find_image
-from support.runner.statuses import ContainerStatus, conditions, now, pod_phase, waiting
-from support.runner.view import View
-from support.runner.volumes import PodVolumes
+from support.runner.statuses import ContainerStatus, Ended, now, pod_status, waiting
+from support.runner.volumes import Missing, log_file, mount, pod_folder
 
 Json = dict[str, Any]
-RETRY_S = 0.1
+TICK_S = 0.1
+LONGEST_PAUSE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of a container that is over."""
+
+    pod: str
+    container: str
+    log: Path
+    began: float
+    """On the clock of ``time.monotonic``."""
+    seconds: float
+    ended: Ended
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,147 +51,187 @@ class Node:
 
     name: str
     folder: Path
+    client: Client
     images: Mapping[str, Image]
     env: Mapping[str, str]
     """For pods that may know the API: where it is."""
-    pauses: Pauses
+    pause_s: float
+    """Before the second restart of a container; it doubles with each more."""
     runs: list[RunRecord]
 
 
 class PodLife:
-    """``run`` ends when all containers have; ``end`` makes them."""
+    """``over`` is set when nothing of the pod runs any more; ``failure`` is a mistake of the runner's own."""
 
-    def __init__(self, node: Node, view: View, pod: Json, address: str) -> None:
+    def __init__(self, node: Node, pod: Json, address: str) -> None:
         self.pod = pod
         self.address = address
+        self.over = threading.Event()
+        self.failure: Exception | None = None
         self._node = node
-        self._view = view
-        self._find = lambda resource, name: view.find(resource, pod["metadata"]["namespace"], name)
-        self.volumes = PodVolumes(node.folder, pod, self._find)
+        self._namespace = pod["metadata"]["namespace"]
+        self._inits: list[Json] = pod["spec"].get("initContainers") or []
+        self._statuses: dict[str, ContainerStatus] = {}
         self._started_at = now()
-        self._inits: list[Container] = []
-        self._mains: list[Container] = []
-        self._ending = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._ending = threading.Event()
+        self._killed_at = math.inf
         self._told: Json = {}
         self._refusal: Json = {}
+        threading.Thread(target=self._live, name=pod["metadata"]["name"], daemon=True).start()
 
-    @property
-    def restarts(self) -> bool:
-        return bool(self.pod["spec"].get("restartPolicy", "Always") == "Always")
+    def end(self, grace_s: float) -> None:
+        """As on deletion: SIGTERM, and SIGKILL when the time is over; the shortest grace counts."""
+        self._killed_at = min(self._killed_at, time.monotonic() + grace_s)
+        self._ending.set()
 
-    async def run(self) -> None:
-        teller = asyncio.create_task(self._keep_telling())
+    def _live(self) -> None:
         try:
-            if await self._prepare() and await self._run_inits():
-                await asyncio.gather(*(self._run_main(each) for each in self._mains))
+            self._run()
         except NotImplementedError as error:
             self._refusal = {"phase": "Failed", "reason": "NotEmulated", "message": str(error)}
-        finally:
-            teller.cancel()
-            while not await self._tell() and not self._ending.is_set():
-                await asyncio.sleep(RETRY_S)
+        except Exception as error:  # raised in the runner's thread
+            self.failure = error
+        while not self._tell() and not self._ending.wait(TICK_S):
+            pass
+        self.over.set()
 
-    async def end(self, grace_s: float) -> None:
-        """As on deletion: preStop hooks, SIGTERM, and SIGKILL when the time is over, for all containers at once."""
-        self._ending.set()
-        deadline = time.monotonic() + grace_s
-        await asyncio.gather(*(self._end_one(each, deadline) for each in [*self._inits, *self._mains]))
-
-    async def _end_one(self, container: Container, deadline: float) -> None:
-        await container.before_stop(deadline - time.monotonic())
-        await container.end(max(0.0, deadline - time.monotonic()))
-
-    async def _prepare(self) -> bool:
-        """Volumes, once everything that they refer to is there."""
-        while not self._ending.is_set():
-            try:
-                mounted = self.volumes.mount()
-            except Missing:  # the containers stay in ContainerCreating meanwhile, as pods do
-                await asyncio.sleep(RETRY_S)
-                continue
-            around = self._surroundings(mounted)
-            self._inits = [self._container(each, around) for each in self.pod["spec"].get("initContainers") or ()]
-            self._mains = [self._container(each, around) for each in self.pod["spec"]["containers"]]
-            for each in self._mains if self._inits else ():
-                each.say(state=waiting("PodInitializing"))
-            return True
-        return False
-
-    def _surroundings(self, mounted: dict[str, Path]) -> Surroundings:
-        knows_api = self.pod["spec"].get("automountServiceAccountToken", True)
-        return Surroundings(
-            fields=PodFields(self.pod, self.address, self._node.name),
-            find=self._find,
-            mounted=mounted,
-            folder=self.volumes.folder,
-            node_env=dict(self._node.env) if knows_api else {},
-            pauses=self._node.pauses,
-            ending=self._ending,
-            changed=self._changed.set,
-            record=self._node.runs.append,
+    def _run(self) -> None:
+        spec = self.pod["spec"]
+        policy = spec.get("restartPolicy", "Always")
+        containers = [*self._inits, *spec["containers"]]
+        _refuse_unknown(self._inits, spec["containers"])
+        self._statuses = {each["name"]: ContainerStatus(each["name"], each["image"]) for each in containers}
+        mounted = self._mounted()
+        if mounted is None:
+            return
+        commands = {each["name"]: self._command(each, mounted) for each in containers}
+        (main,) = spec["containers"]
+        if self._inits:
+            self._say(main["name"], state=waiting("PodInitializing"))
+        for each in self._inits:
+            if self._run_until(commands[each["name"]], each, lambda code: code == 0 or policy == "Never") != 0:
+                return
+            self._say(each["name"], ready=True)
+        self._run_until(
+            commands[main["name"]], main, lambda code: policy == "Never" or (policy != "Always" and code == 0)
         )
 
-    def _container(self, spec: Json, around: Surroundings) -> Container:
-        if spec.get("restartPolicy") == "Always":
-            raise NotImplementedError(f"container {spec['name']}: init containers that stay on are not known")
-        return Container(spec, find_image(self._node.images, spec["image"]), around)
+    def _mounted(self) -> dict[str, Path] | None:
+        """Once everything that volumes refer to is there; the containers stay in ContainerCreating meanwhile."""
+        while not self._ending.is_set():
+            try:
+                return mount(self._node.folder, self.pod, self._find)
+            except (Missing, ApiError, ConnectionError):
+                self._tell()
+                self._ending.wait(TICK_S)
+        return None
 
-    async def _run_inits(self) -> bool:
-        """One after the other; whether all of them ended well."""
-        never = self.pod["spec"].get("restartPolicy") == "Never"
-        for each in self._inits:
-            if await each.run_until(lambda code: code == 0 or never) != 0:
-                return False
-            each.say(ready=True)
-        return not self._ending.is_set()
+    def _find(self, resource: str, name: str) -> Json | None:
+        return self._node.client.find(resource, name, self._namespace)
 
-    async def _run_main(self, container: Container) -> None:
-        policy = self.pod["spec"].get("restartPolicy", "Always")
-        await container.run_until(lambda code: policy == "Never" or (policy == "OnFailure" and code == 0))
+    def _command(self, spec: Json, mounted: Mapping[str, Path]) -> Command:
+        image = find_image(self._node.images, spec["image"])
+        if image is None:
+            raise NotImplementedError(f"image {spec['image']}: only {', '.join(self._node.images)} are known")
+        knows_api = self.pod["spec"].get("automountServiceAccountToken", True)
+        known = Image(image.entrypoint, {**(self._node.env if knows_api else {}), **image.env})
+        fields = PodFields(self.pod, self.address, self._node.name)
+        return compose(spec, known, fields, mounted, pod_folder(self._node.folder, self.pod) / spec["name"])
 
-    async def _keep_telling(self) -> None:
-        self._changed.set()
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            if not await self._tell():
-                await asyncio.sleep(RETRY_S)
-                self._changed.set()
+    def _run_until(self, command: Command, spec: Json, done: Callable[[int], bool]) -> int | None:
+        """Run and restart until ``done`` accepts an exit code; None when the pod is to end before."""
+        name = spec["name"]
+        while not self._ending.is_set():
+            ended = self._run_once(command, spec)
+            self._say(name, state={"terminated": ended.json()}, ready=False, started=False)
+            if done(ended.exit_code):
+                return ended.exit_code
+            self._pause(name)
+        return None
 
-    async def _tell(self) -> bool:
-        """Whether the API knows it now."""
+    def _run_once(self, command: Command, spec: Json) -> Ended:
+        name = spec["name"]
+        log = log_file(self._node.folder, self.pod, name, self._statuses[name].restarts)
+        began = time.monotonic()
+        try:
+            process = ContainerProcess(command, log)
+        except OSError as error:
+            return Ended(128, f"failed to create containerd task: {error}", now(), now(), "StartError")
+        self._say(name, state={"running": {"startedAt": process.started_at}}, started=True)
+        try:
+            self._watch(process, spec)
+        finally:
+            took, ended = time.monotonic() - began, process.ended()
+        self._node.runs.append(RunRecord(self.pod["metadata"]["name"], name, log, began, took, ended))
+        return ended
+
+    def _watch(self, process: ContainerProcess, spec: Json) -> None:
+        """Until the program ends, or has to."""
+        probe, asked_at, told = spec.get("readinessProbe"), 0.0, False
+        while not process.ends_within(TICK_S):
+            clock = time.monotonic()
+            if self._ending.is_set() and not told:
+                process.terminate()
+                told = True
+            if told and clock >= self._killed_at:
+                return
+            if not probe:
+                self._say(spec["name"], ready=True)
+            elif clock >= asked_at:
+                self._say(spec["name"], ready=self._answers(probe["httpGet"], spec))
+                asked_at = clock + float(probe.get("periodSeconds", 10))
+            self._tell()
+
+    def _answers(self, get: Json, spec: Json) -> bool:
+        """Thresholds are not known: each answer counts."""
+        ports = {each.get("name"): each["containerPort"] for each in spec.get("ports", ())}
+        url = f"http://{self.address}:{ports.get(get['port'], get['port'])}{get.get('path', '/')}"
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def _pause(self, name: str) -> None:
+        """Back off, and be restarted; the first restart comes at once."""
+        last, restart = self._statuses[name].state, self._statuses[name].restarts + 1
+        if restart > 1:
+            pause_s = min(self._node.pause_s * 2.0 ** (restart - 2), LONGEST_PAUSE_S)
+            message = f"back-off {pause_s:g}s restarting failed container={name}"
+            self._say(name, state=waiting("CrashLoopBackOff", message), last=last)
+            self._ending.wait(pause_s)
+        if not self._ending.is_set():
+            self._say(name, restarts=restart, last=last)
+
+    def _say(self, name: str, **changes: Any) -> None:
+        self._statuses[name] = replace(self._statuses[name], **changes)
+        self._tell()
+
+    def _tell(self) -> bool:
+        """Whether the API knows how things are, or the pod is gone from it."""
         status = self._status()
         if status == self._told:
             return True
-        with contextlib.suppress(ApiError, aiohttp.ClientError, OSError):
-            await self._view.patch("pods", self.pod, {"status": status}, "status")
-            self._told = status
-            return True
-        return False
+        metadata = self.pod["metadata"]
+        body = {"metadata": {"uid": metadata["uid"]}, "status": status}
+        try:
+            self._node.client.patch("pods", metadata["name"], body, self._namespace, sub="status")
+        except OSError as error:
+            return isinstance(error, ApiError) and error.code == 404
+        self._told = status
+        return True
 
     def _status(self) -> Json:
-        inits, mains = ([each.status for each in some] for some in (self._inits, self._mains))
-        initialized = bool(self._mains) and all(each.exit_code == 0 for each in inits)
-        ready = bool(mains) and all(each.ready for each in mains)
-        values = {
-            "PodScheduled": (True, ""),
-            "Initialized": (initialized, "ContainersNotInitialized"),
-            "ContainersReady": (ready, "ContainersNotReady"),
-            "Ready": (ready, "ContainersNotReady"),
-        }
-        return {
-            "phase": pod_phase(inits, mains, self.restarts) if mains else "Pending",
-            "conditions": conditions(self._told.get("conditions", ()), values),
-            "hostIP": "127.0.0.1",
-            "podIP": self.address,
-            "podIPs": [{"ip": self.address}],
-            "startTime": self._started_at,
-            **({"initContainerStatuses": _listed(inits)} if inits else {}),
-            "containerStatuses": _listed(mains),
-            **self._refusal,
-        }
+        statuses, count = list(self._statuses.values()), len(self._inits)
+        always = self.pod["spec"].get("restartPolicy", "Always") == "Always"
+        status = pod_status(statuses[:count], statuses[count:], always, self._told.get("conditions", ()))
+        where = {"hostIP": "127.0.0.1", "podIP": self.address, "podIPs": [{"ip": self.address}]}
+        return {**status, **where, "startTime": self._started_at, **self._refusal}
 
 
-def _listed(statuses: list[ContainerStatus]) -> list[Json]:
-    return [each.json() for each in statuses]
+def _refuse_unknown(inits: list[Json], mains: list[Json]) -> None:
+    if len(mains) > 1 or any(each.get("restartPolicy") == "Always" for each in inits):
+        raise NotImplementedError("several main containers, and init containers that stay on, are not known")
+    for each in mains:
+        if "httpGet" not in each.get("readinessProbe", {"httpGet": {}}):
+            raise NotImplementedError(f"container {each['name']}: readinessProbe: only httpGet is known")

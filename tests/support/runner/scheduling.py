@@ -16,10 +16,6 @@ def gated(pod: Json) -> bool:
     return bool(pod["spec"].get("schedulingGates"))
 
 
-def over(pod: Json) -> bool:
-    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-
-
 def devices(pod: Json) -> Counter[str]:
     """Extended resources that it asks for: containers add up, an init container counts for itself."""
     total: Counter[str] = Counter()
@@ -53,9 +49,3 @@ def obstacle(pod: Json, running: Iterable[Json], bound: Mapping[str, bool], capa
         if used[name] + count > capacity.get(name, 0):
             return f"0/1 nodes are available: 1 Insufficient {name}."
     return ""
-
-
-def unscheduled(reason: str, message: str, at: str) -> Json:
-    """The status of a pod that waits."""
-    condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
-    return {"phase": "Pending", "conditions": [condition | {"lastTransitionTime": at}]}

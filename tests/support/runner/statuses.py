@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -85,19 +85,37 @@ class ContainerStatus:
         }
 
 
-def pod_phase(inits: Iterable[ContainerStatus], mains: Iterable[ContainerStatus], restarts: bool) -> str:
-    """``restarts``: whether containers are started again after they ended well."""
-    mains = list(mains)
+def pod_status(
+    inits: Sequence[ContainerStatus], mains: Sequence[ContainerStatus], restarts: bool, before: Iterable[Json]
+) -> Json:
+    """Of a pod on a node. ``restarts``: whether containers are started again after they ended well."""
+    initialized = all(each.exit_code == 0 for each in inits)
+    ready = bool(mains) and all(each.ready for each in mains)
+    values = {
+        "PodScheduled": (True, ""),
+        "Initialized": (initialized, "ContainersNotInitialized"),
+        "ContainersReady": (ready, "ContainersNotReady"),
+        "Ready": (ready, "ContainersNotReady"),
+    }
+    return {
+        "phase": _phase(inits, mains, restarts),
+        "conditions": _conditions(before, values),
+        **({"initContainerStatuses": [each.json() for each in inits]} if inits else {}),
+        "containerStatuses": [each.json() for each in mains],
+    }
+
+
+def _phase(inits: Iterable[ContainerStatus], mains: Sequence[ContainerStatus], restarts: bool) -> str:
     if any(each.exit_code for each in inits) and not restarts:
         return "Failed"
     codes = [each.exit_code for each in mains]
-    if not restarts and all(code is not None for code in codes):
+    if mains and not restarts and all(code is not None for code in codes):
         return "Failed" if any(codes) else "Succeeded"
     begun = any(each.running or each.restarts or each.exit_code is not None for each in mains)
     return "Running" if begun else "Pending"
 
 
-def conditions(before: Iterable[Mapping[str, Any]], values: Mapping[str, tuple[bool, str]]) -> list[Json]:
+def _conditions(before: Iterable[Mapping[str, Any]], values: Mapping[str, tuple[bool, str]]) -> list[Json]:
     """``values``: whether it holds, and a reason where it does not. Times change with the value alone."""
     known = {each["type"]: each for each in before}
     found = []
@@ -108,6 +126,17 @@ def conditions(before: Iterable[Mapping[str, Any]], values: Mapping[str, tuple[b
         entry = {"type": kind, "status": status, "lastTransitionTime": at}
         found.append(entry | ({"reason": reason} if reason and not holds else {}))
     return found
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    found = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in found)
+
+
+def unschedulable(message: str) -> Json:
+    """The status of a pod that the scheduler finds no place for."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"phase": "Pending", "conditions": [condition | {"lastTransitionTime": now()}]}
 
 
 def finished_job(job: Mapping[str, Any], outcome: str, reason: str = "", message: str = "") -> Json:
