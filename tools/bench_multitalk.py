@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from inference.engine.device import choose_device
 from inference.engine.errors import EngineError
-from inference.engine.loading import choose_device
 from inference.engine.video.buckets import SIZES
 from inference.generation import InvalidInput
 from multitalk_bench.step import Setting, describe, measure

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
-from inference.generation import GenerationRequest, Speaker
+from inference.generation import GenerationRequest, Sampling, Speaker
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference_engine.sounds import MakeVoice, write_sound
 from support.checkpoint import tiny_checkpoint
@@ -61,12 +63,14 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_request(make_voice: MakeVoice, picture: Path) -> Callable[..., GenerationRequest]:
-    """Make a request for a short video in few steps; any field may be replaced."""
+    """Make a request for a short video in few steps; any field may be replaced, those of sampling too."""
 
-    def make(**fields: object) -> GenerationRequest:
-        defaults = {"prompt": "a person talks", "image": picture, "steps": 2}
-        if "speakers" not in fields:
-            defaults["speakers"] = (Speaker(make_voice(0.3)),)
-        return GenerationRequest(**(defaults | fields))  # type: ignore[arg-type]
+    def make(**changes: Any) -> GenerationRequest:
+        sampling = {field.name for field in fields(Sampling)} & changes.keys()
+        chosen = {"steps": 2} | {name: changes.pop(name) for name in sampling}
+        if "speakers" not in changes:
+            changes["speakers"] = (Speaker(make_voice(0.3)),)
+        values: dict[str, Any] = {"prompt": "a person talks", "image": picture, "sampling": Sampling(**chosen)}
+        return GenerationRequest(**(values | changes))
 
     return make

@@ -18,13 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inference.engine import MultiTalkEngine, load_engine
-from inference.engine.pipeline import Pipeline, Scene, encode_known, latent_size
+from inference.engine.known_frames import encode_known, latent_size
+from inference.engine.pipeline import Pipeline, Scene
 from inference.engine.recipe import Recipe
-from inference.engine.sampling.guidance import GuidanceScales
 from inference.engine.sampling.noise import SeededNoise
 from inference.engine.sampling.teacache import plan_steps
 from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import latent_masks, whole_picture
+from inference.generation import Sampling
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from multitalk_checkpoint.weights import rule_weight
 from support.checkpoint import tiny_checkpoint
@@ -73,7 +74,7 @@ def colours(_: MultiTalkEngine) -> Tensor:
     return match_colours(given("video", 3, 2, 16, 16).clamp(-1, 1), given("goal", 3, 1, 16, 16).clamp(-1, 1) / 2)
 
 
-def film(people: int, scales: GuidanceScales, frames: int, steps: int, cache: float = 0.0) -> Callable[..., Tensor]:
+def film(people: int, frames: int, sampling: Sampling) -> Callable[..., Tensor]:
     """Run the whole pipeline; every fourth pixel is kept."""
 
     def run(engine: MultiTalkEngine) -> Tensor:
@@ -81,7 +82,7 @@ def film(people: int, scales: GuidanceScales, frames: int, steps: int, cache: fl
         masks = latent_masks((HEIGHT, WIDTH), (HEIGHT, WIDTH), latent, None) if people == 2 else whole_picture(latent)
         features = torch.stack([given(f"features.{n}", frames, 3, 32) for n in range(people)])
         scene = Scene(given("scene", 3, 1, HEIGHT, WIDTH).clamp(-1, 1), features, masks)
-        recipe = Recipe("two people talk", "bad", scales, steps, 7.0, teacache_threshold=cache)
+        recipe = Recipe("two people talk", "bad", sampling)
         chunks = Pipeline(engine._parts, engine._geometry, CPU).run(scene, recipe, SeededNoise(1))
         return torch.cat(list(chunks), dim=1)[:, :, ::4, ::4]
 
@@ -96,10 +97,10 @@ OUTPUTS: Mapping[str, Callable[[MultiTalkEngine], Tensor]] = {
     "voice": voice,
     "caching": caching,
     "colours": colours,
-    "film of one, two passes": film(1, GuidanceScales(1.0, 2.0), 7, 3),
-    "film of one, projected guidance": film(1, GuidanceScales(5.0, 4.0, apg=True), 9, 3),
-    "film of one, cached": film(1, GuidanceScales(5.0, 4.0), 9, 8, cache=1e9),
-    "film of two, two windows": film(2, GuidanceScales(5.0, 4.0), 12, 2),
+    "film of one, two passes": film(1, 7, Sampling(steps=3, text_guidance=1.0, audio_guidance=2.0)),
+    "film of one, projected guidance": film(1, 9, Sampling(steps=3, use_apg=True)),
+    "film of one, cached": film(1, 9, Sampling(steps=8, teacache_threshold=1e9)),
+    "film of two, two windows": film(2, 12, Sampling(steps=2)),
 }
 
 

@@ -193,7 +193,7 @@ def test_a_voice_that_cannot_be_decoded_is_named(
     bad = make_bad_inputs(tmp_path)[kind]
     with pytest.raises(InvalidInput) as caught:
         run(engine, make_request(speakers=(Speaker(make_voice(0.3)), Speaker(bad))), tmp_path / "film.mp4")
-    assert caught.value.field == "speakers[1].audio"
+    assert caught.value.field == "audio"
 
 
 @pytest.mark.parametrize("kind", ["text", "absent"])
@@ -202,7 +202,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         run(engine, make_request(image=make_bad_inputs(tmp_path)[kind]), tmp_path / "film.mp4")
-    assert caught.value.field == "image"
+    assert caught.value.field == "input_reference"
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,10 @@ def test_a_picture_that_cannot_be_decoded_is_named(
         ({"seconds": float("nan")}, "seconds"),
         ({"shift": -1.0}, "shift"),
         ({"text_guidance": float("inf")}, "text_guidance"),
-        ({"resolution": "multitalk-1080"}, "resolution"),
+        ({"resolution": "multitalk-1080"}, "size"),
         ({"audio_mode": "both"}, "audio_mode"),
-        ({"speakers": ()}, "speakers"),
+        ({"speakers": ()}, "audio"),
+        ({"speakers": (Speaker(None),)}, "seconds"),
     ],
 )
 def test_values_that_make_no_video_are_named(
@@ -228,14 +229,14 @@ def test_values_that_make_no_video_are_named(
 
 
 @pytest.mark.parametrize(
-    ("boxes", "named"),
+    ("boxes", "words"),
     [
-        ((Box(0, 0, 91, 50), Box(0, 60, 90, 160)), "boxes[0]"),
-        ((Box(0, 0, 90, 50), Box(0, 60, 90, 161)), "boxes[1]"),
-        ((Box(0, -1, 90, 50), Box(0, 60, 90, 160)), "boxes[0]"),
-        ((Box(50, 0, 50, 50), Box(0, 60, 90, 160)), "boxes[0]"),
-        ((Box(0, 0, 90, 50), None), "boxes"),
-        ((Box(0, 0, 1, 1), Box(0, 60, 90, 160)), "boxes[0]"),
+        ((Box(0, 0, 91, 50), Box(0, 60, 90, 160)), "of person 1"),
+        ((Box(0, 0, 90, 50), Box(0, 60, 90, 161)), "of person 2"),
+        ((Box(0, -1, 90, 50), Box(0, 60, 90, 160)), "of person 1"),
+        ((Box(50, 0, 50, 50), Box(0, 60, 90, 160)), "of person 1"),
+        ((Box(0, 0, 90, 50), None), "both"),
+        ((Box(0, 0, 1, 1), Box(0, 60, 90, 160)), "of person 1"),
     ],
 )
 def test_boxes_that_hold_no_person_are_named(
@@ -244,9 +245,9 @@ def test_boxes_that_hold_no_person_are_named(
     make_voice: MakeVoice,
     tmp_path: Path,
     boxes: tuple[Box | None, ...],
-    named: str,
+    words: str,
 ) -> None:
     speakers = tuple(Speaker(make_voice(0.3), box) for box in boxes)
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidInput, match=words) as caught:
         run(engine, make_request(speakers=speakers), tmp_path / "film.mp4")
-    assert caught.value.field == named
+    assert caught.value.field == "box"

@@ -11,17 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
+from inference.engine.audio_tracks import TARGET_LUFS, arrange, fit_to_frames, measure_lufs, normalize_loudness
 from inference.engine.geometry import Geometry
 from inference.engine.video.buckets import SIZES, nearest_size
 from inference.engine.video.colour import match_colours
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video.regions import default_boxes, latent_masks
-from inference.engine.voices import TARGET_LUFS, arrange, fit_to_frames, measure_lufs, normalize_loudness
 from inference.generation import Box, InvalidInput
+from inference.media.audio_file import decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS
 from inference.media.mp4 import Mp4Writer
-from inference.media.voice_file import decode_voice
 from inference_engine.sounds import MakeVoice, write_sound
 
 
@@ -66,7 +66,7 @@ def test_any_sound_file_becomes_mono_at_16_khz(tmp_path: Path, suffix: str) -> N
     path = tmp_path / f"voice.{suffix}"
     stereo = np.stack((tone(1), tone(1)), axis=1).repeat(3, axis=0)
     write_sound(path, stereo, 48_000)
-    wave = decode_voice(path, "voice", DEFAULT_LIMITS)
+    wave = decode_audio(path, DEFAULT_LIMITS)
     assert abs(len(wave) - 16_000) < 200
     assert wave.dtype == np.float32
     assert 0.05 < np.abs(wave).max() < 0.2
@@ -76,7 +76,7 @@ def test_the_sound_of_a_film_is_a_voice(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     with Mp4Writer(path, 64, 64, tone(1)) as film:
         film.add(np.zeros((25, 64, 64, 3), np.uint8))
-    assert abs(len(decode_voice(path, "voice", DEFAULT_LIMITS)) - 16_000) <= 1024
+    assert abs(len(decode_audio(path, DEFAULT_LIMITS)) - 16_000) <= 1024
 
 
 def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
         container.mux(stream.encode(None))
     with pytest.raises(InvalidInput, match="no sound"):
-        decode_voice(path, "voice", DEFAULT_LIMITS)
+        decode_audio(path, DEFAULT_LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_script_that_names_other_files_is_refused(tmp_path: Path, script: str)
     write_sound(tmp_path / "voice.wav", tone(1), 16_000)
     (tmp_path / "list.wav").write_text(script)
     with pytest.raises(InvalidInput, match="not audio"):
-        decode_voice(tmp_path / "list.wav", "voice", DEFAULT_LIMITS)
+        decode_audio(tmp_path / "list.wav", DEFAULT_LIMITS)
 
 
 def test_a_format_whose_decoder_starts_a_program_is_refused(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_a_format_whose_decoder_starts_a_program_is_refused(tmp_path: Path) -> N
 def test_an_empty_voice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.wav"
     write_sound(path, np.zeros(0, np.float32), 16_000)
-    with pytest.raises(InvalidInput, match="voice: "):
-        decode_voice(path, "voice", DEFAULT_LIMITS)
+    with pytest.raises(InvalidInput, match="audio: "):
+        decode_audio(path, DEFAULT_LIMITS)
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:

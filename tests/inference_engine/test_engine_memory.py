@@ -214,7 +214,7 @@ def test_a_size_without_room_is_refused_before_the_first_step(
             on_progress=lambda progress: steps.append(progress.stage),
             cancelled=lambda: False,
         )
-    assert raised.value.field == "resolution"
+    assert raised.value.field == "size"
     assert steps == ["reading"]
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from inference.engine import MultiTalkEngine, load_engine
+from inference.engine.known_frames import known_mask
 from inference.engine.offload import compile_blocks
-from inference.engine.pipeline import known_mask
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import (
     THREE_PASSES,

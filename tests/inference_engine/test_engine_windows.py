@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inference.engine.pipeline import known_mask, latent_frames
+from inference.engine.known_frames import known_mask, latent_frames
 from inference.engine.video.windows import gather, plan_windows
 
 

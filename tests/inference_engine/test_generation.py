@@ -22,8 +22,12 @@ def test_nothing_to_do_is_no_progress() -> None:
 
 
 def test_an_invalid_input_carries_its_field() -> None:
-    error = InvalidInput("image", "it is empty")
-    assert (error.field, error.message, str(error)) == ("image", "it is empty", "image: it is empty")
+    error = InvalidInput("input_reference", "it is empty")
+    assert (error.field, error.message, str(error)) == (
+        "input_reference",
+        "it is empty",
+        "input_reference: it is empty",
+    )
 
 
 def test_the_interface_costs_no_torch() -> None:

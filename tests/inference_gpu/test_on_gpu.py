@@ -22,12 +22,12 @@ from torch import Tensor
 from inference.engine import EngineError, MultiTalkEngine, load_engine
 from inference.engine.checkpoint.staging import Staging
 from inference.engine.checkpoint.store import SafetensorsStore
+from inference.engine.known_frames import known_mask
 from inference.engine.offload import compile_blocks
-from inference.engine.pipeline import known_mask
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import THREE_PASSES
 from inference.engine.sampling.schedule import timesteps
-from inference.generation import Cancelled, GenerationRequest, Speaker
+from inference.generation import Cancelled, GenerationRequest, Sampling, Speaker
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.metrics import DeviceMemory
 from inference_engine.sounds import write_sound
@@ -78,7 +78,7 @@ def film(tmp_path: Path) -> GenerationRequest:
     picture = tmp_path / "picture.png"
     rows, columns = np.mgrid[0:90, 0:160] / 160
     Image.fromarray((np.stack((rows, columns, 1 - columns), -1) * 255).astype(np.uint8)).save(picture)
-    return GenerationRequest(prompt="a person talks", image=picture, speakers=(Speaker(voice),), steps=3)
+    return GenerationRequest("a person talks", picture, (Speaker(voice),), sampling=Sampling(steps=3))
 
 
 def load(volume: Path, device: str = "cuda", dtype: str | None = None, limit: int | None = None) -> MultiTalkEngine:
@@ -195,7 +195,7 @@ def test_the_same_seed_gives_the_same_film(tiny_volume: Path, film: GenerationRe
     engine = load(tiny_volume)
     first = make(engine, film, tmp_path / "1.mp4")
     assert make(engine, film, tmp_path / "2.mp4") == first
-    assert make(engine, replace(film, seed=film.seed + 1), tmp_path / "3.mp4") != first
+    assert make(engine, replace(film, sampling=Sampling(steps=3, seed=7)), tmp_path / "3.mp4") != first
 
 
 def test_weights_that_wait_on_the_host_make_the_same_film(

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import av
 import numpy as np
+from PIL.Image import Image
 
 from inference.generation import Cancelled, GenerationRequest, Progress
+from inference.media.audio_file import decode_audio
 from inference.media.image_file import decode_image
-from inference.media.limits import DEFAULT_LIMITS
-from inference.media.voice_file import decode_voice
+from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.multitalk import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
-FPS = 25
-RATE = 16_000
 WIDTH = 64
 
 
@@ -79,8 +79,9 @@ class PipeGate:
 class DrawingEngine:
     """Draws the picture, brighter where the voices are louder."""
 
-    def __init__(self, gate: StepGate | None = None) -> None:
+    def __init__(self, gate: StepGate | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> None:
         self._gate = gate
+        self._limits = limits
         self.requests: list[GenerationRequest] = []
 
     def generate(
@@ -92,20 +93,20 @@ class DrawingEngine:
         cancelled: Callable[[], bool],
     ) -> None:
         self.requests.append(request)
-        for step in range(request.steps):
-            on_progress(Progress("sampling", 0, 1, step, request.steps))
+        steps = request.sampling.steps
+        for step in range(steps):
+            on_progress(Progress("sampling", 0, 1, step, steps))
             if self._gate is not None:
                 self._gate.wait(cancelled)
             if cancelled():
                 raise Cancelled
-        on_progress(Progress("decoding", 0, 1, request.steps, request.steps))
-        sound = mix(
-            [decode_voice(each.audio, "audio", DEFAULT_LIMITS) for each in request.speakers], request.audio_mode
-        )
+        on_progress(Progress("decoding", 0, 1, steps, steps))
+        voices = [decode_audio(each.audio, self._limits) for each in request.speakers if each.audio]
+        sound = mix(voices or [np.zeros(round((request.seconds or 0) * SAMPLE_RATE), np.float32)], request.audio_mode)
         if request.seconds is not None:
-            sound = sound[: round(request.seconds * RATE)]
+            sound = sound[: round(request.seconds * SAMPLE_RATE)]
         partial = output.with_suffix(".partial")
-        draw(request.image, sound, partial)
+        draw(decode_image(request.image, self._limits), sound, partial)
         partial.replace(output)
 
 
@@ -118,22 +119,21 @@ def mix(voices: list[np.ndarray], mode: str) -> np.ndarray:
     return together
 
 
-def draw(image: Path, sound: np.ndarray, output: Path) -> None:
-    source = decode_image(image, DEFAULT_LIMITS)
+def draw(source: Image, sound: np.ndarray, output: Path) -> None:
     height = max(2, round(WIDTH * source.height / source.width / 2) * 2)
     still = np.asarray(source.resize((WIDTH, height)), dtype=np.float32)
     with av.open(str(output), "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = WIDTH, height, "yuv420p"
-        audio = container.add_stream("aac", rate=RATE, layout="mono")
-        for number in range(max(1, round(len(sound) / RATE * FPS))):
-            heard = sound[number * RATE // FPS : (number + 1) * RATE // FPS]
+        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        for number in range(max(1, round(len(sound) / SAMPLES_PER_FRAME))):
+            heard = sound[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME]
             level = float(np.abs(heard).mean()) if len(heard) else 0.0
             frame = av.VideoFrame.from_ndarray(np.clip(still * (0.5 + level), 0, 255).astype(np.uint8), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(video.encode(frame))
         heard_all = av.AudioFrame.from_ndarray(sound[np.newaxis].astype(np.float32), format="fltp", layout="mono")
-        heard_all.sample_rate, heard_all.pts, heard_all.time_base = RATE, 0, Fraction(1, RATE)
+        heard_all.sample_rate, heard_all.pts, heard_all.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
         container.mux(audio.encode(heard_all))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))

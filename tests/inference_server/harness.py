@@ -60,7 +60,7 @@ class RunningServer:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stop = Stop(self.service.board)
+        self._stop = Stop(self.service.queue)
         self._started.set()
         self.exit_code = await serve(self.service, self._listener, self._stop)
 

@@ -101,7 +101,7 @@ def test_a_request_that_is_being_answered_does_not_make_room(
 ) -> None:
     head = b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     with connect(server, head + b"Content-Length: 9\r\n\r\n") as upload, ExitStack() as flood:
-        eventually(lambda: server.service.board.counts().reserved, "the upload has begun")
+        eventually(lambda: server.service.queue.counts().reserved, "the upload has begun")
         monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
         for _ in range(20):
             flood.enter_context(connect(server))

@@ -49,9 +49,9 @@ class FailingEngine(DrawingEngine):
 @pytest.mark.parametrize(
     ("failure", "code", "param"),
     [
-        (InvalidInput("boxes[1]", "it is too small"), "invalid_input", "box"),
-        (InvalidInput("speakers[0].audio", "no words"), "invalid_input", "audio"),
-        (InvalidInput("image", "no face"), "invalid_input", "input_reference"),
+        (InvalidInput("box", "of person 2 is too small"), "invalid_input", "box"),
+        (InvalidInput("audio", "no words"), "invalid_input", "audio"),
+        (InvalidInput("input_reference", "no face"), "invalid_input", "input_reference"),
         (OutOfMemoryError("CUDA out of memory"), "out_of_memory", None),
         (wrapped(OutOfMemoryError("CUDA out of memory")), "out_of_memory", None),
         (MemoryError(), "out_of_memory", None),
@@ -116,7 +116,7 @@ def test_an_error_in_the_server_is_a_500_in_the_error_format(
     def broken(_: str) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(server.service.board, "get", broken)
+    monkeypatch.setattr(server.service.queue, "get", broken)
     answer = server.http.get("/v1/videos/video_0")
     assert answer.status_code == 500
     assert (error_of(answer)["type"], error_of(answer)["code"]) == ("server_error", "internal_error")
@@ -132,7 +132,7 @@ def test_an_error_in_the_server_gives_the_place_back_and_is_counted(
 
     monkeypatch.setattr(server.service.scratch, "create", broken)
     assert server.post().status_code == 500
-    assert server.service.board.counts().taken == 0
+    assert server.service.queue.counts().unfinished == 0
     assert server.metric("multitalk_requests_total", status="failed") == 1
 
 
@@ -154,7 +154,7 @@ def test_videos_that_a_stopping_server_gives_up_do_not_count_as_failures_of_its_
         gate.wait_for_arrival(1)
         server.ask_to_stop()
         assert server.wait_status(waiting, "failed")["error"]["code"] == "server_shutting_down"
-        eventually(lambda: not server.service.board.wanted(running_one), "the video is not wanted any more")
+        eventually(lambda: not server.service.queue.in_progress(running_one), "the video is not wanted any more")
         gate.open()
         server.join()
         assert server.metric("multitalk_requests_total", status="interrupted") == 2

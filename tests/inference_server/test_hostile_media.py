@@ -16,11 +16,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from inference.generation import InvalidInput
+from inference.media.audio_file import audio_seconds
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
-from inference.media.voice_file import decode_voice, voice_seconds
 from inference.server import prober
-from inference.server.prober import Media, MediaFiles, Prober
+from inference.server.prober import MediaFiles, MediaInfo, Prober
 from inference_server.drawing_engine import DrawingEngine
 from inference_server.harness import config_for, error_of, running
 from inference_server.hostile_media import (
@@ -32,7 +32,6 @@ from inference_server.hostile_media import (
     png_chunk,
     saved,
     voice,
-    wav_head,
 )
 from inference_server.media import png, wav
 from inference_server.process import ServerProcess
@@ -40,20 +39,20 @@ from inference_server.process import ServerProcess
 MIB = 2**20
 
 
-def look(
+def probe(
     folder: Path, picture: bytes | None = None, voices: tuple[bytes, ...] = (), limits: MediaLimits = DEFAULT_LIMITS
-) -> Media:
+) -> MediaInfo:
     files = [png() if picture is None else picture, *voices]
     paths = [folder / f"part-{number}" for number in range(len(files))]
     for path, content in zip(paths, files, strict=True):
         path.write_bytes(content)
-    return asyncio.run(Prober(limits).look(MediaFiles(paths[0], tuple(paths[1:]))))
+    return asyncio.run(Prober(limits).probe(MediaFiles(paths[0], tuple(paths[1:]))))
 
 
 def refused(folder: Path, picture: bytes | None = None, voices: tuple[bytes, ...] = ()) -> str:
     with pytest.raises(InvalidInput) as caught:
-        look(folder, picture, voices)
-    assert caught.value.field == ("audio" if voices else "image")
+        probe(folder, picture, voices)
+    assert caught.value.field == ("audio" if voices else "input_reference")
     return caught.value.message
 
 
@@ -67,7 +66,7 @@ from inference.generation import InvalidInput
 from inference.media.image_file import decode_image
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS
-from inference.media.voice_file import decode_voice, voice_seconds
+from inference.media.audio_file import audio_seconds, decode_audio
 def peak(): return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 path, before = Path({str(folder / "file")!r}), peak()
 with suppress(InvalidInput):
@@ -81,7 +80,7 @@ def test_good_files_are_measured_as_the_engine_will_see_them(tmp_path: Path) -> 
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     turned = saved(Image.new("RGB", (60, 40)), "JPEG", exif=exif)
-    assert look(tmp_path, turned, (wav(0.5, rate=44_100), wav(1.0))) == Media(40, 60, (0.5, 1.0))
+    assert probe(tmp_path, turned, (wav(0.5, rate=44_100), wav(1.0))) == MediaInfo(40, 60, (0.5, 1.0))
 
 
 def test_a_picture_is_measured_before_it_is_decoded(tmp_path: Path) -> None:
@@ -109,21 +108,21 @@ def test_notes_in_a_picture_that_unpack_to_hundreds_of_mebibytes_are_not_unpacke
 @pytest.mark.parametrize("name", PICTURES_IN_VOICES)
 def test_a_picture_beside_the_sound_is_not_decoded(tmp_path: Path, name: str) -> None:
     content = PICTURES_IN_VOICES[name]()
-    assert look(tmp_path, None, (content,)).seconds[0] == pytest.approx(1.0, abs=0.01)
-    assert peak_mib("voice_seconds(path, 'audio', DEFAULT_LIMITS)", content, tmp_path) < 25
-    assert peak_mib("decode_voice(path, 'audio', DEFAULT_LIMITS)", content, tmp_path) < 25
+    assert probe(tmp_path, None, (content,)).seconds[0] == pytest.approx(1.0, abs=0.01)
+    assert peak_mib("audio_seconds(path, DEFAULT_LIMITS)", content, tmp_path) < 25
+    assert peak_mib("decode_audio(path, DEFAULT_LIMITS)", content, tmp_path) < 25
 
 
 def test_a_decoder_for_each_of_many_tracks_is_not_opened(tmp_path: Path) -> None:
     content = voice("matroska", "aac", tracks=300)
-    assert peak_mib("voice_seconds(path, 'audio', DEFAULT_LIMITS)", content, tmp_path) < 100
+    assert peak_mib("audio_seconds(path, DEFAULT_LIMITS)", content, tmp_path) < 100
 
 
 def test_what_is_no_voice_or_claims_the_absurd_is_refused(tmp_path: Path) -> None:
     for name, content in bad_voices().items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InvalidInput):
-            voice_seconds(tmp_path / name, "audio", DEFAULT_LIMITS)
+            audio_seconds(tmp_path / name, DEFAULT_LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -135,21 +134,10 @@ def test_what_is_no_voice_or_claims_the_absurd_is_refused(tmp_path: Path) -> Non
     ],
 )
 def test_the_sound_formats_of_the_list_are_decoded(tmp_path: Path, form: str, codec: str) -> None:
-    assert look(tmp_path, None, (voice(form, codec, rate=48_000),)).seconds[0] == pytest.approx(1.0, abs=0.08)
+    assert probe(tmp_path, None, (voice(form, codec, rate=48_000),)).seconds[0] == pytest.approx(1.0, abs=0.08)
 
 
-def test_the_flags_of_the_server_are_the_limits(tmp_path: Path) -> None:
-    limits = config_for(tmp_path, max_megapixels=80.0, max_seconds=900.0).media_limits
-    assert look(tmp_path, saved(Image.new("L", (10_000, 7_000)), "PNG"), limits=limits) == Media(10_000, 7_000, ())
-    content = wav_head(4_000, 1, bytes(2 * 4_000 * 700))
-    assert look(tmp_path, None, (content,), limits).seconds == (700.0,)
-    (tmp_path / "voice").write_bytes(content)
-    assert len(decode_voice(tmp_path / "voice", "audio", limits)) == 700 * 16_000
-    with pytest.raises(InvalidInput, match="longer than 600 s"):
-        decode_voice(tmp_path / "voice", "audio", DEFAULT_LIMITS)
-
-
-# The process that looks.
+# The process that decodes.
 
 
 def confined(script: str, memory_bytes: int = 512 * MIB, seconds: int = 20) -> subprocess.CompletedProcess[str]:
@@ -157,22 +145,22 @@ def confined(script: str, memory_bytes: int = 512 * MIB, seconds: int = 20) -> s
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
 
 
-def test_the_process_that_looks_has_little_memory() -> None:
+def test_the_process_that_decodes_has_little_memory() -> None:
     assert confined("bytearray(100 << 20)").returncode == 0
     assert "MemoryError" in confined("bytearray(600 << 20)").stderr
 
 
-def test_the_process_that_looks_has_little_time() -> None:
+def test_the_process_that_decodes_has_little_time() -> None:
     assert confined("while True: pass", seconds=1).returncode == -signal.SIGKILL
 
 
-def test_the_process_that_looks_writes_no_file(tmp_path: Path) -> None:
+def test_the_process_that_decodes_writes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "written"
     confined(f"open({str(path)!r}, 'w').write('x')")
     assert path.read_bytes() == b""
 
 
-def test_the_process_that_looks_uses_one_processor() -> None:
+def test_the_process_that_decodes_uses_one_processor() -> None:
     assert confined("import os; print(len(os.sched_getaffinity(0)))").stdout == "1\n"
 
 
@@ -180,15 +168,15 @@ def program(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(prober, "COMMAND", (sys.executable, "-c", script))
 
 
-@pytest.mark.parametrize(("answers", "field"), [(0, "image"), (1, "audio")])
-def test_a_file_whose_look_does_not_end_is_refused_by_its_field(
+@pytest.mark.parametrize(("answers", "field"), [(0, "input_reference"), (1, "audio")])
+def test_a_file_whose_decoding_does_not_end_is_refused_by_its_field(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: int, field: str
 ) -> None:
     size = '{"width": 64, "height": 48}\\n'
     program(monkeypatch, f"print('{{}}\\n' + '{size}' * {answers}, end='', flush=True); import signal; signal.pause()")
     files = MediaFiles(tmp_path / "picture", (tmp_path / "voice",))
     with pytest.raises(InvalidInput, match="within 1656 MiB of memory and 1 s") as caught:
-        asyncio.run(Prober(DEFAULT_LIMITS, time_s=1).look(files))
+        asyncio.run(Prober(DEFAULT_LIMITS, time_s=1).probe(files))
     assert caught.value.field == field
 
 
@@ -204,10 +192,10 @@ def test_a_process_that_does_not_work_is_an_error_of_the_server(
     with running(config_for(tmp_path), DrawingEngine()) as server:
         answer = server.post()
         assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
-        assert server.service.board.counts().taken == 0
+        assert server.service.queue.counts().unfinished == 0
 
 
-def test_uploads_are_looked_into_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running_now: list[int] = []
 
     async def run(_self: Prober, asked: list[tuple[str, str]]) -> tuple[list[dict[str, int]], str]:
@@ -217,12 +205,12 @@ def test_uploads_are_looked_into_one_at_a_time(tmp_path: Path, monkeypatch: pyte
         running_now.clear()
         return [{}, {"width": 64, "height": 48}], "all said"
 
-    async def nine() -> list[Media]:
-        looks = Prober(DEFAULT_LIMITS)
-        return await asyncio.gather(*(looks.look(MediaFiles(tmp_path / "picture", ())) for _ in range(9)))
+    async def nine() -> list[MediaInfo]:
+        prober = Prober(DEFAULT_LIMITS)
+        return await asyncio.gather(*(prober.probe(MediaFiles(tmp_path / "picture", ())) for _ in range(9)))
 
     monkeypatch.setattr(Prober, "_run", run)
-    assert asyncio.run(nine()) == [Media(64, 48, ())] * 9
+    assert asyncio.run(nine()) == [MediaInfo(64, 48, ())] * 9
 
 
 def test_nine_hostile_uploads_together_take_no_memory_of_the_server(tmp_path: Path) -> None:

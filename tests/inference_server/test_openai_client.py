@@ -11,6 +11,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from inference.generation import Sampling
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import TIMEOUT_S, RunningServer, config_for, running
 from inference_server.media import decode, png, wav
@@ -64,7 +65,7 @@ def test_voices_and_multitalks_settings_go_into_extra_body(client: openai.OpenAI
     )
     assert video.status == "completed"
     (got,) = engine.requests
-    assert (got.audio_mode, got.steps, got.use_apg, got.audio_guidance) == ("add", 2, True, 3.5)
+    assert (got.audio_mode, got.sampling) == ("add", Sampling(steps=2, use_apg=True, audio_guidance=3.5))
     assert [(speaker.box.left, speaker.box.right) for speaker in got.speakers if speaker.box] == [(0, 30), (34, 64)]
     assert decode(client.videos.download_content(video.id).content).frames == 20
 

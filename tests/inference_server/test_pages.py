@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from inference.server import metrics
-from inference.server.fields import VideoFields
+from inference.server.fields import SAMPLING_FIELDS, VideoFields
+from inference.server.multipart import FILE_FIELDS
 from inference_server.harness import RunningServer
 
 
@@ -17,7 +18,7 @@ def test_openapi_describes_every_field_of_the_form_and_every_error(server: Runni
     api = server.http.get("/openapi.json").json()
     post = api["paths"]["/v1/videos"]["post"]
     form = post["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {*VideoFields.model_fields, "input_reference", "audio"}
+    assert set(form["properties"]) == {*VideoFields.model_fields, *SAMPLING_FIELDS, *FILE_FIELDS}
     assert all(field["description"] for field in form["properties"].values())
     assert form["required"] == ["prompt", "input_reference"]
     assert "422" not in server.http.get("/openapi.json").text

@@ -27,7 +27,7 @@ def test_fifty_clients_at_once_get_a_place_or_429_and_nobody_hangs(held: Running
     accepted = [answer.json()["id"] for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(accepted) + len(refused) == CLIENTS
-    assert len(accepted) == held.service.config.places
+    assert len(accepted) == held.service.config.max_jobs
     for answer in refused:
         assert (error_of(answer)["type"], error_of(answer)["code"]) == ("rate_limit_error", "queue_full")
         assert 1 <= int(answer.headers["retry-after"]) <= 120
@@ -73,8 +73,8 @@ def test_a_refused_request_gives_its_place_back(tmp_path: Path, gate: ThreadGate
 
 
 def test_a_client_without_a_place_is_answered_though_its_upload_is_large(held: RunningServer, gate: ThreadGate) -> None:
-    for _ in range(held.service.config.places):
+    for _ in range(held.service.config.max_jobs):
         held.create()
     answer = held.post(voices=(b"v" * 900_000,))
     assert answer.status_code == 429
-    assert len(list(held.service.scratch.root.glob("video_*"))) == held.service.config.places
+    assert len(list(held.service.scratch.root.glob("video_*"))) == held.service.config.max_jobs

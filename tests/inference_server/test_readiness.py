@@ -78,4 +78,4 @@ def test_a_failed_load_ends_the_server_with_exit_code_1(tmp_path: Path) -> None:
     with loading(config_for(tmp_path), load) as server:
         server.join()
         assert server.exit_code == 1
-        assert server.service.gate.view().failure == "loading the model: tensor blocks.0.weight is missing"
+        assert server.service.readiness.view().failure == "loading the model: tensor blocks.0.weight is missing"

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from inference_server.harness import RunningServer, config_for, loading
+from inference_server.hostile_media import saved, wav_head
 from inference_server.media import decode, png, wav
 from support.checkpoint import tiny_checkpoint
 from support.waiting import eventually
@@ -17,6 +19,7 @@ pytest.importorskip("diffusers", reason="the engine needs diffusers")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LOADS_WITHIN_S = 120.0
+RAISED = {"max_megapixels": 80.0, "max_seconds": 900.0, "max_upload_mib": 16.0}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     from inference.server.engines import load_multitalk
 
     folder = tmp_path_factory.mktemp("tiny")
-    with loading(config_for(folder, volume=tiny_checkpoint(), device="cpu"), load_multitalk) as server:
+    config = config_for(folder, volume=tiny_checkpoint(), device="cpu", **RAISED)
+    with loading(config, load_multitalk) as server:
         eventually(lambda: server.http.get("/readyz").status_code == 200, "the engine is loaded", LOADS_WITHIN_S)
         yield server
 
@@ -63,11 +67,18 @@ def test_a_silent_person_and_a_video_without_any_voice_can_be_made(tiny: Running
         assert decode(tiny.http.get(f"/v1/videos/{video_id}/content").content).frames == 10
 
 
+def test_the_engine_has_no_limit_of_its_own_below_those_of_the_flags(tiny: RunningServer) -> None:
+    picture = saved(Image.new("1", (10_000, 7_000)), "PNG")
+    voice = wav_head(4_000, 1, b"\x80" * 4_000 * 700, bits=8)
+    video_id = tiny.create(image=picture, voices=(voice,), steps="1", seconds="0.2")
+    assert ended(tiny, video_id)["error"] is None
+
+
 def test_a_generation_is_cancelled_between_two_steps(tiny: RunningServer) -> None:
     video_id = tiny.create(image=png(96, 64), voices=(wav(3.0),), steps="100")
     eventually(lambda: tiny.video(video_id)["progress"] > 0, "the video is begun", 120)
     tiny.http.delete(f"/v1/videos/{video_id}")
-    assert tiny.service.board.wait(lambda board: board.counts().running == 0, 60)
+    assert tiny.service.queue.wait(lambda queue: queue.counts().running == 0, 60)
     assert tiny.video(video_id)["status"] == "cancelled"
 
 

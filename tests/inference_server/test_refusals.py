@@ -68,7 +68,7 @@ def test_a_wrong_request_is_refused_and_names_the_field(
 
 
 def assert_nothing_left(server: RunningServer) -> None:
-    assert server.service.board.counts().taken == 0
+    assert server.service.queue.counts().unfinished == 0
     assert list(server.service.scratch.root.glob("video_*")) == []
 
 

@@ -106,7 +106,7 @@ def test_a_client_that_goes_away_in_its_upload_leaves_nothing_behind(server: Run
 
     with pytest.raises(ConnectionAbortedError):
         server.http.post("/v1/videos", content=breaking(), headers={"content-type": KIND})
-    assert server.service.board.wait(lambda board: board.counts().taken == 0, 10)
+    assert server.service.queue.wait(lambda queue: queue.counts().unfinished == 0, 10)
     assert server.post().status_code == 200
 
 

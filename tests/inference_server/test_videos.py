@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.generation import Box
+from inference.generation import Box, Sampling
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import RunningServer, config_for, error_of, running
 from inference_server.media import decode, png, wav
@@ -60,8 +60,7 @@ def test_every_setting_reaches_the_engine(server: RunningServer, engine: Drawing
     server.wait_status(video_id, "completed")
     (got,) = engine.requests
     assert (got.negative_prompt, got.audio_mode, got.resolution, got.seconds) == ("blur", "add", "multitalk-720", 0.5)
-    assert (got.steps, got.seed, got.text_guidance, got.audio_guidance) == (3, 7, 2.5, 3.5)
-    assert (got.shift, got.use_apg, got.teacache_threshold) == (11.0, True, 0.2)
+    assert got.sampling == Sampling(3, 7, 2.5, 3.5, shift=11.0, use_apg=True, teacache_threshold=0.2)
     assert [speaker.box for speaker in got.speakers] == [Box(0, 0, 48, 30), Box(1, 32, 47, 64)]
 
 

@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 
 from inference.engine import MultiTalkEngine, load_engine
-from inference.engine.loading import choose_device
-from inference.generation import GenerationRequest, Progress, Resolution, Speaker
+from inference.engine.device import choose_device
+from inference.generation import GenerationRequest, Progress, Resolution, Sampling, Speaker
+from inference.media.limits import MediaLimits
 from inference.multitalk import AUDIO, BASE, FPS, SAMPLE_RATE, WAV2VEC
 
 PICTURE = (1280, 720)
@@ -75,6 +76,7 @@ def measure_volume(task: Task) -> dict[str, Any]:
     engine = load_engine(
         task.volume, base=BASE, wav2vec=WAV2VEC, audio=AUDIO, device=task.device,
         memory_limit_bytes=task.memory_limit_bytes, compile=task.compile, room_for=task.room_for,
+        limits=MediaLimits(seconds=task.frames / FPS),
     )  # fmt: skip
     stages.enter("reading")
     with tempfile.TemporaryDirectory() as folder:
@@ -96,8 +98,8 @@ def _request(folder: Path, task: Task) -> GenerationRequest:
         _write_tone(path, task.frames / FPS, 180.0 + 60 * number)
         speakers.append(Speaker(path))
     return GenerationRequest(
-        prompt="a person talks", image=folder / "picture.png", speakers=tuple(speakers), steps=task.steps,
-        resolution=task.resolution, audio_mode="para",
+        prompt="a person talks", image=folder / "picture.png", speakers=tuple(speakers),
+        sampling=Sampling(steps=task.steps), resolution=task.resolution, audio_mode="para",
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from transformers import CLIPVisionConfig, UMT5Config
 
 from inference import multitalk
 from inference.engine.dit.config import DitConfig
-from inference.engine.encoders.voice_names import Wav2VecConfig
+from inference.engine.encoders.wav2vec_keys import Wav2VecConfig
 from inference.engine.geometry import KEY as GEOMETRY
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from multitalk_checkpoint.shapes import Shapes, VaeShape, clip_shapes, dit_shapes, text_shapes, vae_shapes, voice_shapes

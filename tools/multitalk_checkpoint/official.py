@@ -9,7 +9,7 @@ from transformers import CLIPVisionConfig, UMT5Config
 
 from inference.engine.dit.config import AudioProjectorConfig, DitConfig
 from inference.engine.encoders.clip import HEADS
-from inference.engine.encoders.voice_names import CONV_STRIDES, Wav2VecConfig
+from inference.engine.encoders.wav2vec_keys import CONV_STRIDES, Wav2VecConfig
 from multitalk_checkpoint.layout import Networks
 from multitalk_checkpoint.shapes import VaeShape, convolutions
 

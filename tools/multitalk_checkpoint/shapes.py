@@ -20,8 +20,8 @@ from inference.engine.dit.model import MultiTalkDiT
 from inference.engine.encoders.clip import clip_source
 from inference.engine.encoders.text import text_source
 from inference.engine.encoders.vae import vae_source
-from inference.engine.encoders.voice_names import PREFIX, Wav2VecConfig
 from inference.engine.encoders.wav2vec import VoiceEncoder
+from inference.engine.encoders.wav2vec_keys import PREFIX, Wav2VecConfig
 
 AUDIO_PARTS = ("audio_proj.", ".audio_cross_attn.", ".norm_x.")
 

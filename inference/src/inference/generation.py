@@ -1,15 +1,13 @@
-"""What a server asks of a video engine, and what it hears back.
+"""The interface between the HTTP server and a video engine: frozen records, two exceptions and one protocol.
 
-This module is the whole interface between the HTTP server and the engine: frozen records, two exceptions and one
-protocol. It imports neither torch nor the server, so that either side can be tested without the other.
-
-It does not decode, load or compute anything; `inference.engine.load_engine` makes the one real `VideoEngine`.
+It imports nothing but the standard library, so that either side can be tested without the other.
+`inference.engine.load_engine` makes the one real `VideoEngine`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,6 +15,17 @@ AudioMode = Literal["add", "para"]
 """How two voices share the track: one after the other, or at the same time."""
 
 Resolution = Literal["multitalk-480", "multitalk-720"]
+
+MAX_SPEAKERS = 2
+
+ApiField = Literal[
+    "prompt", "input_reference", "audio", "box", "size", "seconds", "audio_mode",
+    "steps", "seed", "text_guidance", "audio_guidance", "shift", "use_apg", "teacache_threshold",
+]  # fmt: skip
+"""Fields of POST /v1/videos, by the names that clients know."""
+
+FileField = Literal["input_reference", "audio"]
+"""Those of them that are files: the picture, and the voices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +37,43 @@ class Box:
     bottom: float
     right: float
 
+    def inside(self, height: float, width: float) -> bool:
+        """Whether it has an area, all of it in a picture of this size."""
+        return 0 <= self.top < self.bottom <= height and 0 <= self.left < self.right <= width
+
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """One voice, and optionally the place of the person it belongs to."""
+    """One person: a voice, or None for a person who is silent, and optionally where the person is."""
 
-    audio: Path
+    audio: Path | None
     box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The numbers that decide how a video is sampled.
+
+    The metadata are the API's bounds and its documentation: pydantic reads them, `server.fields` applies them.
+    """
+
+    steps: int = field(default=40, metadata={"ge": 1, "le": 100, "description": "Sampling steps."})
+    seed: int = field(
+        default=42, metadata={"ge": 0, "le": 2**32 - 1, "description": "The same seed gives the same video."}
+    )
+    text_guidance: float = field(
+        default=5.0, metadata={"ge": 0, "le": 30, "description": "How strictly the prompt is followed."}
+    )
+    audio_guidance: float = field(
+        default=4.0, metadata={"ge": 0, "le": 30, "description": "How strictly the lips follow the voice."}
+    )
+    shift: float | None = field(
+        default=None, metadata={"ge": 0.1, "le": 30, "description": "Schedule shift; default suits the size."}
+    )
+    use_apg: bool = field(default=False, metadata={"description": "Adaptive projected guidance: fewer burnt colours."})
+    teacache_threshold: float = field(
+        default=0.0, metadata={"ge": 0, "le": 1, "description": "0 computes every step; 0.2 is faster."}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +87,8 @@ class GenerationRequest:
     audio_mode: AudioMode = "para"
     resolution: Resolution = "multitalk-480"
     seconds: float | None = None
-    """Longest length; None means as long as the audio."""
-    steps: int = 40
-    seed: int = 42
-    text_guidance: float = 5.0
-    audio_guidance: float = 4.0
-    shift: float | None = None
-    use_apg: bool = False
-    teacache_threshold: float = 0.0
-    """0 computes every step; 0.2 is the official compromise of speed and quality."""
+    """Maximum length; None means as long as the voices. Required if nobody speaks."""
+    sampling: Sampling = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +118,17 @@ class LoadProgress:
 
 
 class Cancelled(Exception):
-    """Raised by `generate` once its `cancelled` callback has answered True."""
+    """Raised by `generate` once its `cancelled` callback has returned True."""
 
 
 class InvalidInput(ValueError):
-    """An input that cannot be used: the field as it is named in the request, and a sentence for the user."""
+    """An input that cannot be used: its field in the API, a sentence for the user, and a stable code for programs."""
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: ApiField, message: str, code: str = "invalid_input") -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+        self.code = code
 
 
 class VideoEngine(Protocol):
@@ -109,5 +142,5 @@ class VideoEngine(Protocol):
         on_progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Write an MP4 at `output`, whole or not at all (temporary file and rename)."""
+        """Write a complete MP4 at `output`, or nothing (temporary file and rename)."""
         ...

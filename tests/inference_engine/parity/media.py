@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from inference.engine.audio_tracks import arrange, measure_lufs, normalize_loudness
 from inference.engine.checkpoint.lora import Lora, merge_all
-from inference.engine.pipeline import latent_size
+from inference.engine.known_frames import latent_size
 from inference.engine.video.buckets import nearest_size
 from inference.engine.video.colour import match_colours
 from inference.engine.video.frames import resize_crop, to_uint8
 from inference.engine.video.regions import latent_masks, whole_picture
-from inference.engine.voices import arrange, measure_lufs, normalize_loudness
 from inference.generation import Box
 from inference_engine.parity.golden import Case
 from inference_engine.parity.modules import Outputs

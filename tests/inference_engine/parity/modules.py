@@ -14,7 +14,7 @@ from inference.engine.dit.config import AudioProjectorConfig
 from inference.engine.dit.rotary import grid_rotary
 from inference.engine.encoders.text import clean
 from inference.engine.encoders.wav2vec import normalize
-from inference.engine.pipeline import encode_known
+from inference.engine.known_frames import encode_known
 from inference.engine.predictor import join_people
 from inference.engine.video.frames import to_pixels
 from inference.engine.video.regions import token_masks

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from inference.engine.geometry import Geometry
-from inference.engine.pipeline import Hooks, Pipeline, Scene, known_mask, latent_frames, latent_size
+from inference.engine.known_frames import known_mask, latent_frames, latent_size
+from inference.engine.pipeline import Hooks, Pipeline, Scene
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.guidance import GuidanceScales
@@ -19,6 +20,7 @@ from inference.engine.sampling.teacache import plan_steps
 from inference.engine.video.frames import resize_crop, to_pixels
 from inference.engine.video.regions import latent_masks, token_masks, whole_picture
 from inference.engine.video.windows import gather, plan_windows
+from inference.generation import Sampling
 from inference_engine.parity import models
 from inference_engine.parity.golden import Case
 from inference_engine.parity.modules import Outputs
@@ -186,17 +188,22 @@ def generate(case: Case) -> Outputs:
     if args["people"] == 2:
         masks = latent_masks(image.shape[:2], (height, width), latent, None)
     scene = Scene(to_pixels(resize_crop(Image.fromarray(image), height, width)), features, masks)
-    scales = scales_of(case, "text_guide_scale", "audio_guide_scale", "apg_on")
+    sampling = Sampling(
+        steps=args["sampling_steps"],
+        text_guidance=args["text_guide_scale"],
+        audio_guidance=args["audio_guide_scale"],
+        shift=args["shift"],
+        use_apg=bool(args["apg_on"]),
+    )
     recipe = Recipe(
         prompt=args["prompt"],
         negative_prompt=args["negative_prompt"],
-        scales=scales,
-        steps=args["sampling_steps"],
-        shift=args["shift"],
+        sampling=sampling,
         colour_strength=args["color_correction_strength"],
         max_frames=args["max_frames_num"],
         drop_tail=3,
     )
+    assert recipe.scales == scales_of(case, "text_guide_scale", "audio_guide_scale", "apg_on")
     noise = RecordedNoise(case, case.record["inputs"]["noise (in order of use)"])
     recorder = Recorder()
     pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU)

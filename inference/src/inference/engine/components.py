@@ -21,12 +21,12 @@ from inference.engine.checkpoint.streaming import Home, LoadReport, OnBytes, fil
 from inference.engine.dit.config import DitConfig
 from inference.engine.dit.model import MultiTalkDiT
 from inference.engine.encoders import clip as clip_encoder
-from inference.engine.encoders import voice_names
+from inference.engine.encoders import wav2vec_keys
 from inference.engine.encoders.clip import ClipEncoder, build_clip, clip_source
 from inference.engine.encoders.text import TextEncoder, build_text_encoder, text_source
 from inference.engine.encoders.vae import VaeSizes, VideoAutoencoder, build_vae, vae_source
-from inference.engine.encoders.voice_names import Wav2VecConfig, strip_prefix, voice_source
 from inference.engine.encoders.wav2vec import VoiceEncoder
+from inference.engine.encoders.wav2vec_keys import Wav2VecConfig, strip_prefix, voice_source
 from inference.engine.errors import EngineError
 
 
@@ -113,7 +113,7 @@ def load_voice(
         model = VoiceEncoder(config).eval()
     name_map = partial(voice_source, store.shapes)
     report = fill(
-        "voice encoder", model, store, name_map=name_map, ignored=voice_names.is_unused, home=lambda _: home,
+        "voice encoder", model, store, name_map=name_map, ignored=wav2vec_keys.is_unused, home=lambda _: home,
         on_bytes=on_bytes,
     )  # fmt: skip
     return model, report

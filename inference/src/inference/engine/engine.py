@@ -15,26 +15,36 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from inference.engine.audio_tracks import AudioTracks, arrange, fit_to_frames, normalize_loudness
 from inference.engine.checkpoint.streaming import LoadReport
 from inference.engine.components import Components, check_fit
 from inference.engine.errors import EngineError
 from inference.engine.geometry import Geometry
+from inference.engine.known_frames import latent_size
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
 from inference.engine.offload import compile_blocks, lent
-from inference.engine.pipeline import Hooks, Pipeline, Scene, latent_size
+from inference.engine.pipeline import Hooks, Pipeline, Scene
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
 from inference.engine.video.buckets import SIZES
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video.regions import check_boxes, check_regions, latent_masks, whole_picture
-from inference.engine.voices import VoiceTracks, arrange, fit_to_frames, normalize_loudness
-from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
+from inference.generation import (
+    MAX_SPEAKERS,
+    ApiField,
+    Cancelled,
+    GenerationRequest,
+    InvalidInput,
+    Progress,
+    Sampling,
+    Speaker,
+)
+from inference.media.audio_file import Wave, decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.media.mp4 import Mp4Writer
-from inference.media.voice_file import decode_voice
-from inference.multitalk import FPS
+from inference.multitalk import FPS, SAMPLE_RATE
 
 
 class MultiTalkEngine:
@@ -69,15 +79,15 @@ class MultiTalkEngine:
         on_progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Write an MP4 at `output`, whole or not at all."""
+        """Write a complete MP4 at `output`, or nothing."""
         check_request(request)
-        on_progress(Progress("reading", 0, 1, 0, request.steps))
+        on_progress(Progress("reading", 0, 1, 0, request.sampling.steps))
         tracks = read_tracks(request, self._limits)
         if cancelled():
             raise Cancelled
         try:
             scene, size = self._scene(request, tracks)
-            recipe, noise = Recipe.from_request(request), SeededNoise(request.seed)
+            recipe, noise = Recipe.from_request(request), SeededNoise(request.sampling.seed)
             frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
             with Mp4Writer(output, *size, tracks.mix) as video:
                 for chunk in frames:
@@ -88,7 +98,7 @@ class MultiTalkEngine:
                 "host, or choose a smaller resolution"
             ) from e
 
-    def _scene(self, request: GenerationRequest, tracks: VoiceTracks) -> tuple[Scene, tuple[int, int]]:
+    def _scene(self, request: GenerationRequest, tracks: AudioTracks) -> tuple[Scene, tuple[int, int]]:
         image = decode_image(request.image, self._limits)
         source = (image.height, image.width)
         size = self._geometry.output_size(*source, request.resolution)
@@ -108,7 +118,7 @@ class MultiTalkEngine:
         short = self.plan.shortage(self._geometry.tokens(pixels), pixels)
         if short:
             raise InvalidInput(
-                "resolution",
+                "size",
                 f"this device lacks {short / 1e9:.1f} GB for it; choose a smaller one, or start the server with "
                 "--room-for multitalk-720, so that more weights wait on the host",
             )
@@ -148,33 +158,50 @@ def load_engine(
 
 def check_request(request: GenerationRequest) -> None:
     """Refuse numbers that no video can be made from."""
-    if not 1 <= len(request.speakers) <= 2:
-        raise InvalidInput("speakers", f"one or two people can speak, not {len(request.speakers)}")
+    if not 1 <= len(request.speakers) <= MAX_SPEAKERS:
+        raise InvalidInput("audio", f"one or two people can speak, not {len(request.speakers)}")
     if not request.prompt.strip():
         raise InvalidInput("prompt", "say what the video shows")
     if request.resolution not in SIZES:
-        raise InvalidInput("resolution", f"{request.resolution!r} is not one of {', '.join(SIZES)}")
+        raise InvalidInput("size", f"{request.resolution!r} is not one of {', '.join(SIZES)}")
     if request.audio_mode not in ("add", "para"):
         raise InvalidInput("audio_mode", f"{request.audio_mode!r} is neither 'add' nor 'para'")
-    if request.steps < 1:
+    if request.seconds is None and not any(speaker.audio for speaker in request.speakers):
+        raise InvalidInput("seconds", "is required if nobody speaks")
+    _check_positive("seconds", request.seconds)
+    _check_sampling(request.sampling)
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    if sampling.steps < 1:
         raise InvalidInput("steps", "at least one step is needed")
-    for field in ("text_guidance", "audio_guidance", "teacache_threshold"):
-        if not math.isfinite(getattr(request, field)):
-            raise InvalidInput(field, "it must be a finite number")
-    for field in ("seconds", "shift"):
-        value = getattr(request, field)
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InvalidInput(field, "it must be above 0")
+    _check_positive("shift", sampling.shift)
+    numbers: tuple[tuple[ApiField, float], ...] = (
+        ("text_guidance", sampling.text_guidance),
+        ("audio_guidance", sampling.audio_guidance),
+        ("teacache_threshold", sampling.teacache_threshold),
+    )
+    for field, value in numbers:
+        if not math.isfinite(value):
+            raise InvalidInput(field, "must be a finite number")
 
 
-def read_tracks(request: GenerationRequest, limits: MediaLimits) -> VoiceTracks:
-    """Decode the voices, bring them to one loudness, and put them on the time line, whole frames long."""
-    fields = [f"speakers[{number}].audio" for number in range(len(request.speakers))]
-    waves = [
-        normalize_loudness(decode_voice(speaker.audio, field, limits))
-        for speaker, field in zip(request.speakers, fields, strict=True)
-    ]
-    tracks = fit_to_frames(arrange(waves, request.audio_mode))
+def _check_positive(field: ApiField, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InvalidInput(field, "must be greater than 0")
+
+
+def read_tracks(request: GenerationRequest, limits: MediaLimits) -> AudioTracks:
+    """Decode the voices, bring them to one loudness, and put them on the time line, in whole frames."""
+    waves = [_read_voice(speaker, limits) for speaker in request.speakers]
+    tracks = arrange(waves, request.audio_mode, request.seconds or 0.0)
+    spoken = len(tracks.mix) / SAMPLE_RATE if any(wave is not None for wave in waves) else 0.0
+    limits.video_seconds(spoken, request.seconds)
+    tracks = fit_to_frames(tracks)
     if request.seconds is None:
         return tracks
     return fit_to_frames(tracks, min(tracks.frames, max(1, round(request.seconds * FPS))))
+
+
+def _read_voice(speaker: Speaker, limits: MediaLimits) -> Wave | None:
+    return normalize_loudness(decode_audio(speaker.audio, limits)) if speaker.audio else None

@@ -16,6 +16,7 @@ from inference.engine.checkpoint.lora import DEFAULT_SCALE, Lora
 from inference.engine.checkpoint.store import SafetensorsStore, TensorStore, TorchStore
 from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
+from inference.engine.device import apply_memory_limit, choose_device, choose_dtype
 from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
@@ -30,7 +31,6 @@ from inference.generation import LoadProgress
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 OnProgress = Callable[[LoadProgress], None]
 
 
@@ -183,8 +183,8 @@ def open_loader(
     return Loader(
         files,
         target,
-        _dtype(dtype, target),
-        _limit(memory_limit_bytes, target),
+        choose_dtype(dtype, target),
+        apply_memory_limit(memory_limit_bytes, target),
         [Lora(path, scale) for path in loras],
         on_progress,
         room_for,
@@ -198,40 +198,3 @@ def open_store(path: Path) -> TensorStore:
 
 def _elements(store: TensorStore, prefix: str) -> int:
     return sum(torch.Size(shape).numel() for name, shape in store.shapes.items() if name.startswith(prefix))
-
-
-def choose_device(name: str) -> torch.device:
-    """Find the device of this name, with its number; raises EngineError where there is none."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as e:
-        raise EngineError(f"choosing the device: {name!r} is no device. Use cuda, cuda:N or cpu") from e
-    if device.type != "cuda":
-        return device
-    if not torch.cuda.is_available():
-        raise EngineError(
-            "choosing the device: CUDA is not available here. Use cpu, or check the driver and the pod's GPU"
-        )
-    # Some of torch's functions take no device without a number.
-    return device if device.index is not None else torch.device("cuda", torch.cuda.current_device())
-
-
-def _dtype(name: str | None, device: torch.device) -> torch.dtype:
-    if name is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    if name not in DTYPES:
-        raise EngineError(f"choosing the dtype: {name!r} is not one of {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def _limit(limit_bytes: int | None, device: torch.device) -> int | None:
-    if limit_bytes is not None and limit_bytes <= 0:
-        raise EngineError("choosing the memory limit: it must be above 0 bytes")
-    if device.type != "cuda":
-        return limit_bytes
-    total = torch.cuda.get_device_properties(device).total_memory
-    if limit_bytes is None:
-        return total
-    limit = min(limit_bytes, total)
-    torch.cuda.set_per_process_memory_fraction(limit / total, device)
-    return limit

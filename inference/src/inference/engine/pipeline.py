@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from inference.engine.components import Components
-from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE, VideoAutoencoder
 from inference.engine.geometry import Geometry
+from inference.engine.known_frames import MASK_CHANNELS, encode_known, latent_frames
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import NoiseSource
@@ -29,9 +29,6 @@ from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import token_masks
 from inference.engine.video.windows import Window, gather, plan_windows
 from inference.generation import Cancelled, Progress
-
-MASK_CHANNELS = TIME_STRIDE
-"""One per video frame of a latent frame; they come before the latents in a window's condition."""
 
 Lend = Callable[[nn.Module], AbstractContextManager[None]]
 """Brings an encoder to the device for as long as it is used."""
@@ -101,20 +98,20 @@ class Pipeline:
         plan = plan_windows(
             scene.voice_features.shape[1], self._geometry.frame_num, motion, recipe.max_frames, recipe.drop_tail
         )
-        hooks.report(Progress("encoding", 0, len(plan.windows), 0, recipe.steps))
+        hooks.report(Progress("encoding", 0, len(plan.windows), 0, recipe.sampling.steps))
         prompts = self._encode_prompts(recipe)
         known = scene.picture.to(self._device)
         made = 0
         for window in plan.windows:
 
             def report(stage: str, step: int, number: int = window.number) -> None:
-                hooks.report(Progress(stage, number, len(plan.windows), step, recipe.steps))
+                hooks.report(Progress(stage, number, len(plan.windows), step, recipe.sampling.steps))
 
             inputs = self._window_inputs(window, scene, known)
             observer = hooks.observer.window(window.number, known, inputs) if hooks.observer else None
             held = latent_frames(known.shape[1]) if window.number else 0
             latent = self._sample(inputs, held, recipe, prompts, noise, partial(report, "sampling"), observer)
-            report("decoding", recipe.steps)
+            report("decoding", recipe.sampling.steps)
             frames = self._decode(latent, scene, recipe, window.number, hooks)
             fresh = frames[:, motion if window.number else 0 :][:, : plan.output_frames - made]
             known = frames[:, -motion:]
@@ -133,7 +130,7 @@ class Pipeline:
         observer: Observer | None,
     ) -> Tensor:
         """Make one window's latent; its first `held` latent frames are known."""
-        times = timesteps(recipe.steps, recipe.shift)
+        times = timesteps(recipe.sampling.steps, recipe.shift)
         predictor = self._predictor(inputs, recipe, prompts, times)
         latents = inputs.condition[MASK_CHANNELS:]
         return sample(
@@ -151,7 +148,7 @@ class Pipeline:
     def _predictor(self, inputs: WindowInputs, recipe: Recipe, prompts: Prompts, times: Tensor) -> WindowPredictor:
         dit, passes = self._parts.dit, recipe.scales.passes
         time = dit.time_conditioning(times[:-1].to(self._device))
-        threshold = recipe.teacache_threshold
+        threshold = recipe.sampling.teacache_threshold
         plan = plan_steps(time.blocks, recipe.resolution, threshold) if threshold > 0 else None
         batched = self._batch_passes(math.prod(dit.grid(inputs.condition.shape)), len(passes))
         return WindowPredictor(dit, inputs, prompts, passes, time, plan, batch_passes=batched)
@@ -182,32 +179,3 @@ class Pipeline:
         with self._lend(self._parts.text.model):
             contexts = self._parts.text.encode(texts)
         return Prompts(contexts[0], contexts[1] if needs_negative else None)
-
-
-def latent_frames(frames: int) -> int:
-    """Latent frames that stand for `frames` video frames."""
-    return 1 + (frames - 1) // TIME_STRIDE
-
-
-def encode_known(vae: VideoAutoencoder, known: Tensor, frame_num: int) -> Tensor:
-    """Encode known frames, the rest of the window empty, and put the mask of what is known before it.
-
-    The result is `[4 + channels, T, h, w]`; the four mask channels are the four video frames of a latent frame, the
-    first of which stands for all four in the first.
-    """
-    channels, count, height, width = known.shape
-    empty = known.new_zeros(channels, frame_num - count, height, width)
-    latents = vae.encode(torch.cat((known, empty), dim=1))
-    return torch.cat((known_mask(count, frame_num, latents), latents))
-
-
-def known_mask(count: int, frame_num: int, latents: Tensor) -> Tensor:
-    """Mark known frames, `[4, T, h, w]`."""
-    per_frame = (torch.arange(frame_num, device=latents.device) < count).float()
-    slots = torch.cat((per_frame[:1].repeat(TIME_STRIDE), per_frame[1:])).reshape(-1, TIME_STRIDE)
-    return slots.T[:, :, None, None].expand(-1, -1, *latents.shape[-2:])
-
-
-def latent_size(height: int, width: int) -> tuple[int, int]:
-    """Latent rows and columns of a picture."""
-    return height // SPACE_STRIDE, width // SPACE_STRIDE

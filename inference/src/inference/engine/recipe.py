@@ -1,11 +1,11 @@
-"""Everything numeric that decides a video, apart from its picture and voices."""
+"""Everything that decides a video, apart from its picture and voices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from inference.engine.sampling.guidance import GuidanceScales
-from inference.generation import GenerationRequest
+from inference.generation import GenerationRequest, Sampling
 
 SHIFTS = {"multitalk-480": 7.0, "multitalk-720": 11.0}
 # Published with the model; guidance was tuned against it.
@@ -23,11 +23,8 @@ class Recipe:
 
     prompt: str
     negative_prompt: str
-    scales: GuidanceScales
-    steps: int
-    shift: float
+    sampling: Sampling
     resolution: str = "multitalk-480"
-    teacache_threshold: float = 0.0
     colour_strength: float = 1.0
     max_frames: int | None = None
     drop_tail: int = 0
@@ -39,9 +36,17 @@ class Recipe:
         return cls(
             prompt=request.prompt,
             negative_prompt=NEGATIVE_PROMPT if request.negative_prompt is None else request.negative_prompt,
-            scales=GuidanceScales(text=request.text_guidance, audio=request.audio_guidance, apg=request.use_apg),
-            steps=request.steps,
-            shift=SHIFTS[request.resolution] if request.shift is None else request.shift,
+            sampling=request.sampling,
             resolution=request.resolution,
-            teacache_threshold=request.teacache_threshold,
         )
+
+    @property
+    def shift(self) -> float:
+        """The schedule's shift."""
+        return SHIFTS[self.resolution] if self.sampling.shift is None else self.sampling.shift
+
+    @property
+    def scales(self) -> GuidanceScales:
+        """How the passes of a step are joined."""
+        sampling = self.sampling
+        return GuidanceScales(sampling.text_guidance, sampling.audio_guidance, sampling.use_apg)

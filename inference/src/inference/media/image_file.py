@@ -7,9 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inference.generation import InvalidInput
-from inference.media.limits import PICTURE_FORMATS, SMALLEST_SIDE, WIDEST_RATIO, MediaLimits
-
-FIELD = "image"
+from inference.media.limits import INVALID, PICTURE_FORMATS, SMALLEST_SIDE, WIDEST_RATIO, MediaLimits
 
 # Pillow's own limit knows nothing of ours, and asks only after some decoders have made room for all pixels.
 Image.MAX_IMAGE_PIXELS = None
@@ -25,15 +23,19 @@ def decode_image(path: Path, limits: MediaLimits) -> Image.Image:
         raise
     except UnidentifiedImageError as e:
         formats = ", ".join(PICTURE_FORMATS)
-        raise InvalidInput(FIELD, f"is not a picture that can be decoded; send one of {formats}.") from e
+        raise _refused(f"is not a picture that can be decoded; send one of {formats}.") from e
     except (OSError, ValueError, SyntaxError) as e:
-        raise InvalidInput(FIELD, f"is a picture that cannot be decoded ({type(e).__name__}).") from e
+        raise _refused(f"is a picture that cannot be decoded ({type(e).__name__}).") from e
 
 
 def _check_size(width: int, height: int, limits: MediaLimits) -> None:
     if width * height > limits.pixels:
-        raise InvalidInput(FIELD, f"has {width} x {height} pixels, more than {limits.pixels / 1e6:g} megapixels.")
+        raise _refused(f"has {width} x {height} pixels, more than {limits.pixels / 1e6:g} megapixels.")
     if min(width, height) < SMALLEST_SIDE:
-        raise InvalidInput(FIELD, f"has {width} x {height} pixels, too few; each side needs {SMALLEST_SIDE}.")
+        raise _refused(f"has {width} x {height} pixels, too few; each side needs {SMALLEST_SIDE}.")
     if max(width, height) > WIDEST_RATIO * min(width, height):
-        raise InvalidInput(FIELD, f"has {width} x {height} pixels, too narrow; at most {WIDEST_RATIO:g} to 1.")
+        raise _refused(f"has {width} x {height} pixels, too narrow; at most {WIDEST_RATIO:g} to 1.")
+
+
+def _refused(message: str) -> InvalidInput:
+    return InvalidInput("input_reference", message, INVALID["input_reference"])

@@ -1,18 +1,28 @@
-"""What a picture or a voice may be: one list of formats for server and engine, and the limits that the server sets.
+"""What a picture, a voice and a video may be: formats, sizes and lengths, for server and engine alike.
+
+The largest picture and the longest video are settings, handed in as `MediaLimits`; everything else is fixed here.
 
 FFmpeg by itself follows playlists to other files and hosts, and opens a decoder for every stream of a file to learn
-what it holds, pictures of any size included. Pillow starts programs for some formats. So both are told what they may
-use, and everything else is out of the reach of an upload.
+what it holds, pictures of any size included. Pillow starts programs for some formats. So both get a list of what they
+may use, and an upload reaches nothing else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inference.generation import FileField, InvalidInput
+
+INVALID: dict[FileField, str] = {"input_reference": "invalid_image", "audio": "invalid_audio"}
+TOO_LONG = "too_long"
+"""Codes of refusals."""
+
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 SMALLEST_SIDE = 32
 WIDEST_RATIO = 8.0
 
+SOUND_FORMATS = "WAV, MP3, FLAC, OGG, M4A or a video with sound"
+"""For people; what is decoded is the two lists below."""
 SOUND_CONTAINERS = ("wav", "w64", "mp3", "flac", "ogg", "aac", "aiff", "mov", "matroska", "webm", "avi")
 SOUND_CODECS = (
     *("aac", "ac3", "eac3", "alac", "flac", "vorbis", "opus", "speex", "amrnb", "amrwb", "adpcm_ms", "adpcm_ima_wav"),
@@ -31,15 +41,29 @@ _BYTES_PER_PIXEL = 24
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """The largest picture and the longest voice that are decoded."""
+    """The largest picture that is decoded, and the longest voice and video."""
 
     pixels: int = 50_000_000
-    voice_s: float = 600.0
+    seconds: float = 40.0
 
     @property
     def memory_bytes(self) -> int:
         """Address space that suffices to decode what these limits allow."""
         return _PROCESS_BYTES + self.pixels * _BYTES_PER_PIXEL
+
+    def allow(self, seconds: float) -> bool:
+        """Whether a voice or a video may last so long; to the millisecond, since resampling can move an end."""
+        return round(seconds, 3) <= self.seconds
+
+    def video_seconds(self, spoken: float, asked: float | None) -> float:
+        """Length of a video whose voices last `spoken` seconds; raises `InvalidInput` if it is too long."""
+        cut = asked is not None and (asked < spoken or not spoken)
+        length = asked if asked is not None and cut else spoken
+        if not self.allow(length):
+            cure = "choose a smaller number" if cut else "shorten the voices or set seconds"
+            text = f"{length:.4g} s is longer than the {self.seconds:g} s that this server makes; {cure}."
+            raise InvalidInput("seconds" if cut else "audio", text, TOO_LONG)
+        return length
 
 
 DEFAULT_LIMITS = MediaLimits()

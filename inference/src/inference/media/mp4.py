@@ -1,7 +1,7 @@
-"""MP4, written and measured: H.264 video at 25 frames a second and AAC sound of exactly the same length.
+"""MP4, written and measured: H.264 video and AAC sound of exactly the same length.
 
-Sound is written along with the frames, so that a player can start before the file has arrived whole. The file appears
-under its name only once it is complete.
+Sound is written along with the frames, so that a player can start before the download is complete. The file gets its
+name only once it is complete.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AUDIO_BITRATE = 96_000
 
 
 class Mp4Writer:
-    """A video being written: `add` frames, leave the block to finish; on an exception nothing remains."""
+    """A video being written: `add` frames, leave the block to finish; an exception removes the file."""
 
     def __init__(self, output: Path, height: int, width: int, sound: npt.NDArray[np.float32]) -> None:
         self._output = output

@@ -1,14 +1,16 @@
-"""The program that looks into uploads, in a process of its own with little memory and time.
+"""The program that checks uploads, in a process of its own with limits on memory and time.
 
-Decoders of pictures and sound are large and written in C. What an upload makes of them must not reach the process that
-holds the model: a file that takes too much, or takes a decoder over, ends this process alone. Each run looks into the
-files of one request and decodes each to its end, so that a damaged file is refused when it is sent and not minutes
-later on the device. Nothing is kept but sizes; the engine decodes again for itself.
+Decoders of pictures and sound are large and written in C. A file that exhausts or takes over a decoder must not reach
+the process that holds the model; it ends this process alone. Each run decodes the files of one request to their ends,
+so that a damaged file is refused when it is sent and not minutes later on the device. Only sizes are reported; the
+engine decodes the files again.
 
-    stdin   {"limits": {"pixels": 50000000, "voice_s": 600.0}, "seconds": 30, "files": [["image", "/scratch/..."], ...]}
+    stdin   {"limits": {"pixels": 50000000, "seconds": 40.0}, "time_s": 30, "files": [["input_reference", "/..."], ...]}
     stdout  {"ready": true}
             {"width": 64, "height": 48}
-            {"refused": "holds no sound."}       one line for each file, in their order; the first refusal is the last
+            {"refused": "holds no sound.", "code": "invalid_audio"}
+
+One line for each file, in their order; the first refusal is the last line.
 
 `inference.server.prober` starts it.
 """
@@ -21,36 +23,33 @@ import resource
 import sys
 from pathlib import Path
 
-from inference.generation import InvalidInput
-from inference.media.limits import MediaLimits
-
-PICTURE = "image"
-"""The field whose file is a picture; the others are voices."""
+from inference.generation import FileField, InvalidInput
+from inference.media.limits import INVALID, MediaLimits
 
 
 def main() -> None:
-    """Read the question, give up what is not needed, answer."""
+    """Read the question, confine this process, decode."""
     question = json.load(sys.stdin)
     limits = MediaLimits(**question["limits"])
-    _confine(limits.memory_bytes, question["seconds"])
-    import inference.media.image_file
-    import inference.media.voice_file  # noqa: F401 - what is imported under the limits fits into them
+    _confine(limits.memory_bytes, question["time_s"])
+    import inference.media.audio_file
+    import inference.media.image_file  # noqa: F401 - what is imported under the limits fits into them
 
     print(json.dumps({"ready": True}), flush=True)
     for field, path in question["files"]:
-        answer = _look(field, Path(path), limits)
-        print(json.dumps(answer), flush=True)
-        if "refused" in answer:
+        result = _decode(field, Path(path), limits)
+        print(json.dumps(result), flush=True)
+        if "refused" in result:
             return
 
 
 def _confine(memory_bytes: int, seconds: int) -> None:
-    """The kernel keeps these for us, whatever a decoder is made to do; none can be raised again."""
+    """The kernel enforces these, whatever a decoder is made to do; none can be raised again."""
     for limit, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),  # it writes no file
-        (resource.RLIMIT_NPROC, 0),  # and starts no process and no thread
+        (resource.RLIMIT_FSIZE, 0),  # no file is written
+        (resource.RLIMIT_NPROC, 0),  # no process and no thread is started
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
@@ -58,19 +57,19 @@ def _confine(memory_bytes: int, seconds: int) -> None:
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 
 
-def _look(field: str, path: Path, limits: MediaLimits) -> dict[str, float | str]:
+def _decode(field: FileField, path: Path, limits: MediaLimits) -> dict[str, float | str]:
+    from inference.media.audio_file import audio_seconds
     from inference.media.image_file import decode_image
-    from inference.media.voice_file import voice_seconds
 
     try:
-        if field == PICTURE:
+        if field == "input_reference":
             picture = decode_image(path, limits)
             return {"width": picture.width, "height": picture.height}
-        return {"seconds": voice_seconds(path, field, limits)}
+        return {"seconds": audio_seconds(path, limits)}
     except InvalidInput as refusal:
-        return {"refused": refusal.message}
+        return {"refused": refusal.message, "code": refusal.code}
     except Exception as error:  # damaged files make Pillow raise nearly anything
-        return {"refused": f"cannot be decoded ({type(error).__name__})."}
+        return {"refused": f"cannot be decoded ({type(error).__name__}).", "code": INVALID[field]}
 
 
 if __name__ == "__main__":

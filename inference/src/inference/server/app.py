@@ -23,7 +23,7 @@ from inference.server.metrics import ServerMetrics
 from inference.server.operations import OperationRoutes
 from inference.server.service import Service
 from inference.server.videos import VideoRoutes
-from inference.server.wire import ErrorAnswer
+from inference.server.wire import ErrorResponse
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def create_app(service: Service) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        responses={"4XX": {"model": ErrorAnswer, "description": "Refused"}},  # keeps FastAPI's own 422 out of it
+        responses={"4XX": {"model": ErrorResponse, "description": "Refused"}},  # keeps FastAPI's own 422 out of it
     )
     VideoRoutes(service).add_to(app.router)
     OperationRoutes(service).add_to(app.router)
@@ -52,24 +52,24 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Guarded, allowed_hosts=service.config.allowed_hosts)
-    app.add_middleware(Observed, metrics=service.metrics)  # the last one added sees all answers
+    app.add_middleware(Observed, metrics=service.metrics)  # the last one added sees all responses
     return app
 
 
-def _answer(error: ApiError) -> JSONResponse:
+def _response(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return _answer(error)
+    return _response(error)
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     """A query parameter that FastAPI refused."""
     assert isinstance(error, RequestValidationError)
     problem = error.errors()[0]
-    return _answer(invalid(str(problem["loc"][-1]), "invalid_value", f"{problem['msg']}."))
+    return _response(invalid(str(problem["loc"][-1]), "invalid_value", f"{problem['msg']}."))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -78,7 +78,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     code = {404: "path_not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     message = f"{request.method} {request.scope['path']}: {error.detail}."
     headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
-    return _answer(ApiError(error.status_code, code, message, headers=headers))
+    return _response(ApiError(error.status_code, code, message, headers=headers))
 
 
 def _allowed(request: Request) -> str:
@@ -89,7 +89,7 @@ def _allowed(request: Request) -> str:
 
 
 class Observed:
-    """Gives every answer an x-request-id, counts it by route, and turns what nobody expected into a proper 500."""
+    """Gives every response an x-request-id, counts it by route, and turns unexpected exceptions into a 500."""
 
     def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self._app = app
@@ -116,7 +116,7 @@ class Observed:
             log.exception("event=request_failed id=%s method=%s path=%s", request_id, scope["method"], path)
             if code:
                 raise
-            await _answer(internal())(scope, receive, observed_send)
+            await _response(internal())(scope, receive, observed_send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "other"  # a series for each would stay for ever

@@ -101,10 +101,14 @@ class ServerConfig:
         ),
     ] = ()
 
-    queue: Annotated[int, Setting("videos that may wait while one is generated; more are answered 429", int)] = 8
+    queue: Annotated[int, Setting("videos that may wait while one is generated; beyond that 429", int)] = 8
     max_upload_mib: Annotated[float, Setting("largest request body", float)] = 64.0
-    max_seconds: Annotated[float, Setting("longest video; a voice may have 600 s in any case", float)] = 40.0
-    max_megapixels: Annotated[float, Setting("largest picture; each million takes 24 MB of memory", float)] = 50.0
+    max_seconds: Annotated[float, Setting("maximum length of a video, and of each voice", float)] = (
+        DEFAULT_LIMITS.seconds
+    )
+    max_megapixels: Annotated[
+        float, Setting("maximum size of a picture; each megapixel takes 24 MB of memory", float)
+    ] = DEFAULT_LIMITS.pixels / 1e6
     upload_timeout_s: Annotated[float, Setting("a request body must arrive within this time", float)] = 120.0
 
     scratch: Annotated[
@@ -119,8 +123,8 @@ class ServerConfig:
     log_level: Annotated[str, Setting("debug, info, warning or error")] = "info"
 
     @property
-    def places(self) -> int:
-        """Videos that the server takes on at once: the waiting ones and the one on the device."""
+    def max_jobs(self) -> int:
+        """Unfinished jobs at any time: those that wait and the one that runs."""
         return self.queue + 1
 
     @property
@@ -129,13 +133,12 @@ class ServerConfig:
 
     @property
     def results_budget_bytes(self) -> int:
-        """What the scratch directory holds beyond the uploads of every place."""
-        return int(self.scratch_gib * GIB) - self.places * self.max_upload_bytes
+        """Room on the scratch directory beside the uploads of all unfinished jobs."""
+        return int(self.scratch_gib * GIB) - self.max_jobs * self.max_upload_bytes
 
     @property
     def media_limits(self) -> MediaLimits:
-        """A voice may be longer than a video: `seconds` cuts it."""
-        return MediaLimits(int(self.max_megapixels * 1e6), max(self.max_seconds, DEFAULT_LIMITS.voice_s))
+        return MediaLimits(round(self.max_megapixels * 1e6), self.max_seconds)
 
     def validated(self) -> ServerConfig:
         """This configuration, or one `ConfigError` that lists all that is wrong with it."""
@@ -163,7 +166,7 @@ def _rules(config: ServerConfig) -> list[tuple[bool, str]]:
         ),
         (
             config.results_budget_bytes <= 0,
-            f"--scratch-gib {config.scratch_gib:g} has no room for results: {config.places} uploads of up to "
+            f"--scratch-gib {config.scratch_gib:g} has no room for results: {config.max_jobs} uploads of up to "
             f"{config.max_upload_mib:g} MiB may wait at once; raise it, or lower --queue or --max-upload-mib",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The error that a client sees, in the shape that OpenAI's clients parse.
+"""Errors as clients get them, in the form that OpenAI's clients parse.
 
 On the wire:
 
@@ -18,7 +18,7 @@ ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 
 class ApiError(Exception):
-    """An answer other than success: status, body and headers."""
+    """A response other than success: status, body and headers."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ def not_found(video_id: str) -> ApiError:
     return ApiError(
         404,
         "video_not_found",
-        f"No video has the id {video_id!r}: it was deleted, its lifetime is over, or it never existed.",
+        f"No video has the id {video_id!r}: it was deleted, has expired, or never existed.",
         param="video_id",
     )
 
 
 def not_ready_to_download(video_id: str, status: str) -> ApiError:
-    """409, and the clients are told not to repeat it at once: they would poll a multi-minute job every second."""
+    """409 with a header against retries: OpenAI's clients would poll a job of minutes every second."""
     return ApiError(
         409,
         "video_not_ready",
@@ -79,18 +79,18 @@ def upload_timed_out(limit_s: float) -> ApiError:
     return ApiError(408, "upload_timeout", f"The request body did not arrive within {limit_s:g} s.")
 
 
-def queue_full(places: int, retry_after_s: int) -> ApiError:
+def queue_full(max_jobs: int, retry_after_s: int) -> ApiError:
     return ApiError(
         429,
         "queue_full",
-        f"All {places} places are taken. Try again in {retry_after_s} s.",
+        f"The queue is full: {max_jobs} videos are unfinished. Try again in {retry_after_s} s.",
         kind="rate_limit_error",
         headers={"retry-after": str(retry_after_s)},
     )
 
 
 def unavailable(code: str, message: str, retry_after_s: int) -> ApiError:
-    """503: right request, wrong moment."""
+    """503: the request is fine, the server cannot accept it now."""
     return ApiError(503, code, message, kind="server_error", headers={"retry-after": str(retry_after_s)})
 
 

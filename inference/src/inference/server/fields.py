@@ -1,17 +1,19 @@
-"""The text fields of POST /v1/videos: names, types, bounds, defaults and words for people, each said once.
+"""The text fields of POST /v1/videos: names, types, bounds, defaults and descriptions, each declared once.
 
-`model`, `prompt`, `seconds` and `size` are OpenAI's; the rest is MultiTalk's and goes beside them as further form
-fields (`extra_body=` in OpenAI's Python client). The picture and the voices are files; they are described here only
-for the OpenAPI page, and read by `draft`.
+`model`, `prompt`, `seconds` and `size` are OpenAI's; the others are MultiTalk's and are sent beside them as further
+form fields (`extra_body=` in OpenAI's Python client). Those of sampling are declared in `generation.Sampling`. The
+picture and the voices are files; here they are only described, for the OpenAPI page, and `request` reads them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from inference.generation import Resolution
+from inference.generation import MAX_SPEAKERS, AudioMode, Resolution, Sampling
+from inference.media.limits import PICTURE_FORMATS, SOUND_FORMATS
 from inference.server.errors import ApiError, invalid
 from inference.server.multipart import FILE_FIELDS
 
@@ -27,11 +29,9 @@ RESOLUTIONS: dict[str, Resolution] = {
 }
 """MultiTalk keeps the shape of the picture and knows two areas; a size chooses the nearer one."""
 
-_Guidance = Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)]
-
 
 class VideoFields(BaseModel):
-    """The text fields, parsed and bounded."""
+    """The text fields apart from sampling, parsed and bounded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class VideoFields(BaseModel):
         Field(
             ge=0.04,
             allow_inf_nan=False,
-            description="Longest length, at least one frame. Left out: as long as the voices; 4 without any.",
+            description="Maximum length, at least one frame. Left out: as long as the voices; 4 without any.",
         ),
     ] = None
     size: Annotated[
@@ -53,35 +53,29 @@ class VideoFields(BaseModel):
         str | None,
         Field(
             description="Where each person is, in pixels of the picture: top,left,bottom,right for person 1, then "
-            "the same for person 2; repeat the field or go on after a comma. Left out: left and right half."
+            "the same for person 2; repeat the field or continue after a comma. Left out: left and right half."
         ),
     ] = None
     audio_mode: Annotated[
-        Literal["para", "add"], Field(description="Two voices: para at the same time, add one after the other.")
+        AudioMode, Field(description="Two voices: para at the same time, add one after the other.")
     ] = "para"
     negative_prompt: Annotated[str | None, Field(max_length=4000, description="What the video must not show.")] = None
-    steps: Annotated[int, Field(ge=1, le=100, description="Sampling steps.")] = 40
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="The same seed gives the same video.")] = 42
-    text_guidance: Annotated[_Guidance, Field(description="How strictly the prompt is followed.")] = 5.0
-    audio_guidance: Annotated[_Guidance, Field(description="How strictly the lips follow the voice.")] = 4.0
-    shift: Annotated[
-        float | None, Field(ge=0.1, le=30, allow_inf_nan=False, description="Schedule shift; default suits the size.")
-    ] = None
-    use_apg: Annotated[bool, Field(description="Adaptive projected guidance: fewer burnt colours.")] = False
-    teacache_threshold: Annotated[
-        float,
-        Field(ge=0, le=1, allow_inf_nan=False, description="0 computes every step; 0.2 is faster."),
-    ] = 0.0
 
 
-def read_fields(texts: dict[str, list[str]]) -> VideoFields:
+_SAMPLING = TypeAdapter(Sampling)
+SAMPLING_FIELDS = frozenset(field.name for field in dataclasses.fields(Sampling))
+
+
+def read_fields(texts: dict[str, list[str]]) -> tuple[VideoFields, Sampling]:
     """Parse the text parts of a form; raises `ApiError` for the first wrong one. An empty text is no value."""
     given = {name: [value for value in values if value.strip()] for name, values in texts.items()}
     for name, values in given.items():
         if len(values) > 1 and name != "box":
             raise invalid(name, "duplicate_parameter", "is given more than once.")
+    joined = {name: ",".join(values) for name, values in given.items() if values}
+    sampling = {name: joined.pop(name) for name in SAMPLING_FIELDS & joined.keys()}
     try:
-        return VideoFields.model_validate({name: ",".join(values) for name, values in given.items() if values})
+        return VideoFields.model_validate(joined), _SAMPLING.validate_python(sampling)
     except ValidationError as error:
         raise _first_problem(error) from error
 
@@ -90,7 +84,7 @@ def _first_problem(error: ValidationError) -> ApiError:
     problem = error.errors(include_url=False, include_context=False)[0]
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(sorted(FILE_FIELDS | VideoFields.model_fields.keys()))
+        known = ", ".join(sorted(FILE_FIELDS | VideoFields.model_fields.keys() | SAMPLING_FIELDS))
         return invalid(name, "unknown_parameter", f"is not a field of this API; it has {known}.")
     if problem["type"] == "missing":
         return invalid(name, "missing_parameter", "is required.")
@@ -101,15 +95,16 @@ def request_body_schema() -> dict[str, Any]:
     """The form for the OpenAPI page."""
     schema = VideoFields.model_json_schema()
     file_kind = {"type": "string", "contentMediaType": "application/octet-stream"}
-    schema["properties"] |= {
-        "input_reference": file_kind | {"description": "The picture with the people: PNG, JPEG, WEBP, BMP or TIFF."},
+    schema["properties"] |= _SAMPLING.json_schema()["properties"] | {
+        "input_reference": file_kind
+        | {"description": f"The picture with the people. Formats: {', '.join(PICTURE_FORMATS)}."},
         "audio": {
             "type": "array",
             "items": file_kind,
-            "maxItems": 2,
-            "description": "The voices: one file per person, at most two, in the order of the boxes; repeat it. "
-            "WAV, MP3, FLAC, OGG, M4A or a video with sound; a data URL as text, or the word none for a person "
-            "who keeps silent. Left out: one person who keeps silent for `seconds`.",
+            "maxItems": MAX_SPEAKERS,
+            "description": "The voices: one file per person, in the order of the boxes; repeat it. "
+            f"{SOUND_FORMATS}; a data URL as text, or the word none for a person who is silent. "
+            "Left out: one person who is silent for `seconds`.",
         },
     }
     schema["required"] = ["prompt", "input_reference"]

@@ -1,11 +1,11 @@
-"""One asked-for video and the states it goes through. Pure: a transition gives a new record and does nothing else.
+"""One job and its states. Pure: a transition returns a new record and does nothing else.
 
     queued -> in_progress -> completed
        |           |-------> failed       (an error object says why)
        |-----------|-------> cancelled    (DELETE while it had not finished)
        |-------------------> failed       (the server shut down before its turn)
 
-A finished job never changes its status again; every transition out of a finished state returns the job as it is.
+A finished job never changes its status again: every transition returns it as it is.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A request that was read and checked: what the engine gets, and what the API tells about it meanwhile."""
+class CheckedRequest:
+    """A request that passed all checks: what the engine gets, and what the API shows until the video is there."""
 
-    request: GenerationRequest
+    generation: GenerationRequest
     model: str
     size: str
     seconds: float
@@ -54,7 +54,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A finished video as it lies on the disk."""
+    """A finished video on the disk."""
 
     width: int
     height: int
@@ -67,7 +67,7 @@ class Job:
     """A snapshot of one job. Times are seconds since the epoch."""
 
     id: str
-    draft: Draft
+    request: CheckedRequest
     created_at: float
     status: Status = Status.QUEUED
     progress: int = 0
@@ -84,8 +84,8 @@ class Job:
 
     @property
     def outcome(self) -> str:
-        """What figures and logs call its end. To its client a stop of the server is a failure like any other; it says
-        nothing against the engine, and each rolling restart would look like an outage."""
+        """Its end, in metrics and logs. To its client a stop of the server is a failure like any other; as a failure of
+        the engine it would make each rolling restart look like an outage."""
         return INTERRUPTED if self.error == SHUTTING_DOWN else self.status.value
 
     @property

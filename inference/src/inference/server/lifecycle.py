@@ -29,10 +29,10 @@ from functools import partial
 import uvicorn
 
 from inference.server.app import create_app
-from inference.server.board import JobBoard
 from inference.server.config import ServerConfig
 from inference.server.connections import BoundedConnection
 from inference.server.engines import LoadEngine
+from inference.server.job_queue import JobQueue
 from inference.server.jobs import SHUTTING_DOWN, Status
 from inference.server.logs import log_to_stderr
 from inference.server.scratch import ScratchError
@@ -74,20 +74,20 @@ def listen(config: ServerConfig) -> socket.socket:
 class Stop:
     """The wish to stop: `ask` once to stop with grace, twice to hurry. Call it on the event loop's thread."""
 
-    def __init__(self, board: JobBoard) -> None:
+    def __init__(self, queue: JobQueue) -> None:
         self.asked = asyncio.Event()
         self.hurried = False
-        self._board = board
+        self._queue = queue
 
     def ask(self) -> None:
         if self.asked.is_set():
             self.hurried = True
-            self._board.wake()
+            self._queue.wake()
         self.asked.set()
 
 
 async def _with_signals(service: Service, listener: socket.socket) -> int:
-    stop = Stop(service.board)
+    stop = Stop(service.queue)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.ask)
@@ -104,7 +104,7 @@ async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
     log.info("event=listening url=http://%s:%d", f"[{host}]" if ":" in host else host, port)
     service.start(on_load_failed=partial(loop.call_soon_threadsafe, stop.ask))
     await stop.asked.wait()
-    failure = service.gate.view().failure
+    failure = service.readiness.view().failure
     if failure is None:
         await drain(service, stop)
     sweeping.cancel()
@@ -117,32 +117,32 @@ async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
 
 async def drain(service: Service, stop: Stop) -> None:
     """Let the running video finish, or fail it; then let its client read the outcome."""
-    board, config = service.board, service.config
-    video_id = board.running()
+    queue, config = service.queue, service.config
+    video_id = queue.running()
     log.info("event=draining running=%s", video_id or "none")
     service.refuse_new()
     if video_id is None:
         return
-    idle_or_hurried = await _until(board, lambda b: stop.hurried or b.running() is None, config.grace_s)
+    idle_or_hurried = await _until(queue, lambda b: stop.hurried or b.running() is None, config.grace_s)
     if not idle_or_hurried or stop.hurried:
-        board.abort_running(SHUTTING_DOWN)
-        await _until(board, lambda b: b.running() is None, ENGINE_STOPS_S)
-    await _until(board, lambda b: stop.hurried or _outcome_known(b, video_id), _linger_s(service, video_id))
+        queue.abort_running(SHUTTING_DOWN)
+        await _until(queue, lambda b: b.running() is None, ENGINE_STOPS_S)
+    await _until(queue, lambda b: stop.hurried or _outcome_known(b, video_id), _linger_s(service, video_id))
 
 
-def _outcome_known(board: JobBoard, video_id: str) -> bool:
-    job = board.get(video_id)
+def _outcome_known(queue: JobQueue, video_id: str) -> bool:
+    job = queue.get(video_id)
     return job is None or job.fetched
 
 
 def _linger_s(service: Service, video_id: str) -> float:
-    job = service.board.get(video_id)
+    job = service.queue.get(video_id)
     completed = job is not None and job.status is Status.COMPLETED
     return service.config.linger_s if completed else min(FAILURE_LINGER_S, service.config.linger_s)
 
 
-async def _until(board: JobBoard, condition: Callable[[JobBoard], bool], timeout_s: float) -> bool:
-    return await asyncio.to_thread(board.wait, condition, timeout_s)
+async def _until(queue: JobQueue, condition: Callable[[JobQueue], bool], timeout_s: float) -> bool:
+    return await asyncio.to_thread(queue.wait, condition, timeout_s)
 
 
 async def _sweep(service: Service) -> None:

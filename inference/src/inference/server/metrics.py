@@ -1,6 +1,6 @@
-"""Every Prometheus series of this process, and nothing that counts by itself.
+"""Every Prometheus series of this process.
 
-    multitalk_ready                              1 while requests are taken, else 0
+    multitalk_ready                              1 while requests are accepted, else 0
     multitalk_load_seconds                       how long loading the model took; 0 until it is loaded
     multitalk_load_bytes{component}              bytes read from the volume so far
     multitalk_requests_total{status}             POST /v1/videos by how each ended, see below
@@ -12,10 +12,10 @@
     multitalk_video_seconds_total                seconds of finished video
     multitalk_results_bytes                      finished videos on the scratch directory
     multitalk_gpu_memory_bytes{kind}             allocated, reserved and peak bytes on the device; absent on a CPU
-    multitalk_http_requests_total{method,route,code}  answers; method: GET, POST, DELETE, other
+    multitalk_http_requests_total{method,route,code}  responses; method: GET, POST, DELETE, other
 
 Statuses of multitalk_requests_total: completed, failed, cancelled, interrupted (accepted, but the server stopped before
-it was done); rejected (no place, loading or stopping) and invalid (wrong, too large, too slow). Each POST ends in
+it was done); rejected (queue full, loading or stopping) and invalid (wrong, too large, too slow). Each POST ends in
 exactly one of them.
 
 Each server has a registry of its own, so that several can live in one process (as tests do).
@@ -42,10 +42,10 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.ready = Gauge("multitalk_ready", "1 while requests are taken", registry=registry)
+        self.ready = Gauge("multitalk_ready", "1 while requests are accepted", registry=registry)
         self.load_seconds = Gauge("multitalk_load_seconds", "Time that loading the model took", registry=registry)
         self.load_bytes = Gauge("multitalk_load_bytes", "Bytes read from the volume", ["component"], registry=registry)
-        self.requests = Counter("multitalk_requests", "Requests for a video by outcome", ["status"], registry=registry)
+        self.requests = Counter("multitalk_requests", "Video requests by outcome", ["status"], registry=registry)
         self.step_seconds = Histogram(
             "multitalk_step_seconds", "Time of one sampling step", buckets=_STEP_BUCKETS, registry=registry
         )
@@ -60,14 +60,14 @@ class ServerMetrics:
         )
         self.video_seconds = Counter("multitalk_video_seconds", "Seconds of finished video", registry=registry)
         self.http_requests = Counter(
-            "multitalk_http_requests", "Answers", ["method", "route", "code"], registry=registry
+            "multitalk_http_requests", "HTTP responses", ["method", "route", "code"], registry=registry
         )
         for status in REQUEST_STATUSES:
             self.requests.labels(status)
         registry.register(DeviceMemory())
 
-    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge that is asked for its value when it is scraped."""
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A gauge whose value is computed when it is scraped."""
         Gauge(name, text, registry=self.registry).set_function(value)
 
     def exposition(self) -> bytes:
@@ -75,7 +75,7 @@ class ServerMetrics:
 
 
 class DeviceMemory(Collector):
-    """Asks torch, if the engine has imported it and it sees a GPU; importing torch is not this module's to do."""
+    """Asks torch, if the engine has imported it and it sees a GPU; the server itself does not import torch."""
 
     def collect(self) -> Iterable[Metric]:
         torch = sys.modules.get("torch")

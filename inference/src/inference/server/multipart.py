@@ -1,10 +1,10 @@
 """A multipart/form-data body, written into a folder as it arrives. Bounded in bytes, parts, text and time.
 
-What is a file is decided by the name of the field, not by the client: `input_reference` and `audio` go to disk even
-when a client sends them as text (a data URL, or the word none), every other field is text. A name may carry the `[]`
-that some clients add to repeated fields.
+The name of a field decides whether it is a file, not the client: `input_reference` and `audio` go to disk even when a
+client sends them as text (a data URL, or the word none), every other field is text. A name may end in the `[]` that
+some clients add to repeated fields.
 
-It does not look into the files and knows no field but the ones that are files; that is `draft`'s part.
+It decodes no file and knows no other field; that belongs to `request`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
+from inference.generation import FileField
 from inference.server.errors import ApiError, invalid, too_large, upload_timed_out
 
-FILE_FIELDS = frozenset({"input_reference", "audio"})
+FILE_FIELDS = frozenset(get_args(FileField))
 MAX_PARTS = 40
 MAX_TEXT_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 4 * 1024
@@ -63,7 +64,7 @@ async def receive_form(body: AsyncIterator[bytes], content_type: str, folder: Pa
 
 
 async def discard(body: AsyncIterator[bytes], max_bytes: int, time_s: float) -> None:
-    """Read what a refused client is still sending, within bounds: many clients look for the answer only afterwards."""
+    """Read what a refused client is still sending, within bounds: many clients read the response only afterwards."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(time_s):
             async for chunk in body:
@@ -93,7 +94,7 @@ class _Receiver:
         self._folder = folder
         self._form = Form()
         self._parts = 0
-        self._whole = False
+        self._ended = False
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._disposition = b""
@@ -121,7 +122,7 @@ class _Receiver:
             raise invalid(None, "malformed_multipart", f"The multipart body cannot be read: {error}") from error
 
     def form(self) -> Form:
-        if not self._whole:
+        if not self._ended:
             raise invalid(None, "malformed_multipart", "The multipart body ends before its last boundary.")
         return self._form
 
@@ -191,4 +192,4 @@ class _Receiver:
         self._form.texts.setdefault(self._name, []).append(text)
 
     def _body_ends(self) -> None:
-        self._whole = True
+        self._ended = True

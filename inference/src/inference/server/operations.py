@@ -1,4 +1,4 @@
-"""What is not the Videos API: /v1/models, /healthz, /readyz, /metrics and the pages for people (/, /docs).
+"""Everything but the Videos API: /v1/models, /healthz, /readyz, /metrics and the pages for people (/, /docs).
 
 GET /readyz while loading: 503
 {"ready": false, "state": "loading", "waiting_for": "loading dit, 42 % read", "component": "dit", "percent": 42.0}
@@ -39,17 +39,17 @@ class OperationRoutes:
 
     def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route
-        add("/v1/models", self.models, response_model=wire.ModelList, tags=["models"], summary="What can be asked for")
+        add("/v1/models", self.models, response_model=wire.ModelList, tags=["models"], summary="List models")
         add(
             "/v1/models/{model_id}",
             self.model,
             response_model=wire.Model,
             tags=["models"],
             summary="One model",
-            responses={404: {"model": wire.ErrorAnswer}},
+            responses={404: {"model": wire.ErrorResponse}},
         )
-        add("/healthz", self.healthz, response_model=wire.Health, tags=["operations"], summary="Would a restart help?")
-        add("/readyz", self.readyz, response_model=wire.Readiness, tags=["operations"], summary="May requests be sent?")
+        add("/healthz", self.healthz, response_model=wire.HealthResponse, tags=["operations"], summary="Liveness")
+        add("/readyz", self.readyz, response_model=wire.ReadinessResponse, tags=["operations"], summary="Readiness")
         add("/metrics", self.metrics, tags=["operations"], summary="Prometheus metrics", response_class=Response)
         for path, (name, media_type) in PAGES.items():
             add(path, _page(name, media_type), include_in_schema=False)
@@ -66,28 +66,28 @@ class OperationRoutes:
     async def healthz(self) -> JSONResponse:
         """503 once only a restart can help."""
         if not self._service.failing:
-            return JSONResponse(wire.Health(status="ok").model_dump())
-        reason = self._service.gate.view().failure or "the engine failed several times in a row"
-        return JSONResponse(wire.Health(status="failing", reason=reason).model_dump(), status_code=503)
+            return JSONResponse(wire.HealthResponse(status="ok").model_dump())
+        reason = self._service.readiness.view().failure or "the engine failed several times in a row"
+        return JSONResponse(wire.HealthResponse(status="failing", reason=reason).model_dump(), status_code=503)
 
     async def readyz(self) -> JSONResponse:
         """503 while loading or stopping, and what it waits for."""
-        view = self._service.gate.view()
-        answer = wire.Readiness(
+        view = self._service.readiness.view()
+        response = wire.ReadinessResponse(
             ready=view.state == "ready",
             state=view.state,
             waiting_for=view.waiting_for,
             component=view.component,
             percent=view.percent,
         )
-        return JSONResponse(answer.model_dump(), status_code=200 if answer.ready else 503)
+        return JSONResponse(response.model_dump(), status_code=200 if response.ready else 503)
 
     async def metrics(self) -> Response:
         return Response(self._service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 class _page:  # noqa: N801 - stands where a function would
-    """A handler that answers with one file of the package."""
+    """A handler that serves one file of the package."""
 
     def __init__(self, name: str, media_type: str) -> None:
         self._content = files("inference.server").joinpath("static", name).read_bytes()

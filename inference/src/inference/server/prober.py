@@ -1,7 +1,7 @@
-"""Looks into uploads: one request at a time, in a child process with limits on memory and time (`media.probe`).
+"""Checks uploads: one request at a time, in a child process with limits on memory and time (`media.probe`).
 
-However many uploads arrive together, one look is all the memory that they take: `MediaLimits.memory_bytes`. The child
-is started for each request rather than kept: 0.3 s before minutes of generation, and no file meets what another left.
+However many uploads arrive together, they take the memory of one check: `MediaLimits.memory_bytes`. The child is
+started for each request rather than kept: 0.3 s before minutes of generation, and no file meets what another left.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.generation import InvalidInput
+from inference.generation import FileField, InvalidInput
 from inference.media import probe
-from inference.media.limits import MediaLimits
+from inference.media.limits import INVALID, MediaLimits
 
 log = logging.getLogger(__name__)
 
 TIME_S = 30
 COMMAND = (sys.executable, "-I", "-B", "-m", probe.__name__)
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-"""All that the child sees of ours."""
+"""The child inherits no other variable."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFiles:
-    """The files of one request; None is a person who keeps silent."""
+    """The files of one request; None is a person who is silent."""
 
     picture: Path
     voices: tuple[Path | None, ...]
 
-    def by_field(self) -> list[tuple[str, str]]:
-        return [(probe.PICTURE, str(self.picture)), *(("audio", str(path)) for path in self.voices if path)]
+    def by_field(self) -> list[tuple[FileField, Path]]:
+        return [("input_reference", self.picture), *(("audio", path) for path in self.voices if path)]
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """The picture's size in pixels, upright, and the length of each voice; 0 for a person who keeps silent."""
+class MediaInfo:
+    """The picture's size in pixels, upright, and the length of each voice; 0 for a person who is silent."""
 
     width: int
     height: int
@@ -54,33 +54,35 @@ class Prober:
         self._time_s = time_s
         self._one_at_a_time = asyncio.Lock()
 
-    async def look(self, files: MediaFiles) -> Media:
-        """Decode all files to their end; raises `InvalidInput` for the first that cannot be used."""
+    async def probe(self, files: MediaFiles) -> MediaInfo:
+        """Decode all files to their ends; raises `InvalidInput` for the first that cannot be used."""
         asked = files.by_field()
         async with self._one_at_a_time:
             lines, end = await self._run(asked)
         if not lines:
-            raise RuntimeError(f"the program that looks into uploads did not start: {end}")
-        answers = lines[1:]
-        if answers and "refused" in answers[-1]:
-            raise InvalidInput(asked[len(answers) - 1][0], str(answers[-1]["refused"]))
-        if len(answers) < len(asked):
-            field = asked[len(answers)][0]
+            raise RuntimeError(f"the program that checks uploads did not start: {end}")
+        results = lines[1:]
+        if results and "refused" in results[-1]:
+            field, _ = asked[len(results) - 1]
+            raise InvalidInput(field, str(results[-1]["refused"]), str(results[-1]["code"]))
+        if len(results) < len(asked):
+            field, _ = asked[len(results)]
             log.warning('event=probe_failed field=%s end="%s"', field, end)
             memory = f"{self._limits.memory_bytes >> 20} MiB of memory"
-            raise InvalidInput(field, f"cannot be decoded within {memory} and {self._time_s} s.")
-        return _media(answers, files)
+            raise InvalidInput(field, f"cannot be decoded within {memory} and {self._time_s} s.", INVALID[field])
+        return _info(results, files)
 
-    async def _run(self, asked: list[tuple[str, str]]) -> tuple[list[dict[str, Any]], str]:
-        """The lines that it printed, no more than there can be, and how it ended."""
-        question = {"limits": asdict(self._limits), "seconds": self._time_s, "files": asked}
+    async def _run(self, asked: list[tuple[FileField, Path]]) -> tuple[list[dict[str, Any]], str]:
+        """The lines that it printed, no more than expected, and how it ended."""
+        files = [(field, str(path)) for field, path in asked]
+        question = {"limits": asdict(self._limits), "time_s": self._time_s, "files": files}
         lines: list[dict[str, Any]] = []
         process = await asyncio.create_subprocess_exec(
             *COMMAND,
             env=ENVIRONMENT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # decoders write there what a file makes them write
+            stderr=asyncio.subprocess.DEVNULL,  # an upload can make a decoder write anything there
             start_new_session=True,  # Ctrl-C is for the server
         )
         assert process.stdin
@@ -91,7 +93,7 @@ class Prober:
                 process.stdin.close()
                 while line := await process.stdout.readline():
                     lines.append(json.loads(line))
-                    if len(lines) > len(asked) + 1:  # nothing of ours says more than was asked
+                    if len(lines) > len(asked) + 1:  # our program never prints more
                         return lines, "endless lines"
                 return lines, f"exit code {await process.wait()}"
         except TimeoutError:
@@ -99,11 +101,11 @@ class Prober:
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.communicate()  # to wait alone would be in vain while there is something to read
+                await process.communicate()  # wait() alone would hang while the pipe is full
 
 
-def _media(answers: list[dict[str, Any]], files: MediaFiles) -> Media:
-    picture, *voices = answers
+def _info(results: list[dict[str, Any]], files: MediaFiles) -> MediaInfo:
+    picture, *voices = results
     lengths = iter(voices)
     seconds = tuple(float(next(lengths)["seconds"]) if path else 0.0 for path in files.voices)
-    return Media(int(picture["width"]), int(picture["height"]), seconds)
+    return MediaInfo(int(picture["width"]), int(picture["height"]), seconds)

@@ -1,4 +1,4 @@
-"""What the server says: the JSON objects of the API, as pydantic models, and how a job becomes one.
+"""The JSON objects of the API, as pydantic models, and how a job becomes one.
 
     {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
      "prompt": "...", "seconds": "4", "size": "832x480", "created_at": 1764000000, "completed_at": null,
@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from inference.server.board import Page
+from inference.server.job_table import Page
 from inference.server.jobs import Job, Status
 
 
@@ -45,7 +45,7 @@ class Video(BaseModel):
 
 
 class VideoList(BaseModel):
-    """One page of videos; `after=last_id` asks for the next."""
+    """One page of videos; `after=last_id` returns the next."""
 
     object: Literal["list"] = "list"
     data: list[Video]
@@ -55,7 +55,7 @@ class VideoList(BaseModel):
 
 
 class VideoDeleted(BaseModel):
-    """The answer to DELETE."""
+    """The response to DELETE."""
 
     id: str
     object: Literal["video.deleted"] = "video.deleted"
@@ -63,7 +63,7 @@ class VideoDeleted(BaseModel):
 
 
 class Model(BaseModel):
-    """A model that can be asked for."""
+    """A model that is served."""
 
     id: str
     object: Literal["model"] = "model"
@@ -87,21 +87,21 @@ class ErrorDetail(BaseModel):
     code: str | None
 
 
-class ErrorAnswer(BaseModel):
-    """Every answer that is not a success."""
+class ErrorResponse(BaseModel):
+    """Every response other than success."""
 
     error: ErrorDetail
 
 
-class Health(BaseModel):
-    """Is the process able to work at all?"""
+class HealthResponse(BaseModel):
+    """Whether the process can work at all."""
 
     status: Literal["ok", "failing"]
     reason: str | None = None
 
 
-class Readiness(BaseModel):
-    """May requests be sent here, and if not, what is it waiting for?"""
+class ReadinessResponse(BaseModel):
+    """Whether requests are accepted, and if not, why."""
 
     ready: bool
     state: Literal["loading", "ready", "draining", "failed"]
@@ -114,12 +114,12 @@ def video(job: Job) -> Video:
     clip = job.clip
     return Video(
         id=job.id,
-        model=job.draft.model,
+        model=job.request.model,
         status=job.status,
         progress=job.progress,
-        prompt=job.draft.request.prompt,
-        seconds=_seconds(clip.seconds if clip else job.draft.seconds),
-        size=f"{clip.width}x{clip.height}" if clip else job.draft.size,
+        prompt=job.request.generation.prompt,
+        seconds=_seconds(clip.seconds if clip else job.request.seconds),
+        size=f"{clip.width}x{clip.height}" if clip else job.request.size,
         created_at=int(job.created_at),
         completed_at=None if job.finished_at is None else int(job.finished_at),
         expires_at=int(job.expires_at) if clip and job.expires_at is not None else None,

@@ -1,8 +1,8 @@
-"""The one thread that uses the engine: takes a job, generates, tells the board how it ended, takes the next.
+"""The one thread that uses the engine: takes a job, generates, records the outcome, takes the next.
 
-It also decides what an exception of the engine means to the client (`failure_of`), and whether the device is still
-worth trusting: after three unexpected failures in a row the worker calls itself failing, /healthz says so, and the
-kubelet restarts the container (a CUDA context does not recover from some errors).
+It also decides what an exception of the engine means to the client (`failure_of`). After three unexpected failures in
+a row the worker is failing, /healthz reports it, and the kubelet restarts the container (a CUDA context does not
+recover from some errors).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from inference.generation import Cancelled, InvalidInput, Progress, VideoEngine
 from inference.media import mp4
-from inference.server.board import JobBoard
+from inference.server.job_queue import JobQueue
 from inference.server.jobs import Clip, Job, JobError, Status
 from inference.server.metrics import ServerMetrics
 from inference.server.scratch import Scratch
@@ -28,23 +28,16 @@ GENERATION_FAILED = "generation_failed"
 
 
 def failure_of(error: Exception) -> JobError:
-    """What the client is told. Only `InvalidInput` speaks to users; other texts stay in the log."""
+    """The error for the client. Only the message of `InvalidInput` is written for users; others stay in the log."""
     if isinstance(error, InvalidInput):
-        param = api_field(error.field)
-        return JobError("invalid_input", f"{param}: {error.message}", param)
+        return JobError(error.code, str(error), error.field)
     if _out_of_memory(error) or _out_of_memory(error.__cause__):
         return JobError(OUT_OF_MEMORY, "The device ran out of memory; ask for a smaller size or a shorter video.")
     return JobError(GENERATION_FAILED, "The engine failed to generate the video; the server's log says why.")
 
 
-def api_field(field: str) -> str:
-    """The engine says `speakers[1].audio`, after `GenerationRequest`; clients know the names of the form."""
-    name = field.partition("[")[0].partition(".")[0]
-    return {"image": "input_reference", "speakers": "audio", "boxes": "box", "resolution": "size"}.get(name, name)
-
-
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Torch's own class is told by its name: torch is not this module's to import."""
+    """Torch's own class is recognised by its name: the server does not import torch."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
@@ -66,11 +59,11 @@ class StepClock:
 
 
 class GenerationWorker:
-    """Runs until the board is closed."""
+    """Runs until the queue is closed."""
 
-    def __init__(self, engine: VideoEngine, board: JobBoard, scratch: Scratch, metrics: ServerMetrics) -> None:
+    def __init__(self, engine: VideoEngine, queue: JobQueue, scratch: Scratch, metrics: ServerMetrics) -> None:
         self._engine = engine
-        self._board = board
+        self._queue = queue
         self._scratch = scratch
         self._metrics = metrics
         self._failures = 0
@@ -79,39 +72,42 @@ class GenerationWorker:
 
     @property
     def failing(self) -> bool:
-        """True once the device is not to be trusted any more."""
+        """True once only a restart can help."""
         return self._failures >= FAILURES_BEFORE_FAILING or (self._thread.ident is not None and self._died())
 
     def start(self) -> None:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread, which comes when the board is closed and the engine has let go."""
+        """Wait for the end of the thread, which comes when the queue is closed and the engine has returned."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _died(self) -> bool:
-        return not self._thread.is_alive() and not self._board.closed
+        return not self._thread.is_alive() and not self._queue.closed
 
     def _run(self) -> None:
-        while (job := self._board.take()) is not None:
+        while (job := self._queue.take()) is not None:
             self._metrics.queue_wait_seconds.observe((job.started_at or job.created_at) - job.created_at)
-            log.info("event=started id=%s seconds=%g", job.id, job.draft.seconds)
+            log.info("event=started id=%s seconds=%g", job.id, job.request.seconds)
             began = time.monotonic()
-            ended = self._board.finish(job.id, self._generate(job))
-            self._settle(job, ended, time.monotonic() - began)
+            ended = self._queue.finish(job.id, self._generate(job))
+            self._record(job, ended, time.monotonic() - began)
 
     def _generate(self, job: Job) -> Clip | JobError | None:
         steps = StepClock(self._metrics.step_seconds.observe)
 
         def on_progress(progress: Progress) -> None:
             steps(progress)
-            self._board.advance(job.id, progress.fraction)
+            self._queue.advance(job.id, progress.fraction)
 
         output = self._scratch.result(job.id)
         try:
             self._engine.generate(
-                job.draft.request, output, on_progress=on_progress, cancelled=lambda: not self._board.wanted(job.id)
+                job.request.generation,
+                output,
+                on_progress=on_progress,
+                cancelled=lambda: not self._queue.in_progress(job.id),
             )
             clip = Clip(*mp4.measure(output), output.stat().st_size)
         except Cancelled:
@@ -128,8 +124,8 @@ class GenerationWorker:
         log.error("event=generation_failed id=%s code=%s", job.id, failure.code, exc_info=error)
         return failure
 
-    def _settle(self, job: Job, ended: Job | None, took_s: float) -> None:
-        """Files and figures, once the board knows how the job ended. None: it was deleted meanwhile."""
+    def _record(self, job: Job, ended: Job | None, took_s: float) -> None:
+        """Update files and metrics after a job has ended. None: it was deleted meanwhile."""
         outcome = ended.outcome if ended is not None else Status.CANCELLED.value
         log.info("event=%s id=%s took_s=%.1f", outcome, job.id, took_s)
         self._metrics.requests.labels(outcome).inc()
@@ -140,5 +136,5 @@ class GenerationWorker:
         self._metrics.generation_seconds.observe(took_s)
         self._metrics.video_seconds.inc(ended.clip.seconds)
         self._scratch.keep_result_only(job.id)
-        for dropped in self._board.sweep():
+        for dropped in self._queue.sweep():
             self._scratch.remove(dropped.id)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
-from inference.engine.encoders.voice_names import Wav2VecConfig
+from inference.engine.encoders.wav2vec_keys import Wav2VecConfig
 
 WAVE_EPS = 1e-7
 

@@ -32,18 +32,18 @@ def check_boxes(boxes: Sequence[Box | None], height: int, width: int) -> tuple[B
 
     One person alone owns the whole picture: a box is checked then, and makes no difference.
     """
-    for number, box in enumerate(boxes):
-        if box is not None and not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
+    for number, box in enumerate(boxes, 1):
+        if box is not None and not box.inside(height, width):
             raise InvalidInput(
-                f"boxes[{number}]",
-                f"(top {box.top:g}, left {box.left:g}, bottom {box.bottom:g}, right {box.right:g}) does not lie in the "
-                f"picture, which is {height} high and {width} wide",
+                "box",
+                f"of person {number} (top {box.top:g}, left {box.left:g}, bottom {box.bottom:g}, right {box.right:g}) "
+                f"is not inside the picture, which is {height} high and {width} wide",
             )
     given = [box for box in boxes if box is not None]
     if len(boxes) < 2 or not given:
         return None
     if len(given) == 1:
-        raise InvalidInput("boxes", "give a box for both speakers, or for none")
+        raise InvalidInput("box", "give one for both people, or for neither")
     return given[0], given[1]
 
 
@@ -73,7 +73,8 @@ def check_regions(masks: Tensor) -> None:
     for number in range(2):
         if not bool(masks[number].any()):
             raise InvalidInput(
-                f"boxes[{number}]", "it is too small, or lies in the border that is cut off to fit the video's size"
+                "box",
+                f"of person {number + 1} is too small, or lies in the border that is cut off to fit the video's size",
             )
 
 

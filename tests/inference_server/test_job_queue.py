@@ -1,4 +1,4 @@
-"""The rules of jobs, board and retention, without a server."""
+"""The rules of jobs, queue and retention, without a server."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from inference.generation import GenerationRequest, Speaker
-from inference.server.board import Closed, JobBoard, NoPlace
-from inference.server.jobs import SHUTTING_DOWN, Clip, Draft, Job, JobError, Status
+from inference.server.job_queue import JobQueue, QueueClosed, QueueFull
+from inference.server.jobs import SHUTTING_DOWN, CheckedRequest, Clip, Job, JobError, Status
 from inference.server.retention import Retention, surplus
 
-DRAFT = Draft(GenerationRequest("p", Path("image"), (Speaker(Path("voice")),)), "multitalk", "832x480", 1.0)
-RULE = Retention(ttl_s=10, max_jobs=3, max_bytes=100)
+REQUEST = CheckedRequest(GenerationRequest("p", Path("image"), (Speaker(Path("voice")),)), "multitalk", "832x480", 1.0)
+RULE = Retention(ttl_s=10, max_results=3, max_bytes=100)
 ERROR = JobError("generation_failed", "no")
 
 
@@ -22,7 +22,7 @@ def clip(size_bytes: int = 10) -> Clip:
 
 
 def job(status: Status = Status.QUEUED) -> Job:
-    queued = Job("video_1", DRAFT, created_at=0)
+    queued = Job("video_1", REQUEST, created_at=0)
     match status:
         case Status.IN_PROGRESS:
             return queued.started(1)
@@ -75,76 +75,76 @@ def test_retention_drops(jobs: list[Job], now: float, dropped: list[str]) -> Non
 
 
 @pytest.fixture
-def board() -> JobBoard:
-    return JobBoard(places=2, retention=RULE, clock=lambda: 100.0)
+def queue() -> JobQueue:
+    return JobQueue(max_jobs=2, retention=RULE, clock=lambda: 100.0)
 
 
-def submitted(board: JobBoard) -> str:
-    return board.submit(board.reserve(), DRAFT).id
+def submitted(queue: JobQueue) -> str:
+    return queue.submit(queue.reserve(), REQUEST).id
 
 
-def test_a_reservation_takes_a_place_until_it_is_released(board: JobBoard) -> None:
-    first = board.reserve()
-    board.reserve()
-    with pytest.raises(NoPlace):
-        board.reserve()
-    board.release(first)
-    board.reserve()
+def test_a_reservation_takes_a_place_until_it_is_released(queue: JobQueue) -> None:
+    first = queue.reserve()
+    queue.reserve()
+    with pytest.raises(QueueFull):
+        queue.reserve()
+    queue.release(first)
+    queue.reserve()
 
 
-def test_a_cancelled_job_keeps_its_place_until_the_engine_lets_go(board: JobBoard) -> None:
-    running = submitted(board)
-    board.take()
-    assert board.discard(running) is not None
-    board.reserve()
-    with pytest.raises(NoPlace):
-        board.reserve()
-    board.finish(running, None)
-    board.reserve()
+def test_a_cancelled_job_keeps_its_place_until_the_engine_lets_go(queue: JobQueue) -> None:
+    running = submitted(queue)
+    queue.take()
+    assert queue.discard(running) is not None
+    queue.reserve()
+    with pytest.raises(QueueFull):
+        queue.reserve()
+    queue.finish(running, None)
+    queue.reserve()
 
 
-def test_an_engine_that_completes_a_cancelled_job_does_not_bring_it_back(board: JobBoard) -> None:
-    running = submitted(board)
-    board.take()
-    board.discard(running)
-    ended = board.finish(running, clip())
+def test_an_engine_that_completes_a_cancelled_job_does_not_bring_it_back(queue: JobQueue) -> None:
+    running = submitted(queue)
+    queue.take()
+    queue.discard(running)
+    ended = queue.finish(running, clip())
     assert ended is not None
     assert (ended.status, ended.clip) == (Status.CANCELLED, None)
 
 
-def test_a_deleted_job_may_still_be_finished_by_the_engine(board: JobBoard) -> None:
-    running = submitted(board)
-    board.take()
-    first, second = board.discard(running), board.discard(running)
+def test_a_deleted_job_may_still_be_finished_by_the_engine(queue: JobQueue) -> None:
+    running = submitted(queue)
+    queue.take()
+    first, second = queue.discard(running), queue.discard(running)
     assert first is not None
     assert second is not None
     assert (first.files_free, second.files_free) == (False, False)
-    assert board.finish(running, clip()) is None
+    assert queue.finish(running, clip()) is None
 
 
-def test_a_closed_board_fails_what_waits_and_takes_on_nothing(board: JobBoard) -> None:
-    running, waiting = submitted(board), submitted(board)
-    board.take()
-    assert [job.id for job in board.close()] == [waiting]
-    failed = board.get(waiting)
+def test_a_closed_board_fails_what_waits_and_takes_on_nothing(queue: JobQueue) -> None:
+    running, waiting = submitted(queue), submitted(queue)
+    queue.take()
+    assert [job.id for job in queue.close()] == [waiting]
+    failed = queue.get(waiting)
     assert failed is not None
     assert (failed.status, failed.error) == (Status.FAILED, SHUTTING_DOWN)
-    assert board.wanted(running)
-    with pytest.raises(Closed):
-        board.reserve()
-    assert board.take() is None
+    assert queue.in_progress(running)
+    with pytest.raises(QueueClosed):
+        queue.reserve()
+    assert queue.take() is None
 
 
-def test_an_upload_that_ends_after_the_board_was_closed_is_not_taken_on(board: JobBoard) -> None:
-    reserved = board.reserve()
-    board.close()
-    with pytest.raises(Closed):
-        board.submit(reserved, DRAFT)
-    assert board.counts().taken == 0
+def test_an_upload_that_ends_after_the_board_was_closed_is_not_taken_on(queue: JobQueue) -> None:
+    reserved = queue.reserve()
+    queue.close()
+    with pytest.raises(QueueClosed):
+        queue.submit(reserved, REQUEST)
+    assert queue.counts().unfinished == 0
 
 
 def test_ids_sort_by_age_however_fast_they_are_made() -> None:
-    board = JobBoard(places=500, retention=RULE)
-    ids = [board.reserve() for _ in range(500)]
+    queue = JobQueue(max_jobs=500, retention=RULE)
+    ids = [queue.reserve() for _ in range(500)]
     assert ids == sorted(ids)
     assert len(set(ids)) == 500

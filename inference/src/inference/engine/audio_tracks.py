@@ -2,7 +2,7 @@
 
 Each voice is brought to -23 LUFS on its own. With `para` they sound at the same time, with `add` the second begins
 when the first has ended; in both cases every person's track has the full length, silent where others speak.
-Waves are float32 mono at 16 kHz.
+Waves are float32 mono at `SAMPLE_RATE`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METER_BLOCK_S = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceTracks:
+class AudioTracks:
     """One track per person, all of the same length, and their sum."""
 
     people: tuple[Wave, ...]
@@ -56,28 +56,26 @@ def normalize_loudness(wave: Wave, rate: int = SAMPLE_RATE) -> Wave:
     return (wave * 10 ** ((TARGET_LUFS - loudness) / 20)).astype(np.float32)
 
 
-def arrange(waves: Sequence[Wave | None], mode: AudioMode) -> VoiceTracks:
-    """Put one or two voices on the time line; None is a person who says nothing."""
-    spoken = [wave for wave in waves if wave is not None]
-    if not spoken:
-        raise ValueError("at least one person must speak")
-    silence = np.zeros(max(len(wave) for wave in spoken), np.float32)
+def arrange(waves: Sequence[Wave | None], mode: AudioMode, silent_seconds: float = 0.0) -> AudioTracks:
+    """Put one or two voices on the time line; None is a person who is silent, for `silent_seconds` if all are."""
+    spoken = [len(wave) for wave in waves if wave is not None]
+    silence = np.zeros(max(spoken, default=round(silent_seconds * SAMPLE_RATE)), np.float32)
     voices = [silence if wave is None else wave for wave in waves]
     if len(voices) == 1:
-        return VoiceTracks((voices[0],), voices[0])
+        return AudioTracks((voices[0],), voices[0])
     people: tuple[Wave, ...]
     if mode == "add":
         first, second = voices
         people = (np.pad(first, (0, len(second))), np.pad(second, (len(first), 0)))
     else:
         people = tuple(np.pad(voice, (0, len(silence) - len(voice))) for voice in voices)
-    return VoiceTracks(people, sum(people[1:], people[0]))
+    return AudioTracks(people, sum(people[1:], people[0]))
 
 
-def fit_to_frames(tracks: VoiceTracks, frames: int | None = None) -> VoiceTracks:
+def fit_to_frames(tracks: AudioTracks, frames: int | None = None) -> AudioTracks:
     """Pad with silence, or cut, so that the tracks end exactly with a video frame."""
     count = frames if frames is not None else max(1, -(-len(tracks.mix) // SAMPLES_PER_FRAME))
-    return VoiceTracks(tuple(_fit(wave, count) for wave in tracks.people), _fit(tracks.mix, count))
+    return AudioTracks(tuple(_fit(wave, count) for wave in tracks.people), _fit(tracks.mix, count))
 
 
 def _fit(wave: Wave, frames: int) -> Wave:

@@ -1,4 +1,4 @@
-"""Decoding of voices: any sound file, or the sound of a video file, to a mono wave at 16 kHz."""
+"""Decoding of voices: a sound file, or the sound of a video file, to a mono wave at `SAMPLE_RATE`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
 from inference.generation import InvalidInput
-from inference.media.limits import MOST_STREAMS, SOUND_CODECS, SOUND_CONTAINERS, SOUND_RATES, MediaLimits
+from inference.media.limits import (
+    INVALID,
+    MOST_STREAMS,
+    SOUND_CODECS,
+    SOUND_CONTAINERS,
+    SOUND_FORMATS,
+    SOUND_RATES,
+    TOO_LONG,
+    MediaLimits,
+)
 from inference.multitalk import SAMPLE_RATE
 
 Wave = npt.NDArray[np.float32]
@@ -26,52 +35,51 @@ OPEN_OPTIONS = {
 }
 
 
-def decode_voice(path: Path, field: str, limits: MediaLimits) -> Wave:
-    """Decode the first audio stream; `field` names the input in an error."""
-    return np.concatenate(list(_waves(path, field, limits)))
+def decode_audio(path: Path, limits: MediaLimits) -> Wave:
+    """Decode the first audio stream."""
+    return np.concatenate(list(_waves(path, limits)))
 
 
-def voice_seconds(path: Path, field: str, limits: MediaLimits) -> float:
+def audio_seconds(path: Path, limits: MediaLimits) -> float:
     """Decode the first audio stream in the same way, but only count: constant memory."""
-    return sum(len(wave) for wave in _waves(path, field, limits)) / SAMPLE_RATE
+    return sum(len(wave) for wave in _waves(path, limits)) / SAMPLE_RATE
 
 
-def _waves(path: Path, field: str, limits: MediaLimits) -> Iterator[Wave]:
+def _waves(path: Path, limits: MediaLimits) -> Iterator[Wave]:
     """The sound in pieces of at least one sample; at least one of them."""
     silent = True
     try:
         with av.open(str(path), options=OPEN_OPTIONS, metadata_errors="ignore") as container:
-            for wave in _resampled(_frames(container, field, limits)):
+            for wave in _resampled(_frames(container, limits)):
                 if not np.isfinite(wave).all():
-                    raise InvalidInput(field, "holds values that are not numbers.")
+                    raise _refused("holds values that are not numbers.")
                 silent = False
                 yield wave
     except InvalidInput:
         raise
     except (av.FFmpegError, OSError, ValueError) as e:
-        formats = "WAV, MP3, FLAC, OGG, M4A or a video with sound"
-        raise InvalidInput(field, f"is not audio that can be decoded; send {formats}.") from e
+        raise _refused(f"is not audio that can be decoded; send {SOUND_FORMATS}.") from e
     if silent:
-        raise InvalidInput(field, "holds no sound.")
+        raise _refused("holds no sound.")
 
 
-def _frames(container: InputContainer, field: str, limits: MediaLimits) -> Iterator[AudioFrame | None]:
+def _frames(container: InputContainer, limits: MediaLimits) -> Iterator[AudioFrame | None]:
     """Each is bounded before the resampler sees it: a sample at 4 kHz becomes four."""
     if not container.streams.audio:
-        raise InvalidInput(field, "holds no sound.")
+        raise _refused("holds no sound.")
     if len(container.streams) >= MOST_STREAMS:
-        raise InvalidInput(field, f"has {MOST_STREAMS} streams or more; send its sound alone.")
+        raise _refused(f"has {MOST_STREAMS} streams or more; send its sound alone.")
     codec = container.streams.audio[0].codec_context.name
     if codec not in SOUND_CODECS:  # FFmpeg's list binds only what it opens to look into the file
-        raise InvalidInput(field, f"holds sound in the format {codec}, which is not decoded here.")
+        raise _refused(f"holds sound in the format {codec}, which is not decoded here.")
     slowest, fastest = SOUND_RATES
     seconds = 0.0
     for frame in container.decode(audio=0):
         if not slowest <= frame.sample_rate <= fastest:
-            raise InvalidInput(field, f"has a sample rate of {frame.sample_rate} Hz, not {slowest} to {fastest}.")
+            raise _refused(f"has a sample rate of {frame.sample_rate} Hz, not {slowest} to {fastest}.")
         seconds += frame.samples / frame.sample_rate
-        if seconds > limits.voice_s:
-            raise InvalidInput(field, f"is longer than {limits.voice_s:g} s.")
+        if not limits.allow(seconds):
+            raise _refused(f"is longer than {limits.seconds:g} s; shorten it.", TOO_LONG)
         yield frame
     yield None  # asks the resampler for what it still holds
 
@@ -82,3 +90,7 @@ def _resampled(frames: Iterator[AudioFrame | None]) -> Iterator[Wave]:
         for out in resampler.resample(frame):
             if out.samples:
                 yield out.to_ndarray().reshape(-1).astype(np.float32)
+
+
+def _refused(message: str, code: str = INVALID["audio"]) -> InvalidInput:
+    return InvalidInput("audio", message, code)

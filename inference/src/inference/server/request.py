@@ -1,0 +1,142 @@
+"""A form made into a `CheckedRequest`, or refused: counts the people, decodes the files, compares boxes and picture.
+
+Errors are `ApiError`s with these codes: missing_parameter, unknown_parameter, duplicate_parameter, invalid_value,
+model_not_found, invalid_image, invalid_audio, too_many_people, too_long, box_outside_image.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from inference.generation import MAX_SPEAKERS, AudioMode, Box, FileField, GenerationRequest, InvalidInput, Speaker
+from inference.media.limits import INVALID, MediaLimits
+from inference.server.errors import ApiError, invalid
+from inference.server.fields import RESOLUTIONS, read_fields
+from inference.server.jobs import CheckedRequest
+from inference.server.multipart import Form
+from inference.server.prober import MediaFiles, MediaInfo, Prober
+
+SILENT_SECONDS = 4.0
+"""Length of a video without voice and without `seconds`: the default of OpenAI's API."""
+
+_DATA_URL_HEAD = 256
+_DATA_URL_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRules:
+    """What this server makes."""
+
+    model: str
+    limits: MediaLimits
+
+
+async def read_request(form: Form, rules: RequestRules, prober: Prober) -> CheckedRequest:
+    """Check everything that can be checked without the device."""
+    fields, sampling = read_fields(form.texts)
+    _require_model(fields.model, rules.model)
+    files = await run_in_threadpool(_choose_files, form, fields.audio_mode)
+    try:
+        media = await prober.probe(files)
+        spoken = spoken_seconds(media.seconds, fields.audio_mode)
+        asked = fields.seconds if spoken else fields.seconds or SILENT_SECONDS
+        length = rules.limits.video_seconds(spoken, asked)
+    except InvalidInput as error:
+        raise invalid(error.field, error.code, error.message) from error
+    boxes = _read_boxes(fields.box, len(files.voices), media)
+    size = fields.size or ("832x480" if media.width >= media.height else "480x832")
+    generation = GenerationRequest(
+        prompt=fields.prompt,
+        image=files.picture,
+        speakers=tuple(Speaker(voice, box) for voice, box in zip(files.voices, boxes, strict=True)),
+        negative_prompt=fields.negative_prompt,
+        audio_mode=fields.audio_mode,
+        resolution=RESOLUTIONS[size],
+        seconds=asked,
+        sampling=sampling,
+    )
+    return CheckedRequest(generation, model=rules.model, size=size, seconds=length)
+
+
+def _require_model(asked: str | None, served: str) -> None:
+    if asked not in (None, served):
+        message = f"model: {asked!r} is not served here; use {served!r} or leave the field out."
+        raise ApiError(404, "model_not_found", message, param="model")
+
+
+def _choose_files(form: Form, mode: AudioMode) -> MediaFiles:
+    pictures = form.files.get("input_reference", [])
+    if not pictures:
+        raise invalid("input_reference", "missing_parameter", "is required: the picture with the people who talk.")
+    if len(pictures) > 1:
+        raise invalid("input_reference", "duplicate_parameter", "is given more than once.")
+    sent = [path for path in form.files.get("audio", []) if path.stat().st_size]  # a browser's empty part is no file
+    if len(sent) > MAX_SPEAKERS:
+        raise invalid("audio", "too_many_people", f"{len(sent)} voices; at most {MAX_SPEAKERS} people can talk.")
+    voices = [None if _is_none(path) else path for path in sent] or [None]
+    if len(voices) == MAX_SPEAKERS and mode == "add" and None in voices:
+        raise invalid(
+            "audio_mode", "invalid_value", "add puts one voice after the other; use para with a silent person."
+        )
+    files = MediaFiles(pictures[0], tuple(voices))
+    for field, path in files.by_field():
+        _decode_data_url(path, field)
+    return files
+
+
+def _is_none(path: Path) -> bool:
+    return path.stat().st_size <= 8 and path.read_bytes().strip().lower() == b"none"
+
+
+def _decode_data_url(path: Path, field: FileField) -> None:
+    """Replace a base64 data URL by the bytes that it encodes, in pieces: uploads are large and many."""
+    with path.open("rb") as file, path.open("r+b") as same:
+        head = file.read(_DATA_URL_HEAD)
+        if not head.startswith(b"data:"):
+            return
+        kind, comma, _ = head.partition(b",")
+        if not comma or not kind.endswith(b";base64"):
+            raise invalid(field, INVALID[field], "is a data URL that is not base64-encoded.")
+        file.seek(len(kind) + 1)
+        try:
+            while piece := file.read(_DATA_URL_PIECE):  # what is written is shorter than what was read
+                same.write(base64.b64decode(piece, validate=True))
+        except binascii.Error as error:
+            message = f"is a data URL whose base64 cannot be decoded: {error}."
+            raise invalid(field, INVALID[field], message) from error
+        same.truncate()
+
+
+def spoken_seconds(lengths: Sequence[float], mode: AudioMode) -> float:
+    """The length of the sound track; 0 if nobody speaks."""
+    return sum(lengths) if mode == "add" else max(lengths)
+
+
+def _read_boxes(text: str | None, people: int, picture: MediaInfo) -> list[Box | None]:
+    if text is None:
+        return [None] * people
+    try:
+        numbers = [float(part) for part in text.replace("[", "").replace("]", "").split(",")]
+    except ValueError as error:
+        raise invalid("box", "invalid_value", "must be numbers: top,left,bottom,right for each person.") from error
+    if len(numbers) != 4 * people:
+        raise invalid("box", "invalid_value", f"has {len(numbers)} numbers; {people} people need {4 * people}.")
+    return [_box(numbers[start : start + 4], picture) for start in range(0, len(numbers), 4)]
+
+
+def _box(numbers: list[float], picture: MediaInfo) -> Box:
+    box = Box(*numbers)
+    if not box.inside(picture.height, picture.width):
+        raise invalid(
+            "box",
+            "box_outside_image",
+            f"top,left,bottom,right = {','.join(f'{number:g}' for number in numbers)} is not inside the picture, which "
+            f"is {picture.height} high and {picture.width} wide.",
+        )
+    return box
