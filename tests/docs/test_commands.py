@@ -45,7 +45,7 @@ METRICS = (
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "init-sync": command_parser,
-    "modelcache-operator": lambda: settings.make_parser({}),
+    "modelcache-operator": settings.make_parser,
     "multitalk-server": build_parser,
 }
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcache_operator.app.settings import Settings, WrongSettings, read_settings
+from init_sync.shell.flags import WrongSettings
+from modelcache_operator.app.settings import Settings, read_settings
 
 KUBECONFIG = """
 current-context: nowhere
@@ -26,23 +27,23 @@ def _settings(*arguments: str, **environment: str) -> Settings:
 def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
     found = _settings("--namespace", "a", "--sync-image", "x", MODELCACHE_SYNC_IMAGE="y", MODELCACHE_LEASE_NAME="z")
     assert (found.sync_image, found.lease_name, found.health_port) == ("x", "z", 8081)
-    assert (found.namespaces, found.lease_namespace) == (("a",), "a")
+    assert (found.namespace, found.lease_namespace) == (("a",), "a")
 
 
 def test_claims_are_looked_at_every_10_seconds_until_bound_and_with_everything_else_every_2_minutes() -> None:
     found = _settings("--namespace", "a")
-    assert (found.claim_check_s, found.full_list_s) == (10, 120)
+    assert (found.claim_check_seconds, found.full_list_seconds) == (10, 120)
 
 
 def test_several_namespaces_may_come_from_the_environment() -> None:
-    assert _settings(MODELCACHE_NAMESPACE="a, b").namespaces == ("a", "b")
-    assert _settings(MODELCACHE_ALL_NAMESPACES="true").namespaces == ()
+    assert _settings(MODELCACHE_NAMESPACE="a, b").namespace == ("a", "b")
+    assert _settings(MODELCACHE_ALL_NAMESPACES="true").namespace == ()
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(WrongSettings) as wrong:
         _settings("--metrics-port", "x", "--log-format", "xml", "--lease-seconds", "1")
-    assert len(str(wrong.value).splitlines()) == 4
+    assert len(wrong.value.problems) == 4
 
 
 def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
@@ -60,7 +61,7 @@ def test_wrong_usage_ends_with_2_and_a_line_for_each_mistake() -> None:
         (("--sync-image", ""), "--sync-image: '' is not the name of an image"),
         (("--sync-image", "a b"), "--sync-image: 'a b' is not the name of an image"),
         (("--lease-name", "A b"), "--lease-name: 'A b' is not a name"),
-        (("--identity", ""), "--identity: is empty, as a lease is that nobody holds"),
+        (("--identity", ""), "--identity: '' is not a name; a lease without one is held by nobody"),
     ],
 )
 def test_what_cannot_work_is_refused_by_the_name_of_its_flag(arguments: tuple[str, ...], words: str) -> None:

@@ -1,4 +1,4 @@
-"""The queue of names, the pauses between retries, and the end of tasks."""
+"""The queue of names, and the end of tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-from modelcache_operator.app.backoff import Backoff
 from modelcache_operator.app.process import cancelled
 from modelcache_operator.app.queue import WorkQueue
 
@@ -66,15 +65,6 @@ def test_a_closed_queue_hands_out_what_it_has_and_takes_no_more() -> None:
         assert queue.idle()
 
     run(work())
-
-
-def test_delays_grow_for_each_thing_apart_and_start_anew_after_success() -> None:
-    backoff = Backoff(first_s=1, longest_s=8)
-    delays = [backoff.failed("a") for _ in range(6)]
-    assert all(0.75 * expected <= delay <= expected for delay, expected in zip(delays, [1, 2, 4, 8, 8, 8], strict=True))
-    assert backoff.failed("b") <= 1
-    backoff.succeeded("a")
-    assert backoff.failed("a") <= 1
 
 
 def test_a_task_that_will_not_end_does_not_hold_up_the_end() -> None:

@@ -1,11 +1,10 @@
-"""What the operator writes: patches, names of Jobs, sizes."""
+"""What the operator writes: patches, names of Jobs."""
 
 from __future__ import annotations
 
 import pytest
 
 from modelcache_operator.core.names import job_name
-from modelcache_operator.core.summary import quantity
 from modelcache_operator.kube.writer import difference
 
 
@@ -24,10 +23,3 @@ def test_job_names_fit_into_a_label_and_differ(length: int) -> None:
 
 def test_long_names_that_begin_alike_have_different_jobs() -> None:
     assert job_name("a" * 62 + "b", 1) != job_name("a" * 62 + "c", 1)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0"), (999, "999"), (1024, "1.0Ki"), (92_600_000_000, "86.2Gi"), (325_058_560, "310Mi")]
-)
-def test_sizes_are_written_as_kubernetes_writes_them(count: int, text: str) -> None:
-    assert quantity(count) == text
