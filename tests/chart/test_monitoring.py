@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chart.objects import Json, Objects, component_of, selects
-from modelcache_operator.core import jobs, names
+from init_sync.core.settings import SYNC_PORT
+from modelcache_operator.core import names
 
 Rendered = Callable[[str], Objects]
 
@@ -31,7 +32,7 @@ def endpoint(monitor: Json) -> Any:
 def test_pods_are_annotated_where_there_are_no_monitors(rendered: Rendered) -> None:
     objects = rendered("defaults")
     assert scraped(objects) == {"operator": "8080", "inference": "8000"}
-    assert objects.job()["annotations"]["prometheus.io/port"] == str(jobs.METRICS_PORT)
+    assert objects.job()["annotations"]["prometheus.io/port"] == str(SYNC_PORT)
     assert not {"PodMonitor", "ServiceMonitor"} & objects.kinds()
 
 

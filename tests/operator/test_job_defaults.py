@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from modelcache_operator.app.settings import WrongSettings, read_settings
+from init_sync.shell.flags import WrongSettings
+from modelcache_operator.app.settings import read_settings
 from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults
 from modelcache_operator.core.limits import Limits
 from support.cluster import Space
@@ -84,7 +85,7 @@ def test_the_job_of_a_cache_that_sets_nothing_has_them_all() -> None:
         ("backoff_limit", 3, 3),
         ("backoff_limit", None, 7),
         ("image", "own/init-sync", "own/init-sync"),
-        ("log_format", "text", "text"),
+        ("log_format", "json", "json"),
     ],
     ids=lambda each: json.dumps(each)[:60],
 )
@@ -148,7 +149,7 @@ def test_a_wrong_file_is_refused_at_start_by_the_name_of_the_field(text: str, wo
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WrongSettings, match=r"--sync-defaults: reading .*No such file"):
+    with pytest.raises(WrongSettings, match=r"MODELCACHE_SYNC_DEFAULTS: reading .*No such file"):
         read_settings(("--namespace", "a"), {"MODELCACHE_SYNC_DEFAULTS": str(tmp_path / "none")})
 
 

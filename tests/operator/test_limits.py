@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from modelcache_operator.app.settings import WrongSettings, read_settings
+from init_sync.shell.flags import WrongSettings
+from modelcache_operator.app.settings import read_settings
 from modelcache_operator.core.limits import FORBIDDABLE, Limits
 from support.cluster import Space
 from support.operator_process import OperatorProcess

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcache_operator.app.settings import WrongSettings, read_settings
+from init_sync.shell.flags import WrongSettings
+from modelcache_operator.app.settings import read_settings
 
 KUBECONFIG = """
 current-context: nowhere
@@ -27,7 +28,7 @@ users: [{name: nobody, user: {token: none}}]
         (("--sync-image", ""), "--sync-image: '' is not the name of an image"),
         (("--sync-image", "a b"), "--sync-image: 'a b' is not the name of an image"),
         (("--lease-name", "A b"), "--lease-name: 'A b' is not a name"),
-        (("--identity", ""), "--identity: is empty, as a lease is that nobody holds"),
+        (("--identity", ""), "--identity: '' is not a name; a lease without one is held by nobody"),
     ],
 )
 def test_what_cannot_work_is_refused_by_the_name_of_its_flag(arguments: tuple[str, ...], words: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from support.log_schema import check_log_line
 from support.surroundings import neutral
 from support.waiting import eventually
 
@@ -41,7 +42,8 @@ class OperatorProcess:
         self._command = [
             *(sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *scope),
             *("--health-port", "0", "--metrics-port", "0", "--identity", "test-operator"),
-            *("--lease-seconds", "4", "--full-list-seconds", "30", "--progress-seconds", "0.2", *arguments),
+            *("--lease-seconds", "4", "--full-list-seconds", "30", "--progress-seconds", "0.2"),
+            *("--log-format", "json", *arguments),
         ]
         self.lines: list[Json] = []
         self._process: subprocess.Popen[str] | None = None
@@ -124,6 +126,9 @@ class OperatorProcess:
         if self._reader and self._process and self._process.stdout:
             self._reader.join(5)
             self._process.stdout.close()
+        for line in self.lines:
+            if line["level"] != "raw":
+                check_log_line(line)
 
     def kill(self) -> None:
         self.process.kill()

@@ -101,6 +101,8 @@ def test_all_mistakes_are_named_at_once_by_flag_or_variable() -> None:
 def test_values_that_do_not_go_together_are_named_beside_the_others() -> None:
     found = problems("--spec", "a", "--max-seconds", "80", "--log-format", "xml")
     assert found == ["--log-format: 'xml' is not valid; use text or json", "--port and --max-seconds are equal"]
+    found = problems("--spec", "a", "--max-seconds", "80", "--port", "x")
+    assert found == ["--port: 'x' is not a whole number from 0 to 65535"], "nothing can be said of a pair with it"
 
 
 def test_what_has_no_variable_and_is_missing_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

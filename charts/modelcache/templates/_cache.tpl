@@ -155,7 +155,7 @@ Job runs where the server can. What cache.job says itself stays as it is.
       "env" (include "modelcache.sync.env" . | fromYamlArray)
       "volumes" (include "modelcache.sync.volumes" . | fromYamlArray)
       "volumeMounts" (include "modelcache.sync.mounts" . | fromYamlArray)
-      "logFormat" .Values.sync.logFormat
+      "logFormat" (.Values.sync.logFormat | default .Values.logFormat)
       "labels" .Values.commonLabels
 -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}

@@ -87,7 +87,7 @@ prometheus.io/path: /metrics
 name: init-sync # the operator knows the sync container by this name
 image: {{ include "modelcache.image" (dict "root" . "image" .Values.sync.image) | quote }}
 imagePullPolicy: {{ .Values.sync.image.pullPolicy }}
-args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"{{ with .Values.sync.logFormat }}, --log-format, {{ . }}{{ end }}]
+args: [sync, --spec, /etc/modelcache/modelcache.yaml, --volume, /models, --metrics-port, "9464"{{ with .Values.sync.logFormat | default .Values.logFormat }}, --log-format, {{ . }}{{ end }}]
 {{- with include "modelcache.syncContainer.env" . }}
 env:
 {{- . }}

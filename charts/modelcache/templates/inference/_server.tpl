@@ -32,6 +32,7 @@
 - --scratch-gib={{ .Values.inference.scratchGib }}
 - --grace-s={{ include "modelcache.server.graceS" . }}
 {{- $settings := merge (dict) .Values.inference.settings (dict "device" (gt (int .Values.inference.gpu.count) 0 | ternary "cuda" "cpu")) }}
+{{- with .Values.logFormat }}{{ $settings = merge $settings (dict "logFormat" .) }}{{ end }}
 {{- range $key, $value := $settings }}
 {{- if kindIs "bool" $value }}
 - --{{ $value | ternary "" "no-" }}{{ include "modelcache.server.flag" $key }}

@@ -225,7 +225,7 @@ JOB = Group(
             key="mountPath",
         ),
         "logFormat": Choice(
-            "Format of the sync container's log.", "json", "text", default="json", unset_in_definition=True
+            "Format of the sync container's log.", "text", "json", default="text", unset_in_definition=True
         ),
         "labels": Texts("More labels for the Job and its pod."),
         "annotations": Texts("Annotations for the pod."),

@@ -80,7 +80,7 @@ class Settings:
         return type(self)(**{**vars(self), **changes})
 
     def problems(self) -> Iterable[str]:
-        """What is wrong with values that are valid each on its own."""
+        """What is wrong with values that are valid each on its own, with the flags in question."""
         return ()
 
 
@@ -113,7 +113,7 @@ def read_settings(settings: type[S], options: argparse.Namespace, environment: M
     """Raises WrongSettings."""
     values: dict[str, Any] = {}
     problems: list[str] = []
-    complete = True
+    wrong: set[str] = set()
     for each in declared(settings):
         raw, source = getattr(options, each.name), each.option
         if raw is None and environment.get(each.variable):
@@ -123,12 +123,12 @@ def read_settings(settings: type[S], options: argparse.Namespace, environment: M
                 values[each.name] = _value(each, raw)
             except ValueError as error:
                 problems += [f"{source}: {line}" for line in str(error).splitlines()]
+                wrong.add(each.option)
         elif each.default is REQUIRED:
             problems.append(f"{each.option} (or {each.variable}) is required")
-        complete &= each.name in values or each.default is not REQUIRED
     found = settings(**values)
-    if complete:
-        problems += found.problems()
+    if all(each.name in values or each.default is not REQUIRED for each in declared(settings)):
+        problems += [each for each in found.problems() if not any(option in each for option in wrong)]
     if problems:
         raise WrongSettings(problems)
     return found

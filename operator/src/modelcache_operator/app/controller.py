@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from modelcache_operator.app.backoff import Backoff
+from init_sync.shell.backoff import Backoff
+from init_sync.shell.logs import fields
 from modelcache_operator.app.counters import Counters
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
@@ -83,7 +84,7 @@ class Controller:
         except OldDefinition:
             raise
         except Exception as error:  # a bug must cost one cache a delay, not all of them the operator
-            log.exception("reconciling failed", extra={"fields": {"namespace": key.namespace, "cache": key.name}})
+            log.exception("reconciling failed", extra=fields(namespace=key.namespace, cache=key.name))
             self._failed(key, error, 0.0)
         else:
             if not self._mirror.refusals.get(key, NO_REFUSALS).object:
@@ -101,8 +102,7 @@ class Controller:
         delay = max(at_least_s, self._backoff.failed(key))
         if isinstance(error, Unavailable):
             delay = max(at_least_s, min(delay, self._timing.outage_retry_s))
-        fields = {"namespace": key.namespace, "cache": key.name, "retry_s": round(delay, 1)}
-        log.warning("%s", error, extra={"fields": fields})
+        log.warning("%s", error, extra=fields(namespace=key.namespace, cache=key.name, retry_s=round(delay, 1)))
         self._queue.add_later(key, delay)
         return delay
 

@@ -7,13 +7,13 @@ run, and it knows no readiness.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
-from modelcache_operator.app.settings import port_refused
+from init_sync.shell.flags import WrongSettings
+from init_sync.shell.listen import CannotListen, listen
 
 
 class Health:
@@ -44,17 +44,10 @@ async def serve(health: Health, port: int) -> tuple[web.AppRunner, int]:
     app = web.Application()
     app.add_routes([web.get("/healthz", health.healthz), web.get("/readyz", health.readyz)])
     try:
-        listener = _listen(port)
-    except OSError as error:
-        raise port_refused("--health-port", port, error) from error
+        listener = listen(port)
+    except CannotListen as error:
+        raise WrongSettings([f"--health-port: {error}"]) from error
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     return runner, int(listener.getsockname()[1])
-
-
-def _listen(port: int) -> socket.socket:
-    """On every address, of both families where there are both: one port, though it was picked."""
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", port))

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from modelcache_operator.app.backoff import Backoff
+from init_sync.shell.backoff import Backoff
+from init_sync.shell.logs import fields
 from modelcache_operator.app.counters import LABELS
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Missing, Refused
@@ -106,7 +107,7 @@ class Listing:
 
     def _listed(self, scope: Scope, changed: set[Key]) -> None:
         if scope.problem:
-            log.info("listed again", extra={"fields": {"namespace": scope.namespace or "all"}})
+            log.info("listed again", extra=fields(namespace=scope.namespace or "all"))
         self._set_served(scope, True)
         scope.listed_at, scope.problem = time.time(), ""
         self._backoff.succeeded(scope.namespace)
@@ -123,8 +124,6 @@ class Listing:
             return
         scope.problem = problem
         what = "is the custom resource definition installed?" if isinstance(error, Missing) else "listing failed"
-        log.warning(
-            "%s: %s", what, problem, extra={"fields": {"namespace": scope.namespace or "all", "served": scope.served}}
-        )
+        log.warning("%s: %s", what, problem, extra=fields(namespace=scope.namespace or "all", served=scope.served))
         if scope.namespace and isinstance(error, Refused):
             await self._warn(scope.namespace, problem)

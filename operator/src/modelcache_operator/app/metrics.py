@@ -23,15 +23,15 @@ modelcache_operator_namespace_served{namespace}   by ``listing``
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from init_sync.shell.flags import WrongSettings
+from init_sync.shell.listen import ANY_HOST, CannotListen, any_address
 from modelcache_operator.app.counters import LABELS, Counters
-from modelcache_operator.app.settings import port_refused
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.observed import Cache, Pod
@@ -132,9 +132,8 @@ def serve(registry: CollectorRegistry, port: int) -> int:
 
     It answers until the process is gone. Stopping it would take up to half a second, in which the event loop stands.
     """
-    address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - Prometheus is elsewhere
     try:
-        server, _ = start_http_server(port, address, registry)
+        server, _ = start_http_server(port, any_address(), registry)
     except OSError as error:
-        raise port_refused("--metrics-port", port, error) from error
+        raise WrongSettings([f"--metrics-port: {CannotListen(ANY_HOST, port, error)}"]) from error
     return int(server.server_port)

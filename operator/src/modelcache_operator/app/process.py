@@ -21,6 +21,7 @@ from typing import Any
 import kopf
 from prometheus_client import CollectorRegistry
 
+from init_sync.shell.logs import fields
 from modelcache_operator.app import health as probes
 from modelcache_operator.app import metrics, watching
 from modelcache_operator.app.controller import CONTROLLERS, Controller
@@ -60,19 +61,19 @@ class Operator:
         self._mirror.on_run = self._count_run
         self._queue: WorkQueue[Key] = WorkQueue(lambda key: self._listing.serves(key))
         self._lease = Lease(
-            api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_s
+            api, settings.lease_namespace, settings.lease_name, settings.identity, duration_s=settings.lease_seconds
         )
         self._registry = CollectorRegistry()
         self._counters = Counters(self._registry)
         self._listing = Listing(
             api,
             self._mirror,
-            settings.namespaces,
+            settings.namespace,
             self._queue.add_all,
             self._counters.remove_cache,
             self._warn,
             self._registry,
-            settings.full_list_s,
+            settings.full_list_seconds,
             timing.first_retry_s,
         )
         self._controller = Controller(
@@ -81,7 +82,7 @@ class Operator:
             self._queue,
             settings.sync_image,
             self._lease.held,
-            settings.claim_check_s,
+            settings.claim_check_seconds,
             timing,
             self._counters,
         )
@@ -92,16 +93,13 @@ class Operator:
         health = probes.Health(
             lambda: self._listing.tried_at,
             lambda: self._listing.settled() and self._lease.held(),
-            max(60.0, LIVENESS_PERIODS * self._settings.full_list_s),
+            max(60.0, LIVENESS_PERIODS * self._settings.full_list_seconds),
         )
         runner, health_port = await probes.serve(health, self._settings.health_port)
         metrics_port = metrics.serve(self._metrics(), self._settings.metrics_port)
-        fields = {
-            "namespaces": ",".join(self._settings.namespaces) or "all",
-            "metrics_port": metrics_port,
-            "health_port": health_port,
-        }
-        log.info("operator started", extra={"fields": fields})
+        namespaces = ",".join(self._settings.namespace) or "all"
+        ports = {"metrics_port": metrics_port, "health_port": health_port}
+        log.info("operator started", extra=fields(namespaces=namespaces, **ports))
         try:
             return await self._serve(registry, stop)
         finally:
@@ -112,7 +110,7 @@ class Operator:
             return 0
         parts: list[asyncio.Task[Any]] = []
         run = self._controller.run
-        poller = ProgressPoller(self._mirror, self._queue.add, self._settings.progress_s, self._api.clock)
+        poller = ProgressPoller(self._mirror, self._queue.add, self._settings.progress_seconds, self._api.clock)
         parts += [asyncio.create_task(run(), name=f"controller {number}") for number in range(CONTROLLERS)]
         parts += [
             asyncio.create_task(self._lease.keep(), name="lease"),
@@ -132,7 +130,7 @@ class Operator:
         deadline = time.monotonic() + FIRST_LOOK_S
         while not self._queue.idle() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        await watching.watch(registry, self._settings.namespaces, lambda: _end_on_signals(stop))
+        await watching.watch(registry, self._settings.namespace, lambda: _end_on_signals(stop))
 
     async def _begin(self) -> None:
         """Acquire the lease and list everything, however long the API is away."""
@@ -142,7 +140,7 @@ class Operator:
             await self._listing.run(self._listing.settled)
         finally:
             keeping.cancel()
-        log.info("everything listed", extra={"fields": {"caches": len(self._mirror.caches)}})
+        log.info("everything listed", extra=fields(caches=len(self._mirror.caches)))
 
     def _count_run(self, key: Key, run: Run) -> None:
         """What is found by a first list had ended before, and was counted by another process."""

@@ -1,35 +1,28 @@
-"""What the operator can be told: flags first, then the environment, then defaults; all mistakes reported at once.
+"""What the operator can be told, by flags or by variables: ``--sync-image`` is ``MODELCACHE_SYNC_IMAGE``.
 
-Each flag ``--sync-image`` has a variable ``MODELCACHE_SYNC_IMAGE``. Nothing else reads the environment, but for
-what kubectl takes from there: KUBECONFIG, and the proxies on the way to the API.
+Nothing else reads the environment, but for what kubectl takes from there: KUBECONFIG, and the proxies on the way to the
+API.
 """
-
-from __future__ import annotations
 
 import argparse
 import os
-import re
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from init_sync.core.errors import ManifestError
+from init_sync.shell import flags
+from init_sync.shell.flags import PORT, Flag, matching, number, several, whole
+from init_sync.shell.log_settings import LogSettings
 from modelcache_operator import __version__
 from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults
 from modelcache_operator.core.limits import FORBIDDABLE, Limits
 
-PREFIX = "MODELCACHE_"
-DEFAULT_IMAGE = f"modelcache/init-sync:{__version__}"
-NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-IMAGE = re.compile(r"[^\s:]\S*")
-
 EPILOG = """\
 examples:
   python -m modelcache_operator --namespace models --sync-image registry.example/modelcache/init-sync:0.1.0
-  python -m modelcache_operator --all-namespaces --log-format text
+  python -m modelcache_operator --all-namespaces --log-format json
 
 environment:
   Every flag has a variable: --sync-image is MODELCACHE_SYNC_IMAGE. Several namespaces are separated by commas.
@@ -40,152 +33,138 @@ exit codes:
   2  wrong usage, or no cluster to connect to
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Validated."""
-
-    namespaces: tuple[str, ...]
-    """Empty: all of them."""
-    sync_image: str
-    job_defaults: Mapping[str, Any]
-    """All of spec.sync.job, for what a cache does not set."""
-    kubeconfig: str | None
-    context: str | None
-    in_cluster: bool
-    identity: str
-    lease_namespace: str
-    lease_name: str
-    lease_s: int
-    health_port: int
-    metrics_port: int
-    full_list_s: float
-    claim_check_s: float
-    progress_s: float
-    log_format: str
-    log_level: str
-    limits: Limits
+NAMESPACE = matching(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "the name of a namespace")
+OBJECT = matching(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "a name; use lower-case letters, digits, '-' and '.'")
+IMAGE = matching(r"[^\s:]\S*", "the name of an image")
+IDENTITY = matching(r"(?s).*\S.*", "a name; a lease without one is held by nobody. Give a name, or leave it out")
+SERVE, LIMITS, CLUSTER, PROCESS = "what to serve", "what a ModelCache may set", "cluster", "process"
 
 
-class WrongSettings(Exception):
-    """All that is wrong, a line each."""
+def _forbiddable(name: str) -> str:
+    if name not in FORBIDDABLE:
+        raise ValueError(f"{name!r} cannot be forbidden; use some of {', '.join(FORBIDDABLE)}")
+    return name
 
 
-def port_refused(flag: str, port: int, error: OSError) -> WrongSettings:
-    """Nobody can know before the socket is asked for."""
-    return WrongSettings(
-        f"{flag}: listening on port {port}: {error.strerror}. Choose another port, or 0 for a free one"
+def _job_defaults(file: str) -> Mapping[str, Any] | None:
+    if not file:
+        return None
+    try:
+        return read_job_defaults(Path(file).read_text(), file)
+    except ManifestError as error:
+        raise ValueError(error.message) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"reading {file}: {error}") from error
+
+
+class Settings(LogSettings):
+    """One operator process."""
+
+    PREFIX = "MODELCACHE_"
+
+    namespace: Annotated[
+        tuple[str, ...], Flag("serve this namespace; may be given again", several(NAMESPACE), "NAME", SERVE)
+    ] = ()
+    all_namespaces: Annotated[bool, Flag("serve the whole cluster; needs a ClusterRole", group=SERVE)] = False
+    sync_image: Annotated[str, Flag("image of sync Jobs, unless the ModelCache names one", IMAGE, "IMAGE", SERVE)] = (
+        f"modelcache/init-sync:{__version__}"
     )
+    sync_defaults: Annotated[
+        Mapping[str, Any] | None,
+        Flag("what spec.sync.job is unless the ModelCache says it, as YAML or JSON", _job_defaults, "FILE", SERVE),
+    ] = None
+    full_list_seconds: Annotated[
+        float, Flag("how often everything is listed again, to find what was missed", number(1, 86400), "S", SERVE)
+    ] = 120.0
+    claim_check_seconds: Annotated[
+        float, Flag("how often a claim that is not bound is looked at", number(0.1, 3600), "S", SERVE)
+    ] = 10.0
+    progress_seconds: Annotated[
+        float, Flag("how often one running sync is asked for its progress, at most", number(0.1, 3600), "S", SERVE)
+    ] = 5.0
+
+    forbid: Annotated[
+        tuple[str, ...],
+        Flag(
+            f"refuse ModelCaches that set one of these, by commas: {', '.join(FORBIDDABLE)}",
+            several(_forbiddable),
+            "FIELDS",
+            LIMITS,
+        ),
+    ] = ()
+    job_label_prefix: Annotated[
+        tuple[str, ...],
+        Flag("refuse other labels of sync Jobs than those that begin so, by commas", several(), "PREFIXES", LIMITS),
+    ] = ()
+    allowed_endpoint: Annotated[
+        tuple[str, ...], Flag("refuse other values of HF_ENDPOINT and of proxies, by commas", several(), "URLS", LIMITS)
+    ] = ()
+
+    kubeconfig: Annotated[
+        str | None, Flag("where the API is (default: as kubectl, or the pod's own)", str, "FILE", CLUSTER)
+    ] = None
+    context: Annotated[str | None, Flag("context in it", str, "NAME", CLUSTER)] = None
+    lease_namespace: Annotated[
+        str, Flag("where the lease lies (default: the pod's own, else the first served)", str, "NAME", CLUSTER)
+    ] = ""
+    lease_name: Annotated[
+        str, Flag("operators with one lease never work at the same time", OBJECT, "NAME", CLUSTER)
+    ] = "modelcache-operator"
+    lease_seconds: Annotated[
+        int, Flag("how long an operator that died keeps others from taking over", whole(2, 3600), "S", CLUSTER)
+    ] = 45
+    identity: Annotated[
+        str,
+        Flag(
+            "who we are in the lease (default: POD_NAME and POD_UID, which let the next pod take over at once)",
+            IDENTITY,
+            "NAME",
+            CLUSTER,
+        ),
+    ] = ""
+
+    metrics_port: Annotated[int, Flag("for Prometheus, at /metrics; 0 picks a free port", PORT, "N", PROCESS)] = 8080
+    health_port: Annotated[
+        int, Flag("for probes, at /healthz and /readyz; 0 picks a free port", PORT, "N", PROCESS)
+    ] = 8081
+
+    in_cluster: bool = False
+    """Whether this is a pod; from the environment."""
+
+    @property
+    def job_defaults(self) -> Mapping[str, Any]:
+        return NO_DEFAULTS if self.sync_defaults is None else self.sync_defaults
+
+    @property
+    def limits(self) -> Limits:
+        endpoints = tuple(each.rstrip("/") for each in self.allowed_endpoint)
+        return Limits(frozenset(self.forbid), self.job_label_prefix, endpoints)
+
+    def problems(self) -> Iterator[str]:
+        if not self.namespace and not self.all_namespaces:
+            yield "say what to serve: --namespace NAME, or --all-namespaces"
+        if self.namespace and self.all_namespaces:
+            yield "--namespace and --all-namespaces exclude each other; give one of them"
+        if self.metrics_port == self.health_port != 0:
+            yield f"--metrics-port and --health-port are both {self.health_port}; give each its own"
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Raises WrongSettings; ``--help`` and unknown flags end the process as argparse does."""
-    options = make_parser(environment).parse_args(arguments)
-    problems = _problems(options)
-    job_defaults = _job_defaults(options.sync_defaults, problems)
-    if problems:
-        raise WrongSettings("\n".join(problems))
-    namespaces = () if options.all_namespaces else tuple(_names(options.namespace))
-    lease_namespace = options.lease_namespace or environment.get("POD_NAMESPACE") or (*namespaces, "default")[0]
-    return Settings(
-        namespaces=namespaces,
-        sync_image=options.sync_image,
-        job_defaults=job_defaults,
-        kubeconfig=options.kubeconfig,
-        context=options.context,
-        in_cluster=bool(environment.get("KUBERNETES_SERVICE_HOST")),
-        identity=_own_identity(environment, lease_namespace) if options.identity is None else options.identity,
+    found = flags.read_settings(Settings, make_parser().parse_args(arguments), environment)
+    lease_namespace = found.lease_namespace or environment.get("POD_NAMESPACE") or (*found.namespace, "default")[0]
+    return found.replace(
         lease_namespace=lease_namespace,
-        lease_name=options.lease_name,
-        lease_s=int(options.lease_seconds),
-        health_port=int(options.health_port),
-        metrics_port=int(options.metrics_port),
-        full_list_s=float(options.full_list_seconds),
-        claim_check_s=float(options.claim_check_seconds),
-        progress_s=float(options.progress_seconds),
-        log_format=options.log_format,
-        log_level=options.log_level,
-        limits=Limits(
-            frozenset(_names([options.forbid])),
-            tuple(_names([options.job_label_prefix])),
-            tuple(each.rstrip("/") for each in _names([options.allowed_endpoint])),
-        ),
+        identity=found.identity or _own_identity(environment, lease_namespace),
+        in_cluster=bool(environment.get("KUBERNETES_SERVICE_HOST")),
     )
 
 
-def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="modelcache-operator",
-        description="Keep ModelCaches in step with their volumes, and remove the gate of pods that wait for them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"modelcache-operator {__version__}")
-    _Flags(parser.add_argument_group("what to serve"), environment).what_to_serve()
-    _Flags(parser.add_argument_group("what a ModelCache may set"), environment).limits()
-    _Flags(parser.add_argument_group("cluster"), environment).cluster()
-    _Flags(parser.add_argument_group("process"), environment).process()
+def make_parser() -> argparse.ArgumentParser:
+    description = "Keep ModelCaches in step with their volumes, and remove the gate of pods that wait for them."
+    parser = flags.make_parser("modelcache-operator", description, EPILOG, lambda: __version__)
+    flags.add_flags(parser, Settings)
     return parser
-
-
-class _Flags:
-    """Adds flags whose default may come from the environment."""
-
-    def __init__(self, group: argparse._ArgumentGroup, environment: Mapping[str, str]) -> None:
-        self._group = group
-        self._environment = environment
-
-    def _add(self, flag: str, default: str | None, text: str, metavar: str) -> None:
-        value = self._environment.get(PREFIX + flag[2:].replace("-", "_").upper()) or default
-        shown = f" (default: {default})" if default else ""
-        self._group.add_argument(flag, default=value, metavar=metavar, help=text + shown)
-
-    def what_to_serve(self) -> None:
-        self._group.add_argument(
-            "--namespace",
-            action="append",
-            metavar="NAME",
-            default=[each for each in [self._environment.get(f"{PREFIX}NAMESPACE", "")] if each],
-            help="serve this namespace; may be given several times",
-        )
-        self._group.add_argument(
-            "--all-namespaces",
-            action="store_true",
-            default=self._environment.get(f"{PREFIX}ALL_NAMESPACES", "").lower() in ("1", "true", "yes"),
-            help="serve the whole cluster; needs a ClusterRole",
-        )
-        self._add("--sync-image", DEFAULT_IMAGE, "image of sync Jobs, unless the ModelCache names one", "IMAGE")
-        self._add(
-            "--sync-defaults", None, "what spec.sync.job is unless the ModelCache says it, as YAML or JSON", "FILE"
-        )
-        self._add("--full-list-seconds", "120", "how often everything is listed again, to find what was missed", "S")
-        self._add("--claim-check-seconds", "10", "how often a claim that is not bound is looked at", "S")
-        self._add("--progress-seconds", "5", "how often one running sync is asked for its progress, at most", "S")
-
-    def limits(self) -> None:
-        fields = ", ".join(FORBIDDABLE)
-        self._add("--forbid", "", f"refuse ModelCaches that set one of these, by commas: {fields}", "FIELDS")
-        self._add(
-            "--job-label-prefix", "", "refuse other labels of sync Jobs than those that begin so, by commas", "PREFIXES"
-        )
-        self._add("--allowed-endpoint", "", "refuse other values of HF_ENDPOINT and of proxies, by commas", "URLS")
-
-    def cluster(self) -> None:
-        self._add("--kubeconfig", None, "where the API is (default: as kubectl, or the pod's own)", "FILE")
-        self._add("--context", None, "context in it", "NAME")
-        self._add(
-            "--lease-namespace", None, "where the lease lies (default: the pod's own, else the first served)", "NAME"
-        )
-        self._add("--lease-name", "modelcache-operator", "operators with one lease never work at the same time", "NAME")
-        self._add("--lease-seconds", "45", "how long an operator that died keeps others from taking over", "S")
-        text = "holder of the Lease (default: POD_NAME and POD_UID, which let the next pod take over at once)"
-        self._add("--identity", None, text, "NAME")
-
-    def process(self) -> None:
-        self._add("--metrics-port", "8080", "for Prometheus, at /metrics; 0 picks a free port", "N")
-        self._add("--health-port", "8081", "for probes, at /healthz and /readyz; 0 picks a free port", "N")
-        self._add("--log-format", "json", "json or text", "FORMAT")
-        self._add("--log-level", "info", "debug, info, warning or error", "LEVEL")
 
 
 def _own_identity(environment: Mapping[str, str], lease_namespace: str) -> str:
@@ -194,61 +173,3 @@ def _own_identity(environment: Mapping[str, str], lease_namespace: str) -> str:
     if name and uid and lease_namespace == environment.get("POD_NAMESPACE"):
         return f"{name}_{uid}"
     return name or f"{socket.gethostname()}-{os.getpid()}"
-
-
-def _names(values: Sequence[str]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
-
-
-def _job_defaults(file: str | None, problems: list[str]) -> Mapping[str, Any]:
-    if not file:
-        return NO_DEFAULTS
-    try:
-        return read_job_defaults(Path(file).read_text(), f"--sync-defaults: {file}")
-    except ManifestError as error:
-        problems.append(error.message)
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"--sync-defaults: reading {file}: {error}")
-    return NO_DEFAULTS
-
-
-def _problems(options: argparse.Namespace) -> list[str]:
-    found = []
-    names = _names(options.namespace)
-    if not names and not options.all_namespaces:
-        found.append("say what to serve: --namespace NAME, or --all-namespaces")
-    if names and options.all_namespaces:
-        found.append("--namespace and --all-namespaces exclude each other; give one of them")
-    found += [
-        f"--namespace: {name!r} is not the name of a namespace" for name in names if not NAMESPACE.fullmatch(name)
-    ]
-    for flag, low, high in (
-        *(("metrics-port", 0, 65535), ("health-port", 0, 65535), ("lease-seconds", 2, 3600)),
-        *(("full-list-seconds", 1, 86400), ("claim-check-seconds", 0.1, 3600), ("progress-seconds", 0.1, 3600)),
-    ):
-        text = getattr(options, flag.replace("-", "_"))
-        whole = not flag.endswith("-seconds") or flag == "lease-seconds"
-        if not _in_range(text, low, high, whole):
-            found.append(f"--{flag}: {text!r} is not a {'whole ' * whole}number from {low} to {high}")
-    if options.metrics_port == options.health_port != "0":
-        found.append(f"--metrics-port and --health-port are both {options.health_port}; give each its own")
-    for name in sorted(set(_names([options.forbid])) - set(FORBIDDABLE)):
-        found.append(f"--forbid: {name!r} cannot be forbidden; use some of {', '.join(FORBIDDABLE)}")
-    if not IMAGE.fullmatch(options.sync_image):
-        found.append(f"--sync-image: {options.sync_image!r} is not the name of an image")
-    if not OBJECT.fullmatch(options.lease_name):
-        found.append(f"--lease-name: {options.lease_name!r} is not a name; use lower-case letters, digits, '-' and '.'")
-    if options.identity is not None and not options.identity.strip():
-        found.append("--identity: is empty, as a lease is that nobody holds; give a name, or leave it out")
-    if options.log_format not in ("json", "text"):
-        found.append(f"--log-format: {options.log_format!r} is not valid; use json or text")
-    if options.log_level not in ("debug", "info", "warning", "error"):
-        found.append(f"--log-level: {options.log_level!r} is not valid; use debug, info, warning or error")
-    return found
-
-
-def _in_range(text: str, low: float, high: float, whole: bool) -> bool:
-    try:
-        return low <= (int(text) if whole else float(text)) <= high
-    except ValueError:
-        return False

@@ -17,6 +17,7 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
+from init_sync.shell.backoff import doubled_s
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.core import names
 from modelcache_operator.kube.key import Key
@@ -30,7 +31,7 @@ class _Delays:
     """Between the attempts of a request, without an end."""
 
     def __iter__(self) -> Iterator[float]:
-        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(15.0))
+        return (doubled_s(number, 1.0, 15.0) for number in itertools.count(1))
 
 
 def _tells_enough(record: logging.LogRecord) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelcache_operator.core import timestamps
+from init_sync.shell.formatting import timestamp
 from modelcache_operator.core.names import COMMIT_ANNOTATION, GATE, OPENED_ANNOTATION
 from modelcache_operator.core.observed import Pod
 
@@ -25,7 +25,7 @@ def gate_patch(pod: Pod, commit: str, now: float) -> list[dict[str, object]]:
     without annotations gets the map, provided that it still is the version that had none.
     """
     path = f"/spec/schedulingGates/{pod.gates.index(GATE)}"
-    notes = {OPENED_ANNOTATION: timestamps.micro_stamp(now), **({COMMIT_ANNOTATION: commit} if commit else {})}
+    notes = {OPENED_ANNOTATION: timestamp(now), **({COMMIT_ANNOTATION: commit} if commit else {})}
     checks: list[dict[str, object]] = [
         {"op": "test", "path": f"{path}/name", "value": GATE},
         {"op": "test", "path": "/metadata/uid", "value": pod.uid},

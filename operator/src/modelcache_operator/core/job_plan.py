@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from init_sync.shell.backoff import doubled_s
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.names import job_name
 from modelcache_operator.core.observed import Cache, Job, Snapshot
@@ -47,7 +48,8 @@ class JobPlan:
 
 
 def retry_delay_s(failures: int) -> float:
-    return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 1, 10))) if failures else 0.0
+    """Without chance: it is written into the status, and one Job has nobody to collide with."""
+    return doubled_s(failures, FIRST_DELAY_S, LONGEST_DELAY_S) if failures else 0.0
 
 
 def plan_jobs(snapshot: Snapshot, objects: OwnedObjects, record: SyncRecord, usable: bool, now: float) -> JobPlan:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from init_sync.core.errors import NeedsChange
+from init_sync.core.settings import SYNC_PORT
 from modelcache_operator.core import names, render
 from modelcache_operator.core.job_plan import JobRequest
 from modelcache_operator.core.observed import Cache
@@ -16,11 +18,8 @@ Json = dict[str, Any]
 
 USER_ID = 65532
 """That of the images: a pod that says nothing of users can repair what a Job wrote."""
-METRICS_PORT = 9464
 MODELS_PATH = "/models"
 MANIFEST_PATH = "/etc/modelcache"
-NEEDS_CHANGE = 2
-"""Exit code of init-sync when no retry will help."""
 RESOURCES: Json = {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 """A sync needs far less memory; page cache of what it writes counts towards the limit too."""
 
@@ -64,7 +63,7 @@ def _pod_metadata(cache: Cache, labels: dict[str, str]) -> Json:
 
 
 def _failure_policy() -> Json:
-    exit_codes = {"containerName": names.SYNC_CONTAINER, "operator": "In", "values": [NEEDS_CHANGE]}
+    exit_codes = {"containerName": names.SYNC_CONTAINER, "operator": "In", "values": [NeedsChange.exit_code]}
     return {
         "rules": [
             {"action": "FailJob", "onExitCodes": exit_codes},
@@ -104,7 +103,7 @@ def _pod_security(cache: Cache) -> Json:
 
 def _container(cache: Cache, order: JobRequest, image: str) -> Json:
     arguments = ["sync", "--spec", f"{MANIFEST_PATH}/{names.MANIFEST_KEY}", "--volume", MODELS_PATH]
-    arguments += ["--metrics-port", str(METRICS_PORT), "--log-format", cache.job.log_format]
+    arguments += ["--metrics-port", str(SYNC_PORT), "--log-format", cache.job.log_format]
     if order.resync:
         arguments += ["--refresh", "--verify", "deep"]
     container: Json = {
@@ -112,7 +111,7 @@ def _container(cache: Cache, order: JobRequest, image: str) -> Json:
         "image": image,
         "args": arguments,
         "env": [*_token(cache), *cache.job.env],
-        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        "ports": [{"name": "metrics", "containerPort": SYNC_PORT}],
         "resources": dict(cache.job.resources) or RESOURCES,
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from init_sync.shell.formatting import duration
+from init_sync.shell.formatting import duration, quantity
 from modelcache_operator.core.status import Status, Summary
 
 
@@ -18,11 +18,3 @@ def summary(status: Status) -> Summary:
         eta="" if status.eta_seconds is None else duration(status.eta_seconds),
         commit=",".join(model.commit for model in status.models if model.commit),
     )
-
-
-def quantity(count: int) -> str:
-    """Bytes as Kubernetes writes them, with three digits at most: 86.2Gi."""
-    value, units = float(count), ["", "Ki", "Mi", "Gi", "Ti", "Pi"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.0f}{units[0]}" if value >= 100 or units[0] == "" else f"{value:.1f}{units[0]}"

@@ -1,4 +1,4 @@
-"""Points in time: seconds since 1970 inside, RFC 3339 text in Kubernetes objects."""
+"""Points in time: seconds since 1970 inside, RFC 3339 text in Kubernetes objects, where whole seconds do."""
 
 from __future__ import annotations
 
@@ -19,8 +19,3 @@ def parse(text: object) -> float | None:
 def stamp(moment: float) -> str:
     """``2026-11-23T01:02:03Z``: what Kubernetes calls a Time."""
     return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def micro_stamp(moment: float) -> str:
-    """``2026-11-23T01:02:03.456789Z``: what Kubernetes calls a MicroTime."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from init_sync.shell.formatting import duration
+from init_sync.shell.logs import fields
 from modelcache_operator.core import names, render
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.observed import Cache, Pod
@@ -90,8 +91,8 @@ class Gates:
             waited = max(0.0, now - pod.created_at)
             message = f"ModelCache {cache.name} is complete; this pod waited {duration(waited)} without holding a GPU"
             await events.post(self._api, render.pod_event(pod, "Normal", "GateOpened", message, now))
-        fields = {"namespace": cache.namespace, "cache": cache.name, "pod": pod.name, "waited_s": round(waited, 3)}
-        log.info("gate removed", extra={"fields": fields})
+        where = fields(namespace=cache.namespace, cache=cache.name, pod=pod.name, waited_s=round(waited, 3))
+        log.info("gate removed", extra=where)
         self._on_removed(Key(cache.namespace, cache.name), pod, waited)
         return ""
 
@@ -131,8 +132,8 @@ class Gates:
             f"correct the label {names.CACHE_LABEL}"
         )
         if await self._tell_once(pod, "Warning", "ModelCacheNotFound", message, ""):
-            fields = {"namespace": pod.namespace, "cache": pod.cache, "pod": pod.name}
-            log.warning("pod waits for a cache that does not exist", extra={"fields": fields})
+            where = fields(namespace=pod.namespace, cache=pod.cache, pod=pod.name)
+            log.warning("pod waits for a cache that does not exist", extra=where)
 
     async def _tell_once(self, pod: Pod, type_: str, reason: str, message: str, why: str) -> bool:
         """One Event for each pod and cause; after a restart the name of the Event stops a second one."""

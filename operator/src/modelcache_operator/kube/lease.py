@@ -24,7 +24,9 @@ import re
 import time
 from typing import Any
 
-from modelcache_operator.core import names, timestamps
+from init_sync.shell.formatting import timestamp
+from init_sync.shell.logs import fields
+from modelcache_operator.core import names
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Conflict, Missing
@@ -66,15 +68,15 @@ class Lease:
             except ApiError as error:
                 holder, failure = "", str(error)
             if not holder and not failure:
-                log.info("lease acquired", extra={"fields": {"lease": self._name, "identity": self._identity}})
+                log.info("lease acquired", extra=fields(lease=self._name, identity=self._identity))
                 return
             if (holder or failure) != told:
                 told = holder or failure
                 if failure:
-                    fields = {"lease": f"{self._namespace}/{self._name}", "error": failure}
-                    log.warning("the lease cannot be read or written; trying again", extra={"fields": fields})
+                    what = fields(lease=f"{self._namespace}/{self._name}", error=failure)
+                    log.warning("the lease cannot be read or written; trying again", extra=what)
                 else:
-                    log.info("waiting for the lease", extra={"fields": {"lease": self._name, "holder": holder}})
+                    log.info("waiting for the lease", extra=fields(lease=self._name, holder=holder))
             await asyncio.sleep(self._pause)
 
     async def keep(self) -> None:
@@ -98,7 +100,7 @@ class Lease:
         try:
             found = await self._api.get(kube.LEASES, self._namespace, self._name)
             if found["spec"].get("holderIdentity") == self._identity:
-                found["spec"] |= {"holderIdentity": "", "renewTime": timestamps.micro_stamp(time.time())}
+                found["spec"] |= {"holderIdentity": "", "renewTime": timestamp(time.time())}
                 await self._api.replace(kube.LEASES, found)
         except ApiError as error:
             log.warning("lease not released: %s", error)
@@ -149,7 +151,7 @@ class Lease:
         return ""
 
     def _spec(self) -> Json:
-        now = timestamps.micro_stamp(time.time())
+        now = timestamp(time.time())
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._duration,

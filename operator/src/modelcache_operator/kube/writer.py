@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from init_sync.shell.logs import fields
 from modelcache_operator.core import messages, render
 from modelcache_operator.core.claims import is_made_for
 from modelcache_operator.core.jobs import sync_job
@@ -132,7 +133,7 @@ class Writer:
         """The sync goes on: all that is lost is that the object is deleted, or kept, with the cache."""
         message = f"the owner reference of {what} cannot be changed: {error}"
         if self._mirror.refuse(Key(cache.namespace, cache.name), owner=message):
-            log.warning("%s", message, extra={"fields": {"namespace": cache.namespace, "cache": cache.name}})
+            log.warning("%s", message, extra=fields(namespace=cache.namespace, cache=cache.name))
 
     async def _delete_job(self, cache: Cache, name: str) -> None:
         with contextlib.suppress(Missing):
@@ -177,5 +178,5 @@ def difference(old: Json, new: Json) -> Json:
     return patch
 
 
-def _log(cache: Cache, what: str, **fields: Any) -> None:
-    log.info(what, extra={"fields": {"namespace": cache.namespace, "cache": cache.name, **fields}})
+def _log(cache: Cache, what: str, **more: Any) -> None:
+    log.info(what, extra=fields(namespace=cache.namespace, cache=cache.name, **more))
