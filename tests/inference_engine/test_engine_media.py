@@ -47,6 +47,13 @@ def test_voices_together_are_padded_to_the_longer() -> None:
     assert np.allclose(tracks.mix, tracks.people[0] + tracks.people[1])
 
 
+def test_a_person_without_a_voice_is_silent_for_as_long_as_the_video() -> None:
+    assert [len(wave) for wave in arrange([None, tone(0.5)], "para").people] == [8_000, 8_000]
+    alone = arrange([None], "para", silent_seconds=0.4)
+    assert len(alone.mix) == 6_400
+    assert not alone.mix.any()
+
+
 def test_voices_in_turn_leave_each_other_silent() -> None:
     tracks = arrange([tone(1), tone(0.5)], "add")
     assert len(tracks.mix) == 24_000

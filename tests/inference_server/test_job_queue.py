@@ -68,7 +68,7 @@ def done(number: int, *, at: float, size: int = 10) -> Job:
         ([done(1, at=0, size=500)], 5, []),
         ([done(1, at=0, size=10), done(2, at=1, size=500)], 5, ["video_1"]),
     ],
-    ids=["nothing", "all fit", "lifetime over", "too many", "too much", "one larger than the budget", "newest stays"],
+    ids=["nothing", "all fit", "expired", "too many", "too much", "one larger than the budget", "newest stays"],
 )
 def test_retention_drops(jobs: list[Job], now: float, dropped: list[str]) -> None:
     assert [job.id for job in surplus(jobs, RULE, now)] == dropped
@@ -83,7 +83,7 @@ def submitted(queue: JobQueue) -> str:
     return queue.submit(queue.reserve(), REQUEST).id
 
 
-def test_a_reservation_takes_a_place_until_it_is_released(queue: JobQueue) -> None:
+def test_a_reservation_counts_until_it_is_released(queue: JobQueue) -> None:
     first = queue.reserve()
     queue.reserve()
     with pytest.raises(QueueFull):
@@ -92,7 +92,7 @@ def test_a_reservation_takes_a_place_until_it_is_released(queue: JobQueue) -> No
     queue.reserve()
 
 
-def test_a_cancelled_job_keeps_its_place_until_the_engine_lets_go(queue: JobQueue) -> None:
+def test_a_cancelled_job_counts_until_the_engine_returns(queue: JobQueue) -> None:
     running = submitted(queue)
     queue.take()
     assert queue.discard(running) is not None
@@ -122,7 +122,7 @@ def test_a_deleted_job_may_still_be_finished_by_the_engine(queue: JobQueue) -> N
     assert queue.finish(running, clip()) is None
 
 
-def test_a_closed_board_fails_what_waits_and_takes_on_nothing(queue: JobQueue) -> None:
+def test_a_closed_queue_fails_what_waits_and_accepts_nothing(queue: JobQueue) -> None:
     running, waiting = submitted(queue), submitted(queue)
     queue.take()
     assert [job.id for job in queue.close()] == [waiting]
@@ -135,7 +135,7 @@ def test_a_closed_board_fails_what_waits_and_takes_on_nothing(queue: JobQueue) -
     assert queue.take() is None
 
 
-def test_an_upload_that_ends_after_the_board_was_closed_is_not_taken_on(queue: JobQueue) -> None:
+def test_an_upload_that_ends_after_the_queue_was_closed_is_not_accepted(queue: JobQueue) -> None:
     reserved = queue.reserve()
     queue.close()
     with pytest.raises(QueueClosed):

@@ -88,7 +88,7 @@ def test_the_defaults_of_the_flags_and_of_the_engine_are_the_same() -> None:
 
 def test_the_engine_reads_voices_up_to_its_limit_and_not_beyond(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the engine needs torch")
-    from inference.engine.engine import read_tracks
+    from inference.engine.inputs import read_tracks
 
     (tmp_path / "voice").write_bytes(voice(700))
     request = GenerationRequest("p", tmp_path / "picture", (Speaker(tmp_path / "voice"),))
@@ -107,7 +107,7 @@ def test_the_engine_makes_no_video_beyond_its_limit(
     tmp_path: Path, voices: tuple[float | None, ...], mode: Any, seconds: float | None, field: str
 ) -> None:
     pytest.importorskip("torch", reason="the engine needs torch")
-    from inference.engine.engine import read_tracks
+    from inference.engine.inputs import read_tracks
 
     (tmp_path / "voice").write_bytes(voice(6.0))
     speakers = tuple(Speaker(tmp_path / "voice" if length else None) for length in voices)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 from urllib.parse import quote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from inference.generation import ApiField
 from inference.server import metrics
 from inference.server.fields import SAMPLING_FIELDS, VideoFields
 from inference.server.multipart import FILE_FIELDS
@@ -19,7 +21,9 @@ def test_openapi_describes_every_field_of_the_form_and_every_error(server: Runni
     post = api["paths"]["/v1/videos"]["post"]
     form = post["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == {*VideoFields.model_fields, *SAMPLING_FIELDS, *FILE_FIELDS}
+    assert set(get_args(ApiField)) < set(form["properties"])
     assert all(field["description"] for field in form["properties"].values())
+    assert (form["properties"]["steps"]["minimum"], form["properties"]["steps"]["maximum"]) == (1, 100)
     assert form["required"] == ["prompt", "input_reference"]
     assert "422" not in server.http.get("/openapi.json").text
     assert {"200", "400", "404", "408", "413", "415", "429", "503"} <= set(post["responses"])

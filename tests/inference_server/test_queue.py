@@ -1,4 +1,4 @@
-"""The bounded queue: a place or 429, for everybody, at once."""
+"""The bounded queue: accepted or 429, for everybody, at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def ask_all_at_once(url: str, clients: int) -> list[httpx.Response]:
         return await asyncio.gather(*posts)
 
 
-def test_fifty_clients_at_once_get_a_place_or_429_and_nobody_hangs(held: RunningServer, gate: ThreadGate) -> None:
+def test_fifty_clients_at_once_are_accepted_or_get_429_and_nobody_hangs(held: RunningServer, gate: ThreadGate) -> None:
     answers = asyncio.run(ask_all_at_once(held.url, CLIENTS))
     accepted = [answer.json()["id"] for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -48,7 +48,7 @@ def test_videos_are_made_one_at_a_time_in_the_order_of_the_requests(held: Runnin
     assert held.metric("multitalk_generation_seconds_count") == 3
 
 
-def test_a_cancelled_waiting_video_gives_its_place_to_the_next(tmp_path: Path, gate: ThreadGate) -> None:
+def test_a_cancelled_waiting_video_makes_room_for_the_next(tmp_path: Path, gate: ThreadGate) -> None:
     with running(config_for(tmp_path, queue=1), DrawingEngine(gate)) as server:
         server.create()
         waiting = server.create()
@@ -57,7 +57,7 @@ def test_a_cancelled_waiting_video_gives_its_place_to_the_next(tmp_path: Path, g
         assert server.post().status_code == 200
 
 
-def test_without_a_queue_one_video_at_a_time_is_taken_on(tmp_path: Path, gate: ThreadGate) -> None:
+def test_without_a_queue_one_video_at_a_time_is_accepted(tmp_path: Path, gate: ThreadGate) -> None:
     with running(config_for(tmp_path, queue=0), DrawingEngine(gate)) as server:
         first = server.create()
         assert server.post().status_code == 429
@@ -66,13 +66,13 @@ def test_without_a_queue_one_video_at_a_time_is_taken_on(tmp_path: Path, gate: T
         assert server.post().status_code == 200
 
 
-def test_a_refused_request_gives_its_place_back(tmp_path: Path, gate: ThreadGate) -> None:
+def test_a_refused_request_does_not_count(tmp_path: Path, gate: ThreadGate) -> None:
     with running(config_for(tmp_path, queue=0), DrawingEngine(gate)) as server:
         assert server.post(image=b"no picture").status_code == 400
         assert server.post().status_code == 200
 
 
-def test_a_client_without_a_place_is_answered_though_its_upload_is_large(held: RunningServer, gate: ThreadGate) -> None:
+def test_a_client_is_refused_by_a_full_queue_though_its_upload_is_large(held: RunningServer, gate: ThreadGate) -> None:
     for _ in range(held.service.config.max_jobs):
         held.create()
     answer = held.post(voices=(b"v" * 900_000,))

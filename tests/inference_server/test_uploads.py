@@ -59,7 +59,7 @@ def test_files_get_names_of_our_own_whatever_the_client_calls_them(tmp_path: Pat
     [part("prompt", b"p"), part("audio", b"half")[:-6], b"no multipart at all", b""],
     ids=["no last boundary", "cut in a file", "other text", "empty"],
 )
-def test_a_body_that_is_not_whole_is_refused(tmp_path: Path, body: bytes) -> None:
+def test_an_incomplete_body_is_refused(tmp_path: Path, body: bytes) -> None:
     assert code_of(body, tmp_path) == "malformed_multipart"
 
 

@@ -1,4 +1,4 @@
-"""MultiTalk in native PyTorch: `load_engine` reads the official checkpoints and gives a `VideoEngine`."""
+"""MultiTalk in native PyTorch: `load_engine` reads the official checkpoints and returns a `VideoEngine`."""
 
 from inference.engine.engine import MultiTalkEngine, load_engine
 from inference.engine.errors import CheckpointError, EngineError

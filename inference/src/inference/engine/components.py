@@ -1,4 +1,4 @@
-"""The five networks of MultiTalk, each built from its checkpoint without ever holding it whole on the host.
+"""The five networks of MultiTalk, each built from its checkpoint without ever holding all of it on the host.
 
 Every function here does the same four things: read the sizes off the store, build the module on the meta device, fill
 it, wrap it. They take any `TensorStore`, so that tests can hand them tensors from anywhere.

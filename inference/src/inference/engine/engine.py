@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from inference.engine.audio_tracks import AudioTracks, arrange, fit_to_frames, normalize_loudness
+from inference.engine.audio_tracks import AudioTracks
 from inference.engine.checkpoint.streaming import LoadReport
 from inference.engine.components import Components, check_fit
 from inference.engine.errors import EngineError
 from inference.engine.geometry import Geometry
+from inference.engine.inputs import check_request, read_tracks
 from inference.engine.known_frames import latent_size
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
@@ -27,24 +28,12 @@ from inference.engine.offload import compile_blocks, lent
 from inference.engine.pipeline import Hooks, Pipeline, Scene
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
-from inference.engine.video.buckets import SIZES
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video.regions import check_boxes, check_regions, latent_masks, whole_picture
-from inference.generation import (
-    MAX_SPEAKERS,
-    ApiField,
-    Cancelled,
-    GenerationRequest,
-    InvalidInput,
-    Progress,
-    Sampling,
-    Speaker,
-)
-from inference.media.audio_file import Wave, decode_audio
+from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.media.mp4 import Mp4Writer
-from inference.multitalk import FPS, SAMPLE_RATE
 
 
 class MultiTalkEngine:
@@ -154,54 +143,3 @@ def load_engine(
     if compile:
         compile_blocks(parts.dit.blocks)
     return MultiTalkEngine(parts, loader.geometry, loader.device, plan, loader.reports, limits)
-
-
-def check_request(request: GenerationRequest) -> None:
-    """Refuse numbers that no video can be made from."""
-    if not 1 <= len(request.speakers) <= MAX_SPEAKERS:
-        raise InvalidInput("audio", f"one or two people can speak, not {len(request.speakers)}")
-    if not request.prompt.strip():
-        raise InvalidInput("prompt", "say what the video shows")
-    if request.resolution not in SIZES:
-        raise InvalidInput("size", f"{request.resolution!r} is not one of {', '.join(SIZES)}")
-    if request.audio_mode not in ("add", "para"):
-        raise InvalidInput("audio_mode", f"{request.audio_mode!r} is neither 'add' nor 'para'")
-    if request.seconds is None and not any(speaker.audio for speaker in request.speakers):
-        raise InvalidInput("seconds", "is required if nobody speaks")
-    _check_positive("seconds", request.seconds)
-    _check_sampling(request.sampling)
-
-
-def _check_sampling(sampling: Sampling) -> None:
-    if sampling.steps < 1:
-        raise InvalidInput("steps", "at least one step is needed")
-    _check_positive("shift", sampling.shift)
-    numbers: tuple[tuple[ApiField, float], ...] = (
-        ("text_guidance", sampling.text_guidance),
-        ("audio_guidance", sampling.audio_guidance),
-        ("teacache_threshold", sampling.teacache_threshold),
-    )
-    for field, value in numbers:
-        if not math.isfinite(value):
-            raise InvalidInput(field, "must be a finite number")
-
-
-def _check_positive(field: ApiField, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InvalidInput(field, "must be greater than 0")
-
-
-def read_tracks(request: GenerationRequest, limits: MediaLimits) -> AudioTracks:
-    """Decode the voices, bring them to one loudness, and put them on the time line, in whole frames."""
-    waves = [_read_voice(speaker, limits) for speaker in request.speakers]
-    tracks = arrange(waves, request.audio_mode, request.seconds or 0.0)
-    spoken = len(tracks.mix) / SAMPLE_RATE if any(wave is not None for wave in waves) else 0.0
-    limits.video_seconds(spoken, request.seconds)
-    tracks = fit_to_frames(tracks)
-    if request.seconds is None:
-        return tracks
-    return fit_to_frames(tracks, min(tracks.frames, max(1, round(request.seconds * FPS))))
-
-
-def _read_voice(speaker: Speaker, limits: MediaLimits) -> Wave | None:
-    return normalize_loudness(decode_audio(speaker.audio, limits)) if speaker.audio else None

@@ -39,7 +39,7 @@ class Geometry:
         if not 1 <= self.motion_frames < self.frame_num or self.motion_frames % 4 != 1:
             raise CheckpointError(f"reading config.json: {KEY}.motion_frames must be 4n + 1 and below frame_num")
         if not 0 < self.scale <= 1:
-            raise CheckpointError(f"reading config.json: {KEY}.scale must lie above 0 and not above 1")
+            raise CheckpointError(f"reading config.json: {KEY}.scale must be above 0 and at most 1")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, object]) -> Geometry:

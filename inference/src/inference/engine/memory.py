@@ -5,7 +5,7 @@ loaded. Room is given up in this order: first the prompt and picture encoders wa
 once per window), then blocks of the transformer do (each is copied in while the one before computes). Passes are
 batched whenever the room left allows it.
 
-The constants of the estimates were measured on an H100 at full size; docs/benchmarks.md has the figures.
+The constants of the estimates were measured on an H100 at full size; docs/benchmarks.md has the measurements.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ measured, at both resolutions."""
 
 @dataclass(frozen=True, slots=True)
 class ModelBytes:
-    """Bytes of the networks as they will lie on the device."""
+    """Bytes of the networks on the device."""
 
     dit: int
     block: int
@@ -39,7 +39,7 @@ class ModelBytes:
     always: int
     """Autoencoder and voice encoder."""
     arriving: int = 0
-    """Tensors on their way to their places while the networks are loaded."""
+    """Tensors in transfer while the networks are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class MemoryPlan:
     work: WorkBytes
 
     def batches(self, tokens: int, passes: int) -> bool:
-        """Tell whether all passes of a step fit together."""
+        """Whether all passes of a step fit together."""
         if self.limit_bytes is None:
             return True
         free = self.limit_bytes * (1 - RESERVE_SHARE) - self.resident_bytes

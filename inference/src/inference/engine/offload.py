@@ -19,7 +19,7 @@ Move = Callable[[Tensor], Tensor]
 
 @contextmanager
 def lent(module: nn.Module, move: Move) -> Iterator[None]:
-    """Let a module work on moved copies of its tensors, and give the copies up afterwards."""
+    """Let a module work on moved copies of its tensors, and free the copies afterwards."""
     tensors = [*module.parameters(), *module.buffers()]
     home = [tensor.data for tensor in tensors]
     try:

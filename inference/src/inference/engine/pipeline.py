@@ -1,7 +1,7 @@
 """From picture and voice features to frames: the windows of a video, one after the other.
 
 Everything here is tensors; files are the business of `engine` and `media`. Frames come out window by window, so that a
-long video never lies in memory whole.
+long video is never in memory all at once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PipelineObserver(Protocol):
     """Sees the intermediate results of every window; for tests."""
 
     def window(self, number: int, known: Tensor, inputs: WindowInputs) -> Observer:
-        """See what a window starts from, and give an observer of its steps."""
+        """See what a window starts from, and return an observer of its steps."""
         ...
 
     def decoded(self, number: int, frames: Tensor) -> None:
@@ -67,7 +67,7 @@ class Hooks:
     observer: PipelineObserver | None = None
 
     def report(self, progress: Progress) -> None:
-        """Tell how far it is, unless it has been cancelled."""
+        """Report progress, unless it has been cancelled."""
         if self.cancelled():
             raise Cancelled
         self.on_progress(progress)

@@ -70,7 +70,7 @@ def _frames(container: InputContainer, limits: MediaLimits) -> Iterator[AudioFra
     if len(container.streams) >= MOST_STREAMS:
         raise _refused(f"has {MOST_STREAMS} streams or more; send its sound alone.")
     codec = container.streams.audio[0].codec_context.name
-    if codec not in SOUND_CODECS:  # FFmpeg's list binds only what it opens to look into the file
+    if codec not in SOUND_CODECS:  # FFmpeg's list applies only to what it opens while it examines the file
         raise _refused(f"holds sound in the format {codec}, which is not decoded here.")
     slowest, fastest = SOUND_RATES
     seconds = 0.0
@@ -81,7 +81,7 @@ def _frames(container: InputContainer, limits: MediaLimits) -> Iterator[AudioFra
         if not limits.allow(seconds):
             raise _refused(f"is longer than {limits.seconds:g} s; shorten it.", TOO_LONG)
         yield frame
-    yield None  # asks the resampler for what it still holds
+    yield None  # flushes the resampler
 
 
 def _resampled(frames: Iterator[AudioFrame | None]) -> Iterator[Wave]:

@@ -9,12 +9,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from inference.generation import InvalidInput
 from inference.media.limits import INVALID, PICTURE_FORMATS, SMALLEST_SIDE, WIDEST_RATIO, MediaLimits
 
-# Pillow's own limit knows nothing of ours, and asks only after some decoders have made room for all pixels.
+# Pillow's own limit is another number, and is checked only after some decoders have allocated all pixels.
 Image.MAX_IMAGE_PIXELS = None
 
 
 def decode_image(path: Path, limits: MediaLimits) -> Image.Image:
-    """Open a picture, turned as its EXIF orientation says; the size is checked before the pixels are decoded."""
+    """Open a picture, turned by its EXIF orientation; the size is checked before the pixels are decoded."""
     try:
         with Image.open(path, formats=PICTURE_FORMATS) as opened:
             _check_size(*opened.size, limits)

@@ -55,10 +55,10 @@ class MediaLimits:
         """Whether a voice or a video may last so long; to the millisecond, since resampling can move an end."""
         return round(seconds, 3) <= self.seconds
 
-    def video_seconds(self, spoken: float, asked: float | None) -> float:
-        """Length of a video whose voices last `spoken` seconds; raises `InvalidInput` if it is too long."""
-        cut = asked is not None and (asked < spoken or not spoken)
-        length = asked if asked is not None and cut else spoken
+    def video_seconds(self, spoken: float, maximum: float | None) -> float:
+        """Length of a video whose voices last `spoken` seconds, cut to `maximum`; raises `InvalidInput` if too long."""
+        cut = maximum is not None and (maximum < spoken or not spoken)
+        length = maximum if maximum is not None and cut else spoken
         if not self.allow(length):
             cure = "choose a smaller number" if cut else "shorten the voices or set seconds"
             text = f"{length:.4g} s is longer than the {self.seconds:g} s that this server makes; {cure}."

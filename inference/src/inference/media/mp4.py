@@ -23,7 +23,7 @@ from inference.multitalk import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 VIDEO_OPTIONS = {
     "crf": "18",
     "preset": "medium",
-    # Players guess the colour matrix from the size unless it is told.
+    # Players guess the colour matrix from the size unless the file names it.
     "x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709",
 }
 AUDIO_BITRATE = 96_000

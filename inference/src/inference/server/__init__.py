@@ -6,12 +6,12 @@ From the edge inwards, one noun a module:
 - `volume`: the receipts of the model volume, checked before anything else happens.
 - `lifecycle`: the process: socket, signals, loading, draining, exit code.
 - `service`: the parts of one server, put together.
-- `connections`, `access`, `hosts`: whose requests are taken, and how slow they may be.
+- `connections`, `access`, `hosts`: which requests are accepted, and how slow they may be.
 - `app`, `videos`, `operations`, `errors`, `wire`: HTTP in and out.
-- `multipart`, `draft`, `prober`: a request body made into a `GenerationRequest`, or refused with a reason.
-- `jobs`, `board`, `retention`, `scratch`: what was asked, what became of it, for how long it is kept, and where.
-- `worker`, `loading`: the one thread that uses the engine, and the one that loads it.
+- `admission`, `multipart`, `fields`, `request`, `prober`: a request body made into a `GenerationRequest`, or refused.
+- `jobs`, `job_queue`, `job_table`, `retention`, `scratch`: jobs and their states, how long they are kept, and where.
+- `worker`, `loading`, `readiness`: the thread that uses the engine, the one that loads it, and what /readyz shows.
 - `metrics`: every Prometheus series of this process.
 
-Importing it imports no torch; the engine is loaded by `engines` once the volume has proved whole.
+Importing it imports no torch; `engines` loads the engine once the volume is known to be complete.
 """

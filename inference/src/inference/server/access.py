@@ -1,13 +1,13 @@
-"""Which requests are taken: not for unknown names, not from other sites' pages, not with two lengths.
+"""Which requests are accepted: not for unknown names, not from other sites' pages, not with two lengths.
 
-The server has no authentication: what reaches its port may use it. A stranger's web page must not, in the browser of
-somebody who has the port forwarded:
+The server has no authentication: what reaches its port may use it. A web page of another site must not, in the browser
+of a person who has the port forwarded:
 
 - DNS rebinding: the page's own name is made to mean this server, which the browser then takes for the page's own
   origin. The Host header still has that name, so only known ones are served (`hosts`).
 - Cross-site requests: a page of another site posts here. Browsers say so in Sec-Fetch-Site and Origin; requests that
   change something are refused then, by the rules of Go's `http.CrossOriginProtection`. Reading needs no such rule:
-  answers carry no CORS headers, so other sites cannot see them.
+  responses carry no CORS headers, so other sites cannot see them.
 
 Starlette's TrustedHostMiddleware knows no IPv6 addresses, and cannot allow all addresses.
 """
@@ -28,9 +28,9 @@ _SHOWN = 100
 
 
 def refusal(method: str, headers: Mapping[str, str], allowed_hosts: tuple[str, ...]) -> ApiError | None:
-    """Why a request is not taken, if it is not."""
+    """Why a request is refused; None if it is not."""
     if "content-length" in headers and "transfer-encoding" in headers:
-        # A gateway that goes by the length would take the rest of the body for somebody else's request.
+        # A gateway that goes by the length would take the rest of the body for another client's request.
         message = "The request has both Content-Length and Transfer-Encoding; send one of them."
         return ApiError(400, "two_body_lengths", message, headers={"connection": "close"})
     host = headers.get("host")
@@ -53,7 +53,7 @@ def _from_other_site(method: str, headers: Mapping[str, str]) -> bool:
 
 
 class Guarded:
-    """Answers what is refused; all else goes on to the application."""
+    """Responds to refused requests; passes the others to the application."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: tuple[str, ...]) -> None:
         self._app = app
@@ -61,5 +61,5 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = refusal(scope["method"], Headers(scope=scope), self._allowed_hosts) if scope["type"] == "http" else None
-        answer = self._app if error is None else JSONResponse(error.body(), error.status, error.headers)
-        await answer(scope, receive, send)
+        app = self._app if error is None else JSONResponse(error.body(), error.status, error.headers)
+        await app(scope, receive, send)

@@ -1,7 +1,7 @@
 """A connection as uvicorn handles it, with a time limit for heads and for reading, and a number of connections.
 
-uvicorn closes a connection that stays idle after an answer. Nothing bounds how long a client may take for its first
-request or in the middle of a head, nor how slowly it reads an answer, so connections that do nothing would pile up
+uvicorn closes a connection that stays idle after a response. Nothing bounds how long a client may take for its first
+request or in the middle of a head, nor how slowly it reads a response, so connections that do nothing would pile up
 until the process has no descriptors left. Bodies have a time limit of their own (`multipart`).
 """
 
@@ -12,15 +12,15 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S = 10.0
-"""From the connection, or from the first byte after an answer, until a head is complete."""
+"""From the connection, or from the first byte after a response, until a head is complete."""
 READ_S = 60.0
-"""Within this time, a client takes some of an answer that waits for it."""
+"""Within this time, a client must read some of a pending response."""
 MOST_CONNECTIONS = 512
-"""At once: half of the descriptors that a process may have where nobody has set a number."""
+"""At once: half of the usual limit on open files."""
 
 
 class BoundedConnection(H11Protocol):
-    """Closed when its client is late. Beyond the number, the one that has waited longest for its client makes room."""
+    """Closed when its client is late. Beyond the number, the one that has waited longest for its client is closed."""
 
     _head_late: asyncio.TimerHandle | None = None
     _read_late: asyncio.TimerHandle | None = None
@@ -37,7 +37,7 @@ class BoundedConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._answering:
+        if self._responding:
             self._stop_timers(head=True)
         elif self._head_late is None:
             self._head_late = self.loop.call_later(HEAD_S, self.transport.abort)
@@ -60,13 +60,13 @@ class BoundedConnection(H11Protocol):
         self._stop_timers(head=True, read=True)
 
     @property
-    def _answering(self) -> bool:
-        """A request is here, and its answer is not complete."""
+    def _responding(self) -> bool:
+        """A request has arrived, and its response is not complete."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _longest_waiting(self) -> BoundedConnection:
         mine = [each for each in self.connections if isinstance(each, BoundedConnection)]
-        waiting = [each for each in mine if each._read_late or not each._answering]
+        waiting = [each for each in mine if each._read_late or not each._responding]
         return min(waiting, key=lambda each: each._waits_since)
 
     def _stop_timers(self, *, head: bool = False, read: bool = False) -> None:

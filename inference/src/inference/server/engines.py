@@ -1,4 +1,4 @@
-"""Where the engine comes from. The only module of the server that reaches for torch, and only when called."""
+"""Loads the engine. The only module of the server that imports torch, and only when called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from inference.generation import LoadProgress, VideoEngine
 from inference.server.config import GIB, ServerConfig
 
 LoadEngine = Callable[[ServerConfig, Callable[[LoadProgress], None]], VideoEngine]
-"""Loads an engine as the settings say, and tells how far it is."""
+"""Loads an engine by the settings, and reports its progress."""
 
 
 def load_multitalk(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> VideoEngine:

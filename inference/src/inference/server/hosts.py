@@ -1,4 +1,4 @@
-"""Under which names the server may be asked: what a Host header says against `--allowed-hosts`."""
+"""Names under which the server may be reached: the Host header against `--allowed-hosts`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_hosts(text: str) -> tuple[str, ...]:
 
 
 def allowed_host(header: str, allowed: tuple[str, ...]) -> bool:
-    """Tell whether a Host header means this server: an address, this machine, or an allowed name."""
+    """Whether a Host header means this server: an address, this machine, or an allowed name."""
     if ANY in allowed:
         return True
     found = _HOST.fullmatch(header)

@@ -1,12 +1,12 @@
 """The process: from the volume check to the exit code.
 
-    volume whole? --no--> one line on stderr, exit 1
+    volume complete? --no--> one line on stderr, exit 1
          | yes
     listen, load in a thread (/readyz 503) --fails--> one line on stderr, exit 1
          | loaded
     serve until SIGTERM or SIGINT
          |
-    drain: POST answers 503, waiting videos fail at once, the running one may finish within `grace_s` or fails cleanly;
+    drain: POST returns 503, waiting videos fail at once, the running one may finish within `grace_s` or fails cleanly;
            its client may read the outcome for `linger_s`; GET keeps answering all the while. A second signal hurries.
          |
     exit 0
@@ -48,7 +48,7 @@ SWEEP_S = 30.0
 
 
 def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
-    """Serve until told to stop; returns the exit code."""
+    """Serve until a signal stops it; returns the exit code."""
     log_to_stderr(config.log_level)
     service = Service(config, load)
     try:
@@ -72,7 +72,7 @@ def listen(config: ServerConfig) -> socket.socket:
 
 
 class Stop:
-    """The wish to stop: `ask` once to stop with grace, twice to hurry. Call it on the event loop's thread."""
+    """A request to stop: `ask` once to stop with grace, twice to hurry. Call it on the event loop's thread."""
 
     def __init__(self, queue: JobQueue) -> None:
         self.asked = asyncio.Event()
@@ -95,7 +95,7 @@ async def _with_signals(service: Service, listener: socket.socket) -> int:
 
 
 async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
-    """Answer requests on `listener` until `stop` is asked for or loading fails; returns the exit code."""
+    """Serve requests on `listener` until `stop` is asked for or loading fails; returns the exit code."""
     loop = asyncio.get_running_loop()
     server = _Uvicorn(_uvicorn_config(service))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -123,11 +123,11 @@ async def drain(service: Service, stop: Stop) -> None:
     service.refuse_new()
     if video_id is None:
         return
-    idle_or_hurried = await _until(queue, lambda b: stop.hurried or b.running() is None, config.grace_s)
+    idle_or_hurried = await _until(queue, lambda q: stop.hurried or q.running() is None, config.grace_s)
     if not idle_or_hurried or stop.hurried:
         queue.abort_running(SHUTTING_DOWN)
-        await _until(queue, lambda b: b.running() is None, ENGINE_STOPS_S)
-    await _until(queue, lambda b: stop.hurried or _outcome_known(b, video_id), _linger_s(service, video_id))
+        await _until(queue, lambda q: q.running() is None, ENGINE_STOPS_S)
+    await _until(queue, lambda q: stop.hurried or _outcome_known(q, video_id), _linger_s(service, video_id))
 
 
 def _outcome_known(queue: JobQueue, video_id: str) -> bool:

@@ -46,7 +46,7 @@ class UploadLimits:
 
 
 async def receive_form(body: AsyncIterator[bytes], content_type: str, folder: Path, limits: UploadLimits) -> Form:
-    """Read a whole body; raises `ApiError` as soon as it breaks a rule. The files are the caller's to remove."""
+    """Read a body to its end; raises `ApiError` as soon as it breaks a rule. The files are the caller's to remove."""
     receiver = _receiver(folder, content_type)
     received = 0
     try:

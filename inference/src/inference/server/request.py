@@ -45,8 +45,8 @@ async def read_request(form: Form, rules: RequestRules, prober: Prober) -> Check
     try:
         media = await prober.probe(files)
         spoken = spoken_seconds(media.seconds, fields.audio_mode)
-        asked = fields.seconds if spoken else fields.seconds or SILENT_SECONDS
-        length = rules.limits.video_seconds(spoken, asked)
+        seconds = fields.seconds if spoken else fields.seconds or SILENT_SECONDS
+        length = rules.limits.video_seconds(spoken, seconds)
     except InvalidInput as error:
         raise invalid(error.field, error.code, error.message) from error
     boxes = _read_boxes(fields.box, len(files.voices), media)
@@ -58,7 +58,7 @@ async def read_request(form: Form, rules: RequestRules, prober: Prober) -> Check
         negative_prompt=fields.negative_prompt,
         audio_mode=fields.audio_mode,
         resolution=RESOLUTIONS[size],
-        seconds=asked,
+        seconds=seconds,
         sampling=sampling,
     )
     return CheckedRequest(generation, model=rules.model, size=size, seconds=length)

@@ -2,9 +2,9 @@
 
     SCRATCH/.lock                 held by the server that owns the directory
     SCRATCH/video_<id>/part-0...  what was uploaded, under names of our own
-    SCRATCH/video_<id>/video.mp4  the result; all else is removed when it is there
+    SCRATCH/video_<id>/video.mp4  the result; everything else is removed once it exists
 
-Nothing in it outlives the process: it is emptied at start, of folders that carry our names and of nothing else.
+Nothing in it outlives the process: it is emptied at start, of folders named `video_*` and of nothing else.
 How long and how much is kept is decided in `retention`.
 """
 
@@ -36,7 +36,7 @@ class Scratch:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Make the directory, own it, and remove what a former process left behind."""
+        """Create and lock the directory, and remove what a former process left behind."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.root / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -67,14 +67,14 @@ class Scratch:
         return folder
 
     def remove(self, video_id: str) -> None:
-        """Remove a job's files; what cannot be removed is logged, not raised: the job is over either way."""
+        """Remove a job's files; failures are logged, not raised: the job is over either way."""
         folder = self.folder(video_id)
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             log.warning("event=scratch_not_removed folder=%s", quoted(folder))
 
     def keep_result_only(self, video_id: str) -> None:
-        """Remove the uploads of a finished job; a DELETE may have taken the whole folder in the meantime."""
+        """Remove the uploads of a finished job; a DELETE may have removed the folder in the meantime."""
         with contextlib.suppress(FileNotFoundError):
             for path in self.folder(video_id).iterdir():
                 if path.name != RESULT:

@@ -1,7 +1,7 @@
-"""Is the model volume whole? Asked once, before anything is loaded and before the port is bound.
+"""Refuses to serve an incomplete model volume, once, before anything is loaded and before the port is bound.
 
-The answer comes from the receipts that a sync wrote on the volume (one stat per file, no network). This module owns
-the question and the one line that a person reads when the answer is no; how receipts work belongs to `init_sync`.
+`init_sync` compares the receipts on the volume with its files (one stat per file, no network). This module makes one
+line of the result, for people.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ModelReport(Protocol):
 
 
 class VolumeReport(Protocol):
-    """What is known about a volume, as `init_sync.verify_volume` tells it."""
+    """What `init_sync.verify_volume` returns."""
 
     @property
     def complete(self) -> bool: ...
@@ -40,11 +40,11 @@ class VolumeIncomplete(Exception):
 
 
 Verify = Callable[[ServerConfig], None]
-"""Returns when the volume is whole; raises `VolumeIncomplete` otherwise."""
+"""Returns if the volume is complete; raises `VolumeIncomplete` otherwise."""
 
 
 def verify_receipts(config: ServerConfig) -> None:
-    """Check the receipts through `init_sync`; raise `VolumeIncomplete` unless every model is whole."""
+    """Check the receipts through `init_sync`; raise `VolumeIncomplete` unless every model is complete."""
     from init_sync import verify_volume
     from init_sync.core.errors import SyncError
 

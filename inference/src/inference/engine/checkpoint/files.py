@@ -6,8 +6,8 @@
     WAV2VEC/config.json  model.safetensors (or pytorch_model.bin)
     AUDIO/multitalk.safetensors (or the same file, linked or copied, in BASE)
 
-No index.json is needed: the shards and multitalk.safetensors say in their headers what they hold. If one lies in BASE
-and says otherwise, `check_index` tells so; a loader that trusts such an index leaves the audio layers random.
+No index.json is needed: the shards and multitalk.safetensors say in their headers what they hold. If BASE has one
+that differs, `check_index` reports it; a loader that trusts such an index leaves the audio layers random.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _find_shards(root: Path, volume: Path, missing: list[str]) -> tuple[Path, ..
         return ()
     totals = {match[2] for match in matches}
     if len(totals) > 1:
-        raise CheckpointError(f"looking for shards in {root}: shards of {len(totals)} different sets lie together")
+        raise CheckpointError(f"looking for shards in {root}: shards of {len(totals)} different sets are mixed")
     total = totals.pop()
     expected = [multitalk.shard_file(number, int(total)) for number in range(1, int(total) + 1)]
     missing.extend(str((root / name).relative_to(volume)) for name in expected if not (root / name).is_file())

@@ -1,7 +1,7 @@
-"""One safetensors file: its header, and single tensors read straight into place.
+"""One safetensors file: its header, and single tensors read directly into a buffer.
 
 The format: 8 bytes little-endian length of the header; the header, JSON of `{name: {"dtype", "shape", "data_offsets":
-[start, end]}}` and an optional `__metadata__`; then the data, offsets counted from the header's end. A file is whole
+[start, end]}}` and an optional `__metadata__`; then the data, offsets counted from the header's end. A file is complete
 exactly when its size is 8 + header + largest end, and that is checked before any tensor is read.
 
 Tensors are read with `pread` into freshly allocated memory, not mapped: mapped pages count as resident memory until
@@ -58,7 +58,7 @@ class Entry:
 
 
 class SafetensorsFile:
-    """A whole safetensors file, header read and checked."""
+    """A complete safetensors file, header read and checked."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -95,7 +95,7 @@ def _read_header(path: Path) -> dict[str, Entry]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
-                raise CheckpointError(f"reading {path.name}: not a whole safetensors file ({size} bytes)")
+                raise CheckpointError(f"reading {path.name}: not a complete safetensors file ({size} bytes)")
             header = json.loads(file.read(length))
     except OSError as e:
         raise CheckpointError(f"opening {path}: {e.strerror}") from e

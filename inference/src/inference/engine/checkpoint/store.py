@@ -146,5 +146,5 @@ def _load_pickle(path: Path) -> dict[str, Tensor]:
 def _load_mapped(path: Path) -> object:
     with path.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
-    # Only the zip format (torch >= 1.6) can be mapped; older files are small enough to be read whole.
+    # Only the zip format (torch >= 1.6) can be mapped; older files are small enough to be read at once.
     return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)

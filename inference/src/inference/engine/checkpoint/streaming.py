@@ -112,7 +112,7 @@ def fill(
     adjust: Adjust | None = None,
     on_bytes: OnBytes | None = None,
 ) -> LoadReport:
-    """Give every parameter of `module` its values; `home` tells the place of each by name."""
+    """Give every parameter of `module` its values; `home` maps each name to its device and type."""
     started = time.monotonic()
     shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
     sources = {target: name_map(target) for target in shapes}

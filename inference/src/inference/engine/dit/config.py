@@ -1,7 +1,7 @@
 """Sizes of the diffusion transformer, read off the checkpoint itself.
 
-Every size that a tensor's shape tells comes from the shapes, so that a checkpoint of any size loads through the same
-code. `config.json` is asked only for what shapes cannot tell: the number of heads, and optionally `eps` and `text_len`.
+Every size that a shape determines comes from the shapes, so that a checkpoint of any size loads through the same code.
+`config.json` is read only for the rest: the number of heads, and optionally `eps` and `text_len`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The whole transformer: embeddings, blocks, head.
+"""The transformer: embeddings, blocks, head.
 
 A step of sampling needs three things that do not depend on the latent: the time's modulation (`time_conditioning`, for
 all steps at once), the projected prompts and picture (`project_text`, `project_image`) and the audio tokens

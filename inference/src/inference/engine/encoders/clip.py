@@ -78,7 +78,7 @@ def clip_source(target: str) -> Source:
 
 
 def is_unused(shapes: Mapping[str, Shape], name: str) -> bool:
-    """Tell tensors that the file has and the picture's features do not need."""
+    """Whether the picture's features do not need a tensor of the file."""
     last = f"{PREFIX}transformer.{count_blocks(shapes, f'{PREFIX}transformer.') - 1}."
     after = (last, f"{PREFIX}post_norm.", f"{PREFIX}head")
     return name == "log_scale" or name.startswith(("textual.", *after))

@@ -95,6 +95,6 @@ def strip_prefix(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
 
 
 def is_unused(name: str) -> bool:
-    """Tell the parts of a pre-training checkpoint that make no features."""
+    """Whether a tensor belongs to pre-training and makes no features."""
     bare = name.removeprefix(PREFIX)
     return bare == "masked_spec_embed" or bare.startswith(("quantizer.", "project_hid.", "project_q.", "lm_head."))

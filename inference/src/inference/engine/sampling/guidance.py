@@ -57,7 +57,7 @@ class GuidanceScales:
 
 
 class Guidance(Protocol):
-    """Joins the velocities of a step's passes; made anew for every window, may remember earlier steps."""
+    """Joins the velocities of a step's passes; one for every window, may remember earlier steps."""
 
     def join(self, velocities: Sequence[Tensor]) -> Tensor:
         """Join the velocities, given in the order of `GuidanceScales.passes`."""

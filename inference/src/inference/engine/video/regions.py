@@ -28,7 +28,7 @@ def default_boxes(height: int, width: int) -> tuple[Box, Box]:
 
 
 def check_boxes(boxes: Sequence[Box | None], height: int, width: int) -> tuple[Box, Box] | None:
-    """Refuse boxes that do not lie in the picture; None if the default halves are meant.
+    """Refuse boxes that are not inside the picture; None if the default halves are meant.
 
     One person alone owns the whole picture: a box is checked then, and makes no difference.
     """

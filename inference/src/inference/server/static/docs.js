@@ -1,4 +1,4 @@
-// Reads /openapi.json and writes it out for people: one section an operation, its fields and its answers.
+// Reads /openapi.json and writes it out for people: one section for each operation, its fields and its responses.
 "use strict";
 
 function element(tag, text, ...children) {
@@ -40,8 +40,8 @@ async function main() {
   for (const [path, methods] of Object.entries(api.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
       const title = element("h2", "", element("code", `${method.toUpperCase()} ${path}`));
-      const answers = Object.keys(operation.responses).filter((code) => code !== "4XX").join(", ");
-      target.append(title, element("p", `${operation.summary}. Answers: ${answers}.`), fieldsOf(operation));
+      const responses = Object.keys(operation.responses).filter((code) => code !== "4XX").join(", ");
+      target.append(title, element("p", `${operation.summary}. Responses: ${responses}.`), fieldsOf(operation));
     }
   }
 }

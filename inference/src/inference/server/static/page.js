@@ -1,4 +1,4 @@
-// The page for people: sends the form, asks for the progress once a second, shows the video.
+// The page for people: sends the form, polls the progress once a second, shows the video.
 "use strict";
 
 const POLL_MS = 1000;
@@ -8,9 +8,9 @@ const words = { queued: "Waiting for its turn", in_progress: "Being made", compl
 let current = null;
 
 async function call(path, options) {
-  const answer = await fetch(path, options);
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error ? body.error.message : `${answer.status} ${answer.statusText}`);
+  const response = await fetch(path, options);
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error ? body.error.message : `${response.status} ${response.statusText}`);
   return body;
 }
 
