@@ -48,8 +48,8 @@ test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
 coverage: $(STAMP) $(HELM_STAMP) ## Run tests and print which lines they execute (TESTS=tests/unit: these alone)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(TESTS); status=$$?; \
-	$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
-	$(if $(GITHUB_STEP_SUMMARY),$(BIN)/coverage report --format=markdown >> $(GITHUB_STEP_SUMMARY))
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report && \
+	$(if $(GITHUB_STEP_SUMMARY),$(BIN)/coverage report --format=markdown >> "$(GITHUB_STEP_SUMMARY)" &&) exit $$status
 
 reliability-sync: $(STAMP) ## Inject kills, damaged volumes and hub failures at random (TRIALS=2000 SEED=1 RACED=)
 	$(BIN)/python tests/reliability/sync_trials.py --trials $(or $(TRIALS),2000) --seed $(or $(SEED),1) $(if $(RACED),--raced)

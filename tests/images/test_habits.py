@@ -96,10 +96,8 @@ def test_hooks_before_a_commit_are_the_commands_of_make_lint() -> None:
 
 
 def test_pre_commit_understands_its_hooks() -> None:
-    program = str(Path(sys.executable).parent / "pre-commit")
-    done = subprocess.run(
-        [program, "validate-config"], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
-    )
+    command = [str(Path(sys.executable).parent / "pre-commit"), "validate-config", ".pre-commit-config.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
