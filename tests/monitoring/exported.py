@@ -17,7 +17,6 @@ from types import ModuleType, SimpleNamespace
 from unittest import mock
 from urllib.request import urlopen
 
-import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,11 +25,9 @@ from inference_server.media import png, wav
 from inference_server.process import ServerProcess
 from init_sync.core.reasons import Reason
 from support import reports
-from support.cluster import CRD, Cluster, Space
+from support.cluster import Space, prepared
 from support.hub import Fault, LocalHub
 from support.kubeapi import LocalApi
-from support.kubeapi.client import Client
-from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
 from support.scenes import three_models
 from support.sync import start_sync
@@ -85,15 +82,12 @@ def _operator(folder: Path) -> str:
     folder.mkdir()
     with LocalApi() as api:
         kubeconfig = api.kubeconfig(folder)
-        client = Client(kubeconfig)
-        client.create("customresourcedefinitions", yaml.safe_load(CRD.read_text()), "")
-        eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches")
-        client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
-        space = Space(Cluster("local", client, kubeconfig, api, None), NAMESPACE, Kubelet(client, NAMESPACE))
+        space = Space(prepared(kubeconfig), NAMESPACE)
+        space.client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
         with OperatorProcess(kubeconfig, namespaces=(NAMESPACE,)) as operator:
             _two_caches(space)
             text = _scrape(operator.metrics_port)
-        client.close()
+        space.client.close()
     return text
 
 

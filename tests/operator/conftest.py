@@ -14,15 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support.cluster import CRD, Cluster, Space
+from support.cluster import Cluster, Space, prepared
 from support.kubeapi import ApiError, FaultProxy, LocalApi, RealApi, assets
-from support.kubeapi.client import Client
-from support.kubelet import Kubelet
 from support.operator_process import OperatorProcess
 from support.reports import complete
-from support.waiting import eventually
 from support.world import World
 
 CHOICE = os.environ.get("MODELCACHE_TEST_API", "")
@@ -43,26 +39,21 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("cluster")
     if request.param == "local":
         with LocalApi() as api:
-            yield from _prepared("local", api.kubeconfig(folder), api, None)
+            yield from _prepared(api.kubeconfig(folder), api, None)
     elif GIVEN:
-        yield from _prepared("real", Path(GIVEN), None, None)
+        yield from _prepared(Path(GIVEN), None, None)
     else:
         programs = assets()
         if programs is None:
             pytest.skip("no real API server: set KUBEBUILDER_ASSETS")
         with RealApi(programs, folder) as real:
-            yield from _prepared("real", real.kubeconfig(), None, real)
+            yield from _prepared(real.kubeconfig(), None, real)
 
 
-def _prepared(kind: str, kubeconfig: Path, local: LocalApi | None, real: RealApi | None) -> Iterator[Cluster]:
-    client = Client(kubeconfig)
-    crd = yaml.safe_load(CRD.read_text())
-    name = crd["metadata"]["name"]
-    if client.find("customresourcedefinitions", name, "") is None:
-        client.create("customresourcedefinitions", crd, "")
-    eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches", 30)
-    yield Cluster(kind, client, kubeconfig, local, real)
-    client.close()
+def _prepared(kubeconfig: Path, local: LocalApi | None, real: RealApi | None) -> Iterator[Cluster]:
+    found = prepared(kubeconfig, local, real)
+    yield found
+    found.client.close()
 
 
 @pytest.fixture
@@ -82,7 +73,7 @@ def other_space(cluster: Cluster) -> Iterator[Space]:
 def _space(cluster: Cluster) -> Iterator[Space]:
     name = f"t-{uuid.uuid4().hex[:8]}"
     cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
-    yield Space(cluster, name, Kubelet(cluster.client, name))
+    yield Space(cluster, name)
     for resource in ("modelcaches", "pods", "jobs"):
         for each in cluster.client.list(resource, name):
             try:

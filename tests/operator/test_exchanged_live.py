@@ -14,7 +14,7 @@ import yaml
 from support.cluster import CRD, Cluster, Space
 from support.kubeapi import ApiError, LocalApi
 from support.kubeapi.client import Client
-from support.kubelet import Kubelet, Pod
+from support.kubelet import Pod
 from support.operator_process import OperatorProcess
 from support.reports import complete
 from support.waiting import eventually
@@ -281,7 +281,7 @@ def test_an_operator_under_an_older_definition_ends_and_says_so(tmp_path: Path) 
     with LocalApi() as api:
         client = Client(api.kubeconfig(tmp_path))
         client.create("customresourcedefinitions", definition, "")
-        space = Space(Cluster("local", client, tmp_path, api, None), "default", Kubelet(client, "default"))
+        space = Space(Cluster(client, tmp_path), "default")
         space.kubelet.claim("models")
         space.cache()
         with OperatorProcess(api.kubeconfig(tmp_path), namespaces=("default",)) as operator:

@@ -64,6 +64,14 @@ def make_pod(space: Space, name: str, **status: Any) -> str:
     return str(made["metadata"]["uid"])
 
 
+def hold_lease(space: Space, holder: str) -> None:
+    """Somebody took the operator's Lease just now."""
+    stamp = "2026-11-23T01:02:03.000000Z"
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 3600, "acquireTime": stamp, "renewTime": stamp}
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "modelcache-operator"}}
+    space.client.create("leases", body | {"spec": spec}, space.namespace)
+
+
 ENDED = {"name": "operator", "image": "operator", "imageID": "", "restartCount": 0, "ready": False}
 
 
@@ -74,7 +82,7 @@ def test_the_lease_of_a_pod_that_is_no_more_is_taken_at_once(space: Space, why: 
         state = {"state": {"terminated": {"exitCode": 137}}}
         made = make_pod(space, NAME, phase="Failed", containerStatuses=[ENDED | state])
         uid = made if why == "ended" else UID
-    space.hold_lease(f"{NAME}_{uid}")
+    hold_lease(space, f"{NAME}_{uid}")
     with OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,)) as operator:
         assert operator.logged("waiting for the lease") == []
         lease = space.client.get("leases", "modelcache-operator", space.namespace)["spec"]
@@ -88,8 +96,8 @@ def test_any_other_holder_is_waited_for(space: Space, who: str) -> None:
     state = {"state": {"running": {"startedAt": "2026-11-23T01:02:03Z"}}}
     phase = "Failed" if who == "a pod on a lost node" else "Running"
     uid = make_pod(space, "there", phase=phase, containerStatuses=[ENDED | state])
-    space.hold_lease(
-        {"a name of a pod without uid": "not-there", "somebody else": "not_there"}.get(who, f"there_{uid}")
+    hold_lease(
+        space, {"a name of a pod without uid": "not-there", "somebody else": "not_there"}.get(who, f"there_{uid}")
     )
     operator = OperatorProcess(space.cluster.kubeconfig, namespaces=(space.namespace,))
     with operator.running(ready=False):
@@ -103,7 +111,7 @@ def test_without_the_right_to_look_for_the_pod_the_lease_is_waited_for(
     space: Space, proxy: FaultProxy, faulty: OperatorProcess
 ) -> None:
     looked = proxy.faults.add(403, 1_000_000, "get", "pods")
-    space.hold_lease(f"{NAME}_{UID}")
+    hold_lease(space, f"{NAME}_{UID}")
     with faulty.running(ready=False):
         eventually(lambda: len(looked.spoilt) > 2, "it looks again and again")
         assert faulty.logged("lease acquired") == []

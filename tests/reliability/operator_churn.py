@@ -27,14 +27,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import yaml
 
 from reliability.town import Town, town
 from reliability.vitals import Sample, Trend, sample, trends
-from support.cluster import CRD, Cluster
+from support.cluster import Cluster, prepared
 from support.kubeapi import LocalApi, RealApi, assets
-from support.kubeapi.client import Client
-from support.waiting import eventually
 
 ACTS_PER_S = 6.0
 """In each town."""
@@ -54,17 +51,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     programs = assets()
     if programs:
         with RealApi(programs, folder) as real:
-            yield _prepared("kube-apiserver", real.kubeconfig(), None, real)
+            yield prepared(real.kubeconfig(), real=real)
     else:
         with LocalApi() as local:
-            yield _prepared("in-memory API", local.kubeconfig(folder), local, None)
-
-
-def _prepared(kind: str, kubeconfig: Path, local: LocalApi | None, real: RealApi | None) -> Cluster:
-    client = Client(kubeconfig)
-    client.create("customresourcedefinitions", yaml.safe_load(CRD.read_text()), "")
-    eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches", 30)
-    return Cluster(kind, client, kubeconfig, local, real)
+            yield prepared(local.kubeconfig(folder), local)
 
 
 class Churn:
@@ -184,11 +174,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that operators and API end too
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # killed operators leave their connections
     with tempfile.TemporaryDirectory(prefix="modelcache-churn-") as name, cluster(Path(name)) as api:
-        folder = Path(name)
+        folder, server = Path(name), "in-memory API" if api.local else "kube-apiserver"
         with town(api, "steady", folder, options.seed) as steady, town(api, "rough", folder, options.seed + 7) as rough:
             churn = Churn(steady, rough, options.seed)
-            churn.run(options.minutes * 60, on_quiet=lambda: write(churn, api.kind, options.json))
-        found = figures(churn, api.kind)
+            churn.run(options.minutes * 60, on_quiet=lambda: write(churn, server, options.json))
+        found = figures(churn, server)
     print(markdown(found))
     return 1 if found["wrong"] else 0
 

@@ -18,7 +18,6 @@ from support.cluster import Cluster, Space
 from support.kubeapi import FaultProxy
 from support.kubeapi.errors import ApiError
 from support.kubeapi.faults import CUT_AFTER, CUT_BEFORE, SILENT
-from support.kubelet import Kubelet
 from support.operator_process import REAL, OperatorProcess
 
 SETTLES_WITHIN_S = 45.0
@@ -193,7 +192,7 @@ def town(cluster: Cluster, name: str, folder: Path, seed: int) -> Iterator[Town]
     """With a running operator."""
     with ExitStack() as stack:
         cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
-        space = Space(cluster, name, Kubelet(cluster.client, name))
+        space = Space(cluster, name)
         own = folder / name
         own.mkdir()
         proxy = stack.enter_context(FaultProxy(cluster.kubeconfig))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from support.kubeapi import LocalApi, RealApi
 from support.kubeapi.client import Client
 from support.kubelet import Kubelet
@@ -19,12 +21,19 @@ CRD = Path(__file__).parents[2] / "charts/modelcache/charts/crds/crds/modelcache
 class Cluster:
     """An API with the custom resource definition, and the admin's way in."""
 
-    kind: str
     client: Client
     kubeconfig: Path
-    local: LocalApi | None
-    """For faults: the in-memory one."""
-    real: RealApi | None
+    local: LocalApi | None = None
+    real: RealApi | None = None
+
+
+def prepared(kubeconfig: Path, local: LocalApi | None = None, real: RealApi | None = None) -> Cluster:
+    """With the definition, once the API serves it."""
+    client, definition = Client(kubeconfig), yaml.safe_load(CRD.read_text())
+    if client.find("customresourcedefinitions", definition["metadata"]["name"], "") is None:
+        client.create("customresourcedefinitions", definition, "")
+    eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches", 30)
+    return Cluster(client, kubeconfig, local, real)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +42,14 @@ class Space:
 
     cluster: Cluster
     namespace: str
-    kubelet: Kubelet
 
     @property
     def client(self) -> Client:
         return self.cluster.client
+
+    @property
+    def kubelet(self) -> Kubelet:
+        return Kubelet(self.client, self.namespace)
 
     def cache(self, name: str = "cache", claim: str = "models", **spec: Any) -> Json:
         """Create a ModelCache of one model; ``spec`` adds to it."""
@@ -74,20 +86,16 @@ class Space:
 
     def jobs(self, name: str = "cache") -> list[Json]:
         found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name}")
-        return sorted(found, key=lambda job: int(job["metadata"]["labels"]["modelcache.dev/attempt"]))
+        return sorted(found, key=_attempt)
 
     def job(self, attempt: int = 1, name: str = "cache", timeout_s: float = 20) -> Json:
         """Wait for a Job."""
 
-        def number(job: Json) -> int:
-            return int(job["metadata"]["labels"]["modelcache.dev/attempt"])
+        def found() -> Json | None:
+            return next((job for job in self.jobs(name) if _attempt(job) == attempt), None)
 
-        found: Json = eventually(
-            lambda: next((job for job in self.jobs(name) if number(job) == attempt), None),
-            f"Job {attempt} of {name}",
-            timeout_s,
-        )
-        return found
+        job: Json = eventually(found, f"Job {attempt} of {name}", timeout_s)
+        return job
 
     def complete(self, job: Json, report: Json) -> None:
         """The Job's pod runs and succeeds."""
@@ -96,12 +104,9 @@ class Space:
         pod.finish(0, report)
         self.kubelet.end_job(job, "Complete")
 
-    def hold_lease(self, holder: str, duration_s: int = 3600) -> None:
-        """Somebody took the operator's Lease just now."""
-        stamp = "2026-11-23T01:02:03.000000Z"
-        spec = {"holderIdentity": holder, "leaseDurationSeconds": duration_s, "acquireTime": stamp, "renewTime": stamp}
-        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "modelcache-operator"}}
-        self.client.create("leases", body | {"spec": spec}, self.namespace)
-
     def events(self, name: str) -> list[Json]:
         return [each for each in self.client.list("events", self.namespace) if each["involvedObject"]["name"] == name]
+
+
+def _attempt(job: Json) -> int:
+    return int(job["metadata"]["labels"]["modelcache.dev/attempt"])

@@ -64,7 +64,9 @@ class Kubelet:
 
         def found() -> Json | None:
             pods = self.client.list("pods", self.namespace, f"batch.kubernetes.io/job-name={job['metadata']['name']}")
-            return dict(enumerate(sorted(pods, key=_age), start=1)).get(number)
+            return dict(
+                enumerate(sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])), start=1)
+            ).get(number)
 
         return Pod(self, eventually(found, f"pod {number} of Job {job['metadata']['name']}", timeout_s))
 
@@ -120,18 +122,9 @@ class Kubelet:
             command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]
             environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder}
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-            text = report.read_text() if report.exists() else done.stderr[-500:]
-            return done.returncode, _fitted(text)
-
-
-def _age(pod: Json) -> str:
-    return str(pod["metadata"]["creationTimestamp"])
-
-
-def _fitted(text: str) -> str:
-    """As the real one shortens it for the termination log; tests have small reports."""
-    assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES
-    return text.strip()
+            text = report.read_text().strip() if report.exists() else done.stderr[-500:].strip()
+            assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES, "tests have small reports"
+            return done.returncode, text
 
 
 class Pod:

@@ -8,12 +8,11 @@ from typing import Any
 
 from aiohttp import web
 
-from support.kubeapi import discovery, patches, tables
+from support.kubeapi import discovery, patches, tables, watches
 from support.kubeapi.calls import Call, read_call
 from support.kubeapi.errors import ApiError, no_such_path, not_found
 from support.kubeapi.kinds import Kind
 from support.kubeapi.storage import Storage
-from support.kubeapi.watches import Watches
 
 Json = dict[str, Any]
 PATCHES: dict[str, Callable[[Any, Any], Any]] = {
@@ -32,7 +31,6 @@ class Server:
     def __init__(self, logs: LogSource) -> None:
         self._logs = logs
         self.storage = Storage()
-        self.watches = Watches(self.storage)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=16 << 20)
@@ -56,7 +54,7 @@ class Server:
             return self._log(call, request.query.get("container"))
         kind = self._kind(call)
         if call.verb == "watch":
-            return await self.watches.serve(request, kind, call.namespace, call.name)
+            return await watches.serve(self.storage, request, kind, call.namespace, call.name)
         return await self._carry_out(request, kind, call)
 
     def _log(self, call: Call, container: str | None) -> web.Response:

@@ -7,7 +7,6 @@ built-in kinds have name and age alone.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from typing import Any
 
 from support.kubeapi.kinds import Kind, dig
@@ -90,11 +89,8 @@ def _init_word(state: Json, place: str) -> str:
     return place if reason in ("PodInitializing", "ContainerCreating") else str(reason)
 
 
-def _computed(name: str, cell: Callable[[Json], str]) -> Json:
-    return {"name": name, "type": "string", "cell": cell}
-
-
+POD_CELLS = {"Ready": _ready, "Status": pod_status, "Restarts": _restarts}
 POD_COLUMNS = (
-    *(_computed("Ready", _ready), _computed("Status", pod_status), _computed("Restarts", _restarts)),
+    *({"name": name, "type": "string", "cell": cell} for name, cell in POD_CELLS.items()),
     {"name": "IP", "type": "string", "priority": 1, "jsonPath": ".status.podIP"},
 )

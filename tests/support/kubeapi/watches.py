@@ -19,42 +19,37 @@ BOOKMARK_S = 30.0
 LONGEST_S = 1800.0
 
 
-class Watches:
-    """The streams of a server."""
+async def serve(storage: Storage, request: web.Request, kind: Kind, namespace: str, name: str) -> web.StreamResponse:
+    stream = _Stream(storage, request, kind, namespace, name)
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    try:
+        await response.prepare(request)
+        if stream.expired():
+            await response.write(stream.line("ERROR", _gone(stream.position)))
+        else:
+            await _follow(storage, stream, response)
+    except (ConnectionError, asyncio.CancelledError):
+        pass
+    return response
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
 
-    async def serve(self, request: web.Request, kind: Kind, namespace: str, name: str) -> web.StreamResponse:
-        stream = _Stream(self._storage, request, kind, namespace, name)
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+async def _follow(storage: Storage, stream: _Stream, response: web.StreamResponse) -> None:
+    for line in stream.initial():
+        await response.write(line)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + stream.limit_s
+    while (left := end - loop.time()) > 0:
+        if lines := list(stream.changes()):
+            await response.write(b"".join(lines))
+        if not stream.served:
+            return  # its definition was deleted
         try:
-            await response.prepare(request)
-            if stream.expired():
-                await response.write(stream.line("ERROR", _gone(stream.position)))
-            else:
-                await self._follow(stream, response)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        return response
-
-    async def _follow(self, stream: _Stream, response: web.StreamResponse) -> None:
-        for line in stream.initial():
-            await response.write(line)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + stream.limit_s
-        while (left := end - loop.time()) > 0:
-            if lines := list(stream.changes()):
-                await response.write(b"".join(lines))
-            if not stream.served:
-                return  # its definition was deleted
-            try:
-                async with self._storage.changed:
-                    if stream.position >= self._storage.version:
-                        await asyncio.wait_for(self._storage.changed.wait(), min(left, BOOKMARK_S))
-            except TimeoutError:
-                if stream.bookmarks:
-                    await response.write(stream.line("BOOKMARK", stream.bookmark()))
+            async with storage.changed:
+                if stream.position >= storage.version:
+                    await asyncio.wait_for(storage.changed.wait(), min(left, BOOKMARK_S))
+        except TimeoutError:
+            if stream.bookmarks:
+                await response.write(stream.line("BOOKMARK", stream.bookmark()))
 
 
 class _Stream:
