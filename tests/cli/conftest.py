@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.hub import LocalHub
-from support.scenes import complete, three_models
+from support.three_models import complete, three_models
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support.scenes import footprint
 from support.schemas import check_report
 from support.sync import manifest, model, run_command, run_sync
+from support.three_models import footprint
 from unit.manifests import document, one
 from unit.manifests import model as entry
 

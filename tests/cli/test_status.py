@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
-from support.scenes import complete, footprint
 from support.schemas import check_report
 from support.sync import command, environment, manifest, model, run_command, run_sync
+from support.three_models import complete, footprint
 
 
 def flip(path: Path, position: int) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
-from support.scenes import footprint
 from support.sync import command, environment, run_sync
+from support.three_models import footprint
 
 EVENTS = """
 import json, os, sys

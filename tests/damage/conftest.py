@@ -11,7 +11,7 @@ import pytest
 
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
-from support.site import ADDON, BASE, Site
+from support.linked_volume import ADDON, BASE, LinkedVolume
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     golden = folder / "golden"
     golden.mkdir()
     with LocalHub(folder / "hub") as hub, Nursery(hub.endpoint, folder) as nursery:
-        Site(golden, hub, nursery).sync()
+        LinkedVolume(golden, hub, nursery).sync()
         yield World(hub, nursery, golden)
 
 
 @pytest.fixture
-def site(world: World, volume: Path) -> Site:
+def site(world: World, volume: Path) -> LinkedVolume:
     """A complete volume of its own."""
     shutil.copytree(world.golden, volume, symlinks=True, dirs_exist_ok=True)
-    return Site(volume, world.hub, world.nursery)
+    return LinkedVolume(volume, world.hub, world.nursery)
 
 
 @pytest.fixture
-def empty(world: World, volume: Path) -> Site:
-    return Site(volume, world.hub, world.nursery)
+def empty(world: World, volume: Path) -> LinkedVolume:
+    return LinkedVolume(volume, world.hub, world.nursery)

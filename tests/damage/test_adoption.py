@@ -10,7 +10,7 @@ from pathlib import Path
 from support.checkpoint import tiny_checkpoint
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
-from support.site import (
+from support.linked_volume import (
     ADDON,
     AUDIO,
     BASE,
@@ -19,7 +19,7 @@ from support.site import (
     SHARD,
     SPEC,
     WHOLE,
-    Site,
+    LinkedVolume,
     flip,
     keeping_mtime,
 )
@@ -29,7 +29,7 @@ HASHED = sum(len(content) for files in (BASE, ADDON) for content in files.values
 
 
 class TestReceipts:
-    def test_a_deleted_receipt_costs_hashing_only(self, site: Site) -> None:
+    def test_a_deleted_receipt_costs_hashing_only(self, site: LinkedVolume) -> None:
         before = {path: site.state(path) for path in WHOLE}
         for receipt in site.receipts():
             receipt.unlink()
@@ -42,14 +42,14 @@ class TestReceipts:
         assert {path: site.state(path) for path in WHOLE} == before
         site.verify(code=0)
 
-    def test_the_whole_state_directory_deleted_costs_hashing_only(self, site: Site) -> None:
+    def test_the_whole_state_directory_deleted_costs_hashing_only(self, site: LinkedVolume) -> None:
         shutil.rmtree(site.volume / ".modelcache")
         site.verify(code=1)
         site.sync()
         assert site.hub.bytes_sent == 0
         assert site.whole()
 
-    def test_without_receipt_a_damaged_file_is_found_by_its_content(self, site: Site) -> None:
+    def test_without_receipt_a_damaged_file_is_found_by_its_content(self, site: LinkedVolume) -> None:
         for receipt in site.receipts():
             receipt.unlink()
         keeping_mtime(flip)(site.volume / SHARD)
@@ -58,9 +58,9 @@ class TestReceipts:
         assert site.hub.bytes_sent == len(WHOLE[SHARD])
         assert site.whole()
 
-    def test_the_receipt_of_another_requirement_proves_nothing(self, site: Site) -> None:
+    def test_the_receipt_of_another_requirement_proves_nothing(self, site: LinkedVolume) -> None:
         fewer = manifest({**BASE_MODEL, "include": ["config.json"]}, name="fewer")
-        volume = Site(site.volume, site.hub, site.nursery)
+        volume = LinkedVolume(site.volume, site.hub, site.nursery)
         shutil.rmtree(site.volume)
         site.volume.mkdir()
         volume.sync(fewer)
@@ -71,7 +71,7 @@ class TestReceipts:
         assert site.whole()
         assert receipt.exists() or volume.receipts()
 
-    def test_a_receipt_under_the_name_of_another_requirement_proves_nothing(self, site: Site) -> None:
+    def test_a_receipt_under_the_name_of_another_requirement_proves_nothing(self, site: LinkedVolume) -> None:
         """Copied by hand from another volume, say."""
         base, addon = sorted(site.receipts(), key=lambda path: "addon" in path.name)
         base.write_bytes(addon.read_bytes())
@@ -80,7 +80,7 @@ class TestReceipts:
         assert site.hub.bytes_sent == 0
         site.verify(code=0)
 
-    def test_a_receipt_without_files_proves_nothing(self, site: Site) -> None:
+    def test_a_receipt_without_files_proves_nothing(self, site: LinkedVolume) -> None:
         for receipt in site.receipts():
             data = json.loads(receipt.read_bytes())
             receipt.write_text(json.dumps({**data, "files": [], "links": []}))
@@ -89,7 +89,7 @@ class TestReceipts:
 
 
 class TestByHand:
-    def test_a_volume_filled_by_hand_is_adopted(self, empty: Site) -> None:
+    def test_a_volume_filled_by_hand_is_adopted(self, empty: LinkedVolume) -> None:
         for path, content in WHOLE.items():
             if not path.endswith("_old"):
                 (empty.volume / path).parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class TestByHand:
         assert empty.hub.bytes_sent == 0
         assert empty.whole()
 
-    def test_of_a_volume_half_filled_by_hand_only_the_rest_is_fetched(self, empty: Site) -> None:
+    def test_of_a_volume_half_filled_by_hand_only_the_rest_is_fetched(self, empty: LinkedVolume) -> None:
         (empty.volume / "base").mkdir()
         (empty.volume / SHARD).write_bytes(WHOLE[SHARD])
         (empty.volume / "base/shard-2.safetensors").write_bytes(b"wrong")
@@ -129,14 +129,16 @@ class TestByHand:
             model("multitalk", "MeiGen-AI/MultiTalk", include=[AUDIO, INDEX], links=links),
         )
         with LocalHub(tmp_path / "hub") as hub, Nursery(hub.endpoint, tmp_path) as nursery:
-            site = Site(volume, hub, nursery)
+            site = LinkedVolume(volume, hub, nursery)
             site.sync(spec)
             assert hub.bytes_sent == 0
             site.verify("--deep", code=0, spec=spec)
         assert (volume / "wan" / INDEX).read_bytes() == audio[INDEX]
         assert (volume / "wan" / f"{INDEX}_old").read_bytes() == base[INDEX]
 
-    def test_a_model_directory_that_leads_out_of_the_volume_is_refused(self, empty: Site, tmp_path: Path) -> None:
+    def test_a_model_directory_that_leads_out_of_the_volume_is_refused(
+        self, empty: LinkedVolume, tmp_path: Path
+    ) -> None:
         outside = tmp_path / "outside"
         outside.mkdir()
         (empty.volume / "base").symlink_to(outside)
@@ -146,7 +148,7 @@ class TestByHand:
         assert empty.hub.bytes_sent == 0, "nothing is fetched that could not be put where it belongs"
         empty.verify(code=1)
 
-    def test_files_that_lie_outside_the_volume_are_not_adopted(self, empty: Site, tmp_path: Path) -> None:
+    def test_files_that_lie_outside_the_volume_are_not_adopted(self, empty: LinkedVolume, tmp_path: Path) -> None:
         """Where the volume is mounted next, the link leads nowhere."""
         outside = tmp_path / "outside"
         outside.mkdir()
@@ -157,7 +159,7 @@ class TestByHand:
         empty.verify(code=1)
         assert {path.name: path.read_bytes() for path in outside.iterdir()} == BASE
 
-    def test_a_model_directory_that_leads_elsewhere_inside_the_volume_is_fine(self, empty: Site) -> None:
+    def test_a_model_directory_that_leads_elsewhere_inside_the_volume_is_fine(self, empty: LinkedVolume) -> None:
         (empty.volume / "big-disk/base").mkdir(parents=True)
         (empty.volume / "base").symlink_to("big-disk/base")
         empty.sync()

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from init_sync.volume.layout import MAX_STATE_BYTES
+from support.linked_volume import SHARD, SPEC, WHOLE, LinkedVolume
 from support.mutation import mutated
-from support.site import SHARD, SPEC, WHOLE, Site
 
 FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
@@ -34,7 +34,7 @@ def garbage(whole: bytes) -> st.SearchStrategy[bytes]:
 
 
 @contextmanager
-def one_file_missing(site: Site) -> Iterator[dict[Path, bytes]]:
+def one_file_missing(site: LinkedVolume) -> Iterator[dict[Path, bytes]]:
     """Gives our own files, and puts them back in the end, for the next example."""
     (site.volume / SHARD).unlink(missing_ok=True)
     saved = own_files(site.volume)
@@ -52,7 +52,7 @@ class TestGarbage:
     @pytest.mark.timeout(240)  # of all examples together, each of which is four commands
     @FUZZ
     @given(data=st.data())
-    def test_any_value_anywhere_in_our_own_files(self, site: Site, data: st.DataObject) -> None:
+    def test_any_value_anywhere_in_our_own_files(self, site: LinkedVolume, data: st.DataObject) -> None:
         with one_file_missing(site) as saved:
             path = data.draw(st.sampled_from(sorted(path for path in saved if path.suffix == ".json")))
             path.write_text(json.dumps(mutated(json.loads(saved[path]), data)))
@@ -62,7 +62,7 @@ class TestGarbage:
     @pytest.mark.timeout(240)  # of all examples together, each of which is four commands
     @FUZZ
     @given(data=st.data())
-    def test_any_bytes_in_place_of_our_own_files(self, site: Site, data: st.DataObject) -> None:
+    def test_any_bytes_in_place_of_our_own_files(self, site: LinkedVolume, data: st.DataObject) -> None:
         with one_file_missing(site) as saved:
             path = data.draw(st.sampled_from(sorted(saved)))
             path.write_bytes(data.draw(garbage(saved[path])))
@@ -72,7 +72,7 @@ class TestGarbage:
         "line",
         ['E "\x01"', 'E "\xff"', "E \u20ac", "E x\ry: z", "E " + "x" * 70_000, "P 1 zz", "C 0 1 -1", "P 99999999999 0"],
     )
-    def test_any_line_in_a_journal(self, site: Site, line: str) -> None:
+    def test_any_line_in_a_journal(self, site: LinkedVolume, line: str) -> None:
         (site.volume / SHARD).unlink()
         remote = next(
             each
@@ -90,7 +90,7 @@ class TestGarbage:
         assert site.whole()
 
     @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock"])
-    def test_a_file_in_place_of_one_of_our_directories_is_named(self, site: Site, name: str) -> None:
+    def test_a_file_in_place_of_one_of_our_directories_is_named(self, site: LinkedVolume, name: str) -> None:
         (site.volume / SHARD).unlink()
         place = site.volume / ".modelcache" / name
         shutil.rmtree(place, ignore_errors=True)
@@ -101,7 +101,7 @@ class TestGarbage:
         assert place.read_bytes() == b"foreign"
 
     @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp"])
-    def test_foreign_names_in_our_directories_are_no_obstacle(self, site: Site, name: str) -> None:
+    def test_foreign_names_in_our_directories_are_no_obstacle(self, site: LinkedVolume, name: str) -> None:
         (site.volume / SHARD).unlink()
         folder = site.volume / ".modelcache" / name
         folder.mkdir(exist_ok=True)
@@ -112,7 +112,9 @@ class TestGarbage:
         assert site.whole()
 
     @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock", "."])
-    def test_a_link_in_place_of_one_of_our_directories_is_named(self, site: Site, name: str, tmp_path: Path) -> None:
+    def test_a_link_in_place_of_one_of_our_directories_is_named(
+        self, site: LinkedVolume, name: str, tmp_path: Path
+    ) -> None:
         (site.volume / SHARD).unlink()
         place = site.volume / ".modelcache" / name
         place.rename(tmp_path / "elsewhere") if place.exists() else (tmp_path / "elsewhere").mkdir()
@@ -120,7 +122,7 @@ class TestGarbage:
         site.verify(code=1)
         assert "remove that link" in site.sync(code=2).splitlines()[-1]
 
-    def test_receipts_without_end_hold_nothing_up(self, site: Site) -> None:
+    def test_receipts_without_end_hold_nothing_up(self, site: LinkedVolume) -> None:
         """As large as a receipt may be; sparse, so they cost their maker nothing."""
         (site.volume / SHARD).unlink()
         for number in range(4000):
@@ -131,14 +133,14 @@ class TestGarbage:
         assert site.whole()
 
     @pytest.mark.parametrize("kind", ["a pipe", "an endless device"])
-    def test_what_is_no_file_in_place_of_our_own_holds_nothing_up(self, site: Site, kind: str) -> None:
+    def test_what_is_no_file_in_place_of_our_own_holds_nothing_up(self, site: LinkedVolume, kind: str) -> None:
         (site.volume / SHARD).unlink()
         for path in own_files(site.volume):
             path.unlink()
             os.mkfifo(path) if kind == "a pipe" else path.symlink_to("/dev/zero")
         survive(site, cured=True)
 
-    def test_a_pipe_in_place_of_a_model_file_is_replaced(self, site: Site) -> None:
+    def test_a_pipe_in_place_of_a_model_file_is_replaced(self, site: LinkedVolume) -> None:
         (site.volume / SHARD).unlink()
         os.mkfifo(site.volume / SHARD)
         shutil.rmtree(site.volume / ".modelcache/receipts")
@@ -146,7 +148,7 @@ class TestGarbage:
         site.sync()
         assert site.whole()
 
-    def test_a_directory_in_place_of_a_receipt_is_named(self, site: Site) -> None:
+    def test_a_directory_in_place_of_a_receipt_is_named(self, site: LinkedVolume) -> None:
         receipt = site.receipts()[0]
         receipt.unlink()
         receipt.mkdir()
@@ -165,7 +167,7 @@ def restore(volume: Path, saved: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
-def survive(site: Site, *, cured: bool) -> None:
+def survive(site: LinkedVolume, *, cured: bool) -> None:
     """SHARD is missing: nothing may call the volume complete; with ``cured`` a sync must get over it by itself."""
     site.verify(code=1)
     run = site.nursery.run("sync", SPEC, site.volume, "--lock-expiry", "0.5", "--give-up-after", "1")

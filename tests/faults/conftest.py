@@ -13,9 +13,9 @@ from faults.quirky import PLAIN, Desk, Quirky
 from faults.stored import FILES
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
+from support.outages import MIB, content
 from support.quirks import Quirks, quirky_volume, why_not
 from support.sync import manifest, model
-from support.trouble import MIB, content
 
 LARGE = content(24 * MIB)
 

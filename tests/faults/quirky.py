@@ -10,8 +10,8 @@ from typing import Any
 
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
+from support.outages import content
 from support.quirks import Quirks
-from support.trouble import content
 
 GIB = 1 << 30
 PLAIN = Quirks()

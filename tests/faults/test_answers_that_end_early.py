@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.outages import HURRY, IN_TIME_S, MIB, at_most, content, ended, partial_bytes
 from support.sync import Result, manifest, model, run_sync, start_sync, tree
-from support.trouble import HURRY, IN_TIME_S, MIB, at_most, content, ended, partial_bytes
 from support.waiting import eventually
 
 KIB = 1 << 10

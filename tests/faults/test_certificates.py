@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
+from support.outages import HURRY
 from support.sync import manifest, model, run_sync
 from support.tls import Authority, Redirecting, TlsFront
-from support.trouble import HURRY
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 SPEC = manifest(model("it", "owner/gated"))

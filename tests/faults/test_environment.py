@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
+from support.outages import HURRY
 from support.proxy import Proxy
 from support.sync import run_sync, tree
-from support.trouble import HURRY
 
 TOKEN = "hf_aTokenThatMustNotBeSeen"
 

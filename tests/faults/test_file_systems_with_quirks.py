@@ -11,8 +11,8 @@ import pytest
 
 from faults.quirky import FILES, GIB, Desk, Quirky
 from support.hub import RepoBuilder
+from support.linked_volume import flip, keeping_mtime
 from support.quirks import Quirks
-from support.site import flip, keeping_mtime
 from support.sync import manifest, model, run_sync
 
 UNSUPPORTED = {

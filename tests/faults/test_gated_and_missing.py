@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
+from support.outages import HURRY, IN_TIME_S, MIB, at_most, content
 from support.sync import Result, manifest, model, run_sync, tree
-from support.trouble import HURRY, IN_TIME_S, MIB, at_most, content
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
-from support.lab import KIB, MIB, PER_CONNECTION_BYTES, Lab, Release, laboratory, noise
+from support.kill_lab import KIB, MIB, PER_CONNECTION_BYTES, Lab, Release, laboratory, noise
 from support.sync import manifest, model, tree
 from support.waiting import eventually
 

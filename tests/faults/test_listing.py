@@ -14,9 +14,9 @@ from init_sync.volume.layout import read_json, write_json
 from init_sync.volume.volume import Volume
 from support.hub import Fault, LocalHub, RepoBuilder
 from support.hub.api import write_cursor as cursor
+from support.outages import HURRY, IN_TIME_S, at_most
 from support.scripted_server import ScriptedServer, answer
 from support.sync import Result, manifest, model, run_sync, tree
-from support.trouble import HURRY, IN_TIME_S, at_most
 
 FILES = {f"part-{number}.json": b"%d\n" % number for number in range(7)}
 FILES["weights.safetensors"] = bytes(range(256)) * 99

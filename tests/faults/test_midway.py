@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.outages import HURRY, MIB, content, ended
 from support.sync import manifest, model, run_command, run_sync, start_sync, tree
-from support.trouble import HURRY, MIB, content, ended
 from support.waiting import eventually
 
 FILES = {"config.json": b"{}\n", **{f"part-{name}.safetensors": content(4 * MIB, ord(name)) for name in "abc"}}

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, HeaderValue, LocalHub, RepoBuilder
+from support.outages import GIVE_UP_S, HURRY, IN_TIME_S, MIB, STALL_TIMEOUT_S, at_most, ended, said
 from support.scripted_server import ScriptedServer, answer
 from support.sync import manifest, model, run_sync, start_sync, tree
-from support.trouble import GIVE_UP_S, HURRY, IN_TIME_S, MIB, STALL_TIMEOUT_S, at_most, ended, said
 
 FOR_LISTING_AND_FILES = pytest.mark.parametrize("kind", ["model_info", "tree", "resolve", "blob"])
 

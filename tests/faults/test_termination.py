@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
+from support.outages import HURRY, MIB, at_most, content, ended, partial_bytes, said, whole_files
 from support.pid_namespace import NEW_PID_NAMESPACE, pid_outside, skip_without_pid_namespaces
 from support.sync import command, environment, run_sync, start_sync
-from support.trouble import HURRY, MIB, at_most, content, ended, partial_bytes, said, whole_files
 from support.waiting import eventually
 
 SIZE = 24 * MIB

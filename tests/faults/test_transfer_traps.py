@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.outages import HURRY, MIB, content, ended, open_sockets, partial_bytes, said, whole_files
 from support.sync import Result, manifest, model, run_sync, start_sync, tree
-from support.trouble import HURRY, MIB, content, ended, open_sockets, partial_bytes, said, whole_files
 from support.waiting import eventually
 
 SIZE = 24 * MIB

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.outages import HURRY, IN_TIME_S, at_most, receipts
 from support.sync import run_sync, tree
-from support.trouble import HURRY, IN_TIME_S, at_most, receipts
 
 WEIGHTS = "small/model.safetensors"
 

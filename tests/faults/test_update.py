@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.outages import HURRY, MIB, content, ended, file_requests
 from support.sync import manifest, model, run_sync, start_sync, tree
-from support.trouble import HURRY, MIB, content, ended, file_requests
 from support.waiting import eventually
 
 SIZE = 10 * MIB

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from support.hub import LocalHub
+from support.outages import MIB, content, whole_files
 from support.sync import command, environment
-from support.trouble import MIB, content, whole_files
 
 NOTING_WRITES = """
 import os, sys

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
-from support.liar import Liar, Said
+from support.lying_hub import LyingHub, Said
+from support.outages import HURRY, MIB, content, ended, receipts, whole_files
 from support.scripted_server import ScriptedServer, answer
 from support.sync import manifest, model, run_sync, start_sync, tree
-from support.trouble import HURRY, MIB, content, ended, receipts, whole_files
 from support.waiting import eventually
 
 SIZE = 24 * MIB
@@ -45,7 +45,7 @@ def test_an_empty_file_that_is_listed_with_the_hash_of_another_ends_the_run(
     def lie(kind: str, said: Said) -> Said:
         return replace(said, body=said.body.replace(empty, empty[::-1]))
 
-    with Liar(hub) as liar:
+    with LyingHub(hub) as liar:
         liar.lie = lie
         result = run_sync(
             manifest(model("small", repo.name)), volume, None, *HURRY, env={"HF_ENDPOINT": liar.endpoint}, timeout=20

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from support.crash import Nursery, Run
 from support.hub import LocalHub, RepoBuilder
-from support.lab import noise
-from support.liar import Liar, Lie, Said
+from support.kill_lab import noise
+from support.lying_hub import Lie, LyingHub, Said
 from support.mutation import mutated
 from support.sync import manifest, model, tree
 
@@ -55,7 +55,7 @@ class World:
     """Shared by all examples: nothing in it changes but the lie."""
 
     folder: Path
-    liar: Liar
+    liar: LyingHub
     nursery: Nursery
     listing: Any
     tree: Any
@@ -68,7 +68,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("fuzz")
     RepoBuilder(folder / "hub", "owner/fuzzed").commit(FILES)
-    with LocalHub(folder / "hub") as hub, Liar(hub) as liar, Nursery(liar.endpoint, folder) as nursery:
+    with LocalHub(folder / "hub") as hub, LyingHub(hub) as liar, Nursery(liar.endpoint, folder) as nursery:
         api = f"{hub.endpoint}/api/models/owner/fuzzed"
         listing, paged = (ask(f"{api}/{path}") for path in ("revision/main?blobs=true", "tree/main?recursive=true"))
         yield World(folder, liar, nursery, listing, paged)

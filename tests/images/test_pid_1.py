@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from images.dockerfiles import ROOT
+from support.outages import ended
 from support.pid_namespace import NEW_PID_NAMESPACE, pid_outside, skip_without_pid_namespaces
-from support.trouble import ended
 
 SPEC = str(ROOT / "examples/multitalk.yaml")
 STARTS = {

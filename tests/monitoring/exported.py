@@ -29,8 +29,8 @@ from support.cluster import Space, prepared
 from support.hub import Fault, LocalHub
 from support.kubeapi import LocalApi
 from support.operator_process import OperatorProcess
-from support.scenes import three_models
 from support.sync import start_sync
+from support.three_models import three_models
 from support.waiting import eventually
 
 NAMESPACE = "models"

@@ -18,8 +18,8 @@ import pytest
 from support.cluster import Cluster, Space, prepared
 from support.kubeapi import ApiError, FaultProxy, LocalApi, RealApi, assets
 from support.operator_process import OperatorProcess
+from support.pure_cluster import PureCluster
 from support.reports import complete
-from support.world import World
 
 CHOICE = os.environ.get("MODELCACHE_TEST_API", "")
 GIVEN = os.environ.get("MODELCACHE_TEST_KUBECONFIG")
@@ -104,12 +104,12 @@ def faulty(proxy: FaultProxy, space: Space, tmp_path: Path) -> OperatorProcess:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> PureCluster:
+    return PureCluster()
 
 
 @pytest.fixture
-def ready(world: World) -> World:
+def ready(world: PureCluster) -> PureCluster:
     world.settle()
     world.sync_well(complete())
     world.now += 100

@@ -10,9 +10,9 @@ from modelcache_operator.core.claims import is_larger
 from support.cluster import Space
 from support.kubeapi import FaultProxy
 from support.operator_process import OperatorProcess
+from support.pure_cluster import PureCluster
 from support.reports import complete
 from support.waiting import eventually
-from support.world import World
 
 Json = dict[str, Any]
 CREATE: Json = {"size": "2Gi", "storageClassName": "fast", "accessModes": ["ReadWriteOnce"]}
@@ -24,15 +24,15 @@ def volume(**create: Any) -> Json:
 
 
 @pytest.fixture
-def made() -> World:
+def made() -> PureCluster:
     """A cache that is complete on the claim that the operator made for it."""
-    world = World(claim=None, volume=volume())
+    world = PureCluster(claim=None, volume=volume())
     world.settle()
     world.sync_well(complete())
     return world
 
 
-def asked(world: World) -> str:
+def asked(world: PureCluster) -> str:
     assert world.claim is not None
     return str(world.claim["spec"]["resources"]["requests"]["storage"])
 
@@ -60,7 +60,7 @@ def test_quantities_are_compared_as_kubernetes_reads_them(one: str, other: str, 
     assert is_larger(one, other) is larger
 
 
-def test_a_larger_size_is_requested_and_the_cache_stays_complete(made: World) -> None:
+def test_a_larger_size_is_requested_and_the_cache_stays_complete(made: PureCluster) -> None:
     made.change_spec(volume=volume(size="2049Mi"))
     made.settle()
     assert asked(made) == "2049Mi"
@@ -77,7 +77,7 @@ def test_a_larger_size_is_requested_and_the_cache_stays_complete(made: World) ->
     ],
     ids=["smaller", "class", "modes"],
 )
-def test_what_no_claim_can_change_is_said_and_hinders_nothing(made: World, create: Json, words: str) -> None:
+def test_what_no_claim_can_change_is_said_and_hinders_nothing(made: PureCluster, create: Json, words: str) -> None:
     made.change_spec(volume=volume(**create))
     made.settle()
     ready = made.condition("VolumeReady")
@@ -89,7 +89,7 @@ def test_what_no_claim_can_change_is_said_and_hinders_nothing(made: World, creat
     assert made.condition("VolumeReady")["reason"] == "ClaimBound"
 
 
-def test_a_refused_request_is_quoted_and_not_repeated_while_it_is_known(made: World) -> None:
+def test_a_refused_request_is_quoted_and_not_repeated_while_it_is_known(made: PureCluster) -> None:
     made.size_refused = REFUSED
     made.change_spec(volume=volume(size="3Gi"), models=[{"name": "base", "repo": "owner/other", "path": "base"}])
     assert not made.decide().enlarge_claim
@@ -100,7 +100,7 @@ def test_a_refused_request_is_quoted_and_not_repeated_while_it_is_known(made: Wo
 
 @pytest.mark.parametrize("phase", ["Pending", "Bound"])
 def test_a_claim_of_the_user_is_not_changed_and_the_command_is_given(phase: str) -> None:
-    world = World(volume=volume())
+    world = PureCluster(volume=volume())
     assert world.claim is not None
     world.claim["spec"] = {"resources": {"requests": {"storage": "1Gi"}}}
     world.set_claim(phase)
@@ -115,7 +115,7 @@ def test_a_claim_of_the_user_is_not_changed_and_the_command_is_given(phase: str)
 
 
 def test_an_unbound_claim_can_be_deleted_for_another_class() -> None:
-    world = World(claim=None, volume=volume())
+    world = PureCluster(claim=None, volume=volume())
     world.new_claims = "Pending"
     world.settle()
     world.change_spec(volume=volume(storageClassName="slow", size="4Gi"))
@@ -129,7 +129,7 @@ def test_an_unbound_claim_can_be_deleted_for_another_class() -> None:
     assert asked(world) == "4Gi"
 
 
-def test_a_cache_that_is_being_deleted_requests_nothing(made: World) -> None:
+def test_a_cache_that_is_being_deleted_requests_nothing(made: PureCluster) -> None:
     made.change_spec(volume=volume(size="3Gi"))
     made.cache["metadata"]["deletionTimestamp"] = "2026-11-23T01:02:03Z"
     assert not made.decide().enlarge_claim

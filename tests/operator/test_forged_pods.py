@@ -7,14 +7,14 @@ import pytest
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
 from modelcache_operator.core.proof import job_pods_stale
+from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
-from support.world import World
 
 OTHER = f"sha256:{'0' * 64}"
 VOLUME, FORGED_VOLUME = "1" * 32, "f" * 32
 
 
-def forge(world: World, name: str = "forged") -> str:
+def forge(world: PureCluster, name: str = "forged") -> str:
     """With all that can be copied from a pod of the newest Job."""
     pod = world.add_pod(name, world.latest)
     uid = world.jobs[world.latest]["metadata"]["uid"]
@@ -26,7 +26,9 @@ def forge(world: World, name: str = "forged") -> str:
 
 @pytest.mark.parametrize("code", [0, 1, 2, 137])
 @pytest.mark.parametrize("real", ["reports damage", "reports nothing", "is gone"])
-def test_a_failed_resync_takes_the_proof_back_whatever_a_forged_pod_says(world: World, real: str, code: int) -> None:
+def test_a_failed_resync_takes_the_proof_back_whatever_a_forged_pod_says(
+    world: PureCluster, real: str, code: int
+) -> None:
     world.settle()
     world.sync_well(complete(manifest=world.digest, volumeId=VOLUME))
     world.now += 100
@@ -44,7 +46,7 @@ def test_a_failed_resync_takes_the_proof_back_whatever_a_forged_pod_says(world: 
 
 
 @pytest.mark.parametrize("enabled_again", [False, True])
-def test_a_workload_that_reports_complete_takes_no_failed_job_back(ready: World, enabled_again: bool) -> None:
+def test_a_workload_that_reports_complete_takes_no_failed_job_back(ready: PureCluster, enabled_again: bool) -> None:
     ready.annotate("again")
     ready.settle()
     ready.sync_badly(1, incomplete(Reason.CHECKSUM_MISMATCH, "wrong"))
@@ -56,7 +58,7 @@ def test_a_workload_that_reports_complete_takes_no_failed_job_back(ready: World,
     assert ready.status["phase"] == "Degraded"
 
 
-def test_failed_stays_failed_while_a_forged_pod_reports_progress(world: World) -> None:
+def test_failed_stays_failed_while_a_forged_pod_reports_progress(world: PureCluster) -> None:
     world.settle()
     world.sync_badly(2, incomplete(Reason.REPO_NOT_FOUND, "no such repository"))
     pod = forge(world)
@@ -66,7 +68,7 @@ def test_failed_stays_failed_while_a_forged_pod_reports_progress(world: World) -
     assert (world.status["phase"], world.condition("Syncing")["status"]) == ("Failed", "False")
 
 
-def test_a_failed_job_of_an_older_spec_does_not_count_while_a_forged_pod_runs(world: World) -> None:
+def test_a_failed_job_of_an_older_spec_does_not_count_while_a_forged_pod_runs(world: PureCluster) -> None:
     world.settle()
     world.sync_badly(1, incomplete(Reason.HUB_UNREACHABLE, "down"))
     world.start(forge(world))
@@ -87,7 +89,9 @@ def test_a_failed_job_of_an_older_spec_does_not_count_while_a_forged_pod_runs(wo
     ids=["other manifest", "other volume", "damage", "no retry", "no report"],
 )
 @pytest.mark.parametrize("order", ["before", "after"])
-def test_good_jobs_end_ready_whatever_forged_pods_say(world: World, order: str, code: int, report: object) -> None:
+def test_good_jobs_end_ready_whatever_forged_pods_say(
+    world: PureCluster, order: str, code: int, report: object
+) -> None:
     said = report if isinstance(report, str | dict) else ""
     world.settle()
     for number in range(3):
@@ -107,7 +111,7 @@ def test_good_jobs_end_ready_whatever_forged_pods_say(world: World, order: str, 
         assert world.status["sync"]["volumeId"] == VOLUME
 
 
-def test_reports_that_disagree_about_the_volume_name_none(world: World) -> None:
+def test_reports_that_disagree_about_the_volume_name_none(world: PureCluster) -> None:
     """Else the pods that mount the true one would be taken for ones on another."""
     world.settle()
     for name, volume in (("real", VOLUME), ("forged", FORGED_VOLUME)):
@@ -120,7 +124,7 @@ def test_reports_that_disagree_about_the_volume_name_none(world: World) -> None:
     assert (world.status["phase"], world.status["sync"].get("volumeId")) == ("Ready", None)
 
 
-def test_the_job_s_own_pod_is_asked_for_where_only_a_forged_end_was_seen(world: World) -> None:
+def test_the_job_s_own_pod_is_asked_for_where_only_a_forged_end_was_seen(world: PureCluster) -> None:
     world.settle()
     world.finish(forge(world), 0, complete(manifest=OTHER))
     world.end_job(world.latest, "Complete")

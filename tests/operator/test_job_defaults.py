@@ -14,8 +14,8 @@ from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults
 from modelcache_operator.core.limits import Limits
 from support.cluster import Space
 from support.operator_process import OperatorProcess
+from support.pure_cluster import PureCluster
 from support.reports import complete
-from support.world import World
 
 Json = dict[str, Any]
 MIRROR = {"name": "HF_ENDPOINT", "value": "http://mirror.example"}
@@ -40,19 +40,19 @@ DEFAULTS: Json = {
 }
 
 
-def world(defaults: Json, **job: Any) -> World:
-    made = World(sync={"job": job})
+def world(defaults: Json, **job: Any) -> PureCluster:
+    made = PureCluster(sync={"job": job})
     made.job_defaults = read_job_defaults(json.dumps(defaults), "file")
     return made
 
 
-def job_of(made: World) -> Json:
+def job_of(made: PureCluster) -> Json:
     made.settle()
     return made.jobs[made.latest]
 
 
 def test_the_job_of_a_cache_that_sets_nothing_has_them_all() -> None:
-    made = World()
+    made = PureCluster()
     made.job_defaults = read_job_defaults(json.dumps(DEFAULTS), "file")
     job = job_of(made)
     pod = job["spec"]["template"]["spec"]
@@ -107,7 +107,7 @@ def test_a_manifest_that_is_refused_has_none_of_it_merged() -> None:
     assert "spec.sync.job.env: must be a list" in made.parsed().problem
 
 
-def test_new_defaults_neither_take_a_proof_back_nor_make_a_job(ready: World) -> None:
+def test_new_defaults_neither_take_a_proof_back_nor_make_a_job(ready: PureCluster) -> None:
     jobs = list(ready.jobs)
     ready.job_defaults = read_job_defaults(json.dumps(DEFAULTS), "file")
     ready.settle()

@@ -8,8 +8,8 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core.status import to_json
+from support.pure_cluster import PureCluster
 from support.reports import GIB, complete, incomplete
-from support.world import World
 
 TROUBLES: dict[str, tuple[dict[str, Any], str, str]] = {
     "image": (
@@ -26,7 +26,7 @@ TROUBLES: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_what_keeps_the_pod_from_starting_is_said_in_words(world: World, trouble: str) -> None:
+def test_what_keeps_the_pod_from_starting_is_said_in_words(world: PureCluster, trouble: str) -> None:
     state, reason, text = TROUBLES[trouble]
     world.settle()
     world.set_state(world.add_pod("p", world.latest), state)
@@ -36,7 +36,7 @@ def test_what_keeps_the_pod_from_starting_is_said_in_words(world: World, trouble
     assert text in world.status["message"]
 
 
-def test_a_pod_that_cannot_be_scheduled_is_said_in_words(world: World) -> None:
+def test_a_pod_that_cannot_be_scheduled_is_said_in_words(world: PureCluster) -> None:
     world.settle()
     pod = world.add_pod("p", world.latest)
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes fit"}
@@ -46,7 +46,7 @@ def test_a_pod_that_cannot_be_scheduled_is_said_in_words(world: World) -> None:
     assert "0/3 nodes fit" in world.status["message"]
 
 
-def test_a_pod_killed_for_memory_is_said_in_words(world: World) -> None:
+def test_a_pod_killed_for_memory_is_said_in_words(world: PureCluster) -> None:
     world.settle()
     pod = world.add_pod("p", world.latest, resources={"limits": {"memory": "1Gi"}})
     world.finish(pod, 137, "", "OOMKilled")
@@ -55,7 +55,7 @@ def test_a_pod_killed_for_memory_is_said_in_words(world: World) -> None:
     assert "memory limit of 1Gi. Raise spec.sync.job.resources.limits.memory" in world.status["message"]
 
 
-def test_the_reason_of_a_failure_stays_when_the_pod_is_gone(world: World) -> None:
+def test_the_reason_of_a_failure_stays_when_the_pod_is_gone(world: PureCluster) -> None:
     world.settle()
     world.sync_badly(2, incomplete(Reason.GATED_REPO, "accept the license"), "PodFailurePolicy")
     world.pods.clear()
@@ -64,7 +64,7 @@ def test_the_reason_of_a_failure_stays_when_the_pod_is_gone(world: World) -> Non
     assert "accept the license" in world.status["message"]
 
 
-def test_progress_is_shown_while_a_sync_runs_and_gone_afterwards(world: World) -> None:
+def test_progress_is_shown_while_a_sync_runs_and_gone_afterwards(world: PureCluster) -> None:
     world.settle()
     pod = world.add_pod("p", world.latest)
     world.start(pod)
@@ -86,7 +86,7 @@ def test_progress_is_shown_while_a_sync_runs_and_gone_afterwards(world: World) -
     assert "etaSeconds" not in world.status
 
 
-def test_what_a_sync_reads_back_is_kept_apart_from_what_it_fetches(world: World) -> None:
+def test_what_a_sync_reads_back_is_kept_apart_from_what_it_fetches(world: PureCluster) -> None:
     """So that an alert can tell a sync that hashes for an hour from one that hangs."""
     world.settle()
     pod = world.add_pod("p", world.latest)
@@ -104,9 +104,9 @@ def test_what_a_sync_reads_back_is_kept_apart_from_what_it_fetches(world: World)
     assert world.status["bytesVerified"] == 12
 
 
-def test_a_report_that_lost_its_models_to_the_size_limit_still_counts_them(world: World) -> None:
+def test_a_report_that_lost_its_models_to_the_size_limit_still_counts_them(world: PureCluster) -> None:
     models = [{"name": each, "repo": "owner/small", "path": each} for each in ("a", "b")]
-    world = World(models=models)
+    world = PureCluster(models=models)
     world.settle()
     report = complete("cache", "a", "b")
     world.sync_well({**report, "models": report["models"][:1]})
@@ -114,20 +114,20 @@ def test_a_report_that_lost_its_models_to_the_size_limit_still_counts_them(world
     assert world.status["bytesTotal"] == 2 * GIB
 
 
-def test_a_conditions_time_changes_only_with_its_status(ready: World) -> None:
+def test_a_conditions_time_changes_only_with_its_status(ready: PureCluster) -> None:
     before = ready.condition("Complete")["lastTransitionTime"]
     ready.now += 1000
     ready.settle()
     assert ready.condition("Complete")["lastTransitionTime"] == before
 
 
-def test_nothing_is_written_when_nothing_changed(ready: World) -> None:
+def test_nothing_is_written_when_nothing_changed(ready: PureCluster) -> None:
     before = ready.status
     ready.now += 1000
     assert to_json(ready.decide().status) == before
 
 
-def test_a_pod_of_a_job_that_is_starting_is_no_pod_that_somebody_has_to_start(world: World) -> None:
+def test_a_pod_of_a_job_that_is_starting_is_no_pod_that_somebody_has_to_start(world: PureCluster) -> None:
     """The alert on syncs that stall leaves WaitingForPod aside, and a volume may never get mounted."""
     world.settle()
     assert world.condition("Complete")["reason"] == "PodStarting"
@@ -142,7 +142,7 @@ def test_a_pod_of_a_job_that_is_starting_is_no_pod_that_somebody_has_to_start(wo
 WITHOUT_JOBS: dict[str, Any] = {"job": {"enabled": False}}
 
 
-def _awaited(world: World) -> tuple[str, str]:
+def _awaited(world: PureCluster) -> tuple[str, str]:
     world.settle()
     assert world.status["phase"] == "Pending"
     return world.condition("Complete")["reason"], world.status["message"]
@@ -150,7 +150,7 @@ def _awaited(world: World) -> tuple[str, str]:
 
 @pytest.mark.parametrize("gated", [True, False], ids=["gated", "without the gate"])
 def test_without_jobs_a_pod_that_does_not_mount_the_claim_is_named(gated: bool) -> None:
-    world = World(sync=WITHOUT_JOBS)
+    world = PureCluster(sync=WITHOUT_JOBS)
     pod = world.add_pod("stray", gated=gated, claim="modles")
     if not gated:
         world.finish(pod, 0, complete())
@@ -160,7 +160,7 @@ def test_without_jobs_a_pod_that_does_not_mount_the_claim_is_named(gated: bool) 
 
 
 def test_without_jobs_pods_that_all_wait_at_the_gate_are_told_that_nobody_will_come() -> None:
-    world = World(sync=WITHOUT_JOBS)
+    world = PureCluster(sync=WITHOUT_JOBS)
     for name in ("b", "a", "c"):
         world.add_pod(name, gated=True)
     reason, message = _awaited(world)
@@ -169,7 +169,7 @@ def test_without_jobs_pods_that_all_wait_at_the_gate_are_told_that_nobody_will_c
 
 
 def test_without_jobs_pods_that_synced_an_older_manifest_will_not_sync_this_one() -> None:
-    world = World(sync=WITHOUT_JOBS)
+    world = PureCluster(sync=WITHOUT_JOBS)
     world.settle()
     world.finish(world.add_pod("old"), 0, complete(manifest=world.digest))
     world.settle()
@@ -183,7 +183,7 @@ def test_without_jobs_pods_that_synced_an_older_manifest_will_not_sync_this_one(
 
 @pytest.mark.parametrize("others", [(), ("held",), ("held", "stray")], ids=len)
 def test_without_jobs_one_pod_that_may_still_sync_is_waited_for(others: tuple[str, ...]) -> None:
-    world = World(sync=WITHOUT_JOBS)
+    world = PureCluster(sync=WITHOUT_JOBS)
     world.wait(world.add_pod("first"), "ContainerCreating")
     for name in others:
         world.add_pod(name, gated=name == "held", claim="other" if name == "stray" else "models")
@@ -192,7 +192,7 @@ def test_without_jobs_one_pod_that_may_still_sync_is_waited_for(others: tuple[st
     assert "no pod has synced this manifest yet" in message
 
 
-def test_with_jobs_a_pod_that_does_not_mount_the_claim_hinders_nobody(world: World) -> None:
+def test_with_jobs_a_pod_that_does_not_mount_the_claim_hinders_nobody(world: PureCluster) -> None:
     world.add_pod("stray", gated=True, claim="other")
     world.settle()
     world.sync_well(complete())

@@ -13,8 +13,8 @@ from modelcache_operator.app.metrics import CacheCollector
 from modelcache_operator.core.parse import parse_pod
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
+from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
-from support.world import World
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ class NoApi:
     calls = 0
 
 
-def scrape(world: World, counters: Counters | None = None) -> str:
+def scrape(world: PureCluster, counters: Counters | None = None) -> str:
     mirror = Mirror()
     mirror.upsert_cache(world.cache)
     registry = CollectorRegistry()
@@ -38,7 +38,7 @@ LABELS = 'cache="cache",namespace="default"'
 
 
 def test_gauges_are_made_of_the_status() -> None:
-    world = World()
+    world = PureCluster()
     world.settle()
     world.sync_well(complete())
     text = scrape(world)
@@ -47,7 +47,7 @@ def test_gauges_are_made_of_the_status() -> None:
     assert 'phase="Ready"} 1.0' in text
 
 
-def counted(world: World, *seen: Json) -> str:
+def counted(world: PureCluster, *seen: Json) -> str:
     """The counters after these versions of pods were seen, in this order."""
     counters, mirror = Counters(CollectorRegistry()), Mirror()
     mirror.on_run = counters.count_run
@@ -60,7 +60,7 @@ def counted(world: World, *seen: Json) -> str:
 
 
 def test_each_run_of_a_sync_container_counts_once_however_often_its_pod_is_seen() -> None:
-    world = World()
+    world = PureCluster()
     pod = world.add_pod("serve")
     world.finish(pod, 1, incomplete(Reason.RATE_LIMITED, "429"))
     failed = copy.deepcopy(world.pods[pod])
@@ -74,7 +74,7 @@ def test_each_run_of_a_sync_container_counts_once_however_often_its_pod_is_seen(
     assert 'modelcache_sync_duration_seconds_bucket{cache="cache",le="1.0",namespace="default"} 2.0' in text
 
 
-def test_counters_begin_at_zero_and_go_with_their_cache(ready: World) -> None:
+def test_counters_begin_at_zero_and_go_with_their_cache(ready: PureCluster) -> None:
     counters = Counters(CollectorRegistry())
     assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 0.0' in scrape(ready, counters)
     counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[ready.add_pod("serve")]), 3.0)
@@ -83,7 +83,7 @@ def test_counters_begin_at_zero_and_go_with_their_cache(ready: World) -> None:
     assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 0.0" in scrape(ready, counters)
 
 
-def test_a_pod_whose_label_names_no_cache_makes_no_series(world: World) -> None:
+def test_a_pod_whose_label_names_no_cache_makes_no_series(world: PureCluster) -> None:
     pod = world.add_pod("stray")
     world.pods[pod]["metadata"]["labels"]["modelcache.dev/cache"] = "x" * 63
     world.finish(pod, 0, complete())
@@ -91,7 +91,7 @@ def test_a_pod_whose_label_names_no_cache_makes_no_series(world: World) -> None:
 
 
 def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
-    world = World()
+    world = PureCluster()
     world.settle()
     world.sync_badly(1, incomplete(Reason.RATE_LIMITED, "429"))
     lines = [line for line in scrape(world).splitlines() if line.startswith("modelcache_reason{")]
@@ -102,7 +102,7 @@ def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
     assert "modelcache_reason{" not in scrape(world)
 
 
-def test_gpu_seconds_at_the_gate_are_a_counter(ready: World) -> None:
+def test_gpu_seconds_at_the_gate_are_a_counter(ready: PureCluster) -> None:
     pod = ready.add_pod("serve", resources={"limits": {"nvidia.com/gpu": "4"}})
     counters = Counters(CollectorRegistry())
     counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[pod]), 10.0)

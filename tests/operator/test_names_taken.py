@@ -10,9 +10,9 @@ from modelcache_operator.core import names
 from support.cluster import Space
 from support.helm import Helm, Release
 from support.operator_process import OperatorProcess
+from support.pure_cluster import PureCluster
 from support.reports import complete
 from support.waiting import eventually
-from support.world import World
 
 Json = dict[str, Any]
 LABELS = {**names.MANAGED_BY, names.CACHE_LABEL: "cache"}
@@ -113,7 +113,7 @@ def test_a_foreign_job_is_neither_changed_nor_believed(space: Space, operator: O
 @pytest.mark.parametrize(("made_for", "owned"), [("", True), ("this one", True), ("an-earlier-one", False)])
 def test_a_claim_that_was_made_for_an_earlier_cache_of_this_name_is_not_owned(made_for: str, owned: bool) -> None:
     volume = {"claimName": "models", "create": {"size": "1Gi"}, "deletionPolicy": "Delete"}
-    world = World(volume=volume)
+    world = PureCluster(volume=volume)
     assert world.claim is not None
     uid = world.cache["metadata"]["uid"] if made_for == "this one" else made_for
     world.claim["metadata"] |= {"labels": LABELS, "annotations": {names.CACHE_UID_ANNOTATION: uid}}

@@ -11,8 +11,8 @@ import pytest
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.phase import RULES, RULES_WITH_JOBS, RULES_WITHOUT_JOBS
+from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
-from support.world import World
 
 Json = dict[str, Any]
 
@@ -31,18 +31,18 @@ class Expected:
     stalled: bool = False
 
 
-Arrange = Callable[[], World]
-Change = Callable[[World], object]
+Arrange = Callable[[], PureCluster]
+Change = Callable[[PureCluster], object]
 
 
 def cluster(**spec: Any) -> Arrange:
-    return lambda: World(**spec)
+    return lambda: PureCluster(**spec)
 
 
 def after(arrange: Arrange, *changes: Change) -> Arrange:
     """The operator has seen what was there before each change."""
 
-    def arranged() -> World:
+    def arranged() -> PureCluster:
         world = arrange()
         for change in changes:
             world.settle()
@@ -64,53 +64,53 @@ def failed(code: int, reason: Reason, message: str) -> Change:
     return lambda world: world.sync_badly(code, incomplete(reason, message))
 
 
-def suspend(world: World) -> None:
+def suspend(world: PureCluster) -> None:
     world.jobs[world.latest]["spec"]["suspend"] = True
 
 
-def resync(world: World) -> None:
+def resync(world: PureCluster) -> None:
     world.annotate("now")
 
 
-def lose_jobs(world: World) -> None:
+def lose_jobs(world: PureCluster) -> None:
     passed(61)(world)
     world.jobs.clear()
 
 
-def proven() -> World:
-    world = World()
+def proven() -> PureCluster:
+    world = PureCluster()
     world.settle()
     world.sync_well(complete())
     return world
 
 
-def damaged() -> World:
+def damaged() -> PureCluster:
     world = proven()
     world.now += 100
     world.finish(world.add_pod("serve"), 1, incomplete(Reason.SIZE_MISMATCH, "model.safetensors has 3 bytes"))
     return world
 
 
-def started() -> World:
-    world = World()
+def started() -> PureCluster:
+    world = PureCluster()
     world.settle()
     return world
 
 
-def running() -> World:
+def running() -> PureCluster:
     world = started()
     world.start(world.add_pod("sync", world.latest))
     return world
 
 
-def retrying() -> World:
+def retrying() -> PureCluster:
     world = running()
     world.settle()
     world.finish("sync", 1, incomplete(Reason.HUB_UNREACHABLE, "the hub does not answer"))
     return world
 
 
-def node_lost() -> World:
+def node_lost() -> PureCluster:
     world = running()
     world.settle()
     world.pods["sync"]["metadata"]["deletionTimestamp"] = timestamps.stamp(world.now)
@@ -118,8 +118,8 @@ def node_lost() -> World:
     return world
 
 
-def unschedulable(claim: str = "Bound") -> World:
-    world = World(claim=claim)
+def unschedulable(claim: str = "Bound") -> PureCluster:
+    world = PureCluster(claim=claim)
     world.settle()
     pod = world.add_pod("sync", world.latest)
     world.pods[pod]["status"]["conditions"] = [
@@ -129,7 +129,7 @@ def unschedulable(claim: str = "Bound") -> World:
 
 
 def waiting_for(reason: str, message: str = "") -> Arrange:
-    def arrange() -> World:
+    def arrange() -> PureCluster:
         world = started()
         world.wait(world.add_pod("sync", world.latest), reason, message)
         return world
@@ -138,8 +138,8 @@ def waiting_for(reason: str, message: str = "") -> Arrange:
 
 
 def by_hand(*states: Change) -> Arrange:
-    def arrange() -> World:
-        world = World(sync=WITHOUT_JOBS)
+    def arrange() -> PureCluster:
+        world = PureCluster(sync=WITHOUT_JOBS)
         world.settle()
         for number, state in enumerate(states):
             world.add_pod(f"serve-{number}")
@@ -149,14 +149,14 @@ def by_hand(*states: Change) -> Arrange:
     return arrange
 
 
-def held() -> World:
-    world = World(sync=WITHOUT_JOBS)
+def held() -> PureCluster:
+    world = PureCluster(sync=WITHOUT_JOBS)
     world.add_pod("serve", gated=True)
     return world
 
 
-def elsewhere() -> World:
-    world = World(sync=WITHOUT_JOBS)
+def elsewhere() -> PureCluster:
+    world = PureCluster(sync=WITHOUT_JOBS)
     world.add_pod("serve", claim="another")
     return world
 

@@ -8,19 +8,19 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core.reconcile import QUIET
+from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
-from support.world import World
 
 HUB_DOWN = incomplete(Reason.HUB_UNREACHABLE, "the hub does not answer")
 DAMAGED = incomplete(Reason.FILE_MISSING, "model.safetensors is missing")
 
 
-def plain(world: World) -> None:
+def plain(world: PureCluster) -> None:
     world.settle()
     world.sync_well(complete())
 
 
-def hub_down_then_up(world: World) -> None:
+def hub_down_then_up(world: PureCluster) -> None:
     """A pod fails, the Job's next pod succeeds: no Failed in between."""
     world.settle()
     first = world.add_pod("first", world.latest)
@@ -38,7 +38,7 @@ def hub_down_then_up(world: World) -> None:
     world.settle()
 
 
-def retried_to_the_end(world: World) -> None:
+def retried_to_the_end(world: PureCluster) -> None:
     """The Job fails finally; the next one fails too and the third succeeds: Failed once."""
     world.settle()
     world.sync_badly(1, HUB_DOWN)
@@ -51,7 +51,7 @@ def retried_to_the_end(world: World) -> None:
             world.sync_well(complete())
 
 
-def failed_then_fetching(world: World) -> None:
+def failed_then_fetching(world: PureCluster) -> None:
     """After a failure, bytes that arrive show that it goes on."""
     world.settle()
     world.sync_badly(1, HUB_DOWN)
@@ -69,7 +69,7 @@ def failed_then_fetching(world: World) -> None:
     world.settle()
 
 
-def evicted(world: World) -> None:
+def evicted(world: PureCluster) -> None:
     world.settle()
     first = world.add_pod("first", world.latest)
     world.start(first)
@@ -82,7 +82,7 @@ def evicted(world: World) -> None:
     world.sync_well(complete())
 
 
-def job_vanished(world: World) -> None:
+def job_vanished(world: PureCluster) -> None:
     """Its time to live ended while nobody looked: done once more, without a detour."""
     world.settle()
     world.forget_job(world.latest)
@@ -91,14 +91,14 @@ def job_vanished(world: World) -> None:
     world.sync_well(complete())
 
 
-def time_to_live_after_success(world: World) -> None:
+def time_to_live_after_success(world: PureCluster) -> None:
     plain(world)
     world.forget_job(world.latest)
     world.settle()
     assert world.jobs == {}
 
 
-def late_and_repeated_events(world: World) -> None:
+def late_and_repeated_events(world: PureCluster) -> None:
     """The Job's end is seen before the pod's; then an old state of the pod comes by again."""
     world.settle()
     job = world.latest
@@ -114,7 +114,7 @@ def late_and_repeated_events(world: World) -> None:
     world.settle()
 
 
-def new_spec_while_syncing(world: World) -> None:
+def new_spec_while_syncing(world: PureCluster) -> None:
     world.settle()
     old = world.latest
     pod = world.add_pod("old", old)
@@ -126,14 +126,14 @@ def new_spec_while_syncing(world: World) -> None:
     world.sync_well(complete())
 
 
-def new_spec_after_success(world: World) -> None:
+def new_spec_after_success(world: PureCluster) -> None:
     plain(world)
     world.change_spec(models=[{"name": "base", "repo": "owner/other", "path": "base"}])
     world.settle()
     world.sync_well(complete())
 
 
-def damage_found_and_repaired(world: World) -> None:
+def damage_found_and_repaired(world: PureCluster) -> None:
     plain(world)
     world.now += 100
     pod = world.add_pod("serve")
@@ -145,7 +145,7 @@ def damage_found_and_repaired(world: World) -> None:
     world.sync_well(complete())
 
 
-def claim_lost_and_back(world: World) -> None:
+def claim_lost_and_back(world: PureCluster) -> None:
     plain(world)
     world.set_claim("Lost")
     world.settle()
@@ -153,7 +153,7 @@ def claim_lost_and_back(world: World) -> None:
     world.settle()
 
 
-def claim_appears_late(world: World) -> None:
+def claim_appears_late(world: PureCluster) -> None:
     world.set_claim(None)
     world.settle()
     world.set_claim("Pending")
@@ -163,7 +163,7 @@ def claim_appears_late(world: World) -> None:
     world.sync_well(complete())
 
 
-def resync(world: World) -> None:
+def resync(world: PureCluster) -> None:
     plain(world)
     world.annotate("1")
     world.settle()
@@ -172,7 +172,7 @@ def resync(world: World) -> None:
     assert len(world.jobs) == 2
 
 
-def resync_that_cannot_reach_the_hub(world: World) -> None:
+def resync_that_cannot_reach_the_hub(world: PureCluster) -> None:
     """Everything is still there, and the report says so: a Job says whether that is so, for which it needs no hub."""
     plain(world)
     world.annotate("1")
@@ -187,7 +187,7 @@ def resync_that_cannot_reach_the_hub(world: World) -> None:
     assert len(world.jobs) == 3
 
 
-def warm_starts(world: World) -> None:
+def warm_starts(world: PureCluster) -> None:
     """Serving pods come and go; a Ready cache does not care."""
     plain(world)
     for number in range(3):
@@ -201,7 +201,7 @@ def warm_starts(world: World) -> None:
         world.settle()
 
 
-SEQUENCES: dict[Callable[[World], None], list[str]] = {
+SEQUENCES: dict[Callable[[PureCluster], None], list[str]] = {
     plain: ["Pending", "Syncing", "Ready"],
     hub_down_then_up: ["Pending", "Syncing", "Ready"],
     retried_to_the_end: ["Pending", "Syncing", "Failed", "Ready"],
@@ -222,21 +222,21 @@ SEQUENCES: dict[Callable[[World], None], list[str]] = {
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda each: each.__name__)
-def test_phases_do_not_flap(sequence: Callable[[World], None]) -> None:
-    world = World()
+def test_phases_do_not_flap(sequence: Callable[[PureCluster], None]) -> None:
+    world = PureCluster()
     sequence(world)
     assert world.phases == SEQUENCES[sequence]
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda each: each.__name__)
-def test_there_is_one_event_for_each_change_of_phase_or_reason(sequence: Callable[[World], None]) -> None:
-    world = World()
+def test_there_is_one_event_for_each_change_of_phase_or_reason(sequence: Callable[[PureCluster], None]) -> None:
+    world = PureCluster()
     sequence(world)
     expected = [f"{phase} {reason}" for phase, reason in world.reasons if reason not in QUIET]
     assert [notice.partition(" ")[2] for notice in world.notices] == expected
 
 
-TROUBLE: dict[str, tuple[Callable[[World], None], list[str]]] = {
+TROUBLE: dict[str, tuple[Callable[[PureCluster], None], list[str]]] = {
     "a plain sync": (plain, ["Normal Syncing Syncing", "Normal Ready AllModelsVerified"]),
     "a hub that is down": (
         hub_down_then_up,
@@ -260,16 +260,18 @@ TROUBLE: dict[str, tuple[Callable[[World], None], list[str]]] = {
 
 
 @pytest.mark.parametrize(("sequence", "events"), TROUBLE.values(), ids=TROUBLE)
-def test_events_are_warnings_where_something_is_wrong(sequence: Callable[[World], None], events: list[str]) -> None:
-    world = World()
+def test_events_are_warnings_where_something_is_wrong(
+    sequence: Callable[[PureCluster], None], events: list[str]
+) -> None:
+    world = PureCluster()
     sequence(world)
     assert world.notices == events
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda each: each.__name__)
-def test_the_gate_opens_only_while_the_cache_is_ready(sequence: Callable[[World], None]) -> None:
+def test_the_gate_opens_only_while_the_cache_is_ready(sequence: Callable[[PureCluster], None]) -> None:
     """A pod waits at the gate all along: its gate must be removed exactly when the phase first becomes Ready."""
-    world = World()
+    world = PureCluster()
     world.add_pod("waiting", gated=True)
     settle = world.settle
 

@@ -6,7 +6,7 @@ import pytest
 
 from modelcache_operator.kube.mirror import Mirror
 from modelcache_operator.kube.progress import ProgressPoller, is_pod_address
-from support.world import World
+from support.pure_cluster import PureCluster
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_only_addresses_that_a_pod_can_have_are_asked(address: str, asked: bool)
     assert is_pod_address(address) is asked
 
 
-def test_a_pod_on_the_network_of_its_host_is_not_asked(world: World) -> None:
+def test_a_pod_on_the_network_of_its_host_is_not_asked(world: PureCluster) -> None:
     """Its address is the node's, where its arguments choose any port."""
     mirror = Mirror()
     mirror.upsert_cache(world.cache)

@@ -13,14 +13,14 @@ from modelcache_operator.core.proof import is_new_proof, job_pods_stale
 from modelcache_operator.core.status import Status, SyncRecord
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
+from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
-from support.world import World
 
 Json = dict[str, Any]
 OTHER = f"sha256:{'0' * 64}"
 
 
-def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
+def test_a_job_that_read_another_manifest_proves_nothing(world: PureCluster) -> None:
     world.settle()
     world.sync_well(complete(manifest=OTHER))
     assert world.status["complete"] is False
@@ -31,7 +31,7 @@ def test_a_job_that_read_another_manifest_proves_nothing(world: World) -> None:
     assert world.status["complete"] is True
 
 
-def test_a_failed_try_in_the_same_second_does_not_hide_that_another_manifest_was_read(world: World) -> None:
+def test_a_failed_try_in_the_same_second_does_not_hide_that_another_manifest_was_read(world: PureCluster) -> None:
     world.settle()
     for name, code, report in (
         ("first", 1, incomplete(Reason.HUB_UNREACHABLE)),
@@ -45,7 +45,9 @@ def test_a_failed_try_in_the_same_second_does_not_hide_that_another_manifest_was
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("Complete", 0), ("Failed", 2)])
-def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(world: World, outcome: str, code: int) -> None:
+def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(
+    world: PureCluster, outcome: str, code: int
+) -> None:
     world.settle()
     job = world.latest
     pod = world.add_pod("syncing", job)
@@ -58,7 +60,7 @@ def test_the_end_of_a_job_is_unheard_until_the_end_of_its_pod_is_seen(world: Wor
     assert not job_pods_stale(world.snapshot())
 
 
-def test_a_job_that_was_taken_into_account_is_not_listened_to_again(ready: World) -> None:
+def test_a_job_that_was_taken_into_account_is_not_listened_to_again(ready: PureCluster) -> None:
     job = ready.latest
     ready.pods.clear()
     assert ready.jobs[job]["status"]["conditions"]
@@ -66,7 +68,7 @@ def test_a_job_that_was_taken_into_account_is_not_listened_to_again(ready: World
 
 
 @pytest.mark.parametrize("manifest", ["", "own"])
-def test_a_pod_of_the_user_is_never_the_first_proof(world: World, manifest: str) -> None:
+def test_a_pod_of_the_user_is_never_the_first_proof(world: PureCluster, manifest: str) -> None:
     world.settle()
     pod = world.add_pod("liar")
     world.finish(pod, 0, complete(manifest=world.digest if manifest else ""))
@@ -74,7 +76,7 @@ def test_a_pod_of_the_user_is_never_the_first_proof(world: World, manifest: str)
     assert world.status["complete"] is False
 
 
-def test_a_pod_with_forged_labels_and_owner_is_not_taken_for_the_job_s(world: World) -> None:
+def test_a_pod_with_forged_labels_and_owner_is_not_taken_for_the_job_s(world: PureCluster) -> None:
     world.settle()
     pod = world.add_pod("liar")
     labels = {names.CACHE_LABEL: "cache", names.GENERATION_LABEL: "1", names.ATTEMPT_LABEL: "1"}
@@ -84,7 +86,7 @@ def test_a_pod_with_forged_labels_and_owner_is_not_taken_for_the_job_s(world: Wo
     assert world.status["complete"] is False
 
 
-def test_a_job_of_an_earlier_cache_of_the_same_name_proves_nothing(world: World) -> None:
+def test_a_job_of_an_earlier_cache_of_the_same_name_proves_nothing(world: PureCluster) -> None:
     world.settle()
     world.jobs[world.latest]["metadata"]["ownerReferences"][0]["uid"] = "of-an-earlier-one"
     world.end_job(world.latest, "Complete")
@@ -92,21 +94,21 @@ def test_a_job_of_an_earlier_cache_of_the_same_name_proves_nothing(world: World)
     assert world.status["complete"] is False
 
 
-def test_damage_is_believed_only_from_pods_that_mount_the_claim(ready: World) -> None:
+def test_damage_is_believed_only_from_pods_that_mount_the_claim(ready: PureCluster) -> None:
     pod = ready.add_pod("serve", claim="another")
     ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "gone"))
     ready.settle()
     assert ready.status["phase"] == "Ready"
 
 
-def test_a_pod_that_only_waited_for_the_lock_is_no_complaint(ready: World) -> None:
+def test_a_pod_that_only_waited_for_the_lock_is_no_complaint(ready: PureCluster) -> None:
     pod = ready.add_pod("serve")
     ready.finish(pod, 1, incomplete(Reason.WAITING_FOR_LOCK, "another sync runs"))
     ready.settle()
     assert ready.status["phase"] == "Ready"
 
 
-def test_a_pod_that_is_deleted_while_it_syncs_is_no_complaint(ready: World) -> None:
+def test_a_pod_that_is_deleted_while_it_syncs_is_no_complaint(ready: PureCluster) -> None:
     pod = ready.add_pod("serve")
     ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "interrupted by SIGTERM"))
     ready.pods[pod]["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
@@ -114,7 +116,7 @@ def test_a_pod_that_is_deleted_while_it_syncs_is_no_complaint(ready: World) -> N
     assert ready.status["phase"] == "Ready"
 
 
-def test_a_pod_that_reports_complete_takes_no_damage_back_a_job_does(ready: World) -> None:
+def test_a_pod_that_reports_complete_takes_no_damage_back_a_job_does(ready: PureCluster) -> None:
     pod = ready.add_pod("serve")
     ready.finish(pod, 1, incomplete(Reason.FILE_MISSING, "gone", manifest=ready.digest))
     ready.settle(act=False)
@@ -131,7 +133,7 @@ def test_a_pod_that_reports_complete_takes_no_damage_back_a_job_does(ready: Worl
 
 
 def test_without_jobs_the_pods_themselves_are_the_proof() -> None:
-    world = World(sync={"job": {"enabled": False}})
+    world = PureCluster(sync={"job": {"enabled": False}})
     world.settle()
     pod = world.add_pod("serve")
     world.start(pod)
@@ -143,7 +145,7 @@ def test_without_jobs_the_pods_themselves_are_the_proof() -> None:
 
 
 def test_without_jobs_a_run_on_an_older_manifest_says_nothing_about_this_one() -> None:
-    world = World(sync={"job": {"enabled": False}})
+    world = PureCluster(sync={"job": {"enabled": False}})
     world.settle()
     for name, code, report in (
         ("good", 0, complete(manifest=OTHER)),
@@ -158,7 +160,7 @@ def test_without_jobs_a_run_on_an_older_manifest_says_nothing_about_this_one() -
     "manifest", ["", "sha256:", OTHER.upper(), "0" * 64, f"{OTHER}\n", f"md5:{'0' * 32}", 7, None, [OTHER]], ids=repr
 )
 def test_without_jobs_a_report_that_names_no_manifest_proves_nothing(manifest: object) -> None:
-    world = World(sync={"job": {"enabled": False}})
+    world = PureCluster(sync={"job": {"enabled": False}})
     world.settle()
     world.finish(world.add_pod("serve"), 0, complete(manifest=manifest))
     world.settle()
@@ -166,7 +168,7 @@ def test_without_jobs_a_report_that_names_no_manifest_proves_nothing(manifest: o
 
 
 def test_without_jobs_a_failure_that_no_retry_cures_is_one_until_a_pod_succeeds() -> None:
-    world = World(sync={"job": {"enabled": False}})
+    world = PureCluster(sync={"job": {"enabled": False}})
     world.settle()
     pod = world.add_pod("serve")
     world.finish(pod, 1, incomplete(Reason.HUB_UNREACHABLE, "down", manifest=world.digest))
@@ -187,7 +189,7 @@ def test_without_jobs_a_failure_that_no_retry_cures_is_one_until_a_pod_succeeds(
 SIDECAR: Json = {"name": "istio-proxy", "state": {"running": {"startedAt": "2026-09-21T10:13:20Z"}}}
 
 
-def kept(world: World, code: int, report: Json, active: int = 1, *others: Json) -> str:
+def kept(world: PureCluster, code: int, report: Json, active: int = 1, *others: Json) -> str:
     """The sync container of the newest Job has ended, and a sidecar runs on; returns the pod's name."""
     pod = world.add_pod(f"{world.latest}-p", world.latest)
     world.start(pod)
@@ -198,7 +200,7 @@ def kept(world: World, code: int, report: Json, active: int = 1, *others: Json) 
     return pod
 
 
-def test_a_sync_that_is_done_is_the_proof_whatever_another_container_does(world: World) -> None:
+def test_a_sync_that_is_done_is_the_proof_whatever_another_container_does(world: PureCluster) -> None:
     world.settle()
     kept(world, 0, complete(manifest=world.digest))
     world.settle()
@@ -206,7 +208,7 @@ def test_a_sync_that_is_done_is_the_proof_whatever_another_container_does(world:
     assert world.pods == {}, "what keeps the pod is ended with its Job"
 
 
-def test_a_sync_that_runs_beside_a_sidecar_has_not_ended(world: World) -> None:
+def test_a_sync_that_runs_beside_a_sidecar_has_not_ended(world: PureCluster) -> None:
     world.settle()
     pod = world.add_pod("p", "cache-sync-1")
     world.start(pod)
@@ -216,7 +218,7 @@ def test_a_sync_that_runs_beside_a_sidecar_has_not_ended(world: World) -> None:
     assert (world.status["phase"], list(world.jobs)) == ("Syncing", ["cache-sync-1"])
 
 
-def test_a_sync_that_failed_beside_a_sidecar_is_tried_again(world: World) -> None:
+def test_a_sync_that_failed_beside_a_sidecar_is_tried_again(world: PureCluster) -> None:
     world.settle()
     kept(world, 1, incomplete(Reason.HUB_UNREACHABLE, "down"))
     world.settle()
@@ -242,7 +244,7 @@ def test_a_sync_that_failed_beside_a_sidecar_is_tried_again(world: World) -> Non
         ),
     ],
 )
-def test_a_sidecar_makes_no_proof_of(world: World, arrange: Callable[[World], object]) -> None:
+def test_a_sidecar_makes_no_proof_of(world: PureCluster, arrange: Callable[[PureCluster], object]) -> None:
     world.settle()
     arrange(world)
     world.settle()
@@ -252,7 +254,7 @@ def test_a_sidecar_makes_no_proof_of(world: World, arrange: Callable[[World], ob
 
 def test_the_end_of_a_job_that_is_deleted_at_once_is_not_lost() -> None:
     """With ttlSecondsAfterFinished: 0 the event of its deletion is the first that shows its end."""
-    world = World()
+    world = PureCluster()
     world.settle()
     mirror = Mirror()
     mirror.upsert_cache(world.cache)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from reliability.plan import Ground
-from support.lab import Files
+from support.kill_lab import Files
 from support.quirks import Quirks, quirky_volume, why_not
 
 ADDON = "addon"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from support.lab import LINKS, Files
+from support.kill_lab import LINKS, Files
 from support.sync import tree
 
 FOREIGN: Files = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from support.hub import Fault
-from support.lab import MIB
+from support.kill_lab import MIB
 
 LARGEST_BYTES = 12 * MIB + 12345
 """Of the files on the lab's hub: what one wrong byte costs at most."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from support.lab import LINKS
-from support.site import empty_out, flip, grow, hollow, keeping_mtime, zero
+from support.kill_lab import LINKS
+from support.linked_volume import empty_out, flip, grow, hollow, keeping_mtime, zero
 
 
 class Target(StrEnum):

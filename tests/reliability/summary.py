@@ -9,7 +9,7 @@ from typing import Any
 
 from reliability.oracle import Wrong
 from reliability.trial import Result
-from support.lab import MIB
+from support.kill_lab import MIB
 
 
 @dataclass(slots=True)

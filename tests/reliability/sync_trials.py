@@ -30,7 +30,7 @@ from reliability.plan import plan
 from reliability.summary import Summary
 from reliability.trial import Result, Trial
 from support.crash import Nursery
-from support.lab import Lab, laboratory
+from support.kill_lab import Lab, laboratory
 
 PROCESSES_AT_ONCE = 3
 TOLD_EVERY_S = 30.0

@@ -16,7 +16,7 @@ from reliability.racer import CANARIES, Course, Prey, Race, racing
 from reliability.summary import Summary
 from reliability.sync_trials import Bench, bench, replay
 from reliability.trial import Result
-from support.site import flip, keeping_mtime
+from support.linked_volume import flip, keeping_mtime
 from support.waiting import eventually
 
 TRIALS, BATCHES = 48, 8

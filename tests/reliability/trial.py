@@ -19,7 +19,7 @@ from reliability.plan import PATIENT_EXPIRY_S, Blow, Ground, Plan, Round, Start,
 from reliability.racer import Course, racing
 from reliability.spoiling import Target
 from support.crash import Nursery
-from support.lab import PER_CONNECTION_BYTES, Lab, Release, first_commit
+from support.kill_lab import PER_CONNECTION_BYTES, Lab, Release, first_commit
 from support.sync import command
 
 

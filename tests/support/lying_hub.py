@@ -1,6 +1,6 @@
 """A server in front of the local hub that passes its answers on, some of them changed byte by byte.
 
-    with LocalHub(root) as hub, Liar(hub) as liar:
+    with LocalHub(root) as hub, LyingHub(hub) as liar:
         liar.lie = lambda kind, said: replace(said, head=said.head.replace(b"200", b"999"))
 
 ``lie`` is asked for each answer, with the kind of the request (hub/routes.py) and the whole answer, and returns what is
@@ -36,7 +36,7 @@ class Said:
 Lie = Callable[[str, Said], Said]
 
 
-class Liar(Listener):
+class LyingHub(Listener):
     """Listens on a free loopback port until the block is left."""
 
     def __init__(self, hub: LocalHub) -> None:

@@ -26,7 +26,7 @@ START = 1_790_000_000.0
 UID = "c0ffee00-0000-4000-8000-000000000001"
 
 
-class World:
+class PureCluster:
     """Starts with one cache, and a bound claim."""
 
     def __init__(self, claim: str | None = "Bound", **spec: Any) -> None:

@@ -38,7 +38,7 @@ WHOLE = {
 
 
 @dataclass(frozen=True)
-class Site:
+class LinkedVolume:
     """A volume that was complete, the hub it came from, and commands to run on it."""
 
     volume: Path
