@@ -115,12 +115,12 @@ def test_a_refusal_cannot_be_cured_by_trying_again() -> None:
     assert refusal("kind: x").exit_code == 2
 
 
-class TestWhatDecidesTheDigest:
+class TestWhatDecidesTheDigestOfARequirement:
     """A receipt is for one digest: what changes the files needed must change it, and nothing else."""
 
     @staticmethod
     def digest(**fields: str | None) -> str:
-        return parse_manifest(one(**fields), "c").models[0].digest()
+        return parse_manifest(one(**fields), "c").models[0].requirement_digest()
 
     @pytest.mark.parametrize(
         "fields",

@@ -42,6 +42,8 @@ class ModelReport:
     """Alternative taken of oneOf, and the revision it came from."""
     verified_at: str | None = None
     """When it was verified."""
+    digest: str | None = None
+    """The digest of its content, as sha256:HEX; null unless it is complete, and where it is not known."""
     reason: Reason | None = None
     """Why it is not complete, in one word."""
     message: str = ""
@@ -59,6 +61,7 @@ class ModelReport:
             "commit": self.commit,
             "chosen": dict(self.chosen),
             "verifiedAt": self.verified_at,
+            "digest": self.digest,
             "reason": self.reason,
             "message": self.message,
         }
@@ -117,8 +120,9 @@ class Report:
         """The report as JSON of at most ``limit`` bytes.
 
         Tried in turn until it fits: everything; messages cut; without empty fields and what is known elsewhere;
-        complete models by name only; incomplete ones by reason only; models left out, complete ones first. The totals
-        stay true, and the manifest's digest and the volume's id stay: without them a pod's report proves nothing.
+        complete models by name and digest only; incomplete ones by reason only; digests left out, then models,
+        complete ones first. The totals stay true, and the manifest's digest and the volume's id stay: without them a
+        pod's report proves nothing.
         """
         whole = self.to_json()
         for shorten in (_as_is, _cut_messages, _essential, _reasons, _bare):
@@ -127,6 +131,10 @@ class Report:
                 return _text(shortened)
         order = sorted(self.models, key=lambda model: model.complete)
         kept = [_bare(model) for model in order]
+        for model in reversed(kept):
+            if len(_text({**whole, "models": kept}).encode()) <= limit:
+                break
+            model.pop("digest", None)
         while kept and len(_text({**whole, "models": kept}).encode()) > limit:
             kept.pop()
         return _text({**whole, "models": kept})
@@ -165,4 +173,6 @@ def _bare(model: ModelReport) -> dict[str, Any]:
     data: dict[str, Any] = {"name": model.name, "complete": model.complete}
     if model.reason:
         data["reason"] = model.reason
+    if model.digest:
+        data["digest"] = model.digest
     return data

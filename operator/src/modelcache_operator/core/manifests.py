@@ -46,7 +46,7 @@ def read_manifest(name: str, spec: Mapping[str, Any]) -> tuple[Manifest, str]:
 
 def paths(manifest: Manifest) -> dict[str, str]:
     """Every path of a directory or link that the manifest fills on the volume, with a digest of what belongs there."""
-    found = {model.path: model.digest() for model in manifest.models}
+    found = {model.path: model.requirement_digest() for model in manifest.models}
     for model in manifest.models:
         for link in model.links:
             found[link.at] = f"{model.repo}@{model.revision}/{link.file}"
