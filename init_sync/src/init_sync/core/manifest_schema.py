@@ -76,6 +76,7 @@ MODEL = Group(
             "The content that the model must have: sha256:HEX, the SHA-256 of its SHA256SUMS text. A model with "
             "another digest is never complete. Which files are fetched does not depend on it. Any content unless set.",
             rule=DIGEST,
+            max_length=71,
         ),
         "include": Listing(
             "Patterns of the files wanted, as the hub client has them: * matches across directories too. Every file "
