@@ -1,4 +1,4 @@
-"""An anchor is a demand on the content: a model of another digest is never complete, and never fetched to find that out."""
+"""An anchor: a model of another digest is never complete, and nothing large is fetched to find that out."""
 
 from __future__ import annotations
 
@@ -217,14 +217,15 @@ class TestOfACompleteVolume:
         assert receipts(complete) == []
 
 
-class TestOfABranchThatMoved:
-    NEW = {**LARGE, **SMALL, "config.json": b'{"dim": 65}\n', "b.safetensors": content(3 * MIB, 3)}
+NEW = {**LARGE, **SMALL, "config.json": b'{"dim": 65}\n', "b.safetensors": content(3 * MIB, 3)}
 
+
+class TestOfABranchThatMoved:
     @pytest.fixture
     def moved(self, mixed: RepoBuilder, volume: Path, hub: LocalHub) -> Path:
         """What is on the volume is what the anchor demands; on the hub, ``main`` has another content now."""
         assert run_sync(anchored(RIGHT), volume, hub).returncode == 0
-        mixed.commit(self.NEW)
+        mixed.commit(NEW)
         hub.reset_log()
         return volume
 
@@ -232,8 +233,8 @@ class TestOfABranchThatMoved:
         before = tree(moved)
         result = run_sync(anchored(RIGHT), moved, hub, "--refresh")
         assert result.returncode == 2
-        assert digest(self.NEW) in result.stderr
-        assert hub.bytes_sent == len(self.NEW["config.json"]), "small files that nobody knows, and nothing else"
+        assert digest(NEW) in result.stderr
+        assert hub.bytes_sent == len(NEW["config.json"]), "small files that nobody knows, and nothing else"
         assert tree(moved) == before
         hub.stop()
         assert run_sync(anchored(RIGHT), moved, hub).returncode == 0
@@ -246,10 +247,10 @@ class TestOfABranchThatMoved:
         assert tree(moved) == before
 
     def test_the_new_digest_and_a_refresh_bring_the_new_content(self, moved: Path, hub: LocalHub) -> None:
-        anchor = digest(self.NEW)
+        anchor = digest(NEW)
         refused(run_sync(anchored(anchor), moved, hub), anchor)
         assert hub.requests == []
         result = run_sync(anchored(anchor), moved, hub, "--refresh")
         assert result.returncode == 0, result.stderr
         assert result.report["models"][0]["digest"] == anchor
-        assert hub.bytes_sent == len(self.NEW["config.json"]) + len(self.NEW["b.safetensors"])
+        assert hub.bytes_sent == len(NEW["config.json"]) + len(NEW["b.safetensors"])

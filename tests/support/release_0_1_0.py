@@ -1,7 +1,7 @@
 """How version 0.1.0 wrote and read receipts, kept as it was: what this version writes must be read by that one.
 
-``read_receipt`` and ``is_unchanged`` are those of 0.1.0 but for their arguments; of a model whose files are all unchanged
-it hashed nothing and asked no hub. ``downgrade`` makes the receipts of a volume what 0.1.0 would have written.
+``read_receipt`` and ``is_unchanged`` are those of 0.1.0 but for their arguments; of a model whose files are all
+unchanged it hashed nothing and asked no hub. ``downgrade`` makes of a volume's receipts what 0.1.0 would have written.
 """
 
 from __future__ import annotations
