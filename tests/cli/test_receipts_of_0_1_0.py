@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from init_sync.core.receipt import Receipt
+from init_sync.volume.layout import read_json, write_json
 from init_sync.volume.lock import VolumeLock
 from init_sync.volume.volume import Volume
 from support.hub import LocalHub
@@ -146,3 +148,16 @@ def test_a_changed_manifest_takes_over_what_old_receipts_vouch_for(
     assert hub.bytes_sent == 0
     assert done.report["bytesVerified"] == SMALL_BYTES
     assert None not in digests(done.report).values()
+
+
+def test_a_file_whose_recorded_sha256_is_another_is_damaged_even_if_git_would_call_it_the_same(
+    spec: dict[str, Any], whole: Path, hub: LocalHub
+) -> None:
+    """Nobody can make two such files today; git's id is a SHA-1, so the day may come."""
+    path = next((whole / ".modelcache/receipts").glob("wav2vec-*.json"))
+    receipt = Receipt.from_json(read_json(Volume(str(whole)), f".modelcache/receipts/{path.name}"))
+    small, large = receipt.files
+    forged = receipt._replace(files=(small._replace(sha256="0" * 64), large)).with_digest()
+    write_json(Volume(str(whole)), f".modelcache/receipts/{path.name}", forged.to_json())
+    os.utime(whole / small.path)
+    assert "wav2vec/config.json: ChecksumMismatch" in run_command("verify", spec, whole).stdout

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from init_sync.core.manifest import parse_manifest
+from init_sync.volume.check import looks_complete
+from init_sync.volume.volume import Volume
 from support.hub import Fault, LocalHub, RepoBuilder
 from support.liar import Liar, Said
 from support.scenes import footprint
@@ -176,6 +180,10 @@ class TestOfACompleteVolume:
         assert done.returncode == 1
         for words in ("DigestMismatch", RIGHT, WRONG):
             assert words in done.stdout
+
+    def test_who_waits_for_the_lock_does_not_take_another_content_for_complete(self, complete: Path) -> None:
+        for anchor, looks in ((RIGHT, True), (WRONG, False)):
+            assert looks_complete(Volume(str(complete)), parse_manifest(json.dumps(anchored(anchor)), "m")) is looks
 
     def test_a_plan_is_refused_without_the_hub(self, complete: Path, hub: LocalHub) -> None:
         hub.stop()

@@ -12,7 +12,7 @@ from init_sync.core.anchor import anchor_problem, mismatch
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import Receipt, ReceiptFile
-from init_sync.core.requirement import Blob, Requirement
+from init_sync.core.requirement import Blob, RequiredFile, Requirement
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.fetch.downloader import Downloader, Outcome
@@ -149,16 +149,24 @@ class Execution:
             make_room(self._volume, prepared.plan)
             threads = self._options.settings.verify_threads
             found = adopt(self._volume, files, prepared.actions, prepared.known, threads, self._hooks)
-            checksums = {**prepared.checksums, **checksums_by_content(found.values())}
-            blobs = [Blob(each.content_id, each.size, (each.path,), each) for each in files if each.path not in found]
-
-            def learn(transfer: Transfer) -> None:
-                checksums[transfer.blob.content_id] = transfer.checksum
-
-            self._download(blobs, learn, publishes=False)
-            refuse_required(prepared.requirements, checksums)
+            fetched = self._fetch_checksums([file for file in files if file.path not in found])
+            known = {**prepared.checksums, **checksums_by_content(found.values()), **fetched}
+            refuse_required(prepared.requirements, known)
         for pin in prepared.pins:
             store_pin(self._volume, *pin)
+
+    def _fetch_checksums(self, files: Sequence[RequiredFile]) -> dict[str, str]:
+        """By content id."""
+        found: dict[str, str] = {}
+
+        def learn(transfer: Transfer) -> None:
+            found[transfer.blob.content_id] = transfer.checksum
+
+        if files:
+            log.info("Fetching %d small files first: the digests that the manifest demands depend on them", len(files))
+            blobs = [Blob(file.content_id, file.size, (file.path,), file) for file in files]
+            self._download(blobs, learn, publishes=False)
+        return found
 
     def _complete_receipts(self, checks: Mapping[str, ModelCheck]) -> None:
         """Of version 0.1.0: those of models that are complete already."""
