@@ -1,6 +1,8 @@
 """The commands and their settings, and the help that teaches them."""
 
 import argparse
+import os
+import re
 from typing import Annotated
 
 from init_sync.core.settings import SYNC_PORT, SyncOptions
@@ -14,6 +16,7 @@ from init_sync.shell.flags import (
     number,
     one_of,
     read_settings,
+    several,
     whole,
 )
 from init_sync.shell.log_settings import LogSettings
@@ -54,11 +57,20 @@ examples:
 environment:
   HF_ENDPOINT  the hub or a mirror of it            HF_TOKEN, HF_TOKEN_PATH  for private and gated repositories
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE  as usual
+  MODELCACHE_PEERS  like --peer, separated by commas      MODELCACHE_PEER_TOKEN  for peers that want one
 
 {EPILOG}"""
 
 DEFAULTS = SyncOptions()
 SECONDS = number(0.1, 86_400, unit="seconds")
+
+
+def peer_address(text: str) -> str:
+    """Of a server: what it serves is below its root."""
+    if not re.fullmatch(r"https?://[^\s/?#@]+/?", text):
+        raise ValueError(f"{text!r} is not the address of a peer; use http://HOST:PORT")
+    return text.rstrip("/")
+
 
 Spec = Annotated[str, Flag("ModelCache manifest, YAML or JSON", metavar="FILE")]
 Root = Annotated[str, Flag("root of the volume", metavar="DIR")]
@@ -81,6 +93,19 @@ class Sync(LogSettings):
     refresh: Refresh = False
     report: Annotated[
         str | None, Flag("where to write the JSON report (default: the container's termination log)", metavar="FILE")
+    ] = None
+    peer: Annotated[
+        tuple[str, ...],
+        Flag(
+            "server of a copy (init-sync serve), asked before the hub; may be given again",
+            several(peer_address),
+            "URL",
+            variable="MODELCACHE_PEERS",
+        ),
+    ] = ()
+    pins: Annotated[
+        str | None,
+        Flag("have the content of another copy: its report (init-sync status --json)", metavar="FILE"),
     ] = None
     metrics_port: Annotated[
         int | None, Flag("serve /metrics and /status while syncing; 0 picks a free port", PORT, "N")
@@ -151,7 +176,7 @@ COMMANDS: dict[str, tuple[type[Settings], str]] = {
 def read_arguments(arguments: list[str]) -> Settings:
     """Those of the command. Raises WrongSettings; argparse ends the process for ``--help`` and wrong usage."""
     options = command_parser(arguments[0] if arguments else "").parse_args(arguments)
-    return read_settings(COMMANDS[options.command][0], options, {})
+    return read_settings(COMMANDS[options.command][0], options, os.environ)
 
 
 def command_parser(chosen: str = "") -> argparse.ArgumentParser:

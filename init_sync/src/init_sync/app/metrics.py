@@ -5,10 +5,12 @@
     modelcache_sync_files{cache,model}                  files that the model needs
     modelcache_sync_present_files{cache,model}          files of it that are complete
     modelcache_sync_complete{cache,model}               1 when verified, else 0
-    modelcache_sync_fetched_bytes_total{cache}          bytes received from the hub by this run
+    modelcache_sync_fetched_bytes_total{cache}          bytes received by this run, from the hub and from peers
+    modelcache_sync_peer_bytes_total{cache}             those of them that peers sent
     modelcache_sync_verified_bytes_total{cache}         bytes read back from the volume and hashed by this run
     modelcache_sync_rate_bytes_per_second{cache}        current rate
     modelcache_sync_hub_errors_total{cache,reason}      failed attempts to get something from the hub
+    modelcache_sync_peers_left_out_total{cache,reason}  peers that are not asked any more
 
 Values are read from the progress at each scrape. Nothing that comes in over this port changes anything.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,7 +68,8 @@ class SyncCollector(Collector):
     def _of_the_run(self, report: Report) -> Iterator[Metric]:
         cache = report.cache
         counters = {
-            "fetched_bytes": ("Bytes received from the hub.", report.bytes_fetched),
+            "fetched_bytes": ("Bytes received, from the hub and from peers.", report.bytes_fetched),
+            "peer_bytes": ("Those of them that peers sent.", report.bytes_from_peers),
             "verified_bytes": ("Bytes read back from the volume and hashed.", report.bytes_verified),
         }
         for name, (text, value) in counters.items():
@@ -82,6 +85,12 @@ class SyncCollector(Collector):
         for reason, count in dict(self._progress.hub_errors).items():
             errors.add_metric((cache, reason), count)
         yield errors
+        left_out = CounterMetricFamily(
+            "modelcache_sync_peers_left_out", "Peers that are not asked any more.", labels=("cache", "reason")
+        )
+        for reason, count in Counter(dict(self._progress.peers_left_out).values()).items():
+            left_out.add_metric((cache, reason), count)
+        yield left_out
 
 
 class _Server(ThreadingHTTPServer):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from init_sync.app.arguments import Sync
 from init_sync.app.specfile import read_manifest
-from init_sync.core.errors import ManifestError, SyncError, TryAgain
+from init_sync.core.copy_pins import MAX_BYTES, Pin, parse_pins
+from init_sync.core.errors import ManifestError, NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings, SyncOptions
 from init_sync.shell.lines import json_line, text_line
@@ -98,7 +99,25 @@ def _sync_options(options: Sync) -> SyncOptions:
             give_up_s=options.give_up_after,
         ),
         lock_expiry_s=options.lock_expiry,
+        peers=options.peer,
+        peer_token=os.environ.get("MODELCACHE_PEER_TOKEN", "").strip(),
+        pins=_pins(options.pins) if options.pins else {},
     )
+
+
+def _pins(path: str) -> dict[str, Pin]:
+    """Raises NeedsChange."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ValueError(f"is larger than {MAX_BYTES:,} bytes")
+        return parse_pins(text)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        problem = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+    raise NeedsChange(Reason.INVALID_SPEC, f"--pins: {path} {problem}")
 
 
 def _handle_signals(sync_run: SyncRun, progress: Progress, report: str | None) -> None:

@@ -74,7 +74,9 @@ class Report:
     cache: str
     models: tuple[ModelReport, ...]
     bytes_fetched: int = 0
-    """Bytes that this run received from the hub."""
+    """Bytes that this run received, from the hub and from peers."""
+    bytes_from_peers: int = 0
+    """Those of them that peers sent."""
     bytes_verified: int = 0
     """Bytes that this run read back from the volume and hashed: what shows that it moves while nothing is fetched."""
     bytes_per_second: int = 0
@@ -107,6 +109,7 @@ class Report:
             "bytesTotal": self.bytes_total,
             "bytesPresent": self.bytes_present,
             "bytesFetched": self.bytes_fetched,
+            "bytesFromPeers": self.bytes_from_peers,
             "bytesVerified": self.bytes_verified,
             "bytesPerSecond": self.bytes_per_second,
             "etaSeconds": self.eta_seconds,

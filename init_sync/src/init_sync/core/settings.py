@@ -1,6 +1,9 @@
 """How a sync goes about its work; filled once, by the command line."""
 
+from collections.abc import Mapping
 from typing import NamedTuple  # as in `spec`, no `annotations` from `__future__`
+
+from init_sync.core.copy_pins import Pin
 
 MIB = 1 << 20
 SYNC_PORT = 9464
@@ -31,6 +34,11 @@ class SyncOptions(NamedTuple):
     settings: Settings = Settings()
     lock_expiry_s: float = 20.0
     """Take the lock over from a process on another node that has been silent for this long."""
+    peers: tuple[str, ...] = ()
+    """Addresses of servers that may have copies."""
+    peer_token: str = ""
+    pins: Mapping[str, Pin] = {}
+    """By model: the content of another copy, to be had here too."""
 
 
 MIN_BYTES_PER_SECOND = 1024

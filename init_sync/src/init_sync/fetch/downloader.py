@@ -19,7 +19,10 @@ from init_sync.core.settings import BUFFER_BYTES, Settings
 from init_sync.fetch.concurrency import Concurrency
 from init_sync.fetch.hooks import Stopped, TransferHooks
 from init_sync.fetch.scheduler import Scheduler, Task
+from init_sync.fetch.sources import FileSource, PeersFault
+from init_sync.fetch.speed import Speeds
 from init_sync.fetch.transfer import Transfer
+from init_sync.hub.peers import Peer
 from init_sync.hub.retry import RetryBudget, Transient
 from init_sync.hub.source import WholeFileOnly
 from init_sync.hub.transport import Connections
@@ -27,6 +30,7 @@ from init_sync.hub.watchdog import Watchdog
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.hashing import HashingCancelled
 from init_sync.volume.lock import LockLost
+from init_sync.volume.spans import Span
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +65,7 @@ class Downloader:
         self._on_file = on_file
         self._on_failure = on_failure
         self._budget = RetryBudget(settings.give_up_s)
+        self._speeds = Speeds()
         self._watchdog = Watchdog()
         self._concurrency = Concurrency(settings.connections)
         self._scheduler = Scheduler(transfers, self._concurrency, hooks.stop)
@@ -133,31 +138,64 @@ class Downloader:
             log.info("%s: continuing, %s of %s bytes are there", transfer.blob.label, f"{kept:,}", f"{size:,}")
         self._scheduler.prepared(transfer)
 
-    def _fetch(self, transfer: Transfer, span: tuple[int, int], connections: Connections, buffer: memoryview) -> None:
+    def _fetch(self, transfer: Transfer, span: Span, connections: Connections, buffer: memoryview) -> None:
+        taken = transfer.sources.take()
         try:
-            answer = transfer.source.open(connections, *span)
+            if taken.peer is None:
+                self._fetch_from(taken, transfer, span, connections, buffer)
+            else:
+                self._fetch_from_peer(taken, taken.peer, transfer, span, connections, buffer)
+        finally:
+            transfer.sources.release(taken)
+
+    def _fetch_from_peer(
+        self,
+        taken: FileSource,
+        peer: Peer,
+        transfer: Transfer,
+        span: Span,
+        connections: Connections,
+        buffer: memoryview,
+    ) -> None:
+        """A peer's fault costs the file nothing but time: another source gets the rest of the piece."""
+        try:
+            self._fetch_from(taken, transfer, span, connections, buffer)
+        except (Transient, NeedsChange, WholeFileOnly) as error:
+            transfer.sources.failed(peer, error)
+            transfer.budget.reset()
+            self._budget.reset()
+
+    def _fetch_from(
+        self, taken: FileSource, transfer: Transfer, span: Span, connections: Connections, buffer: memoryview
+    ) -> None:
+        try:
+            answer = taken.source.open(connections, *span)
         except WholeFileOnly:
+            if taken.peer:
+                transfer.give_back(span)
+                raise
             log.warning("%s: the server sends no ranges; reading it from its beginning", transfer.blob.label)
             transfer.want_whole()
             return
         except BaseException:
             transfer.give_back(span)
             raise
-        transfer.receive(answer, span, buffer, self._hooks)
+        transfer.receive(answer, taken, self._speeds.measure(taken.peer), span, buffer, self._hooks)
 
-    def _received(self, blob: Blob, count: int, gained: int) -> None:
+    def _received(self, blob: Blob, count: int, gained: int, from_peer: bool) -> None:
         """Bytes came. Only those gained are progress: a server without ranges sends the same ones again and again."""
         if gained:
             self._budget.progress(gained)
         if self._concurrency.arrived(count, time.monotonic()):
             self._scheduler.wake()
-        self._outer_hooks.on_received(blob, count, gained)
+        self._outer_hooks.on_received(blob, count, gained, from_peer)
 
     def _failed(self, transfer: Transfer, error: Transient) -> None:
         transfer.failures += 1
-        self._hooks.on_error(error.reason)
+        if not isinstance(error, PeersFault):
+            self._hooks.on_error(error.reason)
         message = error.message
-        if transfer.blob.label not in message and transfer.source.label not in message:
+        if transfer.blob.label not in message and transfer.sources.hub.label not in message:
             message = f"{transfer.blob.label}: {message}"
         named = Transient(error.reason, message, error.retry_after_s)
         try:

@@ -18,8 +18,8 @@ class Stopped(Exception):
 class TransferHooks:
     """What a transfer tells, and whom it asks whether it may go on."""
 
-    on_received: Callable[[Blob, int, int], None]
-    """So many bytes arrived from the hub, and so many of them were not on the volume before."""
+    on_received: Callable[[Blob, int, int, bool], None]
+    """So many bytes arrived, so many of them were not on the volume before, and whether a peer sent them."""
     on_present: Callable[[Blob, int], None]
     """So many bytes of the file are on the volume now."""
     on_hashed: Callable[[int], None]

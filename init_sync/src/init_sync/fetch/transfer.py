@@ -18,9 +18,10 @@ from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Blob
 from init_sync.core.settings import MAX_PIECE_BYTES, MIN_PIECE_BYTES, WRONG_CONTENT_ATTEMPTS, Settings
 from init_sync.fetch.hooks import Stopped, TransferHooks
+from init_sync.fetch.sources import FileSource, PeersFault, Sources
+from init_sync.fetch.speed import Speed
 from init_sync.fetch.stretch import Stretch, read_into
 from init_sync.hub.retry import RetryBudget, Transient
-from init_sync.hub.source import Source
 from init_sync.hub.transport import Response
 from init_sync.shell.formatting import size
 from init_sync.volume.hashing import Hash, Hooks, checksum_of, matches, new_hash
@@ -39,11 +40,11 @@ class Transfer:
     """State of one file, shared by the workers that fetch its pieces."""
 
     def __init__(
-        self, volume: Volume, blob: Blob, source: Source, settings: Settings, *, publishes: bool = True
+        self, volume: Volume, blob: Blob, sources: Sources, settings: Settings, *, publishes: bool = True
     ) -> None:
         """``publishes``: whether it is put in place when it is complete; if not, a later transfer does so."""
         self.blob = blob
-        self.source = source
+        self.sources = sources
         self.budget = RetryBudget(settings.give_up_s)
         self.active = 0
         """Workers on it; kept by the scheduler."""
@@ -107,11 +108,19 @@ class Transfer:
         with self._guard:
             self._finished = True
 
-    def receive(self, answer: Response, span: Span, buffer: memoryview, hooks: TransferHooks) -> None:
+    def receive(
+        self,
+        answer: Response,
+        taken: FileSource,
+        speed: Speed,
+        span: Span,
+        buffer: memoryview,
+        hooks: TransferHooks,
+    ) -> None:
         """Read the body of ``answer`` into the file, recording as it goes.
 
         Raises:
-            Transient: when it broke off; what came is kept, the rest is pending again.
+            Transient: when it broke off, or is too slow; what came is kept, the rest is pending again.
         """
         start, end = span
         known = self._hashed if self._whole else start
@@ -136,13 +145,14 @@ class Transfer:
                     or now - reported_at >= REPORTED_EVERY_S
                     or position - start < REPORTED_BYTES
                 ):
-                    reported, reported_at = self._report(hooks, reported, position, known), now
+                    reported, reported_at = self._report(hooks, taken, reported, position, known), now
                 if broken:
                     raise self._ends_early(position, broken) if self._whole else broken
+                speed.add(count)
             answer.done()
         finally:
             self._end_stretch(stretch, begin, at_front)
-            self._report(hooks, reported, position, known)
+            self._report(hooks, taken, reported, position, known)
             with self._guard:
                 self._receiving -= 1
                 if position < end and not self._whole:
@@ -150,15 +160,15 @@ class Transfer:
                 elif position < end and (start, end) == (0, self.blob.size):
                     self._pending.appendleft((start, end))  # without ranges it takes another run from the beginning
 
-    def _report(self, hooks: TransferHooks, reported: int, position: int, known: int) -> int:
+    def _report(self, hooks: TransferHooks, taken: FileSource, reported: int, position: int, known: int) -> int:
         """Report the bytes of [reported, position); those below ``known`` were on the volume before."""
         if position > reported:
             gained = max(0, position - max(reported, known))
             if gained:
                 self.failures = 0
-                self.source.succeeded()
+                self.sources.gave(taken)
                 self.budget.progress(gained)
-            hooks.on_received(self.blob, position - reported, gained)
+            hooks.on_received(self.blob, position - reported, gained, taken.peer is not None)
             hooks.on_present(self.blob, gained)
         return position
 
@@ -198,6 +208,7 @@ class Transfer:
         hooks.may_name()
         if not matches(self._digest, self.blob.content_id):
             self._start_over(hooks)
+        self.sources.right_content()
         self.checksum = checksum_of(self._digest)
         if self._publishes:
             blob = self.blob
@@ -221,7 +232,8 @@ class Transfer:
         self._pending = deque(pieces(missing(self._spans, self.blob.size), length))
 
     def _start_over(self, hooks: TransferHooks) -> None:
-        self._wrong += 1
+        from_peers = self.sources.wrong_content()
+        self._wrong += not from_peers
         message = f"{self.blob.label}: the bytes received are not those that the hub listed"
         if not self.blob.size:  # nothing to download again, and so nobody who would come to finish it
             raise TryAgain(
@@ -238,8 +250,8 @@ class Transfer:
             self._digest, self._hashed, self._spans = self._partial.restart(), 0, []
             self._plan()
             self._finished = False
-        self.source.forget()
-        raise Transient(Reason.CHECKSUM_MISMATCH, f"{message}; downloading it again")
+        kind = PeersFault if from_peers else Transient
+        raise kind(Reason.CHECKSUM_MISMATCH, f"{message}; downloading it again")
 
     def _end_stretch(self, stretch: Stretch, start: int, hashed: bool) -> None:
         try:

@@ -17,9 +17,11 @@ from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.fetch.downloader import Downloader, Outcome
 from init_sync.fetch.hooks import TransferHooks
+from init_sync.fetch.sources import Sources
 from init_sync.fetch.transfer import Transfer
 from init_sync.hub.api import Hub
-from init_sync.shell.formatting import size
+from init_sync.hub.peers import Peers
+from init_sync.shell.formatting import listed, size
 from init_sync.sync.adopt import adopt
 from init_sync.sync.anchors import checksums_by_content, refuse_required, unknown_files
 from init_sync.sync.plan import SyncPlan
@@ -65,6 +67,7 @@ class Execution:
         self._stop = stop
         self._hooks = Hooks(progress.hashed, stop)
         self._hub = Hub(options.settings, stop, progress.hub_error)
+        self._peers = Peers(options.peers, options.peer_token, options.settings, stop, progress.peer_left_out)
         self._verified: dict[str, ReceiptFile] = {}
         """By path: files whose content was verified, in this run or as a receipt says."""
         self._open: dict[str, Requirement] = {}
@@ -87,12 +90,7 @@ class Execution:
         remove_orphan_journals(self._volume)
         file_system = probe(self._volume)
         check_names(self._volume, self._named_paths())
-        prepared = self._prepare(checks, file_system)
-        self._progress.planned(prepared.requirements)
-        refuse_conflicts(prepared.plan)
-        check_files(self._volume, [file for each in prepared.requirements for file in each.files])
-        self._open_models(prepared.requirements)
-        self._hold_anchors(prepared)
+        prepared = self._prepare_until_anchors_hold(checks, file_system)
         self._adopt(prepared)
         self._complete_models([name for name in self._open if not self._missing[name]])
         plan = plan_again(self._manifest, self._volume, checks, prepared, self._verified, file_system)
@@ -102,6 +100,21 @@ class Execution:
         self._complete_receipts(checks)
         if len(checks) > 1:
             self._look_again()
+
+    def _prepare_until_anchors_hold(self, checks: Mapping[str, ModelCheck], file_system: FileSystem) -> Prepared:
+        """A digest that differs may be a peer's lie about what there is: then once more, without that peer."""
+        while True:
+            try:
+                prepared = self._prepare(checks, file_system)
+                self._progress.planned(prepared.requirements)
+                refuse_conflicts(prepared.plan)
+                check_files(self._volume, [file for each in prepared.requirements for file in each.files])
+                self._open_models(prepared.requirements)
+                self._hold_anchors(prepared)
+                return prepared
+            except SyncError:
+                if not self._peers.refuted():
+                    raise
 
     def _named_paths(self) -> list[str]:
         """What the manifest itself names on the volume: files of ours are called after it too."""
@@ -127,6 +140,8 @@ class Execution:
                 checks,
                 deep=options.deep,
                 refresh=options.refresh,
+                copy_pins=options.pins,
+                peers=self._peers,
                 file_system=file_system,
                 hooks=self._hooks,
             )
@@ -134,6 +149,8 @@ class Execution:
             self._hub.close()
 
     def _open_models(self, requirements: Iterable[Requirement]) -> None:
+        self._open.clear()
+        self._models_of.clear()
         for requirement in requirements:
             self._open[requirement.model.name] = requirement
             for file in requirement.files:
@@ -189,13 +206,14 @@ class Execution:
 
     def _fetch(self, plan: SyncPlan) -> None:
         count = f"{len(plan.blobs)} files" if len(plan.blobs) != 1 else "1 file"
-        log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, self._hub.endpoint)
+        peers = [str(peer) for peer in self._peers.usable()]
+        log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, listed([*peers, self._hub.endpoint]))
         self._download(plan.blobs, self._on_file)
 
     def _download(self, blobs: Sequence[Blob], on_file: Callable[[Transfer], None], *, publishes: bool = True) -> None:
         progress = self._progress
         hooks = TransferHooks(
-            on_received=lambda blob, _, gained: progress.received(gained, blob.label),
+            on_received=lambda blob, _, gained, from_peer: progress.received(gained, blob.label, from_peer),
             on_present=lambda blob, count: progress.present(blob.paths, count),
             on_hashed=progress.hashed,
             on_error=progress.hub_error,
@@ -206,7 +224,7 @@ class Execution:
         settings = self._options.settings
         sources = self._hub.sources(blob.source for blob in blobs)
         transfers = [
-            Transfer(self._volume, blob, source, settings, publishes=publishes)
+            Transfer(self._volume, blob, Sources(blob, source, self._peers), settings, publishes=publishes)
             for blob, source in zip(blobs, sources, strict=True)
         ]
         outcome = Downloader(transfers, settings, hooks, on_file, self._on_failure).download()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from init_sync.core.copy_pins import Pin
 from init_sync.core.errors import NeedsChange
 from init_sync.core.listing import Listing
 from init_sync.core.model_check import ModelCheck
@@ -15,6 +16,7 @@ from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
 from init_sync.core.spec import Manifest, Model
 from init_sync.hub.api import Hub
+from init_sync.hub.peers import Peers
 from init_sync.sync.adopt import move_to_their_paths, survey
 from init_sync.sync.anchors import checksums_by_content, refuse_required
 from init_sync.sync.plan import Action, SyncPlan, places, plan_sync
@@ -51,6 +53,8 @@ def prepare(
     *,
     deep: bool = False,
     refresh: bool = False,
+    copy_pins: Mapping[str, Pin] | None = None,
+    peers: Peers | None = None,
     file_system: FileSystem | None = None,
     hooks: Hooks,
 ) -> Prepared:
@@ -58,6 +62,7 @@ def prepare(
 
     Args:
         volume: None for a volume that does not exist yet.
+        copy_pins: of another copy, by model; peers may list what they pin.
         file_system: what a trial of the volume showed; None leaves the volume as it is, pins included.
 
     Raises:
@@ -70,7 +75,17 @@ def prepare(
     wanted = {name: check for name, check in checks.items() if refresh or not check.complete}
     writes = file_system is not None
     taken = linked_paths(volume, except_for={model.path for model in manifest.models}) if volume else ()
-    resolver = Resolver(volume, hub, known=known, taken=taken, refresh=refresh, writes=writes, hooks=hooks)
+    resolver = Resolver(
+        volume,
+        hub,
+        known=known,
+        taken=taken,
+        refresh=refresh,
+        copy_pins=copy_pins,
+        peers=peers,
+        writes=writes,
+        hooks=hooks,
+    )
     requirements = resolver.resolve(manifest, wanted)
     refuse_required(requirements, checksums)
     conflicts: Sequence[Conflict] = ()

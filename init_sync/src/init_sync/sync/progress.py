@@ -76,7 +76,9 @@ class Progress:
         self.manifest = manifest
         self.models = {model.name: ModelProgress(model) for model in manifest.models}
         self.bytes_fetched = 0
+        self.bytes_from_peers = 0
         self.bytes_verified = 0
+        self.peers_left_out: dict[str, Reason] = {}
         self.hub_errors: dict[Reason, int] = {}
         self.volume_id: str | None = None
         self.activity = ""
@@ -114,11 +116,12 @@ class Progress:
         with self._guard:
             self.models[name].incomplete(Reason.FILE_MISSING, f"{missing} of {of} files to be fetched")
 
-    def received(self, gained: int, label: str) -> None:
-        """Bytes came from the hub that were not on the volume before."""
+    def received(self, gained: int, label: str, from_peer: bool = False) -> None:
+        """Bytes came from the hub or a peer that were not on the volume before."""
         with self._guard:
             self.activity = label
             self.bytes_fetched += gained
+            self.bytes_from_peers += gained * from_peer
             now = self._clock()
             if not self._samples or now - self._samples[-1][0] >= SAMPLE_S:
                 self._samples.append((now, self.bytes_fetched))
@@ -167,6 +170,10 @@ class Progress:
                         model.incomplete(*_with_damage(model, each))
                         model.failed = True
 
+    def peer_left_out(self, peer: str, reason: Reason) -> None:
+        with self._guard:
+            self.peers_left_out[peer] = reason
+
     def hub_error(self, reason: Reason) -> None:
         with self._guard:
             self.hub_errors[reason] = self.hub_errors.get(reason, 0) + 1
@@ -192,6 +199,7 @@ class Progress:
                 volume_id=self.volume_id,
                 models=models,
                 bytes_fetched=self.bytes_fetched,
+                bytes_from_peers=self.bytes_from_peers,
                 bytes_verified=self.bytes_verified,
                 bytes_per_second=int(rate),
                 eta_seconds=round(left / rate) if rate >= 1 and left > 0 else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
+from init_sync.core.copy_pins import Pin
 from init_sync.core.errors import NeedsChange, together
 from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.model_check import ModelCheck
@@ -12,6 +13,7 @@ from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.requirement import Choice, Requirement, choose, refuse_collisions, refuse_pickles, require
 from init_sync.core.spec import Alternative, Manifest, Model
 from init_sync.hub.api import Hub
+from init_sync.hub.peers import Peers
 from init_sync.volume.hashing import SILENT, Hooks, file_matches
 from init_sync.volume.pins import load_pin, store_pin
 from init_sync.volume.volume import Volume
@@ -30,6 +32,8 @@ class Resolver:
         known: Mapping[str, ReceiptFile],
         taken: Collection[str] = (),
         refresh: bool = False,
+        copy_pins: Mapping[str, Pin] | None = None,
+        peers: Peers | None = None,
         writes: bool = True,
         hooks: Hooks = SILENT,
     ) -> None:
@@ -39,6 +43,8 @@ class Resolver:
         self._known = known
         self._taken = taken
         self._refresh = refresh
+        self._copy_pins = copy_pins or {}
+        self._peers = peers
         self._writes = writes
         self._hooks = hooks
         self._fresh: dict[tuple[str, str], Listing | None] = {}
@@ -87,15 +93,17 @@ class Resolver:
 
         A pin of version 0.1.0 may hold less than the complete listing: its commit is listed once more.
         """
-        pinned = load_pin(self._volume, model, revision) if self._volume and not self._refresh else None
+        moves = self._refresh or self._moves(model)
+        pinned = load_pin(self._volume, model, revision) if self._volume and not moves else None
         if pinned and pinned.checked:
             return pinned
-        commit = None if self._refresh or receipt is None else receipt.commits.get(revision)
+        commit = None if moves or receipt is None else receipt.commits.get(revision)
         commit = pinned.commit if pinned else commit
+        if revision == model.revision and model.name in self._copy_pins:
+            commit = self._copy_pins[model.name].commit
         asked = commit or revision
         if (model.repo, asked) not in self._fresh:
-            ask = self._hub.listing if commit else self._hub.find  # a known commit that is gone is an error
-            self._fresh[model.repo, asked] = ask(model.repo, asked)
+            self._fresh[model.repo, asked] = self._ask(model, asked, is_commit=commit is not None)
         listing = self._fresh[model.repo, asked]
         if listing is None:
             return None
@@ -109,6 +117,20 @@ class Resolver:
         elif self._volume and self._writes:
             return store_pin(self._volume, model, revision, listing)
         return listing
+
+    def _moves(self, model: Model) -> bool:
+        """Whether the pins of another copy lead to another commit than the volume's own."""
+        if model.name not in self._copy_pins or not self._volume:
+            return False
+        pinned = load_pin(self._volume, model, model.revision)
+        return pinned is not None and pinned.commit != self._copy_pins[model.name].commit
+
+    def _ask(self, model: Model, revision: str, *, is_commit: bool) -> Listing | None:
+        """A peer, where a digest will show whether it was right; else the hub."""
+        if self._peers and model.name in self._copy_pins and (found := self._peers.listing(model.repo, revision)):
+            return found
+        ask = self._hub.listing if is_commit else self._hub.find  # a known commit that is gone is an error
+        return ask(model.repo, revision)
 
     def _is_there(self, model: Model, alternative: Alternative) -> bool:
         try:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from init_sync.core.anchor import refuse_checked
+from init_sync.core.copy_pins import held_against
 from init_sync.core.errors import NeedsChange, SyncError
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
@@ -106,6 +107,7 @@ class SyncRun:
         hooks = Hooks(self._progress.hashed, self._stop)
         checks = check_all(self._volume, self._manifest, deep=self._options.deep, hooks=hooks)
         refresh_receipts(self._volume, checks.values())
+        checks = held_against(self._options.pins, checks)
         self._progress.checked(checks)
         for check in checks.values():
             self._say("info", f"{check.model.display_name} complete: {check.complete}")
@@ -159,7 +161,7 @@ class SyncRun:
         return waiting.happened
 
     def _completed_by_others(self) -> bool:
-        if self._options.refresh or self._options.deep:
+        if self._options.refresh or self._options.deep or self._options.pins:
             return False  # what others found by looking less closely does not settle it
         return looks_complete(self._volume, self._manifest)
 
@@ -172,7 +174,8 @@ class SyncRun:
         report = self._progress.report()
         took = duration(time.monotonic() - began)
         total, fetched = size(report.bytes_total), size(report.bytes_fetched)
-        self._say("info", f"All models complete: {total} on the volume, {fetched} fetched in {took}")
+        from_peers = f", {size(report.bytes_from_peers)} of them from peers" if report.bytes_from_peers else ""
+        self._say("info", f"All models complete: {total} on the volume, {fetched} fetched in {took}{from_peers}")
 
     def _say_findings(self, checks: Mapping[str, ModelCheck]) -> None:
         for check in checks.values():

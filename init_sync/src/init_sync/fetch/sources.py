@@ -1,0 +1,95 @@
+"""Where the pieces of one file come from: peers as long as one can be used, and the hub otherwise.
+
+A file has one hash, so wrong content does not say which piece was wrong. If one peer gave bytes of it, that peer is
+left out. If several did, each of them is tried alone until one of them gives the right content.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from init_sync.core.errors import NeedsChange, TryAgain
+from init_sync.core.reasons import Reason
+from init_sync.core.requirement import Blob
+from init_sync.hub.peers import NOT_HELD, Peer, Peers
+from init_sync.hub.retry import Transient
+from init_sync.hub.source import Source, WholeFileOnly
+
+Failure = Transient | NeedsChange | TryAgain | WholeFileOnly
+
+
+class PeersFault(Transient):
+    """An attempt failed, and it was not the hub that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Where one piece comes from."""
+
+    source: Source
+    peer: Peer | None = None
+    """None: the hub."""
+
+
+class Sources:
+    """Of one file; shared by the workers that fetch its pieces."""
+
+    def __init__(self, blob: Blob, hub: Source, peers: Peers) -> None:
+        self.hub = hub
+        self._blob = blob
+        self._peers = peers
+        self._from: dict[Peer, FileSource] = {}
+        self._lacking: set[Peer] = set()
+        self._gave: list[Peer] = []
+        self._suspects: list[Peer] = []
+        self._guard = threading.Lock()
+
+    def take(self) -> FileSource:
+        """For one piece; to be given back by ``release``."""
+        usable = self._peers.usable()
+        with self._guard:
+            self._suspects = [peer for peer in self._suspects if peer in usable]
+            for peer in self._suspects[:1] or usable:
+                if peer not in self._lacking:
+                    self._peers.busy(peer, 1)
+                    return self._from.setdefault(peer, FileSource(self._peers.source(peer, self._blob.source), peer))
+        return FileSource(self.hub)
+
+    def release(self, taken: FileSource) -> None:
+        if taken.peer:
+            self._peers.busy(taken.peer, -1)
+
+    def gave(self, taken: FileSource) -> None:
+        """Bytes came from there."""
+        with self._guard:
+            if taken.peer and taken.peer not in self._gave:
+                self._gave.append(taken.peer)
+        taken.source.succeeded()
+
+    def failed(self, peer: Peer, error: Failure) -> None:
+        """A peer that lacks this file may have others; for anything else it is left out."""
+        if isinstance(error, WholeFileOnly):
+            self._peers.leave_out(peer, Reason.HUB_UNREACHABLE, "it sends no ranges")
+        elif isinstance(error, NeedsChange) and error.reason in NOT_HELD:
+            with self._guard:
+                self._lacking.add(peer)
+        else:
+            self._peers.leave_out(peer, error.reason, error.message)
+
+    def wrong_content(self) -> bool:
+        """The bytes that came are not the file. Returns whether peers gave some of them."""
+        with self._guard:
+            gave, self._gave = self._gave, []
+            self._suspects = [peer for peer in self._suspects or gave if gave != [peer]]
+        if len(gave) == 1:
+            self._peers.leave_out(gave[0], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")
+        self.hub.forget()
+        return bool(gave)
+
+    def right_content(self) -> None:
+        """Of two suspects, one gave the right content alone: it was the other."""
+        with self._guard:
+            suspects, self._suspects = self._suspects, []
+        if len(suspects) == 2:
+            self._peers.leave_out(suspects[1], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")
