@@ -105,7 +105,7 @@ def test_the_demo_goes_from_an_empty_volume_to_a_video_a_warm_start_and_a_repair
 STAGES = {
     "while it is read in": r"",
     "while the hub is filled": r"== A local hub",
-    "while the chart is installed": r"\$ helm install multitalk",
+    "while the chart is installed": r"\$ helm template multitalk",
     "in the first sync": r"pod/all-minilm-sync\S+ +Running",
 }
 
