@@ -19,12 +19,13 @@ COLUMNS = (
     ("ETA", "string", ".status.summary.eta", "Estimated time remaining of a running sync"),
     ("Volume", "string", ".status.claimName", "The claim"),
     ("Commit", "string", ".status.summary.commit", "Commit of each model"),
+    ("Digest", "string", ".status.summary.digest", "Digest of each model"),
     ("Verified", "date", ".status.verifiedAt", "Oldest verification among the models"),
     ("Message", "string", ".status.message", "Why it is in this phase"),
     ("Age", "date", ".metadata.creationTimestamp", "Since the cache was created"),
 )
 """Name, type, path, description."""
-WIDE = {"Volume", "Commit", "Verified", "Message"}
+WIDE = {"Volume", "Commit", "Digest", "Verified", "Message"}
 """Only with ``-o wide``."""
 
 

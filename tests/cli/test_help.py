@@ -34,7 +34,7 @@ def test_help_of_each_command_explains_the_exit_codes(command: tuple[str, ...]) 
 
 
 def test_help_names_the_commands_with_a_line_each() -> None:
-    for name in ("sync", "verify", "status"):
+    for name in ("sync", "verify", "status", "plan", "sums"):
         assert re.search(rf"^ +{name} +\w.*\w", ask("--help").stdout, re.MULTILINE)
 
 
@@ -44,6 +44,7 @@ def test_help_names_the_commands_with_a_line_each() -> None:
         ("sync", ("--spec", "--volume", "--verify", "--log-format", "--log-level", "--report", "--metrics-port")),
         ("verify", ("--spec", "--volume", "--deep")),
         ("status", ("--spec", "--volume", "--json")),
+        ("sums", ("--spec", "--volume", "--model")),
     ],
 )
 def test_every_option_of_the_contract_is_explained(command: str, options: tuple[str, ...]) -> None:

@@ -34,7 +34,17 @@ class TestOfACompleteVolume:
         done = run_command("status", spec, whole, env={"HF_ENDPOINT": hub.endpoint})
         assert (done.returncode, done.stderr) == (0, "")
         heading, *rows = done.lines
-        assert heading.split() == ["MODEL", "COMPLETE", "FILES", "SIZE", "PROGRESS", "REVISION", "COMMIT", "VERIFIED"]
+        assert heading.split() == [
+            "MODEL",
+            "COMPLETE",
+            "FILES",
+            "SIZE",
+            "PROGRESS",
+            "REVISION",
+            "COMMIT",
+            "VERIFIED",
+            "DIGEST",
+        ]
         assert [row.split()[:3] for row in rows[:3]] == [
             ["base", "yes", "3/3"],
             ["wav2vec", "yes", "2/2"],
@@ -56,6 +66,7 @@ class TestOfACompleteVolume:
         assert base["bytesTotal"] == base["bytesPresent"] == (1 << 20) + 3 + 2
         assert wav2vec["chosen"] == {"model.safetensors": "refs/pr/1"}
         assert len(multitalk["commit"]) == 40
+        assert all(each["digest"].startswith("sha256:") for each in (base, wav2vec, multitalk))
         assert done.report["bytesTotal"] == sum(each["bytesTotal"] for each in done.report["models"])
 
     def test_the_report_names_the_manifest_by_the_bytes_of_its_file(
@@ -106,6 +117,7 @@ class TestOfACompleteVolume:
         done = run_command("status", spec, whole, "--json")
         assert done.reasons() == {"base": None, "wav2vec": "ChecksumMismatch", "multitalk": "LinkBroken"}
         assert done.returncode == 1
+        assert [each["digest"] is None for each in done.report["models"]] == [False, True, True]
         check_report(done.report)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from support.hub import Fault, LocalHub
+from support.release_0_1_0 import downgrade
 from support.sync import command, environment, run_sync
 from support.three_models import footprint
 
@@ -29,7 +30,7 @@ import json, os, sys
 seen = []
 def watch(event, arguments):
     if event in ("import", "subprocess.Popen") or event.startswith("socket."):
-        seen.append((event, str(arguments[0])))
+        seen.append((event, str(*arguments[:1])))
 sys.addaudithook(watch)
 stats = []
 def full(path, dir_fd):
@@ -130,6 +131,31 @@ def test_it_reads_nothing_but_receipts_and_the_volume_id_and_writes_nothing(spec
     assert trace.opened(whole)
     assert not [path for path in trace.opened(whole) if not path.startswith(OPENED)]
     assert footprint(whole) == before
+
+
+def test_an_anchor_that_fits_opens_hashes_and_imports_no_more(spec: dict[str, Any], whole: Path, hub: LocalHub) -> None:
+    plain = traced(spec, whole)
+    for entry in spec["spec"]["models"]:
+        (receipt,) = (whole / ".modelcache/receipts").glob(f"{entry['path']}-*.json")
+        entry["digest"] = json.loads(receipt.read_text())["digest"]
+    anchored = traced(spec, whole, hub=hub)
+    assert anchored.code == 0
+    assert (anchored.opened(whole), anchored.stats, anchored.modules) == (
+        plain.opened(whole),
+        plain.stats,
+        plain.modules,
+    )
+    assert hub.requests == []
+
+
+def test_receipts_of_0_1_0_are_completed_by_the_first_start_alone(spec: dict[str, Any], whole: Path) -> None:
+    downgrade(whole)
+    first, second = (traced(spec, whole) for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    small = {"base/config.json", "base/index.json_old", "wav2vec/config.json", "multitalk/index.json"}
+    assert {path for path in first.opened(whole) if not path.startswith(".modelcache/")} == small
+    assert not [path for path in second.opened(whole) if not path.startswith(OPENED)]
+    assert not HEAVY & second.modules
 
 
 def test_it_stats_each_file_once(spec: dict[str, Any], whole: Path) -> None:

@@ -18,7 +18,8 @@ from init_sync.core.reasons import Reason
 from init_sync.volume.layout import read_json, write_json
 from init_sync.volume.volume import Volume
 from support.hub import LocalHub
-from support.sync import command, run_command, run_sync, tree
+from support.release_0_1_0 import downgrade
+from support.sync import command, manifest, model, run_command, run_sync, tree
 
 pytestmark = pytest.mark.usefixtures("stored")
 Mount = Callable[..., None]
@@ -161,6 +162,34 @@ class TestReadOnly:
         mount("remount,ro")
         assert run_sync(SPEC, volume, hub).returncode == 0
         assert run_sync(SPEC, volume, hub, "--verify", "deep").returncode == 0
+
+    def test_receipts_of_0_1_0_on_one_stay_without_a_digest_and_nothing_is_hashed_for_it(
+        self, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        mount("size=32m")
+        assert run_sync(SPEC, volume, hub).returncode == 0
+        downgrade(volume)
+        mount("remount,ro")
+        done = run_sync(SPEC, volume, hub)
+        assert done.returncode == 0, done.stderr
+        assert done.report["models"][0]["digest"] is None
+        assert done.report["bytesVerified"] == 0
+
+    @pytest.mark.parametrize("fits", [True, False], ids=["the right anchor", "a wrong anchor"])
+    def test_an_anchor_is_held_against_them_by_hashing_the_small_files_alone(
+        self, fits: bool, hub: LocalHub, volume: Path, mount: Mount
+    ) -> None:
+        mount("size=32m")
+        digest = run_sync(SPEC, volume, hub).report["models"][0]["digest"]
+        downgrade(volume)
+        mount("remount,ro")
+        hub.reset_log()
+        spec = manifest(model("m", "owner/stored", digest=digest if fits else f"sha256:{'0' * 64}"))
+        done = run_sync(spec, volume, hub)
+        assert done.returncode == (0 if fits else 2)
+        assert done.reasons() == {"m": None if fits else "DigestMismatch"}
+        assert done.report["bytesVerified"] == len(FILES["config.json"])
+        assert hub.requests == []
 
     def test_an_incomplete_one_is_refused_in_one_line(self, hub: LocalHub, volume: Path, mount: Mount) -> None:
         mount("size=32m")

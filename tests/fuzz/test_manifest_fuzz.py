@@ -70,7 +70,7 @@ def check(text: str) -> Manifest | None:
         for path in (model.path, *(link.at for link in model.links), *(each.file for each in model.one_of)):
             assert path_problem(path) is None
         assert all(path_problem(pattern.removesuffix("/")) is None for pattern in model.include or ())
-        assert model.digest()
+        assert model.requirement_digest()
     return manifest
 
 

@@ -31,7 +31,9 @@ NEARLY = st.fixed_dictionaries(
         | st.lists(
             st.fixed_dictionaries(
                 {"name": st.just("base") | JSON},
-                optional=dict.fromkeys(("complete", "reason", "message", "commit", "chosen", "verifiedAt"), JSON),
+                optional=dict.fromkeys(
+                    ("complete", "reason", "message", "commit", "chosen", "verifiedAt", "digest"), JSON
+                ),
             ),
             max_size=4,
         ),
@@ -63,6 +65,7 @@ def _check(found: Observation | None) -> None:
         assert len(model.message) <= MAX_MESSAGE
         assert model.message.isprintable() or not model.message
         assert model.reason is None or model.reason in list(Reason)
+        assert model.digest is None or (model.complete and len(model.digest) == 71)
         json.dumps(model.to_json())
 
 
@@ -81,6 +84,34 @@ def test_a_report_of_init_sync_is_read_as_it_was_written() -> None:
     assert found is not None
     report = Report("cache", found.models, bytes_fetched=found.bytes_fetched)
     assert report.to_json() == data
+
+
+DIGEST = f"sha256:{'ab' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("digest", "complete_", "kept"),
+    [
+        (DIGEST, True, DIGEST),
+        (DIGEST, False, None),
+        (DIGEST.upper(), True, None),
+        (f"{DIGEST}\n", True, None),
+        (DIGEST[:-1], True, None),
+        (f"{DIGEST}0", True, None),
+        ("sha512:" + "0" * 128, True, None),
+        (7, True, None),
+        ([DIGEST], True, None),
+        (None, True, None),
+    ],
+    ids=str,
+)
+def test_a_digest_is_kept_of_a_complete_model_alone_and_in_its_one_form(
+    digest: Any, complete_: bool, kept: str | None
+) -> None:
+    model = {**complete()["models"][0], "complete": complete_, "digest": digest}
+    found = parse_report(json.dumps({**complete(), "models": [model]}))
+    assert found is not None
+    assert found.models[0].digest == kept
 
 
 def test_a_claim_to_be_complete_needs_models_that_are() -> None:

@@ -11,9 +11,11 @@ GIB = 1 << 30
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def complete(cache: str = "cache", *names: str, fetched: int = GIB, **extra: Any) -> dict[str, Any]:
+def complete(
+    cache: str = "cache", *names: str, fetched: int = GIB, digest: str | None = None, **extra: Any
+) -> dict[str, Any]:
     """Every model is there."""
-    models = tuple(_model(name, complete=True) for name in names or ("base",))
+    models = tuple(_model(name, complete=True, digest=digest) for name in names or ("base",))
     return {**Report(cache, models, bytes_fetched=fetched).to_json(), **extra}
 
 
@@ -26,7 +28,13 @@ def incomplete(
 
 
 def _model(
-    name: str, *, complete: bool, reason: Reason | None = None, message: str = "", present: int = GIB
+    name: str,
+    *,
+    complete: bool,
+    reason: Reason | None = None,
+    message: str = "",
+    present: int = GIB,
+    digest: str | None = None,
 ) -> ModelReport:
     return ModelReport(
         name=name,
@@ -38,6 +46,7 @@ def _model(
         bytes_present=present,
         commit=COMMIT,
         verified_at="2026-11-23T01:00:00Z" if complete else None,
+        digest=digest,
         reason=reason,
         message=message,
     )

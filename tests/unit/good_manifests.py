@@ -22,6 +22,7 @@ GOOD = (
     Good("a pull request as revision", one(revision="refs/pr/1")),
     Good("a commit as revision", one(revision="0123456789abcdef0123456789abcdef01234567")),
     Good("a commit of digits alone, in quotes", one(revision="'1234567'")),
+    Good("a digest that is null", one(digest="null")),
     Good("a repository without an owner", one(repo="gpt2")),
     Good("a repository with every allowed character", one(repo="_Owner-1.a/Model_1.0-b")),
     Good("the longest name", one(name=LONGEST_NAME)),

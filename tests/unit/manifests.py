@@ -70,6 +70,7 @@ FULL = document(
         repo="Wan-AI/Wan2.1-I2V-14B-480P",
         revision="refs/pr/12",
         path="models/base",
+        digest=f"sha256:{'09af' * 16}",
         include='["*.json", "google/umt5-xxl/*", "google/", "[ab]?.bin"]',
         exclude='["*.msgpack"]',
         oneOf="[{file: model.safetensors}, {file: model.safetensors, revision: refs/pr/1}, {file: pytorch_model.bin}]",

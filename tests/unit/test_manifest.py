@@ -115,12 +115,20 @@ def test_a_refusal_cannot_be_cured_by_trying_again() -> None:
     assert refusal("kind: x").exit_code == 2
 
 
-class TestWhatDecidesTheDigest:
+DIGEST = f"sha256:{'ab' * 32}"
+
+
+def test_a_digest_is_an_anchor_and_without_one_there_is_none() -> None:
+    assert parse_manifest(one(digest=DIGEST), "c").models[0].anchor == DIGEST
+    assert parse_manifest(one(digest="null"), "c").models[0].anchor == parse_manifest(one(), "c").models[0].anchor == ""
+
+
+class TestWhatDecidesTheDigestOfARequirement:
     """A receipt is for one digest: what changes the files needed must change it, and nothing else."""
 
     @staticmethod
     def digest(**fields: str | None) -> str:
-        return parse_manifest(one(**fields), "c").models[0].digest()
+        return parse_manifest(one(**fields), "c").models[0].requirement_digest()
 
     @pytest.mark.parametrize(
         "fields",
@@ -140,7 +148,9 @@ class TestWhatDecidesTheDigest:
         assert self.digest(**fields) != self.digest()
 
     @pytest.mark.parametrize(
-        "fields", [{"name": "renamed"}, {"displayName": "Renamed"}, {"revision": "main"}, {"exclude": "[]"}], ids=str
+        "fields",
+        [{"name": "new"}, {"displayName": "New"}, {"revision": "main"}, {"exclude": "[]"}, {"digest": DIGEST}],
+        ids=str,
     )
     def test_what_leaves_the_files_alone_keeps_it(self, fields: dict[str, str]) -> None:
         assert self.digest(**fields) == self.digest()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from init_sync.core.digest import digest_of
 from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
 
@@ -23,6 +24,16 @@ RECEIPT = Receipt(
     verified_at="2026-11-23T01:02:03Z",
     warning="a.index.json names b.safetensors, which the model does not take",
 )
+CHECKSUM = "ab" * 32
+COMPLETE = RECEIPT._replace(
+    path="w",
+    files=(
+        ReceiptFile("w/a.json", 5, 1, f"git-sha1:{'0' * 40}", 8, CHECKSUM),
+        ReceiptFile("w/a.json_old", 5, 1, f"git-sha1:{'1' * 40}", 8, "cd" * 32),
+        ReceiptFile("w/b.safetensors", 5, 1, f"sha256:{'0' * 64}", 8),
+    ),
+    replaced=("w/a.json_old",),
+).with_digest()
 LISTING = Listing("o/r", "main", "c1", (RemoteFile("a", 1, f"git-sha1:{'0' * 40}"),))
 
 
@@ -75,6 +86,67 @@ def test_a_path_that_no_manifest_may_have_makes_it_no_receipt(where: tuple[str |
 def test_a_field_that_no_sync_writes_makes_it_no_receipt(where: tuple[str | int, ...], value: Any) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
         Receipt.from_json(changed(RECEIPT.to_json(), *where, value=value))
+
+
+def test_a_receipt_with_a_digest_is_read_back_as_it_was_written() -> None:
+    assert COMPLETE.digest.startswith("sha256:")
+    assert Receipt.from_json(COMPLETE.to_json()) == COMPLETE
+
+
+def test_the_digest_is_of_files_that_are_not_beside_a_link_by_their_paths_in_the_model() -> None:
+    assert COMPLETE.checksums() == {"a.json": CHECKSUM, "b.safetensors": "0" * 64}
+    assert COMPLETE.digest == digest_of({"a.json": CHECKSUM, "b.safetensors": "0" * 64})
+
+
+def test_only_files_that_the_hub_names_otherwise_have_their_sha256_beside_it() -> None:
+    assert [each.get("sha256") for each in COMPLETE.to_json()["files"]] == [CHECKSUM, "cd" * 32, None]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        (COMPLETE.files[0]._replace(sha256=""),),
+        (ReceiptFile("w/a", 5, 1, "sha256:00", 8),),
+        (ReceiptFile("w/a", 5, 1, f"sha256:{'AB' * 32}", 8),),
+        (ReceiptFile("elsewhere/a", 5, 1, f"sha256:{'0' * 64}", 8),),
+    ],
+    ids=["not known", "too short", "upper case", "a file outside of the model"],
+)
+def test_without_the_sha256_of_every_file_of_the_model_there_is_no_digest(files: tuple[ReceiptFile, ...]) -> None:
+    assert COMPLETE._replace(files=files, replaced=()).with_digest().digest == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("digest",), f"sha256:{'0' * 64}"),
+        (("digest",), COMPLETE.digest.upper()),
+        (("digest",), 7),
+        (("digest",), None),
+        (("digest",), "x" * 5000),
+        (("files", 0, "sha256"), "0" * 64),
+        (("files", 0, "sha256"), "AB" * 32),
+        (("files", 0, "sha256"), "ab"),
+        (("files", 0, "sha256"), f"{CHECKSUM[:-1]}\n"),
+        (("files", 0, "sha256"), None),
+        (("files", 0, "sha256"), ["ab" * 32]),
+        (("files", 0, "path"), "w/renamed.json"),
+        (("files", 2, "id"), f"sha256:{'1' * 64}"),
+        (("replaced",), []),
+        (("replaced",), ["w/a.json"]),
+        (("replaced",), ["../x"]),
+        (("replaced",), 7),
+    ],
+)
+def test_a_digest_that_is_not_that_of_the_files_makes_it_no_receipt(where: tuple[str | int, ...], value: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Receipt.from_json(changed(COMPLETE.to_json(), *where, value=value))
+
+
+@pytest.mark.parametrize("value", ["x", "AB" * 32, 7, None, {}])
+def test_a_sha256_that_no_sync_writes_makes_it_no_receipt_without_a_digest_too(value: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Receipt.from_json(changed(RECEIPT.to_json(), "files", 0, "sha256", value=value))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from init_sync.core.report import TERMINATION_MESSAGE_BYTES, ModelReport, Report
 from support.schemas import SCHEMA, check_report, check_shortened
 
 LONG = "Wan-AI/Wan2.1-I2V-14B-480P/模型-" * 12
+DIGEST = f"sha256:{'ab' * 32}"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -42,6 +43,7 @@ def model_reports(draw: st.DrawFn) -> ModelReport:
         commit=draw(st.none() | st.just(COMMIT)),
         chosen=draw(st.dictionaries(TEXT, TEXT, max_size=2)),
         verified_at=draw(st.none() | st.just("2026-11-23T01:02:03Z")),
+        digest=draw(st.none() | st.just(DIGEST)) if complete else None,
         reason=None if complete else draw(st.sampled_from(Reason)),
         message="" if complete else draw(TEXT),
     )
@@ -69,7 +71,17 @@ def incomplete(number: int, message: str = LONG) -> ModelReport:
 
 def complete(number: int) -> ModelReport:
     return ModelReport(
-        f"model-{number:02d}", True, "main", 9, 9, 10**11, 10**11, COMMIT, {LONG[:60]: "main"}, "2026-11-23T01:02:03Z"
+        f"model-{number:02d}",
+        True,
+        "main",
+        9,
+        9,
+        10**11,
+        10**11,
+        COMMIT,
+        {LONG[:60]: "main"},
+        "2026-11-23T01:02:03Z",
+        DIGEST,
     )
 
 
@@ -118,6 +130,26 @@ def test_complete_models_are_dropped_before_any_incomplete_one() -> None:
     mixed = [each for number in range(30) for each in (complete(number), complete(number + 30), incomplete(number))]
     short = fitted(Report("cache", tuple(mixed)))
     assert len(short["models"]) < len(mixed)
+    assert sum(not model["complete"] for model in short["models"]) == 30
+
+
+@pytest.mark.parametrize("number", [5, 20, 30])
+def test_complete_models_keep_their_digest_when_a_report_is_cut(number: int) -> None:
+    short = fitted(Report("cache", tuple(complete(each) for each in range(number))))
+    assert [model["digest"] for model in short["models"]] == [DIGEST] * number
+
+
+def test_digests_that_do_not_fit_go_before_the_names_of_models() -> None:
+    short = fitted(Report("cache", tuple(complete(each) for each in range(80))))
+    assert len(short["models"]) == 80
+    kept = ["digest" in model for model in short["models"]]
+    assert kept == sorted(kept, reverse=True)
+    assert sum(kept) > 10
+
+
+def test_digests_go_before_a_model_that_is_not_complete() -> None:
+    models = [complete(number) for number in range(40)] + [incomplete(number) for number in range(30)]
+    short = fitted(Report("cache", tuple(models)))
     assert sum(not model["complete"] for model in short["models"]) == 30
 
 

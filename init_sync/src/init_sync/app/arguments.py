@@ -35,6 +35,16 @@ exit codes:
   2  no plan can be carried out: bad manifest, access refused, files that cannot lie side by side, too little room
 """
 
+SUMS_EPILOG = """\
+example:
+  init-sync sums --spec examples/all-minilm.yaml --volume /models | sha256sum    # the digest of its one model
+
+exit codes:
+  0  the text of every model was printed
+  1  a model is not complete
+  2  bad manifest, or no model of that name
+"""
+
 SYNC_EPILOG = f"""\
 examples:
   init-sync sync --spec examples/all-minilm.yaml --volume ./models
@@ -121,11 +131,20 @@ class Plan(Settings):
     ] = None
 
 
+class Sums(Settings):
+    """Print the SHA256SUMS text of each model, from receipts."""
+
+    spec: Spec
+    volume: Root
+    model: Annotated[str | None, Flag("of this model alone, without a heading", metavar="NAME")] = None
+
+
 COMMANDS: dict[str, tuple[type[Settings], str]] = {
     "sync": (Sync, SYNC_EPILOG),
     "verify": (Verify, EPILOG),
     "status": (Status, EPILOG),
     "plan": (Plan, PLAN_EPILOG),
+    "sums": (Sums, SUMS_EPILOG),
 }
 
 

@@ -11,6 +11,7 @@ from init_sync.app.arguments import Plan
 from init_sync.app.progress_display import set_up_log
 from init_sync.app.specfile import read_manifest
 from init_sync.app.table import plan_table
+from init_sync.core.anchor import refuse_checked
 from init_sync.core.errors import NeedsChange
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
@@ -31,7 +32,8 @@ def plan(options: Plan) -> int:
     """Print the plan; returns 0.
 
     Raises:
-        NeedsChange: a model that cannot be had, a conflict, or no room; the plan is printed before the latter two.
+        NeedsChange: a model that cannot be had or has another digest than its anchor, a conflict, or no room; the plan
+            is printed before the latter two.
         TryAgain: the hub did not answer.
     """
     set_up_log(LogSettings(), sys.stderr)
@@ -57,6 +59,8 @@ def make_plan(manifest: Manifest, volume: Volume | None, *, refresh: bool = Fals
         checks = check_all(volume, manifest)
     else:
         checks = {model.name: ModelCheck(model, Reason.FILE_MISSING) for model in manifest.models}
+    if not refresh:
+        refuse_checked(checks.values())
     hub = Hub(Settings(), threading.Event(), on_error=lambda _: None)
     return prepare(manifest, volume, hub, checks, refresh=refresh, hooks=SILENT).plan
 

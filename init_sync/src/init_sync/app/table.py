@@ -12,8 +12,10 @@ from init_sync.sync.plan import Action, SyncPlan
 
 PLAN_HEADINGS = ("MODEL", "COMMIT", "FILES", "SIZE", "TO DOWNLOAD")
 LISTED_FILES = 20
-HEADINGS = ("MODEL", "COMPLETE", "FILES", "SIZE", "PROGRESS", "REVISION", "COMMIT", "VERIFIED")
+HEADINGS = ("MODEL", "COMPLETE", "FILES", "SIZE", "PROGRESS", "REVISION", "COMMIT", "VERIFIED", "DIGEST")
 LISTED_FINDINGS = 20
+DIGEST_SHOWN = len("sha256:") + 12
+"""As many digits as of a commit; --json has all of them."""
 
 
 def status_table(report: Report) -> str:
@@ -79,5 +81,6 @@ def _row(model: ModelReport) -> tuple[str, ...]:
         f"{percent(model.bytes_present, model.bytes_total)}%" if known else "-",
         ", ".join(dict.fromkeys([model.revision, *model.chosen.values()])),
         (model.commit or "-")[:12],
-        (model.verified_at or "-"),
+        model.verified_at or "-",
+        (model.digest or "-")[:DIGEST_SHOWN],
     )

@@ -7,6 +7,7 @@ Messages read "<gerund> <object>: <cause>. <what to do>" and fit on one line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from init_sync.core.reasons import Reason
@@ -37,6 +38,13 @@ class NeedsChange(SyncError):
     """No retry will cure it: bad manifest, refused token, nothing of that name, volume too small."""
 
     exit_code = 2
+
+
+def together(refused: Sequence[NeedsChange]) -> NeedsChange:
+    """One error that says all of it."""
+    error = NeedsChange(refused[0].reason, "; ".join(each.message for each in refused))
+    error.parts = tuple(refused)
+    return error
 
 
 class Problem(NamedTuple):

@@ -111,6 +111,7 @@ def _model(values: Mapping[str, Any]) -> Model:
         exclude=tuple(values["exclude"]),
         one_of=tuple(Alternative(each["file"], each["revision"] or revision) for each in values["oneOf"]),
         links=tuple(Link(**each) for each in values["links"]),
+        anchor=values["digest"] or "",
     )
 
 

@@ -4,7 +4,7 @@ Made of this table: what ``init-sync`` and the operator accept and the words in 
 ``make generated`` the custom resource definition, the reference page and the chart's schema of models and Job.
 
 A new field is one entry here, and an attribute where code reads it. If it decides which files are needed, it belongs in
-``Model.digest`` too.
+``Model.requirement_digest`` too.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ MOUNT_PATH = Rule(
     "use an absolute path without ':' and without '/' at its end; /models, /etc/modelcache and /tmp are the Job's own",
     reserved=("/models", "/etc/modelcache", "/tmp"),  # noqa: S108 - mount points, not files of ours
 )
+DIGEST = Rule(
+    r"sha256:[0-9a-f]{64}",
+    "use 'sha256:' and 64 digits from 0-9 and a-f, as 'init-sync status --json' shows the digest of a model",
+)
 KEY = Rule(r"[-._a-zA-Z0-9]+", "use letters, digits, '-', '_' and '.'")
 
 
@@ -68,6 +72,12 @@ MODEL = Group(
             default="main",
         ),
         "path": Path("Directory of the model on the volume.", required=True),
+        "digest": Text(
+            "The content that the model must have: sha256:HEX, the SHA-256 of its SHA256SUMS text. A model with "
+            "another digest is never complete. Which files are fetched does not depend on it. Any content unless set.",
+            rule=DIGEST,
+            max_length=71,
+        ),
         "include": Listing(
             "Patterns of the files wanted, as the hub client has them: * matches across directories too. Every file "
             "unless set.",

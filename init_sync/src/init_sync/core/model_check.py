@@ -37,6 +37,9 @@ class ModelCheck(NamedTuple):
     outdated_receipt: bool = False
     """Whether the receipt on the volume has other times, or times too young to be trusted next time."""
 
+    lacks_digest: bool = False
+    """Whether the receipt on the volume has no digest, as those of version 0.1.0."""
+
     @property
     def complete(self) -> bool:
         return self.reason is None

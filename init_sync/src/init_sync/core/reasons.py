@@ -26,6 +26,7 @@ class Reason(StrEnum):
     VOLUME_UNSUPPORTED = "VolumeUnsupported"
     PATH_CONFLICT = "PathConflict"
     LISTING_INCONSISTENT = "ListingInconsistent"
+    DIGEST_MISMATCH = "DigestMismatch"
     STALLED = "Stalled"
     WAITING_FOR_LOCK = "WaitingForLock"
     INTERRUPTED = "Interrupted"

@@ -6,13 +6,15 @@ One JSON file for each model, ``.modelcache/receipts/<directory>-<digest>.json``
      "requirement": "<digest of the manifest's entry>", "commits": {"main": "3991...", "refs/pr/1": "77ab..."},
      "chosen": {"model.safetensors": "refs/pr/1"}, "verifiedAt": "2026-11-23T01:02:03Z",
      "files": [{"path": "chinese-wav2vec2-base/config.json", "size": 1951, "mtimeNs": 1763..., "id": "git-sha1:...",
-                "blocks": 8}],
+                "blocks": 8, "sha256": "5d1c..."}],
      "links": [{"at": "...", "target": "...", "kind": "symlink", "mtimeNs": 0, "text": "..."}],
-     "check": "<hash of everything above>"}
+     "digest": "sha256:9a41...", "check": "<hash of everything above>"}
 
 It is written last, so its presence says that every file was verified at that time; size and mtime of each file say
 whether that still holds. It does not prove anything about a file whose size and mtime were kept by who changed it:
 that is what a deep check is for.
+
+Receipts of version 0.1.0 have neither ``sha256`` nor ``digest``; the next sync adds both (``volume.completion``).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from init_sync.core.content_id import is_content_id
+from init_sync.core.content_id import checksum_in, is_checksum, is_content_id
+from init_sync.core.digest import digest_of
 from init_sync.core.volumepath import path_problem
 
 FORMAT = 1
@@ -36,6 +39,13 @@ class ReceiptFile(NamedTuple):
     content_id: str
     blocks: int = 0
     """512-byte blocks in use: a file that lost half of them was hollowed out, whatever its size says."""
+    sha256: str = ""
+    """The SHA-256 of a file whose content id is git's; empty when it is not known."""
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 as ``sha256sum`` prints it; empty when it is not known."""
+        return checksum_in(self.content_id) or self.sha256
 
 
 class ReceiptLink(NamedTuple):
@@ -67,12 +77,29 @@ class Receipt(NamedTuple):
     verified_at: str
     warning: str = ""
     """What is odd about a complete model, such as an index that names files which it does not take."""
+    replaced: tuple[str, ...] = ()
+    """Files that lie beside a link which has their place, as ``<name>_old``: no part of the digest."""
+    digest: str = ""
+    """Of the model, as ``core.digest`` makes it; empty in a receipt of version 0.1.0."""
     written_ns: int = 0
     """Time of the receipt's own file, by the clock of the volume; not part of its text."""
 
     @property
     def commit(self) -> str:
         return self.commits[self.revision]
+
+    def checksums(self) -> dict[str, str] | None:
+        """SHA-256 by path in the model's directory, for the files of the digest; None when one is not known."""
+        files = [file for file in self.files if file.path not in self.replaced]
+        inside = f"{self.path}/"
+        if not all(file.checksum and file.path.startswith(inside) for file in files):
+            return None
+        return {file.path.removeprefix(inside): file.checksum for file in files}
+
+    def with_digest(self) -> Receipt:
+        """The same with its digest; without one when a SHA-256 is not known."""
+        checksums = self.checksums()
+        return self._replace(digest="" if checksums is None else digest_of(checksums))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -93,6 +120,7 @@ class Receipt(NamedTuple):
                     "mtimeNs": file.mtime_ns,
                     "id": file.content_id,
                     "blocks": file.blocks,
+                    **({"sha256": file.sha256} if file.sha256 else {}),
                 }
                 for file in self.files
             ],
@@ -106,6 +134,8 @@ class Receipt(NamedTuple):
                 }
                 for link in self.links
             ],
+            **({"replaced": list(self.replaced)} if self.replaced else {}),
+            **({"digest": self.digest} if self.digest else {}),
         }
 
     @classmethod
@@ -121,7 +151,7 @@ class Receipt(NamedTuple):
             raise ValueError("receipt without its commit")
         if not data["files"]:
             raise ValueError("receipt without files")
-        return cls(
+        receipt = cls(
             model=_line(data["model"]),
             path=_path(data["path"]),
             repo=_line(data["repo"]),
@@ -133,7 +163,12 @@ class Receipt(NamedTuple):
             warning=_line(data.get("warning", "")),
             files=tuple(_file(each) for each in data["files"]),
             links=tuple(_link(each) for each in data["links"]),
+            replaced=tuple(_path(each) for each in data.get("replaced", ())),
+            digest=_line(data.get("digest", "")),
         )
+        if receipt.digest and receipt != receipt.with_digest():
+            raise ValueError("a receipt whose digest is not that of its files")
+        return receipt
 
 
 def _file(data: Mapping[str, Any]) -> ReceiptFile:
@@ -143,6 +178,7 @@ def _file(data: Mapping[str, Any]) -> ReceiptFile:
         mtime_ns=int(data["mtimeNs"]),
         content_id=_content_id(data["id"]),
         blocks=_count(data["blocks"]),
+        sha256=_checksum(data.get("sha256", "")),
     )
 
 
@@ -172,6 +208,13 @@ def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError("a receipt holds a number that no sync writes")
     return value
+
+
+def _checksum(value: Any) -> str:
+    checksum = _line(value)
+    if checksum and not is_checksum(checksum):
+        raise ValueError("a receipt holds a hash that no sync writes")
+    return checksum
 
 
 def _content_id(value: Any) -> str:

@@ -42,6 +42,8 @@ class ModelReport:
     """Alternative taken of oneOf, and the revision it came from."""
     verified_at: str | None = None
     """When it was verified."""
+    digest: str | None = None
+    """The digest of its content, as sha256:HEX; null unless it is complete, and where it is not known."""
     reason: Reason | None = None
     """Why it is not complete, in one word."""
     message: str = ""
@@ -59,6 +61,7 @@ class ModelReport:
             "commit": self.commit,
             "chosen": dict(self.chosen),
             "verifiedAt": self.verified_at,
+            "digest": self.digest,
             "reason": self.reason,
             "message": self.message,
         }
@@ -117,17 +120,29 @@ class Report:
         """The report as JSON of at most ``limit`` bytes.
 
         Tried in turn until it fits: everything; messages cut; without empty fields and what is known elsewhere;
-        complete models by name only; incomplete ones by reason only; models left out, complete ones first. The totals
-        stay true, and the manifest's digest and the volume's id stay: without them a pod's report proves nothing.
+        complete models by name and digest only; without the digests of the last ones; incomplete ones by reason only;
+        models left out, complete ones first. The totals stay true, and the manifest's digest and the volume's id stay:
+        without them a pod's report proves nothing.
         """
         whole = self.to_json()
-        for shorten in (_as_is, _cut_messages, _essential, _reasons, _bare):
-            shortened = {**whole, "models": [shorten(model) for model in self.models]}
-            if len(_text(shortened).encode()) <= limit:
-                return _text(shortened)
+
+        def fits(models: list[dict[str, Any]]) -> bool:
+            return len(_text({**whole, "models": models}).encode()) <= limit
+
+        for shorten in (_as_is, _cut_messages, _essential, _reasons):
+            kept = [shorten(model) for model in self.models]
+            if fits(kept):
+                return _text({**whole, "models": kept})
         order = sorted(self.models, key=lambda model: model.complete)
-        kept = [_bare(model) for model in order]
-        while kept and len(_text({**whole, "models": kept}).encode()) > limit:
+        for shorten in (_reasons, _bare):
+            kept = [shorten(model) for model in order]
+            for model in reversed(kept):
+                if fits(kept):
+                    break
+                model.pop("digest", None)
+            if fits(kept):
+                break
+        while kept and not fits(kept):
             kept.pop()
         return _text({**whole, "models": kept})
 
@@ -165,4 +180,6 @@ def _bare(model: ModelReport) -> dict[str, Any]:
     data: dict[str, Any] = {"name": model.name, "complete": model.complete}
     if model.reason:
         data["reason"] = model.reason
+    if model.digest:
+        data["digest"] = model.digest
     return data

@@ -31,6 +31,11 @@ class RequiredFile:
     """Bytes."""
     content_id: str
 
+    @property
+    def replaced(self) -> bool:
+        """Whether a link has its place, so that it lies beside that."""
+        return self.path.endswith(self.source + REPLACED_SUFFIX)
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:

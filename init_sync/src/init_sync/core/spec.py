@@ -1,4 +1,4 @@
-"""A validated manifest as values, and the digest that ties a receipt to what a model requires.
+"""A validated manifest as values, and the digest of a requirement, which ties a receipt to what a model requires.
 
 What a sync needs has names and types here. The rest of the spec, which only the operator acts on, is in
 ``Manifest.spec``.
@@ -46,11 +46,13 @@ class Model(NamedTuple):
     links: tuple[Link, ...] = ()
     taken_places: tuple[str, ...] = ()
     """Places inside this model's directory where a link of the manifest puts a file instead."""
+    anchor: str = ""
+    """The digest that its content must have (``spec.models[].digest``); empty: any."""
 
-    def digest(self) -> str:
+    def requirement_digest(self) -> str:
         """A hex digest of everything that decides which files this model needs and where.
 
-        The name is left out: renaming a model must not fetch it again.
+        The name is left out: renaming a model must not fetch it again. So is the anchor, a demand on the content.
         """
         requirement = {
             "repo": self.repo,

@@ -23,7 +23,7 @@ from init_sync.hub.retry import RetryBudget, Transient
 from init_sync.hub.source import Source
 from init_sync.hub.transport import Response
 from init_sync.shell.formatting import size
-from init_sync.volume.hashing import Hash, Hooks, matches, new_hash
+from init_sync.volume.hashing import Hash, Hooks, checksum_of, matches, new_hash
 from init_sync.volume.partial import Partial
 from init_sync.volume.publishing import publish
 from init_sync.volume.spans import Span, covered_until, merged, missing, pieces
@@ -38,7 +38,10 @@ REPORTED_EVERY_S = 0.25
 class Transfer:
     """State of one file, shared by the workers that fetch its pieces."""
 
-    def __init__(self, volume: Volume, blob: Blob, source: Source, settings: Settings) -> None:
+    def __init__(
+        self, volume: Volume, blob: Blob, source: Source, settings: Settings, *, publishes: bool = True
+    ) -> None:
+        """``publishes``: whether it is put in place when it is complete; if not, a later transfer does so."""
         self.blob = blob
         self.source = source
         self.budget = RetryBudget(settings.give_up_s)
@@ -47,10 +50,13 @@ class Transfer:
         self.failures = 0
         """Attempts that failed since bytes last came."""
         self.not_before = 0.0
+        self.checksum = ""
+        """Its SHA-256, once it is complete."""
         self.published: tuple[ReceiptFile, ...] = ()
         self._volume = volume
         self._partial = Partial(volume, blob.content_id, blob.size)
         self._connections = settings.connections
+        self._publishes = publishes
         self._pending: deque[Span] = deque()
         self._spans: list[Span] = []
         self._digest: Hash = new_hash(blob.content_id, blob.size)
@@ -179,7 +185,7 @@ class Transfer:
                     self._hashed, self._hashing = reached, False
 
     def finish(self, hooks: TransferHooks) -> bool:
-        """Publish the file once it is complete. True for exactly one caller.
+        """Publish the file once it is complete, if it is to be. True for exactly one caller.
 
         Raises:
             TryAgain: its content was wrong too often.
@@ -192,7 +198,10 @@ class Transfer:
         hooks.may_name()
         if not matches(self._digest, self.blob.content_id):
             self._start_over(hooks)
-        self.published = publish(self._volume, self._partial, self.blob.content_id, self.blob.paths)
+        self.checksum = checksum_of(self._digest)
+        if self._publishes:
+            blob = self.blob
+            self.published = publish(self._volume, self._partial, blob.content_id, self.checksum, blob.paths)
         return True
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from init_sync.core.requirement import RequiredFile, Requirement
 from init_sync.core.volumepath import REPLACED_SUFFIX
 from init_sync.shell.formatting import size
 from init_sync.sync.plan import Action
-from init_sync.volume.hashing import Hooks, file_matches
+from init_sync.volume.hashing import Hooks, file_checksum, file_matches
 from init_sync.volume.receipts import as_receipt_file, is_unchanged
 from init_sync.volume.volume import Volume
 
@@ -34,9 +34,14 @@ def survey(volume: Volume, requirements: Iterable[Requirement], known: Mapping[s
 
 
 def is_known(volume: Volume, file: RequiredFile, known: Mapping[str, ReceiptFile]) -> bool:
-    """Whether a receipt vouches for just this content, and nothing shows that it changed."""
+    """Whether a receipt vouches for just this content, and nothing shows that it changed.
+
+    One of version 0.1.0 does not have the SHA-256 of small files: those are hashed once more.
+    """
     found = known.get(file.path)
-    return found is not None and found.content_id == file.content_id and is_unchanged(volume, found)
+    if found is None or found.content_id != file.content_id or not found.checksum:
+        return False
+    return is_unchanged(volume, found)
 
 
 def move_to_their_paths(volume: Volume, requirements: Iterable[Requirement], hooks: Hooks) -> None:
@@ -84,8 +89,9 @@ def adopt(
 def _hash(volume: Volume, file: RequiredFile, hooks: Hooks) -> ReceiptFile | None:
     try:
         state = volume.stat(file.path)
-        if file_matches(volume, file.path, file.content_id, file.size, hooks):
-            return as_receipt_file(file.path, file.content_id, state)
+        checksum = file_checksum(volume, file.path, file.content_id, file.size, hooks)
+        if checksum is not None:
+            return as_receipt_file(file.path, file.content_id, state, checksum)
     except OSError as error:
         log.warning("%s: cannot be read (%s); downloading it again", file.path, error.strerror or error)
         return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from init_sync.core.anchor import anchor_problem, mismatch
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import Receipt, ReceiptFile
-from init_sync.core.requirement import Blob, Requirement
+from init_sync.core.requirement import Blob, RequiredFile, Requirement
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.fetch.downloader import Downloader, Outcome
@@ -20,18 +21,21 @@ from init_sync.fetch.transfer import Transfer
 from init_sync.hub.api import Hub
 from init_sync.shell.formatting import size
 from init_sync.sync.adopt import adopt
+from init_sync.sync.anchors import checksums_by_content, refuse_required, unknown_files
 from init_sync.sync.plan import SyncPlan
 from init_sync.sync.prepare import Prepared, plan_again, prepare, refuse_conflicts
 from init_sync.sync.progress import Progress
 from init_sync.sync.space import make_room
 from init_sync.sync.warnings import missing_shard
 from init_sync.volume.check import check_all
+from init_sync.volume.completion import complete_receipts
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.layout import sweep_temporary
 from init_sync.volume.links import make_link
 from init_sync.volume.lock import VolumeLock
 from init_sync.volume.partial import remove_orphan_journals
+from init_sync.volume.pins import store_pin
 from init_sync.volume.probe import FileSystem, check_files, check_names, probe
 from init_sync.volume.publishing import still_verified
 from init_sync.volume.receipts import store_receipt
@@ -87,12 +91,15 @@ class Execution:
         self._progress.planned(prepared.requirements)
         refuse_conflicts(prepared.plan)
         check_files(self._volume, [file for each in prepared.requirements for file in each.files])
+        self._open_models(prepared.requirements)
+        self._hold_anchors(prepared)
         self._adopt(prepared)
         self._complete_models([name for name in self._open if not self._missing[name]])
         plan = plan_again(self._manifest, self._volume, checks, prepared, self._verified, file_system)
         make_room(self._volume, plan)
         if plan.blobs:
             self._fetch(plan)
+        self._complete_receipts(checks)
         if len(checks) > 1:
             self._look_again()
 
@@ -126,16 +133,54 @@ class Execution:
         finally:
             self._hub.close()
 
+    def _open_models(self, requirements: Iterable[Requirement]) -> None:
+        for requirement in requirements:
+            self._open[requirement.model.name] = requirement
+            for file in requirement.files:
+                self._models_of.setdefault(file.path, []).append(requirement.model.name)
+
+    def _hold_anchors(self, prepared: Prepared) -> None:
+        """Learn the digests of models with an anchor before anything large is read or fetched.
+
+        Small files are fetched for it and not put in place: whatever was complete stays so if the digest is another.
+        """
+        files = unknown_files(prepared.requirements, prepared.checksums)
+        if files:
+            make_room(self._volume, prepared.plan)
+            threads = self._options.settings.verify_threads
+            found = adopt(self._volume, files, prepared.actions, prepared.known, threads, self._hooks)
+            fetched = self._fetch_checksums([file for file in files if file.path not in found])
+            known = {**prepared.checksums, **checksums_by_content(found.values()), **fetched}
+            refuse_required(prepared.requirements, known)
+        for pin in prepared.pins:
+            store_pin(self._volume, *pin)
+
+    def _fetch_checksums(self, files: Sequence[RequiredFile]) -> dict[str, str]:
+        """By content id."""
+        found: dict[str, str] = {}
+
+        def learn(transfer: Transfer) -> None:
+            found[transfer.blob.content_id] = transfer.checksum
+
+        if files:
+            log.info("Fetching %d small files first: the digests that the manifest demands depend on them", len(files))
+            blobs = [Blob(file.content_id, file.size, (file.path,), file) for file in files]
+            self._download(blobs, learn, publishes=False)
+        return found
+
+    def _complete_receipts(self, checks: Mapping[str, ModelCheck]) -> None:
+        """Of version 0.1.0: those of models that are complete already."""
+        others = [check for name, check in checks.items() if name not in self._open]
+        for name, receipt in complete_receipts(self._volume, others, self._lock, self._hooks):
+            self._progress.completed(name, receipt)
+
     def _adopt(self, prepared: Prepared) -> None:
         files = [file for each in prepared.requirements for file in each.files]
         threads = self._options.settings.verify_threads
         found = adopt(self._volume, files, prepared.actions, prepared.known, threads, self._hooks)
         for requirement in prepared.requirements:
             name = requirement.model.name
-            self._open[name] = requirement
-            for file in requirement.files:
-                self._models_of.setdefault(file.path, []).append(name)
-                self._missing[name] += file.path not in found
+            self._missing[name] = sum(file.path not in found for file in requirement.files)
             if self._missing[name]:
                 self._progress.to_fetch(name, self._missing[name], len(requirement.files))
         for verified in found.values():
@@ -145,6 +190,9 @@ class Execution:
     def _fetch(self, plan: SyncPlan) -> None:
         count = f"{len(plan.blobs)} files" if len(plan.blobs) != 1 else "1 file"
         log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, self._hub.endpoint)
+        self._download(plan.blobs, self._on_file)
+
+    def _download(self, blobs: Sequence[Blob], on_file: Callable[[Transfer], None], *, publishes: bool = True) -> None:
         progress = self._progress
         hooks = TransferHooks(
             on_received=lambda blob, _, gained: progress.received(gained, blob.label),
@@ -156,10 +204,12 @@ class Execution:
             stop=self._stop,
         )
         settings = self._options.settings
-        sources = self._hub.sources(blob.source for blob in plan.blobs)
-        pairs = zip(plan.blobs, sources, strict=True)
-        transfers = [Transfer(self._volume, blob, source, settings) for blob, source in pairs]
-        outcome = Downloader(transfers, settings, hooks, self._on_file, self._on_failure).download()
+        sources = self._hub.sources(blob.source for blob in blobs)
+        transfers = [
+            Transfer(self._volume, blob, source, settings, publishes=publishes)
+            for blob, source in zip(blobs, sources, strict=True)
+        ]
+        outcome = Downloader(transfers, settings, hooks, on_file, self._on_failure).download()
         self._raise(outcome)
 
     def _on_file(self, transfer: Transfer) -> None:
@@ -195,14 +245,17 @@ class Execution:
             path=model.path,
             repo=model.repo,
             revision=model.revision,
-            requirement=model.digest(),
+            requirement=model.requirement_digest(),
             commits=dict(requirement.commits),
             chosen=dict(requirement.chosen),
             files=files,
             links=links,
             verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             warning=missing_shard(self._volume, requirement),
-        )
+            replaced=tuple(file.path for file in requirement.files if file.replaced),
+        ).with_digest()
+        if problem := anchor_problem(model, receipt.digest, f"what is in {model.path}"):
+            raise mismatch(model, problem)
         wait_out_clock_step(self._volume, [*(file.mtime_ns for file in files), *(link.mtime_ns for link in links)])
         store_receipt(self._volume, model, receipt)
         self._progress.completed(model.name, receipt)

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from init_sync.core.errors import NeedsChange
+from init_sync.core.listing import Listing
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
-from init_sync.core.spec import Manifest
+from init_sync.core.spec import Manifest, Model
 from init_sync.hub.api import Hub
 from init_sync.sync.adopt import move_to_their_paths, survey
+from init_sync.sync.anchors import checksums_by_content, refuse_required
 from init_sync.sync.plan import Action, SyncPlan, places, plan_sync
 from init_sync.sync.resolve import Resolver
 from init_sync.volume.conflicts import Conflict, find_conflicts
@@ -35,6 +37,10 @@ class Prepared:
     """Files that need no hashing, by path."""
     actions: Mapping[str, Action]
     plan: SyncPlan
+    checksums: Mapping[str, str]
+    """SHA-256 by content id, as far as receipts tell."""
+    pins: Sequence[tuple[Model, str, Listing]]
+    """To be written once the anchors of their models hold."""
 
 
 def prepare(
@@ -55,15 +61,18 @@ def prepare(
         file_system: what a trial of the volume showed; None leaves the volume as it is, pins included.
 
     Raises:
-        NeedsChange: a model that cannot be had, or files that cannot lie side by side.
+        NeedsChange: a model that cannot be had or has another digest than its anchor, or files that cannot lie side
+            by side.
         TryAgain: the hub stayed away.
     """
     known = _known(volume, checks, deep)
+    checksums = checksums_by_content(known.values())
     wanted = {name: check for name, check in checks.items() if refresh or not check.complete}
     writes = file_system is not None
     taken = linked_paths(volume, except_for={model.path for model in manifest.models}) if volume else ()
     resolver = Resolver(volume, hub, known=known, taken=taken, refresh=refresh, writes=writes, hooks=hooks)
     requirements = resolver.resolve(manifest, wanted)
+    refuse_required(requirements, checksums)
     conflicts: Sequence[Conflict] = ()
     actions: Mapping[str, Action] = {}
     if volume:
@@ -73,7 +82,8 @@ def prepare(
             move_to_their_paths(volume, requirements, hooks)
         actions = {**survey(volume, requirements, known), **_links_in_place(volume, requirements)}
     plan = _plan(manifest, volume, checks, requirements, actions, file_system)
-    return Prepared(tuple(requirements), known, actions, replace(plan, conflicts=tuple(conflicts)))
+    plan = replace(plan, conflicts=tuple(conflicts))
+    return Prepared(tuple(requirements), known, actions, plan, checksums, resolver.pins)
 
 
 def plan_again(

@@ -37,6 +37,7 @@ class ModelProgress:
         self.commit: str | None = None
         self.chosen: Mapping[str, str] = {}
         self.verified_at: str | None = None
+        self.digest = ""
         self.reason: Reason | None = None
         self.message = ""
         self.damage: tuple[Reason, str] | None = None
@@ -62,6 +63,7 @@ class ModelProgress:
             commit=self.commit,
             chosen=dict(self.chosen),
             verified_at=self.verified_at,
+            digest=(self.digest or None) if self.complete else None,
             reason=self.reason,
             message=self.message,
         )
@@ -93,6 +95,7 @@ class Progress:
                 found.sizes, found.present, found.valid = check.sizes, dict(check.present), set(check.valid)
                 found.commit, found.chosen = check.commit, check.chosen
                 found.verified_at = check.receipt.verified_at if check.receipt else None
+                found.digest = check.receipt.digest if check.receipt else ""
                 found.damage = (check.reason, check.message) if check.reason and check.receipt else None
 
     def planned(self, requirements: Iterable[Requirement]) -> None:
@@ -145,7 +148,7 @@ class Progress:
         with self._guard:
             found = self.models[name]
             found.complete, found.reason, found.message = True, None, receipt.warning
-            found.verified_at = receipt.verified_at
+            found.verified_at, found.digest = receipt.verified_at, receipt.digest
 
     def waiting(self, message: str) -> None:
         """Another process holds the lock of the volume."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
-from init_sync.core.errors import NeedsChange
+from init_sync.core.errors import NeedsChange, together
 from init_sync.core.listing import Listing, RemoteFile
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.receipt import Receipt, ReceiptFile
@@ -42,6 +42,8 @@ class Resolver:
         self._writes = writes
         self._hooks = hooks
         self._fresh: dict[tuple[str, str], Listing | None] = {}
+        self.pins: list[tuple[Model, str, Listing]] = []
+        """Pins of models with an anchor: to be written once it is known that the commit has the content demanded."""
 
     def resolve(self, manifest: Manifest, checks: Mapping[str, ModelCheck]) -> list[Requirement]:
         """What each model of ``checks`` needs.
@@ -102,7 +104,9 @@ class Resolver:
             log.warning("%s: the listing on the volume has %d files, the hub's %d", model.display_name, *figures)
         if not commit and asked != listing.commit:
             log.info("%s: %s of %s is commit %s", model.display_name, revision, model.repo, listing.commit)
-        if self._volume and self._writes:
+        if model.anchor:
+            self.pins.append((model, revision, listing))
+        elif self._volume and self._writes:
             return store_pin(self._volume, model, revision, listing)
         return listing
 
@@ -117,13 +121,6 @@ class Resolver:
         if known := self._known.get(path):
             return known.content_id == file.content_id
         return self._volume is not None and file_matches(self._volume, path, file.content_id, file.size, self._hooks)
-
-
-def together(refused: list[NeedsChange]) -> NeedsChange:
-    """One error that says all of it."""
-    error = NeedsChange(refused[0].reason, "; ".join(each.message for each in refused))
-    error.parts = tuple(refused)
-    return error
 
 
 def _log_choice(model: Model, choice: Choice) -> None:

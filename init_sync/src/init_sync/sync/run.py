@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from init_sync.core.anchor import refuse_checked
 from init_sync.core.errors import NeedsChange, SyncError
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
@@ -87,6 +88,7 @@ class SyncRun:
         checks = self._check()
         if self._is_done():
             self._progress.volume_id = ensure_volume_id(self._volume)  # volumes of 0.1.0 have none yet
+            self._complete_receipts(checks)
             return
         self._say("info", "Some models missing or incomplete, downloading...")
         self._say_findings(checks)
@@ -109,7 +111,27 @@ class SyncRun:
             self._say("info", f"{check.model.display_name} complete: {check.complete}")
             if check.complete and check.message:
                 self._say("warning", f"{check.model.display_name}: {check.message}")
+        if not self._options.refresh:
+            refuse_checked(checks.values())
         return checks
+
+    def _complete_receipts(self, checks: Mapping[str, ModelCheck]) -> None:
+        """Once, for receipts of version 0.1.0. It is not worth waiting for another process, nor is a failure one."""
+        if not any(check.lacks_digest for check in checks.values()):
+            return
+        from init_sync.volume.completion import complete_receipts
+        from init_sync.volume.lock import LockLost, VolumeLock
+
+        hooks = Hooks(self._progress.hashed, self._stop)
+        self._lock = VolumeLock(self._volume)
+        try:
+            if self._lock.acquire(on_wait=lambda _: None, is_pointless=lambda: True):
+                for name, receipt in complete_receipts(self._volume, checks.values(), self._lock, hooks):
+                    self._progress.completed(name, receipt)
+        except (OSError, LockLost):
+            pass
+        finally:
+            self.release()
 
     def _is_done(self) -> bool:
         if not self._progress.complete or self._options.refresh:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from init_sync.core.anchor import anchor_problem
 from init_sync.core.model_check import Finding, ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
 from init_sync.core.spec import Manifest, Model
 from init_sync.core.volumepath import is_pickle
 from init_sync.shell.formatting import listed
-from init_sync.volume.hashing import SILENT, Hooks, file_matches
+from init_sync.volume.hashing import SILENT, Hooks, file_checksum, file_matches
 from init_sync.volume.links import COPY, link_problem
 from init_sync.volume.receipts import as_receipt_file, differs, is_unchanged, load_receipt, store_receipt
 from init_sync.volume.timestamps import is_too_young
@@ -34,11 +35,12 @@ def check_all(
 def check_model(
     volume: Volume, model: Model, allow_pickles: bool, *, deep: bool = False, hooks: Hooks = SILENT
 ) -> ModelCheck:
-    receipt = load_receipt(volume, model)
-    if receipt is None:
+    stored = load_receipt(volume, model)
+    if stored is None:
         from init_sync.volume.offline_check import check_without_receipt  # not needed on a warm start
 
         return check_without_receipt(volume, model)
+    receipt = _with_known_digest(volume, model, stored, hooks)
     young = _too_young(receipt)
     files = [_check_file(volume, file, deep or file.path in young, hooks) for file in receipt.files]
     findings = [found for found in files if isinstance(found, Finding)]
@@ -48,7 +50,7 @@ def check_model(
     present = tuple(
         found if isinstance(found, ReceiptFile) else file for found, file in zip(files, receipt.files, strict=True)
     )
-    reason, message = _judge(receipt, findings, allow_pickles)
+    reason, message = find_reason(model, receipt, findings, allow_pickles)
     return ModelCheck(
         model=model,
         reason=reason,
@@ -61,6 +63,7 @@ def check_model(
         commit=receipt.commit,
         chosen=receipt.chosen,
         outdated_receipt=bool(young) or present != receipt.files,
+        lacks_digest=not stored.digest,
     )
 
 
@@ -76,13 +79,16 @@ def refresh_receipts(volume: Volume, checks: Iterable[ModelCheck]) -> None:
 
 def looks_complete(volume: Volume, manifest: Manifest) -> bool:
     """Whether receipts and stats show nothing amiss; hashes nothing, for those who ask again and again."""
-    receipts = [load_receipt(volume, model) for model in manifest.models]
+    receipts = [(model, load_receipt(volume, model)) for model in manifest.models]
     return all(
-        receipt
-        and all(is_unchanged(volume, file) for file in receipt.files)
-        and not any(link_problem(volume, link) for link in receipt.links)
-        for receipt in receipts
+        receipt and model.anchor in ("", receipt.digest) and not changes(volume, receipt) for model, receipt in receipts
     )
+
+
+def changes(volume: Volume, receipt: Receipt) -> list[str]:
+    """What a stat shows to be other than recorded, files that were only touched included; hashes nothing."""
+    files = [file.path for file in receipt.files if not is_unchanged(volume, file)]
+    return files + [link.at for link in receipt.links if link_problem(volume, link)]
 
 
 def summary(findings: Iterable[Finding]) -> str:
@@ -90,13 +96,32 @@ def summary(findings: Iterable[Finding]) -> str:
     return listed([f"{finding.path}: {finding.message}" for finding in findings], most=3)
 
 
-def _judge(receipt: Receipt, findings: list[Finding], allow_pickles: bool) -> tuple[Reason | None, str]:
+def _with_known_digest(volume: Volume, model: Model, receipt: Receipt, hooks: Hooks) -> Receipt:
+    """An anchor needs the digest, though a receipt of version 0.1.0 has none and may be on a read-only volume."""
+    if receipt.digest or not model.anchor:
+        return receipt
+    from init_sync.volume.completion import completed
+
+    return completed(volume, model, receipt, hooks) or receipt
+
+
+def find_reason(
+    model: Model, receipt: Receipt, findings: list[Finding], allow_pickles: bool
+) -> tuple[Reason | None, str]:
+    """Why a model with this receipt is not complete; without a reason, the message is a warning.
+
+    A digest that is not the anchor comes first: no repair would change it.
+    """
+    if receipt.digest and (problem := anchor_problem(model, receipt.digest, f"what is in {model.path}")):
+        return Reason.DIGEST_MISMATCH, problem
     if findings:
         return findings[0].reason, summary(findings)
     pickles = [] if allow_pickles else [file.path for file in receipt.files if is_pickle(file.path)]
     if pickles:
         rule = "can run code when loaded and spec.allowPickles is false"
         return Reason.PICKLE_REFUSED, f"{listed(pickles, 3)} {rule}"
+    if model.anchor and not receipt.digest:
+        return Reason.NOT_VERIFIED, "the manifest demands a digest, and the receipt of version 0.1.0 does not tell it"
     return None, receipt.warning
 
 
@@ -107,8 +132,9 @@ def _check_file(volume: Volume, file: ReceiptFile, doubtful: bool, hooks: Hooks)
             return Finding(file.path, Reason.SIZE_MISMATCH, f"{state.st_size:,} bytes instead of {file.size:,}")
         if not doubtful and not differs(file, state):
             return file
-        if file_matches(volume, file.path, file.content_id, file.size, hooks):
-            return as_receipt_file(file.path, file.content_id, state)
+        checksum = file_checksum(volume, file.path, file.content_id, file.size, hooks)
+        if checksum is not None and file.checksum in ("", checksum):
+            return as_receipt_file(file.path, file.content_id, state, checksum)
     except FileNotFoundError:
         return Finding(file.path, Reason.FILE_MISSING, "missing")
     except OSError as error:

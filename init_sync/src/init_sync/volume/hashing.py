@@ -1,7 +1,7 @@
 """Content ids of bytes: the hashes that a hub publishes, fed piece by piece.
 
 ``sha256:<hex>`` is the plain SHA-256; ``git-sha1:<hex>`` is git's blob id, a SHA-1 over ``blob <size>\\0`` and the
-bytes.
+bytes. Whatever names it, the plain SHA-256 of each content is computed on the way: digests need it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,24 @@ class Hash(Protocol):
     def copy(self) -> Hash: ...
 
 
+class GitHash:
+    """git's blob id, and beside it the SHA-256 of the same bytes."""
+
+    def __init__(self, git: Hash, sha256: Hash) -> None:
+        self._git = git
+        self.sha256 = sha256
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        self._git.update(data)
+        self.sha256.update(data)
+
+    def hexdigest(self) -> str:
+        return self._git.hexdigest()
+
+    def copy(self) -> GitHash:
+        return GitHash(self._git.copy(), self.sha256.copy())
+
+
 class HashingCancelled(Exception):
     """Hashing was stopped from outside."""
 
@@ -49,8 +67,13 @@ def new_hash(content_id: str, size: int) -> Hash:
     if kind == SHA256:
         return hashlib.sha256()
     if kind == GIT_SHA1:
-        return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        return GitHash(hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), hashlib.sha256())
     raise ValueError(f"unknown kind of content id: {content_id!r}")
+
+
+def checksum_of(digest: Hash) -> str:
+    """The plain SHA-256 of the bytes, whichever hash was asked for."""
+    return (digest.sha256 if isinstance(digest, GitHash) else digest).hexdigest()
 
 
 def matches(digest: Hash, content_id: str) -> bool:
@@ -80,15 +103,22 @@ def read_range(descriptor: int, start: int, end: int, use: Callable[[memoryview]
 
 def file_matches(volume: Volume, path: str, content_id: str, size: int, hooks: Hooks = SILENT) -> bool:
     """Whether the file holds exactly the content. Raises OSError when it cannot be read."""
+    return file_checksum(volume, path, content_id, size, hooks) is not None
+
+
+def file_checksum(volume: Volume, path: str, content_id: str, size: int, hooks: Hooks = SILENT) -> str | None:
+    """The SHA-256 of the file if it holds exactly the content, else None. Raises OSError when it cannot be read."""
     try:
         file = volume.open_file(path)
     except NoFile:
-        return False
+        return None
     with file:
         descriptor = file.fileno()
         if os.fstat(descriptor).st_size != size:
-            return False
+            return None
         with suppress(OSError, AttributeError):  # advice only
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         digest = new_hash(content_id, size)
-        return read_range(descriptor, 0, size, digest.update, hooks) == size and matches(digest, content_id)
+        if read_range(descriptor, 0, size, digest.update, hooks) != size or not matches(digest, content_id):
+            return None
+        return checksum_of(digest)

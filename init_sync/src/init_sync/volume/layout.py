@@ -33,13 +33,13 @@ LOCK = f"{STATE_DIRECTORY}/lock"
 TMP = f"{STATE_DIRECTORY}/tmp"  # noqa: S108  # on the volume
 
 MAX_STATE_BYTES = 16 << 20
-"""Of one file of ours: a receipt of 60,000 files. What is larger was not written by a sync."""
+"""Of one file of ours: a receipt of 50,000 files. What is larger was not written by a sync."""
 MAX_SLUG_BYTES = 200
 TEMPORARY = re.compile(r"[a-z0-9-]+\.[0-9a-f]{12}")
 
 
 def receipt_path(model: Model) -> str:
-    return f"{RECEIPTS}/{_slug(model.path)}-{model.digest()[:16]}.json"
+    return f"{RECEIPTS}/{_slug(model.path)}-{model.requirement_digest()[:16]}.json"
 
 
 def pin_path(model: Model, revision: str) -> str:

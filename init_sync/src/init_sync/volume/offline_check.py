@@ -16,7 +16,7 @@ from init_sync.volume.volume import Volume
 
 def check_without_receipt(volume: Volume, model: Model) -> ModelCheck:
     """Totals, what is there, and the reason why the model is not complete."""
-    requirement = _pinned_requirement(volume, model)
+    requirement = pinned_requirement(volume, model)
     if requirement is None:
         return _unknown(volume, model)
     found = {file.path: _size(volume, file.path) for file in requirement.files}
@@ -44,7 +44,7 @@ def check_without_receipt(volume: Volume, model: Model) -> ModelCheck:
     )
 
 
-def _pinned_requirement(volume: Volume, model: Model) -> Requirement | None:
+def pinned_requirement(volume: Volume, model: Model) -> Requirement | None:
     """What the model needs according to the pins on the volume; None when they do not tell."""
     listing = load_pin(volume, model, model.revision)
     if listing is None:

@@ -11,14 +11,16 @@ from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
-from init_sync.volume.hashing import SILENT, Hooks, file_matches
+from init_sync.volume.hashing import SILENT, Hooks, file_checksum
 from init_sync.volume.layout import TMP, temporary_path
 from init_sync.volume.partial import Partial
 from init_sync.volume.receipts import as_receipt_file, differs
 from init_sync.volume.volume import Volume
 
 
-def publish(volume: Volume, partial: Partial, content_id: str, paths: tuple[str, ...]) -> tuple[ReceiptFile, ...]:
+def publish(
+    volume: Volume, partial: Partial, content_id: str, checksum: str, paths: tuple[str, ...]
+) -> tuple[ReceiptFile, ...]:
     """Copies first: until the file itself is renamed, an interrupted run has all it needs to go on."""
     for path in paths:
         volume.make_directory(dirname(path))
@@ -28,14 +30,14 @@ def publish(volume: Volume, partial: Partial, content_id: str, paths: tuple[str,
         volume.make_directory(TMP)
         partial.copy_to(path, temporary_path("copy"))
     partial.publish(paths[0])
-    return tuple(_as_published(volume, path, content_id, partial.size) for path in paths)
+    return tuple(_as_published(volume, path, content_id, checksum, partial.size) for path in paths)
 
 
-def _as_published(volume: Volume, path: str, content_id: str, size: int) -> ReceiptFile:
+def _as_published(volume: Volume, path: str, content_id: str, checksum: str, size: int) -> ReceiptFile:
     state = volume.lstat(path)
     if state.st_size != size:
         raise TryAgain(Reason.SIZE_MISMATCH, f"publishing {path}: it changed right after it was put in place")
-    return as_receipt_file(path, content_id, state)
+    return as_receipt_file(path, content_id, state, checksum)
 
 
 def still_verified(
@@ -64,10 +66,12 @@ def still_verified(
             what = f"{file.path} was in place, and was changed to {state.st_size:,} bytes"
             _gone(requirement, Reason.SIZE_MISMATCH, what)
         shared = inodes.setdefault((state.st_dev, state.st_ino), file.content_id) != file.content_id
-        doubtful = shared or differs(before, state)
-        if doubtful and not file_matches(volume, file.path, file.content_id, file.size, hooks):
-            _gone(requirement, Reason.CHECKSUM_MISMATCH, f"{file.path} was in place, and has other content now")
-        found.append(as_receipt_file(file.path, file.content_id, state) if doubtful else before)
+        if shared or differs(before, state):
+            checksum = file_checksum(volume, file.path, file.content_id, file.size, hooks)
+            if checksum != before.checksum:
+                _gone(requirement, Reason.CHECKSUM_MISMATCH, f"{file.path} was in place, and has other content now")
+            before = as_receipt_file(file.path, file.content_id, state, before.checksum)
+        found.append(before)
     return tuple(found)
 
 

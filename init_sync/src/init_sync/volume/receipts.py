@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
+from init_sync.core.content_id import checksum_in
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.spec import Model
 from init_sync.volume.layout import RECEIPTS, read_json, receipt_path, write_json
@@ -15,13 +16,13 @@ from init_sync.volume.volume import Volume
 
 MAX_RECEIPTS = 4096
 MAX_RECEIPTS_BYTES = 128 << 20
-"""Of all that are looked through: a receipt has some 200 bytes for each file of its model."""
+"""Of all that are looked through: a receipt has some 200 to 300 bytes for each file of its model."""
 
 
 def load_receipt(volume: Volume, model: Model) -> Receipt | None:
     """The receipt for exactly this requirement; None when there is none or it is not valid."""
     receipt = _read(volume, receipt_path(model))
-    return receipt if receipt and receipt.requirement == model.digest() else None
+    return receipt if receipt and receipt.requirement == model.requirement_digest() else None
 
 
 def store_receipt(volume: Volume, model: Model, receipt: Receipt) -> None:
@@ -68,8 +69,10 @@ def linked_paths(volume: Volume, except_for: Collection[str]) -> frozenset[str]:
     )
 
 
-def as_receipt_file(path: str, content_id: str, state: os.stat_result) -> ReceiptFile:
-    return ReceiptFile(path, state.st_size, state.st_mtime_ns, content_id, state.st_blocks)
+def as_receipt_file(path: str, content_id: str, state: os.stat_result, checksum: str = "") -> ReceiptFile:
+    """``checksum``: the plain SHA-256, stored where the content id is another hash."""
+    beside = "" if checksum_in(content_id) else checksum
+    return ReceiptFile(path, state.st_size, state.st_mtime_ns, content_id, state.st_blocks, beside)
 
 
 def is_unchanged(volume: Volume, file: ReceiptFile) -> bool:

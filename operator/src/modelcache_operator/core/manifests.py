@@ -2,7 +2,8 @@
 
 The text is what ``init-sync sync --spec`` takes. It holds what decides the content of the volume and nothing else, in a
 canonical form, so its digest names a content: a report that carries it is about that content, whatever else the spec
-says about Jobs, claims and tokens.
+says about Jobs, claims and tokens. Anchors (``models[].digest``) are in it, for each sync holds them; they are demands
+on a content and not a part of it, so the content has a digest of its own without them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,23 @@ def content_text(name: str, spec: Mapping[str, Any]) -> str:
     return json.dumps(_document(name, content), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def content_digest(name: str, spec: Mapping[str, Any]) -> str:
+    """Of the manifest text without anchors."""
+    models = spec.get("models")
+    if not isinstance(models, list):
+        return text_digest(content_text(name, spec))
+    plain = [
+        {key: value for key, value in each.items() if key != "digest"} if isinstance(each, Mapping) else each
+        for each in models
+    ]
+    return text_digest(content_text(name, {**spec, "models": plain}))
+
+
+def anchors(manifest: Manifest) -> dict[str, str]:
+    """The digests that the manifest demands, by model."""
+    return {model.name: model.anchor for model in manifest.models if model.anchor}
+
+
 def _document(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
 
@@ -46,7 +64,7 @@ def read_manifest(name: str, spec: Mapping[str, Any]) -> tuple[Manifest, str]:
 
 def paths(manifest: Manifest) -> dict[str, str]:
     """Every path of a directory or link that the manifest fills on the volume, with a digest of what belongs there."""
-    found = {model.path: model.digest() for model in manifest.models}
+    found = {model.path: model.requirement_digest() for model in manifest.models}
     for model in manifest.models:
         for link in model.links:
             found[link.at] = f"{model.repo}@{model.revision}/{link.file}"

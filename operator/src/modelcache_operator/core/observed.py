@@ -54,6 +54,10 @@ class Cache:
     spec: Mapping[str, Any]
     digest: str
     """Of the manifest text that belongs into the ConfigMap: it names the content that must be on the volume."""
+    content: str
+    """Of the same text without anchors: what stays the same while only these change."""
+    anchors: Mapping[str, str]
+    """Digests that the manifest demands, by model."""
     problem: str
     """Why the manifest cannot be used; empty when it can."""
     models: tuple[str, ...]

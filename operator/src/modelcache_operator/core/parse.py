@@ -45,6 +45,7 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
     meta, spec = raw["metadata"], raw.get("spec") or {}
     name = meta["name"]
     manifest, problem = manifests.read_manifest(name, spec)
+    digest, anchors = manifests.text_digest(manifests.content_text(name, spec)), manifests.anchors(manifest)
     return Cache(
         namespace=intern(meta["namespace"]),
         name=name,
@@ -55,7 +56,9 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
         resync="",
         deleting=False,
         spec=spec,
-        digest=manifests.text_digest(manifests.content_text(name, spec)),
+        digest=digest,
+        content=manifests.content_digest(name, spec) if anchors else digest,
+        anchors=anchors,
         problem=problem,
         models=tuple(model.name for model in manifest.models),
         paths=manifests.paths(manifest),

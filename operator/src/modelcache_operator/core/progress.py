@@ -14,7 +14,7 @@ from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.observed import Cache, Observation, RunState, Snapshot
-from modelcache_operator.core.proof import OwnedObjects
+from modelcache_operator.core.proof import OwnedObjects, continues
 from modelcache_operator.core.status import Phase, Status
 
 
@@ -38,7 +38,7 @@ def with_progress(status: Status, snapshot: Snapshot, objects: OwnedObjects, bou
 
 def _newest(status: Status, snapshot: Snapshot, objects: OwnedObjects) -> Status:
     cache = snapshot.cache
-    fresh = cache.status.sync.is_about(status.sync.claim_uid, status.sync.manifest)
+    fresh = continues(cache.status.sync, status.sync)
     known = {model.name: model for model in cache.status.models} if fresh else {}
     newest = max(_reports(snapshot, objects), key=lambda each: each.at, default=None)
     since = timestamps.parse(cache.status.reported_at) or 0.0
@@ -93,7 +93,7 @@ def _unknown(name: str) -> ModelReport:
 def _merge(name: str, said: ModelReport | None, known: ModelReport | None, whole: Observation) -> ModelReport:
     before = known or _unknown(name)
     if said is None:  # cut off: complete models go first, so a report without it says that it is, or nothing
-        return replace(before, complete=True, reason=None, message="") if whole.complete else before
+        return replace(before, complete=True, digest=None, reason=None, message="") if whole.complete else before
     if said.complete and not said.files_total:
         return replace(
             before,
@@ -102,6 +102,7 @@ def _merge(name: str, said: ModelReport | None, known: ModelReport | None, whole
             message="",
             commit=said.commit or before.commit,
             verified_at=said.verified_at or before.verified_at,
+            digest=said.digest,  # the one before may be that of an older commit
         )
     return said
 
@@ -123,8 +124,9 @@ def _present(model: ModelReport) -> ModelReport:
 
 
 def _absent(model: ModelReport) -> ModelReport:
-    return replace(model, complete=False, files_present=0, bytes_present=0, verified_at=None, reason=None, message="")
+    gone = replace(model, complete=False, files_present=0, bytes_present=0, verified_at=None, digest=None)
+    return replace(gone, reason=None, message="")
 
 
 def _unverified(model: ModelReport) -> ModelReport:
-    return replace(model, complete=False, reason=Reason.NOT_VERIFIED)
+    return replace(model, complete=False, digest=None, reason=Reason.NOT_VERIFIED)

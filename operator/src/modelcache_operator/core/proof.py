@@ -17,6 +17,8 @@ not used: the sequence of Jobs starts again, which costs milliseconds where the 
 - A pod of the user's can say anything. That the volume is damaged, or another one than was proven, is believed (a sync
   Job will tell). That it is complete is believed only where sync Jobs are disabled, and only with the digest of this
   very manifest.
+- An anchor (``models[].digest``) that demands the digest which was proven takes nothing from the proof: the digests are
+  those that the proving run reported. Any other change of an anchor is another content, which a Job has to prove.
 - What is later counts. Pods that are being deleted, or that do not mount the claim, are not asked, nor is what a pod
   did before the claim was created.
 """
@@ -119,17 +121,38 @@ def _on_claim(pod: Pod, claim: Claim | None) -> Pod:
 def current_record(snapshot: Snapshot) -> SyncRecord:
     """The stored record if it is about the present claim and content, else a new one."""
     cache, stored = snapshot.cache, snapshot.cache.status.sync
+    if _is_what_is_demanded(stored, snapshot):
+        return replace(stored, manifest=cache.digest)
     if not stored.is_about(snapshot.claim_uid, cache.digest):
         return SyncRecord(
             claim_uid=snapshot.claim_uid,
             manifest=cache.digest,
+            content=cache.content,
             attempt=stored.attempt,
             settled_attempt=stored.attempt,
             resync=stored.resync,
         )
+    if not stored.content:
+        stored = replace(stored, content=cache.content)  # an older operator wrote it
     if cache.status.observed_generation != cache.generation:
         return replace(stored, failures=0, finished_at="")  # what was changed may be the cure: no waiting
     return stored
+
+
+def _is_what_is_demanded(stored: SyncRecord, snapshot: Snapshot) -> bool:
+    """Whether only anchors changed, and those that there are now demand the digests that were proven."""
+    cache = snapshot.cache
+    if (stored.claim_uid, stored.content) != (snapshot.claim_uid, cache.content) or stored.manifest == cache.digest:
+        return False
+    return is_proven(stored) and all(stored.digests.get(model) == each for model, each in cache.anchors.items())
+
+
+def continues(before: SyncRecord, record: SyncRecord) -> bool:
+    """Whether a record is about what the one before was about, so that its figures hold."""
+    if before.is_about(record.claim_uid, record.manifest):
+        return True
+    same = (before.claim_uid, before.content, before.proven_at) == (record.claim_uid, record.content, record.proven_at)
+    return same and bool(record.proven_at)
 
 
 def update_record(snapshot: Snapshot, objects: OwnedObjects) -> SyncRecord:
@@ -162,7 +185,8 @@ def _record_outcome(record: SyncRecord, job: Job, objects: OwnedObjects) -> Sync
     record = replace(record, settled_attempt=job.attempt, finished_at=finished, resync=job.resync or record.resync)
     fitting = _runs_that_fit(objects, record.manifest)
     if job.outcome == "Complete" and (fitting or not _successes(objects)):
-        return replace(record, failures=0, proven_at=finished, volume_id=_volume_of(fitting), next_attempt_at="")
+        proven = replace(record, failures=0, proven_at=finished, volume_id=_volume_of(fitting), next_attempt_at="")
+        return replace(proven, digests=_digests_of(fitting, record.manifest))
     return replace(record, failures=record.failures + 1, broken_at=finished)
 
 
@@ -181,6 +205,16 @@ def _volume_of(runs: list[Run]) -> str:
     return ids.pop() if len(ids) == 1 else ""
 
 
+def _digests_of(runs: Iterable[Run], manifest: str) -> dict[str, str]:
+    """By model, as far as all runs that name this manifest agree."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        if run.observation and run.observation.manifest == manifest:
+            for model in run.observation.models:
+                found.setdefault(model.name, set()).add(model.digest or "")
+    return {name: next(iter(each)) for name, each in found.items() if len(each) == 1 and "" not in each}
+
+
 def _record_workloads(record: SyncRecord, snapshot: Snapshot, objects: OwnedObjects) -> SyncRecord:
     since = timestamps.parse(record.proven_at) or 0.0
     damaged = [each.at for each in damage_reports(snapshot, objects, record.volume_id) if each.at > since]
@@ -192,7 +226,8 @@ def _record_workloads(record: SyncRecord, snapshot: Snapshot, objects: OwnedObje
     if timestamps.stamp(newest.finished_at) < record.broken_at:
         return record
     volume_id = newest.observation.volume_id if newest.observation else ""
-    return replace(record, proven_at=timestamps.stamp(newest.finished_at), volume_id=volume_id)
+    digests = _digests_of([newest], record.manifest)
+    return replace(record, proven_at=timestamps.stamp(newest.finished_at), volume_id=volume_id, digests=digests)
 
 
 def _complete_runs(record: SyncRecord, objects: OwnedObjects) -> Iterator[Run]:

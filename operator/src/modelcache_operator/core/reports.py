@@ -77,10 +77,10 @@ def _models(listed: list[Any]) -> list[ModelReport]:
 
 
 def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
-    verified = timestamps.parse(data.get("verifiedAt"))
+    verified, complete = timestamps.parse(data.get("verifiedAt")), data.get("complete") is True
     return ModelReport(
         name=name,
-        complete=data.get("complete") is True,
+        complete=complete,
         revision=line(data.get("revision"), 256),
         files_total=_count(data.get("filesTotal")),
         files_present=_count(data.get("filesPresent")),
@@ -89,6 +89,7 @@ def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
         commit=_matching(COMMIT, data.get("commit")),
         chosen=_chosen(data.get("chosen")),
         verified_at=None if verified is None else timestamps.stamp(verified),
+        digest=_matching(DIGEST, data.get("digest")) if complete else None,
         reason=_reason(data.get("reason")),
         message=line(data.get("message")),
     )

@@ -88,6 +88,8 @@ class Summary:
     """Estimated time remaining of a running sync."""
     commit: str = ""
     """Commit of each model."""
+    digest: str = ""
+    """Digest of each model."""
 
 
 @with_config(CAMEL)
@@ -99,6 +101,11 @@ class SyncRecord:
     """Uid of the claim that this is about. Another claim of the same name needs a proof of its own."""
     manifest: str = ""
     """Digest of the content that this is about, of models and allowPickles."""
+    content: str = ""
+    """The same without models[].digest: while only these change, and the digests below are those demanded, the proof
+    stays."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Digest of each model that was proven, as far as the sync that proved it reported them."""
     volume_id: str = ""
     """Id of the volume that was proven complete; absent when it has none, or none is known."""
     attempt: int = 0

@@ -17,4 +17,5 @@ def summary(status: Status) -> Summary:
         rate=f"{quantity(status.bytes_per_second)}/s" if status.bytes_per_second else "",
         eta="" if status.eta_seconds is None else duration(status.eta_seconds),
         commit=",".join(model.commit for model in status.models if model.commit),
+        digest=",".join(model.digest for model in status.models if model.digest),
     )
