@@ -187,7 +187,7 @@ def test_settings_become_flags_of_the_server(rendered: Rendered) -> None:
 
 
 def test_the_server_answers_to_the_names_of_its_service_and_to_those_of_the_user(render: Render) -> None:
-    from inference.server.cli import read_config
+    from inference.server.config import read_config
     from inference.server.hosts import allowed_host
 
     objects = render(inference={"allowedHosts": ["video.example", ".apps.example"]})
@@ -209,12 +209,23 @@ def test_the_memory_of_the_server_has_room_for_uploads_and_for_what_a_small_gpu_
 
 
 def test_the_server_takes_all_its_flags(objects: Objects) -> None:
-    from inference.server.cli import read_config
+    from inference.server.config import read_config
 
     for each in objects.of("Deployment"):
         if each["metadata"]["name"].endswith("-inference"):
             config = read_config(each["spec"]["template"]["spec"]["containers"][0]["args"], {})
             assert isinstance(config, ServerConfig)
+
+
+@pytest.mark.parametrize(("values", "formats"), [({}, set()), ({"logFormat": "json"}, {"json"})], ids=["text", "json"])
+def test_one_value_sets_the_format_of_every_log(render: Render, values: Json, formats: set[str]) -> None:
+    objects = render(**values)
+    init_sync = objects.server()["initContainers"][0]["args"]
+    assert set(init_sync[init_sync.index("--log-format") + 1 :] if "--log-format" in init_sync else ()) == formats
+    for component in ("operator", "inference"):
+        found = {each.partition("=")[2] for each in objects.args(component) if each.startswith("--log-format")}
+        assert found == formats
+    assert {objects.job_defaults()["logFormat"]} == (formats or {"text"})
 
 
 def test_the_operator_takes_all_its_flags(objects: Objects, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ import chart_docs
 from chart.conftest import Render
 from chart.objects import Objects
 from inference.server.config import ServerConfig
+from init_sync.shell.flags import declared
 from support.helm import CHART, Helm, HelmRefused
 
 Json = dict[str, Any]
@@ -317,10 +317,9 @@ def test_every_value_is_described_in_the_schema() -> None:
 
 def test_the_schema_describes_a_setting_as_the_server_does() -> None:
     settings = SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]
-    hints = get_type_hints(ServerConfig, include_extras=True)
-    for each in fields(ServerConfig):
+    for each in declared(ServerConfig):
         if (name := _camel(each.name)) in settings:
-            assert settings[name]["description"] == hints[each.name].__metadata__[0].help
+            assert settings[name]["description"] == each.flag.help
 
 
 def _camel(name: str) -> str:
@@ -330,7 +329,7 @@ def _camel(name: str) -> str:
 
 def test_settings_are_the_flags_of_the_server_but_for_those_that_follow() -> None:
     derived = {"spec", "volume", "port", "host", "allowed_hosts", "scratch", "scratch_gib", "grace_s"}
-    camel = {_camel(each.name) for each in fields(ServerConfig) if each.name not in derived}
+    camel = {_camel(each.name) for each in declared(ServerConfig) if each.name not in derived}
     assert set(SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]) == camel
 
 

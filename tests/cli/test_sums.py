@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
+from support.linked_volume import keeping_mtime, zero
 from support.release_0_1_0 import downgrade
-from support.scenes import footprint
-from support.site import keeping_mtime, zero
 from support.sync import command, environment, manifest, model, run_command, run_sync
+from support.three_models import footprint
 
 GNU = "cd {model} && sha256sum {files} | LC_ALL=C sort -k2 | sha256sum"
 ODD = ("größe [v2].safetensors", " leading", "a b", "a.b", "a/b", "\u202eevil", "#x", "*")

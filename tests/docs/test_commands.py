@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import crd
-from inference.server.cli import build_parser
+from inference.server import config
 from init_sync.app.arguments import command_parser
 from init_sync.core.manifest import parse_manifest
 from modelcache_operator.app import settings
@@ -46,7 +46,7 @@ METRICS = (
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "init-sync": command_parser,
     "modelcache-operator": settings.make_parser,
-    "multitalk-server": build_parser,
+    "multitalk-server": config.make_parser,
 }
 
 

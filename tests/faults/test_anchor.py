@@ -14,10 +14,10 @@ from init_sync.core.manifest import parse_manifest
 from init_sync.volume.check import looks_complete
 from init_sync.volume.volume import Volume
 from support.hub import Fault, LocalHub, RepoBuilder
-from support.liar import Liar, Said
-from support.scenes import footprint
+from support.lying_hub import LyingHub, Said
+from support.outages import HURRY, MIB, content, receipts
 from support.sync import Result, manifest, model, run_command, run_sync, tree
-from support.trouble import HURRY, MIB, content, receipts
+from support.three_models import footprint
 
 LARGE = {"a.safetensors": content(6 * MIB, 1), "b.safetensors": content(3 * MIB, 2)}
 SMALL = {"config.json": b'{"dim": 64}\n', "vocab/größe.txt": b"one\ntwo\n"}
@@ -138,7 +138,7 @@ class TestOfAnEmptyVolume:
     def test_wrong_bytes_of_a_small_file_are_no_other_digest(
         self, mixed: RepoBuilder, volume: Path, hub: LocalHub
     ) -> None:
-        with Liar(hub) as liar:
+        with LyingHub(hub) as liar:
             liar.lie = _spoil_config
             env = {"HF_ENDPOINT": liar.endpoint}
             result = run_sync(anchored(RIGHT), volume, None, *HURRY, env=env)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +14,10 @@ import httpx
 
 from inference.generation import LoadProgress, VideoEngine
 from inference.server.config import ServerConfig
-from inference.server.lifecycle import Stop, listen, serve
+from inference.server.lifecycle import Stop, serve
 from inference.server.service import Service
 from inference_server.media import png, wav
+from init_sync.shell.listen import listen, url
 from support.waiting import eventually
 
 TIMEOUT_S = 15.0
@@ -40,7 +40,7 @@ def config_for(folder: Path, **changes: Any) -> ServerConfig:
         grace_s=5.0,
         linger_s=0.0,
     )
-    return replace(config, **changes).validated()
+    return config.replace(**changes)
 
 
 class RunningServer:
@@ -49,9 +49,8 @@ class RunningServer:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.exit_code: int | None = None
-        self._listener = listen(service.config)
-        host, port = self._listener.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._listener = listen(service.config.port, service.config.host)
+        self.url = url(self._listener)
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Stop | None = None

@@ -22,8 +22,7 @@ from typing import IO
 import httpx
 
 from inference.generation import LoadProgress, VideoEngine
-from inference.server.cli import read_config
-from inference.server.config import ServerConfig
+from inference.server.config import ServerConfig, read_config
 from inference.server.lifecycle import run
 from inference.server.volume import VolumeIncomplete
 from inference_server.drawing_engine import DrawingEngine, PipeGate
@@ -66,21 +65,21 @@ class ServerProcess:
             "TEST_GATE": str(read_end),
         }
         self.process = subprocess.Popen(
-            command, env=environment, pass_fds=[read_end], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            command, env=environment, pass_fds=[read_end], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         os.close(read_end)
         self.log: list[str] = []
         self.url: str | None = None
         self._listening = threading.Event()
-        assert self.process.stderr is not None
-        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
+        assert self.process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,))
         self._reader.start()
 
     def _read(self, stream: IO[str]) -> None:
         with stream:
             for line in stream:
                 self.log.append(line.rstrip("\n"))
-                if found := re.search(r"event=listening url=(\S+)", line):
+                if found := re.search(r"\blistening\b.*?(http://[^\s\"]+)", line):
                     self.url = found[1]
                     self._listening.set()
         self._listening.set()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from inference.server.cli import build_parser, main, read_config
-from inference.server.config import ConfigError, ServerConfig
+from inference.server.__main__ import main
+from inference.server.config import ServerConfig, make_parser, read_config
+from init_sync.shell.flags import WrongSettings, declared
 
 REQUIRED = ["--spec", "m.yaml", "--volume", "/models"]
 
@@ -31,7 +32,7 @@ def test_what_kubernetes_sets_for_a_service_named_multitalk_is_not_taken_for_a_s
         "MULTITALK_SERVICE_PORT_HTTP": "80",
         "MULTITALK_PORT_80_TCP_ADDR": "10.0.0.1",
     }
-    assert read_config(REQUIRED, links) == read_config(REQUIRED, {})
+    assert vars(read_config(REQUIRED, links)) == vars(read_config(REQUIRED, {}))
     assert read_config(REQUIRED, links | {"MULTITALK_LISTEN_PORT": "9000"}).port == 9000
 
 
@@ -41,7 +42,7 @@ def test_the_required_settings_may_come_from_the_environment() -> None:
 
 
 def problems_of(argv: list[str], environ: dict[str, str] | None = None) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(WrongSettings) as caught:
         read_config(argv, environ or {})
     return caught.value.problems
 
@@ -59,13 +60,15 @@ def test_missing_and_unreadable_settings_are_named_all_at_once() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--port", "70000"], "--port 70000"),
-        (["--queue", "-1"], "--queue must not be negative"),
-        (["--max-seconds", "0"], "--max-seconds must be greater than 0"),
-        (["--max-results", "0"], "--max-results"),
-        (["--log-level", "loud"], "--log-level 'loud'"),
+        (["--port", "70000"], "--port: '70000' is not a whole number from 0 to 65535"),
+        (["--queue", "-1"], "--queue: '-1' is not a whole number of 0 or more"),
+        (["--max-seconds", "0"], "--max-seconds: '0' is not a number above 0"),
+        (["--max-results", "0"], "--max-results: '0' is not a whole number of 1 or more"),
+        (["--log-level", "loud"], "--log-level: 'loud' is not valid; use debug, info"),
+        (["--dtype", "int8"], "--dtype: 'int8' is not valid; use bfloat16"),
+        (["--allowed-hosts", "http://a"], "--allowed-hosts: 'http://a' is not a host name"),
         (["--scratch-gib", "0.5"], "no room for results: 9 uploads of up to 64 MiB"),
-        (["--result-ttl-s", "nan"], "--result-ttl-s"),
+        (["--result-ttl-s", "nan"], "--result-ttl-s: 'nan' is not a number above 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_with_the_flag_and_the_cure(flags: list[str], words: str) -> None:
@@ -78,21 +81,25 @@ def test_all_settings_that_cannot_work_are_listed_together() -> None:
 
 
 def test_the_help_teaches_every_setting_with_its_default_and_an_example() -> None:
-    text = build_parser().format_help()
-    for setting in fields(ServerConfig):
-        assert "--" + setting.name.replace("_", "-") in text
+    text = make_parser().format_help()
+    for setting in declared(ServerConfig):
+        assert setting.option in text
     assert "MULTITALK_MAX_SECONDS" in text
     assert "curl localhost:8000/v1/videos" in text
     assert "exit codes" in text
 
 
-def test_wrong_settings_are_exit_code_2_and_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*REQUIRED, "--port", "70000", "--queue", "-1"]) == 2
+def test_wrong_settings_are_exit_code_2_and_a_line_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["multitalk-server", *REQUIRED, "--port", "70000", "--queue", "-1"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main() == 2
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["multitalk-server"] * 2
 
 
 def test_the_help_tells_one_default_for_each_setting() -> None:
-    told = [action.help or "" for action in build_parser()._actions]
+    told = [action.help or "" for action in make_parser()._actions]
     assert [text for text in told if text.count("default:") > 1] == []
 
 
@@ -101,7 +108,7 @@ def test_without_a_folder_for_temporary_files_the_help_still_works() -> None:
 import tempfile
 def nowhere(): raise FileNotFoundError("no usable temporary directory")
 tempfile._get_default_tempdir = nowhere
-from inference.server.cli import read_config
+from inference.server.config import read_config
 read_config(["--help"], {})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)

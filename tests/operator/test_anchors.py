@@ -8,8 +8,8 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
+from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
-from support.world import World
 
 Json = dict[str, Any]
 DIGEST, OTHER = f"sha256:{'ab' * 32}", f"sha256:{'cd' * 32}"
@@ -21,9 +21,9 @@ def models(*anchors: str, **fields: Any) -> list[Json]:
     return [{**each, **({"digest": anchor} if anchor else {})} for each, anchor in zip(entries, anchors, strict=True)]
 
 
-def proven(*anchors: str, digest: str | None = DIGEST) -> World:
+def proven(*anchors: str, digest: str | None = DIGEST) -> PureCluster:
     """A cache that a Job completed, whose report named this digest for each model."""
-    world = World(models=models(*anchors))
+    world = PureCluster(models=models(*anchors))
     world.settle()
     all_models = [each["name"] for each in world.cache["spec"]["models"]]
     world.sync_well(complete("cache", *all_models, digest=digest, manifest=world.digest))
@@ -159,7 +159,7 @@ class TestWhoIsBelieved:
         assert world.status["complete"] is False
 
     def test_of_runs_that_disagree_none_says_it(self) -> None:
-        world = World(models=models(""))
+        world = PureCluster(models=models(""))
         world.settle()
         world.finish(world.add_pod("forged", world.latest), 0, complete(digest=OTHER, manifest=world.digest))
         world.sync_well(complete(digest=DIGEST, manifest=world.digest))
@@ -169,7 +169,7 @@ class TestWhoIsBelieved:
             assert world.decide().status.complete is False
 
     def test_a_report_that_names_no_manifest_does_not_say_it(self) -> None:
-        world = World(models=models(""))
+        world = PureCluster(models=models(""))
         world.settle()
         world.sync_well(complete(digest=DIGEST))
         assert world.status["phase"] == "Ready"
@@ -178,7 +178,7 @@ class TestWhoIsBelieved:
         assert world.status["complete"] is False
 
     def test_where_jobs_are_disabled_the_pod_that_proved_it_says_it(self) -> None:
-        world = World(models=models(""), sync={"job": {"enabled": False}})
+        world = PureCluster(models=models(""), sync={"job": {"enabled": False}})
         world.finish(world.add_pod("server"), 0, complete(digest=DIGEST, manifest=world.digest))
         world.settle()
         assert world.status["phase"] == "Ready"

@@ -29,7 +29,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
 RATE = 1_000_000
 """Bytes a second that the hub gives to each connection, so that there is something to watch."""
-TINY_RATE = 50_000
+TINY_RATE = 100_000
 """The same for MultiTalk's base model, which is small."""
 LOG_LINES = 15
 IMAGES: dict[str, Image] = {

@@ -78,14 +78,14 @@ class Loader:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # the pieces that tensors passed through are of no use to a generation
         seconds = time.monotonic() - started
-        log.info(
-            "loaded all components=%d bytes=%d seconds=%.2f encoders_on_host=%s host_blocks=%d",
-            len(self.reports),
-            sum(report.bytes_read for report in self.reports),
-            seconds,
-            plan.encoders_on_host,
-            plan.host_blocks,
-        )
+        found = {
+            "components": len(self.reports),
+            "bytes": sum(report.bytes_read for report in self.reports),
+            "seconds": round(seconds, 2),
+            "encoders_on_host": plan.encoders_on_host,
+            "host_blocks": plan.host_blocks,
+        }
+        log.info("all components loaded", extra={"fields": found})
         return parts, plan
 
     def _load_parts(

@@ -8,12 +8,21 @@ import sys
 
 
 def main() -> int:
-    """Run the server; the exit codes are those of `cli`."""
+    """Exit codes: 0 stopped as asked; 1 volume incomplete, model not loaded or address not bound; 2 wrong settings."""
     # PID 1 of a container has no default handlers: without this one, a signal during the imports would be lost.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    from inference.server import cli
+    from inference.server.config import read_config
+    from init_sync.shell.flags import WrongSettings
 
-    return cli.main()
+    try:
+        config = read_config(sys.argv[1:], os.environ)
+    except WrongSettings as error:
+        return error.tell("multitalk-server")
+    from inference.server.engines import load_multitalk  # these only now: --help need not load the server
+    from inference.server.lifecycle import run
+    from inference.server.volume import verify_receipts
+
+    return run(config, verify=verify_receipts, load=load_multitalk)
 
 
 if __name__ == "__main__":

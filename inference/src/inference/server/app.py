@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.server.access import Guarded
 from inference.server.errors import ApiError, internal, invalid
-from inference.server.logs import quoted
 from inference.server.metrics import ServerMetrics
 from inference.server.operations import OperationRoutes
 from inference.server.service import Service
 from inference.server.videos import VideoRoutes
 from inference.server.wire import ErrorResponse
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,7 @@ class Observed:
         try:
             await self._app(scope, receive, observed_send)
         except Exception:
-            path = quoted(scope["path"])
-            log.exception("event=request_failed id=%s method=%s path=%s", request_id, scope["method"], path)
+            log.exception("request failed", extra=fields(id=request_id, method=scope["method"], path=scope["path"]))
             if code:
                 raise
             await _response(internal())(scope, receive, observed_send)

@@ -12,13 +12,12 @@ _NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
 _LOCAL = ("localhost", ".localhost")
 
 
-def parse_hosts(text: str) -> tuple[str, ...]:
-    """The value of `--allowed-hosts`: names, `.example.com` for that name and all below it, `*` for any."""
-    names = tuple(name for part in text.lower().split(",") if (name := part.strip().rstrip(".")))
-    for name in names:
-        if name != ANY and not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a host name; give names without scheme and port, .example.com, or *")
-    return names
+def host_name(text: str) -> str:
+    """A value of `--allowed-hosts`: a name, `.example.com` for that name and all below it, `*` for any."""
+    name = text.lower().rstrip(".")
+    if name != ANY and not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a host name; give names without scheme and port, .example.com, or *")
+    return name
 
 
 def allowed_host(header: str, allowed: tuple[str, ...]) -> bool:

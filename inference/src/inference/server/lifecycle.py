@@ -34,10 +34,12 @@ from inference.server.connections import BoundedConnection
 from inference.server.engines import LoadEngine
 from inference.server.job_queue import JobQueue
 from inference.server.jobs import SHUTTING_DOWN, Status
-from inference.server.logs import log_to_stderr
 from inference.server.scratch import ScratchError
 from inference.server.service import Service
 from inference.server.volume import Verify, VolumeIncomplete
+from init_sync.shell import logs
+from init_sync.shell.listen import CannotListen, listen, url
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -49,26 +51,18 @@ SWEEP_S = 30.0
 
 def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
     """Serve until a signal stops it; returns the exit code."""
-    log_to_stderr(config.log_level)
+    logs.set_up(config, "inference")
     service = Service(config, load)
     try:
         verify(config)
         service.scratch.open()
-        listener = listen(config)
-    except (VolumeIncomplete, ScratchError) as error:
+        listener = listen(config.port, config.host)
+    except (VolumeIncomplete, ScratchError, CannotListen) as error:
         return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"listening on {config.host}:{config.port}: {_reason(error)}")
     code = asyncio.run(_with_signals(service, listener))
     if not service.engine_left(ENGINE_STOPS_S):
         _leave_at_once(code)
     return code
-
-
-def listen(config: ServerConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    dual = family is socket.AF_INET6 and config.host == "::"
-    return socket.create_server((config.host, config.port), family=family, dualstack_ipv6=dual, backlog=512)
 
 
 class Stop:
@@ -100,8 +94,7 @@ async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
     server = _Uvicorn(_uvicorn_config(service))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     sweeping = asyncio.create_task(_sweep(service))
-    host, port = listener.getsockname()[:2]
-    log.info("event=listening url=http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    log.info("listening", extra=fields(url=url(listener)))
     service.start(on_load_failed=partial(loop.call_soon_threadsafe, stop.ask))
     await stop.asked.wait()
     failure = service.readiness.view().failure
@@ -111,7 +104,7 @@ async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
     server.should_exit = True
     await serving
     service.scratch.close()
-    log.info("event=stopped")
+    log.info("stopped")
     return 0 if failure is None else _refuse(failure)
 
 
@@ -119,7 +112,7 @@ async def drain(service: Service, stop: Stop) -> None:
     """Let the running video finish, or fail it; then let its client read the outcome."""
     queue, config = service.queue, service.config
     video_id = queue.running()
-    log.info("event=draining running=%s", video_id or "none")
+    log.info("draining", extra=fields(running=video_id or "none"))
     service.refuse_new()
     if video_id is None:
         return
@@ -175,17 +168,13 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _refuse(reason: str) -> int:
-    print(f"multitalk-server: {reason}", file=sys.stderr, flush=True)
+    print(f"multitalk-server: error: {reason}", file=sys.stderr, flush=True)
     return 1
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _leave_at_once(code: int) -> None:
     """A thread is still inside torch: finalizing the interpreter under it can crash and would spoil the exit code."""
-    log.warning("event=engine_abandoned")
+    log.warning("engine abandoned")
     logging.shutdown()
-    sys.stderr.flush()
+    sys.stdout.flush()
     os._exit(code)

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from inference.generation import LoadProgress, VideoEngine
-from inference.server.logs import quoted
 from inference.server.metrics import ServerMetrics
 from inference.server.readiness import Readiness
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +46,20 @@ class EngineLoader:
         try:
             engine = self._load(self._progress)
         except Exception as error:
-            log.exception("event=load_failed")
+            log.exception("loading failed")
             self._readiness.failed(f"loading the model: {' '.join(str(error).split()) or type(error).__name__}")
             self._on_failed()
             return
         seconds = time.monotonic() - began
         self._metrics.load_seconds.set(seconds)
         read = sum(self._bytes.values())
-        log.info(
-            "event=loaded seconds=%.1f bytes=%d gb_per_second=%.2f", seconds, read, read / 1e9 / max(seconds, 1e-9)
-        )
+        rate = round(read / 1e9 / max(seconds, 1e-9), 2)
+        log.info("loaded", extra=fields(seconds=round(seconds, 1), bytes=read, gb_per_second=rate))
         self._on_loaded(engine)
 
     def _progress(self, progress: LoadProgress) -> None:
         if progress.component not in self._bytes:
-            log.info("event=loading component=%s bytes=%d", quoted(progress.component), progress.bytes_total)
+            log.info("loading", extra=fields(component=progress.component, bytes=progress.bytes_total))
         self._bytes[progress.component] = progress.bytes_done
         self._metrics.load_bytes.labels(progress.component).set(progress.bytes_done)
         self._readiness.loading(progress)

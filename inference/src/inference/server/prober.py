@@ -17,6 +17,7 @@ from typing import Any
 from inference.generation import FileField, InvalidInput
 from inference.media import probe
 from inference.media.limits import INVALID, MediaLimits
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Prober:
             raise InvalidInput(field, str(results[-1]["refused"]), str(results[-1]["code"]))
         if len(results) < len(asked):
             field, _ = asked[len(results)]
-            log.warning('event=probe_failed field=%s end="%s"', field, end)
+            log.warning("upload not decoded", extra=fields(field=field, end=end))
             memory = f"{self._limits.memory_bytes >> 20} MiB of memory"
             raise InvalidInput(field, f"cannot be decoded within {memory} and {self._time_s} s.", INVALID[field])
         return _info(results, files)

@@ -17,7 +17,7 @@ import os
 import shutil
 from pathlib import Path
 
-from inference.server.logs import quoted
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Scratch:
         folder = self.folder(video_id)
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
-            log.warning("event=scratch_not_removed folder=%s", quoted(folder))
+            log.warning("scratch folder not removed", extra=fields(folder=str(folder)))
 
     def keep_result_only(self, video_id: str) -> None:
         """Remove the uploads of a finished job; a DELETE may have removed the folder in the meantime."""

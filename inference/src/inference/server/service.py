@@ -23,6 +23,7 @@ from inference.server.request import RequestRules
 from inference.server.retention import Retention
 from inference.server.scratch import Scratch
 from inference.server.worker import GenerationWorker
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -88,14 +89,14 @@ class Service:
     def sweep(self) -> None:
         """Remove expired videos."""
         for job in self.queue.sweep():
-            log.info("event=expired id=%s status=%s", job.id, job.status)
+            log.info("video expired", extra=fields(id=job.id, status=job.status))
             self.scratch.remove(job.id)
 
     def refuse_new(self) -> None:
         """Begin to stop: nothing new is accepted, and waiting jobs fail at once so that clients can try elsewhere."""
         self.readiness.drain()
         for job in self.queue.close():
-            log.info("event=%s id=%s", job.outcome, job.id)
+            log.info("video %s", job.outcome, extra=fields(id=job.id))
             self.metrics.requests.labels(job.outcome).inc()
             self.scratch.remove(job.id)
 

@@ -20,6 +20,7 @@ from inference.server.fields import request_body_schema
 from inference.server.jobs import Job, Status
 from inference.server.multipart import discard
 from inference.server.service import Service
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class VideoRoutes:
         except Exception:
             self._service.metrics.requests.labels("failed").inc()
             raise
-        log.info("event=accepted id=%s people=%d", job.id, len(job.request.generation.speakers))
+        log.info("video accepted", extra=fields(id=job.id, people=len(job.request.generation.speakers)))
         return _polled(job)
 
     async def list(
@@ -137,7 +138,7 @@ class VideoRoutes:
             self._service.metrics.requests.labels("cancelled").inc()
         if discarded.files_free:
             await run_in_threadpool(self._service.scratch.remove, video_id)
-        log.info("event=deleted id=%s was=%s", video_id, discarded.before.status)
+        log.info("video deleted", extra=fields(id=video_id, was=discarded.before.status))
         return wire.VideoDeleted(id=video_id)
 
 

@@ -18,6 +18,7 @@ from inference.server.job_queue import JobQueue
 from inference.server.jobs import Clip, Job, JobError, Status
 from inference.server.metrics import ServerMetrics
 from inference.server.scratch import Scratch
+from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class GenerationWorker:
     def _run(self) -> None:
         while (job := self._queue.take()) is not None:
             self._metrics.queue_wait_seconds.observe((job.started_at or job.created_at) - job.created_at)
-            log.info("event=started id=%s seconds=%g", job.id, job.request.seconds)
+            log.info("video started", extra=fields(id=job.id, seconds=job.request.seconds))
             began = time.monotonic()
             ended = self._queue.finish(job.id, self._generate(job))
             self._record(job, ended, time.monotonic() - began)
@@ -121,13 +122,13 @@ class GenerationWorker:
         failure = failure_of(error)
         if failure.code == GENERATION_FAILED:
             self._failures += 1
-        log.error("event=generation_failed id=%s code=%s", job.id, failure.code, exc_info=error)
+        log.error("generation failed", extra=fields(id=job.id, code=failure.code), exc_info=error)
         return failure
 
     def _record(self, job: Job, ended: Job | None, took_s: float) -> None:
         """Update files and metrics after a job has ended. None: it was deleted meanwhile."""
         outcome = ended.outcome if ended is not None else Status.CANCELLED.value
-        log.info("event=%s id=%s took_s=%.1f", outcome, job.id, took_s)
+        log.info("video %s", outcome, extra=fields(id=job.id, took_s=round(took_s, 1)))
         self._metrics.requests.labels(outcome).inc()
         if ended is None or ended.clip is None:
             self._scratch.remove(job.id)

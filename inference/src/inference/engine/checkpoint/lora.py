@@ -50,7 +50,8 @@ class Lora:
             raise CheckpointError(f"merging {self.path.name}: the model has no {foreign[0]} ({len(foreign)} such keys)")
         if not self.changes:
             raise CheckpointError(f"merging {self.path.name}: no key begins with {PREFIX}, it is for another model")
-        log.info("merging lora=%s parameters=%d scale=%g", self.path.name, len(self.changes), self.scale)
+        found = {"lora": self.path.name, "parameters": len(self.changes), "scale": self.scale}
+        log.info("merging", extra={"fields": found})
 
     def merge(self, name: str, weight: Tensor) -> Tensor:
         """Add this file's changes to one parameter; float32 arithmetic on the weight's device."""

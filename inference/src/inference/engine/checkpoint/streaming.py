@@ -132,10 +132,9 @@ def fill(
         if on_bytes:
             on_bytes(done, total)
     report = LoadReport(component, len(order), total, time.monotonic() - started)
-    log.info(
-        "loaded component=%s tensors=%d bytes=%d seconds=%.2f gigabytes_per_second=%.2f",
-        component, report.tensors, report.bytes_read, report.seconds, report.gigabytes_per_second,
-    )  # fmt: skip
+    rate = round(report.gigabytes_per_second, 2)
+    read = {"tensors": report.tensors, "bytes": total, "seconds": round(report.seconds, 2), "gb_per_second": rate}
+    log.info("component loaded", extra={"fields": {"component": component, **read}})
     return report
 
 
