@@ -15,7 +15,9 @@ from init_sync.core.requirement import Blob, RequiredFile
 from init_sync.core.settings import Settings
 from init_sync.fetch.downloader import Downloader, Outcome
 from init_sync.fetch.hooks import TransferHooks
+from init_sync.fetch.sources import Sources
 from init_sync.fetch.transfer import Transfer
+from init_sync.hub.peers import Peers
 from init_sync.hub.source import Source
 from init_sync.volume.lock import LockLost
 from init_sync.volume.volume import Volume
@@ -35,7 +37,9 @@ def downloaded(volume: Path, may_write: Any, monkeypatch: pytest.MonkeyPatch, nu
     file = RequiredFile("m/file", "file", "owner/m", "main", 0, empty)
     source = Source("http://127.0.0.1:9/file", {}, 0, "it")
     settings = Settings(connections=1)
-    transfer = Transfer(Volume(str(volume)), Blob(empty, 0, (file.path,), file), source, settings)
+    blob = Blob(empty, 0, (file.path,), file)
+    peers = Peers((), "", settings, threading.Event())
+    transfer = Transfer(Volume(str(volume)), blob, Sources(blob, source, peers), settings)
 
     def silent(*_: object) -> None: ...
 

@@ -11,7 +11,9 @@ from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Blob, RequiredFile
 from init_sync.core.settings import Settings
 from init_sync.fetch.hooks import TransferHooks
+from init_sync.fetch.sources import Sources
 from init_sync.fetch.transfer import Transfer
+from init_sync.hub.peers import Peers
 from init_sync.hub.source import Source
 from init_sync.volume.lock import LockLost
 from init_sync.volume.volume import Volume
@@ -25,9 +27,10 @@ def test_a_process_that_lost_the_lock_leaves_no_partial_file_behind(volume: Path
     """It was frozen before it began with the file, and thaws when others are done with it."""
     file = RequiredFile("m/file", "file", "owner/m", "main", 5, "sha256:" + "0" * 64)
     blob = Blob(file.content_id, 5, (file.path,), file)
-    source = Source("http://127.0.0.1:9/file", {}, 5, "it")
+    peers = Peers((), "", Settings(), threading.Event())
+    sources = Sources(blob, Source("http://127.0.0.1:9/file", {}, 5, "it"), peers)
     silent = lambda *_: None  # noqa: E731
     hooks = TransferHooks(silent, silent, silent, silent, lost, lost, threading.Event())
     with pytest.raises(LockLost):
-        Transfer(Volume(str(volume)), blob, source, Settings()).prepare(hooks)
+        Transfer(Volume(str(volume)), blob, sources, Settings()).prepare(hooks)
     assert list(volume.rglob("*")) == []
