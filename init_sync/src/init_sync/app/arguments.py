@@ -137,12 +137,10 @@ class Plan(OnManifest):
     )
 
 
-class Sums(Settings):
+class Sums(OnVolume):
     """Print the SHA256SUMS text of each model, from receipts."""
 
-    spec: Spec
-    volume: Root
-    model: Annotated[str | None, Flag("of this model alone, without a heading", metavar="NAME")] = None
+    model: str | None = flag("of this model alone, without a heading", metavar="NAME", default=None)
 
 
 COMMANDS: dict[str, tuple[type[Settings], str]] = {
