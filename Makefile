@@ -22,6 +22,8 @@ IMAGE_ARGS = $(if $(filter cpu,$(TORCH_VARIANT)),--build-arg TORCH_VARIANT=cpu -
 COUNTS_IMPORTS := --deselect tests/cli/test_warm_start.py::test_it_imports_no_library_for_the_network
 # More than one thread for each test process would only wait for each other.
 export OMP_NUM_THREADS ?= 1
+# Tests start hundreds of processes from this tree, and each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-operator generated lock lock-torch clean

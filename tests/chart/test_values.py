@@ -319,7 +319,7 @@ def test_the_schema_describes_a_setting_as_the_server_does() -> None:
     settings = SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]
     for each in declared(ServerConfig):
         if (name := _camel(each.name)) in settings:
-            assert settings[name]["description"] == each.flag.help
+            assert settings[name]["description"] == each.help
 
 
 def _camel(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from init_sync.shell.flags import WrongSettings
 from modelcache_operator.app.settings import Settings, read_settings
+from support.operator_process import OPERATORS
 
 KUBECONFIG = """
 current-context: nowhere
@@ -94,5 +96,4 @@ def test_a_file_that_is_no_kubeconfig_is_said_in_a_line(content: bytes, tmp_path
 
 
 def _operator(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "modelcache_operator", "--namespace", "a", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50)
+    return OPERATORS.run("modelcache_operator.__main__:main", ["--namespace", "a", *arguments], os.environ)

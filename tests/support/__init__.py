@@ -14,8 +14,8 @@ Smaller servers: ``listener`` (bare sockets), ``scripted_server`` (answers byte 
 was asked).
 
 The real programs as processes: ``sync`` (init-sync, and manifests for it), ``crash`` (init-sync that dies on demand),
-``operator_process``, ``serve`` (``make serve``), ``demo`` (``make demo``), ``programs`` (small Python programs with a
-bound).
+``operator_process``, ``forking`` (starts these two without their imports), ``serve`` (``make serve``), ``demo``
+(``make demo``), ``programs`` (small Python programs with a bound).
 
 Each of the last three has its own use: ``runner`` makes things happen, in ``kubelet`` the test says on an API what
 happened, in ``pure_cluster`` without one. The entries of a status are composed in one place, ``runner.statuses``.

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from modelcache_operator.__main__ import main
+from modelcache_operator import __main__
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.kube import progress
 
-if __name__ == "__main__":
+
+def main() -> int:
     progress.is_pod_address = lambda text: bool(text)
-    sys.exit(main(RetryTiming(first_retry_s=0.1, orphan_grace_s=2.0)))
+    return __main__.main(RetryTiming(first_retry_s=0.1, orphan_grace_s=2.0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

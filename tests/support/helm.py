@@ -46,7 +46,7 @@ class Helm:
         apis = [f"--api-versions={each}" for each in release.api_versions]
         arguments = ["template", release.name, str(CHART), "--namespace", release.namespace, "--include-crds", *apis]
         text = self.run(*arguments, values=release.values)
-        return [each for each in yaml.safe_load_all(text) if each]
+        return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
 
     def lint(self, release: Release) -> str:
         return self.run("lint", "--strict", str(CHART), "--namespace", release.namespace, values=release.values)

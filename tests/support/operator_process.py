@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.request import urlopen
 
+from support.forking import Forked, ForkServer
 from support.log_schema import check_log_line
 from support.surroundings import neutral
 from support.waiting import eventually
@@ -21,9 +22,9 @@ from support.waiting import eventually
 Json = dict[str, Any]
 
 
-TESTS = Path(__file__).parents[1]
 HASTY = "support.hasty_operator"
 REAL = "modelcache_operator"
+OPERATORS = ForkServer(HASTY, "modelcache_operator.app.process")
 
 
 class OperatorProcess:
@@ -39,14 +40,16 @@ class OperatorProcess:
     ) -> None:
         self._environment = environment or {}
         scope = [each for name in namespaces for each in ("--namespace", name)] or ["--all-namespaces"]
-        self._command = [
-            *(sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *scope),
+        self._module = module
+        self._arguments = [
+            *("--kubeconfig", str(kubeconfig), *scope),
             *("--health-port", "0", "--metrics-port", "0", "--identity", "test-operator"),
             *("--lease-seconds", "4", "--full-list-seconds", "30", "--progress-seconds", "0.2"),
             *("--log-format", "json", *arguments),
         ]
         self.lines: list[Json] = []
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Forked | subprocess.Popen[str] | None = None
+        self._output: IO[str] | None = None
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> OperatorProcess:
@@ -68,25 +71,28 @@ class OperatorProcess:
         self._finish()
 
     @property
-    def process(self) -> subprocess.Popen[str]:
+    def process(self) -> Forked | subprocess.Popen[str]:
         assert self._process is not None
         return self._process
 
     def start(self, ready: bool = True) -> None:
         environment = neutral(os.environ) | dict(self._environment)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), environment.get("PYTHONPATH")]))
         self.lines = []
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process, self.lines), daemon=True)
+        read, write = os.pipe()
+        if self._module == HASTY:
+            self._process = OPERATORS.start(f"{HASTY}:main", self._arguments, environment, stdout=write, stderr=write)
+        else:
+            command = [sys.executable, "-m", self._module, *self._arguments]
+            self._process = subprocess.Popen(command, stdout=write, stderr=write, text=True, env=environment)
+        os.close(write)
+        self._output = os.fdopen(read)
+        self._reader = threading.Thread(target=self._read, args=(self._output, self.lines), daemon=True)
         self._reader.start()
         if ready:
             self.wait_for("everything listed", 40)
 
-    def _read(self, process: subprocess.Popen[str], lines: list[Json]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
+    def _read(self, output: IO[str], lines: list[Json]) -> None:
+        for line in output:
             try:
                 lines.append(json.loads(line))
             except ValueError:
@@ -123,9 +129,9 @@ class OperatorProcess:
         return float(line.split()[-1])
 
     def _finish(self) -> None:
-        if self._reader and self._process and self._process.stdout:
+        if self._reader and self._output:
             self._reader.join(5)
-            self._process.stdout.close()
+            self._output.close()
         for line in self.lines:
             if line["level"] != "raw":
                 check_log_line(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,8 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.forking import ForkServer
 from support.hub import LocalHub
 from support.surroundings import neutral
+
+COMMANDS = ForkServer(
+    *("init_sync.app.cli", "init_sync.app.sync_command", "init_sync.sync.execute", "init_sync.volume.offline_check"),
+    *("init_sync.app.verify", "init_sync.app.plan_command", "init_sync.app.progress_display", "init_sync.app.table"),
+    *("init_sync.app.report_file", "init_sync.app.metrics"),
+)
+INTERPRETERS_OWN = re.compile("PYTHON|LD_|LC_|LANG")
+"""Variables that only a real start of the interpreter takes note of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +102,28 @@ def run_sync(
 ) -> Result:
     """A sync, run to its end."""
     report = volume.parent / f"{volume.name}.{time.monotonic_ns()}.report.json"
-    process = start_sync(spec, volume, hub, "--report", str(report), *arguments, env=env, **popen)
-    try:
-        stdout, stderr = process.communicate(timeout=timeout)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    return Result(process.returncode, stdout, stderr, json.loads(report.read_text()) if report.exists() else {})
+    line = command("sync", spec, volume, "--report", str(report), *arguments)
+    done = _run(line, hub, env, timeout, **popen)
+    return Result(done.returncode, done.stdout, done.stderr, json.loads(report.read_text()) if report.exists() else {})
 
 
 def run_command(
     verb: str, spec: Mapping[str, Any] | Path, volume: Path, *arguments: str, env: Mapping[str, str] | None = None
 ) -> Result:
     """``verify`` or ``status``, without a hub."""
-    done = subprocess.run(
-        command(verb, spec, volume, *arguments), env=environment(None, env), capture_output=True, text=True, timeout=60
-    )
+    done = _run(command(verb, spec, volume, *arguments), None, env, 60)
     report = json.loads(done.stdout) if "--json" in arguments and done.stdout.strip() else {}
     return Result(done.returncode, done.stdout, done.stderr, report)
+
+
+def _run(
+    line: list[str], hub: LocalHub | None, env: Mapping[str, str] | None, timeout_s: float, **popen: Any
+) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end: a forked one, unless the interpreter has to start in a special way."""
+    if popen or any(INTERPRETERS_OWN.match(name) for name in env or ()):
+        popen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen}
+        return subprocess.run(line, env=environment(hub, env), timeout=timeout_s, **popen)
+    return COMMANDS.run("init_sync.__main__:main", line[3:], environment(hub, env), timeout_s)
 
 
 def tree(root: Path) -> dict[str, bytes]:

@@ -1,19 +1,21 @@
 """Settings that are declared once: flags, variables, defaults, bounds and all mistakes at once."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 
 from init_sync.shell.flags import (
     PORT,
-    Flag,
     Settings,
     WrongSettings,
     add_flags,
     boolean,
     declared,
+    flag,
     make_parser,
     matching,
     number,
@@ -25,16 +27,16 @@ from init_sync.shell.flags import (
 
 
 class Shared(Settings):
-    log_format: Annotated[str, Flag("a format", one_of("text", "json"))] = "text"
+    log_format: str = flag("a format", one_of("text", "json"), default="text")
 
 
 class Program(Shared):
     PREFIX = "PROG_"
-    spec: Annotated[str, Flag("the manifest; 100 % of it", metavar="FILE")]
-    port: Annotated[int, Flag("port", PORT, variable="PROG_LISTEN_PORT")] = 80
-    max_seconds: Annotated[float, Flag("longest video", number(0, above=True), group="limits")] = 40.0
-    names: Annotated[tuple[str, ...], Flag("names", several())] = ()
-    compile: Annotated[bool, Flag("compile")] = False
+    spec: str = flag("the manifest; 100 % of it", metavar="FILE")
+    port: int = flag("port", PORT, variable="PROG_LISTEN_PORT", default=80)
+    max_seconds: float = flag("longest video", number(0, above=True), group="limits", default=40.0)
+    names: tuple[str, ...] = flag("names", several(), default=())
+    compile: bool = flag("compile", default=False)
     derived: str = ""
 
     def problems(self) -> Iterator[str]:
@@ -43,8 +45,8 @@ class Program(Shared):
 
 
 class WithoutVariables(Settings):
-    spec: Annotated[str, Flag("the manifest")]
-    deep: Annotated[bool, Flag("all of it")] = False
+    spec: str = flag("the manifest")
+    deep: bool = flag("all of it", default=False)
 
 
 def read(*arguments: str, **environment: str) -> Program:
@@ -90,11 +92,11 @@ def test_a_switch_can_be_switched_off_again_where_a_variable_may_have_switched_i
 
 def test_all_mistakes_are_named_at_once_by_flag_or_variable() -> None:
     assert problems("--port", "x", PROG_MAX_SECONDS="nan", PROG_COMPILE="maybe", PROG_LOG_FORMAT="xml") == [
+        "PROG_LOG_FORMAT: 'xml' is not valid; use text or json",
         "--spec (or PROG_SPEC) is required",
         "--port: 'x' is not a whole number from 0 to 65535",
         "PROG_MAX_SECONDS: 'nan' is not a number above 0",
         "PROG_COMPILE: 'maybe' is not valid; use true or false",
-        "PROG_LOG_FORMAT: 'xml' is not valid; use text or json",
     ]
 
 
@@ -120,7 +122,7 @@ def test_the_help_has_every_flag_once_with_one_default() -> None:
     assert "--log-format FORMAT a format (default: text)" in text
     assert "derived" not in text
     assert [each.name for each in declared(Program)] == [
-        *("spec", "port", "max_seconds", "names", "compile", "log_format")
+        *("log_format", "spec", "port", "max_seconds", "names", "compile")
     ]
 
 

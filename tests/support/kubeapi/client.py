@@ -124,7 +124,7 @@ class Client:
         url = f"{path}?{urlencode(query)}" if query else path
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         status, text = self._exchange(method, url, data, {"Content-Type": kind, "Accept": accept, **self._login})
-        answer: Json = json.loads(text) if text[:1] in (b"{", b"[") else {"message": text.decode(errors="replace")}
+        answer: Json = json.loads(text) if text[:1] == b"{" else {"message": text.decode(errors="replace")}
         if status >= 300:
             raise ApiError(status, answer.get("reason", ""), answer.get("message", ""))
         return answer

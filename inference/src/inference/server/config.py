@@ -1,17 +1,18 @@
 """The settings of a server, each a flag and a variable: `--max-seconds` is MULTITALK_MAX_SECONDS."""
 
+from __future__ import annotations
+
 import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
 
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.hosts import host_name
 from init_sync.shell import flags
-from init_sync.shell.flags import PORT, Flag, number, one_of, several, whole
+from init_sync.shell.flags import PORT, flag, number, one_of, several, whole
 from init_sync.shell.listen import ANY_HOST
 from init_sync.shell.log_settings import LogSettings
 
@@ -52,70 +53,61 @@ class ServerConfig(LogSettings):
 
     PREFIX = "MULTITALK_"
 
-    spec: Annotated[Path, Flag("the ModelCache manifest whose receipts must be on the volume", Path)]
-    volume: Annotated[Path, Flag("directory where the model volume is mounted (read-only is enough)", Path)]
-    base_dir: Annotated[str, Flag("directory of the base model on the volume")] = BASE
-    wav2vec_dir: Annotated[str, Flag("directory of the speech model on the volume")] = WAV2VEC
-    audio_dir: Annotated[str, Flag("directory of the MultiTalk weights on the volume")] = AUDIO
+    spec: Path = flag("the ModelCache manifest whose receipts must be on the volume", Path)
+    volume: Path = flag("directory where the model volume is mounted (read-only is enough)", Path)
+    base_dir: str = flag("directory of the base model on the volume", default=BASE)
+    wav2vec_dir: str = flag("directory of the speech model on the volume", default=WAV2VEC)
+    audio_dir: str = flag("directory of the MultiTalk weights on the volume", default=AUDIO)
 
-    device: Annotated[str, Flag("torch device that generates: cuda, cuda:1, cpu")] = "cuda"
-    dtype: Annotated[
-        str | None,
-        Flag("bfloat16, float16 or float32; default: what suits the device", one_of("bfloat16", "float16", "float32")),
-    ] = None
-    memory_limit_gib: Annotated[float | None, Flag("most device memory that the engine may use", POSITIVE)] = None
-    room_for: Annotated[
-        str,
-        Flag(
-            "largest resolution that must find room: multitalk-480 or multitalk-720",
-            one_of("multitalk-480", "multitalk-720"),
-        ),
-    ] = "multitalk-480"
-    lora: Annotated[tuple[Path, ...], Flag("LoRA files merged at load, separated by commas", several(Path))] = ()
-    compile: Annotated[bool, Flag("compile the transformer: slower first request, faster steps")] = False
+    device: str = flag("torch device that generates: cuda, cuda:1, cpu", default="cuda")
+    dtype: str | None = flag(
+        "bfloat16, float16 or float32; default: what suits the device",
+        one_of("bfloat16", "float16", "float32"),
+        default=None,
+    )
+    memory_limit_gib: float | None = flag("most device memory that the engine may use", POSITIVE, default=None)
+    room_for: str = flag(
+        "largest resolution that must find room: multitalk-480 or multitalk-720",
+        one_of("multitalk-480", "multitalk-720"),
+        default="multitalk-480",
+    )
+    lora: tuple[Path, ...] = flag("LoRA files merged at load, separated by commas", several(Path), default=())
+    compile: bool = flag("compile the transformer: slower first request, faster steps", default=False)
 
-    model: Annotated[str, Flag("model name in the API")] = "multitalk"
-    host: Annotated[str, Flag("address to listen on; default: every address, IPv4 and IPv6")] = ANY_HOST
+    model: str = flag("model name in the API", default="multitalk")
+    host: str = flag("address to listen on; default: every address, IPv4 and IPv6", default=ANY_HOST)
     # Kubernetes sets MULTITALK_PORT=tcp://... in every pod beside a Service that is named multitalk.
-    port: Annotated[
-        int,
-        Flag(
-            "port to listen on; 0 takes a free one and logs it; in the environment MULTITALK_LISTEN_PORT",
-            PORT,
-            variable="MULTITALK_LISTEN_PORT",
-        ),
-    ] = 8000
-
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Flag(
-            "further names under which clients may ask, separated by commas: a Service's, an ingress's, "
-            ".example.com with all below it, or * for any; localhost and addresses always may",
-            several(host_name),
-        ),
-    ] = ()
-
-    queue: Annotated[int, Flag("videos that may wait while one is generated; beyond that 429", whole(0))] = 8
-    max_upload_mib: Annotated[float, Flag("largest request body", POSITIVE)] = 64.0
-    max_seconds: Annotated[float, Flag("maximum length of a video, and of each voice", POSITIVE)] = (
-        DEFAULT_LIMITS.seconds
+    port: int = flag(
+        "port to listen on; 0 takes a free one and logs it; in the environment MULTITALK_LISTEN_PORT",
+        PORT,
+        variable="MULTITALK_LISTEN_PORT",
+        default=8000,
     )
-    max_megapixels: Annotated[
-        float, Flag("maximum size of a picture; each megapixel takes 24 MB of memory", POSITIVE)
-    ] = DEFAULT_LIMITS.pixels / 1e6
-    upload_timeout_s: Annotated[float, Flag("a request body must arrive within this time", POSITIVE)] = 120.0
 
-    scratch: Annotated[
-        Path, Flag("directory for uploads and results; emptied at start, used by one server alone", Path)
-    ] = DEFAULT_SCRATCH
-    scratch_gib: Annotated[float, Flag("most that the scratch directory may hold", POSITIVE)] = 4.0
-    max_results: Annotated[int, Flag("finished videos kept; the oldest go first", whole(1))] = 100
-    result_ttl_s: Annotated[float, Flag("how long a finished video is kept", POSITIVE)] = 3600.0
-
-    grace_s: Annotated[float, Flag("after SIGTERM, the running video may take this long to finish", NOT_NEGATIVE)] = (
-        270.0
+    allowed_hosts: tuple[str, ...] = flag(
+        "further names under which clients may ask, separated by commas: a Service's, an ingress's, "
+        ".example.com with all below it, or * for any; localhost and addresses always may",
+        several(host_name),
+        default=(),
     )
-    linger_s: Annotated[float, Flag("after that, its client has this long to download it", NOT_NEGATIVE)] = 20.0
+
+    queue: int = flag("videos that may wait while one is generated; beyond that 429", whole(0), default=8)
+    max_upload_mib: float = flag("largest request body", POSITIVE, default=64.0)
+    max_seconds: float = flag("maximum length of a video, and of each voice", POSITIVE, default=DEFAULT_LIMITS.seconds)
+    max_megapixels: float = flag(
+        "maximum size of a picture; each megapixel takes 24 MB of memory", POSITIVE, default=DEFAULT_LIMITS.pixels / 1e6
+    )
+    upload_timeout_s: float = flag("a request body must arrive within this time", POSITIVE, default=120.0)
+
+    scratch: Path = flag(
+        "directory for uploads and results; emptied at start, used by one server alone", Path, default=DEFAULT_SCRATCH
+    )
+    scratch_gib: float = flag("most that the scratch directory may hold", POSITIVE, default=4.0)
+    max_results: int = flag("finished videos kept; the oldest go first", whole(1), default=100)
+    result_ttl_s: float = flag("how long a finished video is kept", POSITIVE, default=3600.0)
+
+    grace_s: float = flag("after SIGTERM, the running video may take this long to finish", NOT_NEGATIVE, default=270.0)
+    linger_s: float = flag("after that, its client has this long to download it", NOT_NEGATIVE, default=20.0)
 
     @property
     def max_jobs(self) -> int:

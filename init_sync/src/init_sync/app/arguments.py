@@ -1,17 +1,18 @@
 """The commands and their settings, and the help that teaches them."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import re
-from typing import Annotated
 
 from init_sync.core.settings import SYNC_PORT, SyncOptions
 from init_sync.shell.flags import (
     PORT,
-    Flag,
     Help,
     Settings,
     add_flags,
+    flag,
     make_parser,
     number,
     one_of,
@@ -72,96 +73,97 @@ def peer_address(text: str) -> str:
     return text.rstrip("/")
 
 
-Spec = Annotated[str, Flag("ModelCache manifest, YAML or JSON", metavar="FILE")]
-Root = Annotated[str, Flag("root of the volume", metavar="DIR")]
-Refresh = Annotated[bool, Flag("look up branches and tags again instead of keeping the pinned commits")]
+REFRESH: bool = flag("look up branches and tags again instead of keeping the pinned commits", default=False)
 
 
-class Sync(LogSettings):
+class OnManifest(Settings):
+    """What every command wants."""
+
+    spec: str = flag("ModelCache manifest, YAML or JSON", metavar="FILE")
+
+
+class OnVolume(OnManifest):
+    """And what most of them want."""
+
+    volume: str = flag("root of the volume", metavar="DIR")
+
+
+class Sync(LogSettings, OnVolume):
     """Fetch what is missing or damaged, verify it, and write receipts."""
 
-    spec: Spec
-    volume: Root
-    verify: Annotated[
-        str,
-        Flag(
-            "fast: trust files with the size and time of their receipt; deep: re-hash every file first",
-            one_of("fast", "deep"),
-            "DEPTH",
-        ),
-    ] = "fast"
-    refresh: Refresh = False
-    report: Annotated[
-        str | None, Flag("where to write the JSON report (default: the container's termination log)", metavar="FILE")
-    ] = None
-    peer: Annotated[
-        tuple[str, ...],
-        Flag(
-            "server of a copy (init-sync serve), asked before the hub; may be given again",
-            several(peer_address),
-            "URL",
-            variable="MODELCACHE_PEERS",
-        ),
-    ] = ()
-    pins: Annotated[
-        str | None,
-        Flag("have the content of another copy: its report (init-sync status --json)", metavar="FILE"),
-    ] = None
-    metrics_port: Annotated[
-        int | None, Flag("serve /metrics and /status while syncing; 0 picks a free port", PORT, "N")
-    ] = None
-
-    connections: Annotated[int, Flag("to the hub, at most", whole(1, 64), "N", "tuning")] = (
-        DEFAULTS.settings.connections
+    verify: str = flag(
+        "fast: trust files with the size and time of their receipt; deep: re-hash every file first",
+        one_of("fast", "deep"),
+        "DEPTH",
+        default="fast",
     )
-    stall_timeout: Annotated[
-        float, Flag("reconnect when a connection is silent for this long", SECONDS, "S", "tuning")
-    ] = DEFAULTS.settings.stall_timeout_s
-    give_up_after: Annotated[float, Flag("end the run when nothing has come for this long", SECONDS, "S", "tuning")] = (
-        DEFAULTS.settings.give_up_s
+    refresh: bool = REFRESH
+    report: str | None = flag(
+        "where to write the JSON report (default: the container's termination log)", metavar="FILE", default=None
     )
-    lock_expiry: Annotated[
-        float,
-        Flag("take over from a process on another node that has been silent for this long", SECONDS, "S", "tuning"),
-    ] = DEFAULTS.lock_expiry_s
+    peer: tuple[str, ...] = flag(
+        "server of a copy (init-sync serve), asked before the hub; may be given again",
+        several(peer_address),
+        "URL",
+        variable="MODELCACHE_PEERS",
+        default=(),
+    )
+    pins: str | None = flag(
+        "have the content of another copy: its report (init-sync status --json)", metavar="FILE", default=None
+    )
+    metrics_port: int | None = flag(
+        "serve /metrics and /status while syncing; 0 picks a free port", PORT, "N", default=None
+    )
+
+    connections: int = flag("to the hub, at most", whole(1, 64), "N", "tuning", default=DEFAULTS.settings.connections)
+    stall_timeout: float = flag(
+        "reconnect when a connection is silent for this long",
+        SECONDS,
+        "S",
+        "tuning",
+        default=DEFAULTS.settings.stall_timeout_s,
+    )
+    give_up_after: float = flag(
+        "end the run when nothing has come for this long", SECONDS, "S", "tuning", default=DEFAULTS.settings.give_up_s
+    )
+    lock_expiry: float = flag(
+        "take over from a process on another node that has been silent for this long",
+        SECONDS,
+        "S",
+        "tuning",
+        default=DEFAULTS.lock_expiry_s,
+    )
 
 
-class Verify(Settings):
+class Verify(OnVolume):
     """Check a volume against its receipts, without network."""
 
-    spec: Spec
-    volume: Root
-    deep: Annotated[bool, Flag("re-hash every file instead of trusting size and time")] = False
+    deep: bool = flag("re-hash every file instead of trusting size and time", default=False)
 
 
-class Status(Settings):
+class Status(OnVolume):
     """Show what is on a volume, without network."""
 
-    spec: Spec
-    volume: Root
-    json: Annotated[bool, Flag("print the report as one JSON object")] = False
+    json: bool = flag("print the report as one JSON object", default=False)
 
 
-class Plan(Settings):
+class Plan(OnManifest):
     """Show what a sync would do; nothing is written."""
 
-    spec: Spec
-    volume: Annotated[
-        str | None, Flag("root of the volume; without it, the plan is for an empty one", metavar="DIR")
-    ] = None
-    refresh: Refresh = False
-    json: Annotated[bool, Flag("print the plan as one JSON object, file by file")] = False
-    report: Annotated[
-        str | None, Flag("where to write the plan without its files, at most 4096 bytes", metavar="FILE")
-    ] = None
+    volume: str | None = flag(
+        "root of the volume; without it, the plan is for an empty one", metavar="DIR", default=None
+    )
+    refresh: bool = REFRESH
+    json: bool = flag("print the plan as one JSON object, file by file", default=False)
+    report: str | None = flag(
+        "where to write the plan without its files, at most 4096 bytes", metavar="FILE", default=None
+    )
 
 
-class Sums(Settings):
+class Sums(OnVolume):
     """Print the SHA256SUMS text of each model, from receipts."""
 
-    spec: Spec
-    volume: Root
-    model: Annotated[str | None, Flag("of this model alone, without a heading", metavar="NAME")] = None
+    model: str | None = flag("of this model alone, without a heading", metavar="NAME", default=None)
 
 
 COMMANDS: dict[str, tuple[type[Settings], str]] = {

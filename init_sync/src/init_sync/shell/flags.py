@@ -1,16 +1,15 @@
-"""Settings, declared once: each annotated field of a ``Settings`` class is a flag, and a variable if there is a prefix.
+"""Settings, declared once: each field of a ``Settings`` class is a flag, and a variable if there is a prefix.
 
     class Server(LogSettings):
         PREFIX = "MULTITALK_"
-        spec: Annotated[str, Flag("the manifest", metavar="FILE")]
-        max_seconds: Annotated[float, Flag("longest video", number(0, above=True))] = 40.0
+        spec: str = flag("the manifest", metavar="FILE")
+        max_seconds: float = flag("longest video", number(0, above=True), default=40.0)
 
 ``--max-seconds`` beats ``MULTITALK_MAX_SECONDS``, which beats the default; an empty variable counts as unset. A field
 whose default is a tuple takes several values, by commas or by giving the flag again. All mistakes are reported at once,
 each by the flag or variable that it came from.
 
-Nothing here is a dataclass or a NamedTuple: making those would slow every warm start. A module that declares
-settings has no ``from __future__ import annotations``: the annotations are values, and are read here.
+Nothing here is a dataclass or a NamedTuple: making those would slow every warm start of init-sync.
 """
 
 from __future__ import annotations
@@ -29,24 +28,34 @@ S = TypeVar("S", bound="Settings")
 
 
 class Flag:
-    """What is known of a setting beside its name, type and default.
+    """A setting; ``flag`` makes one."""
+
+    name = option = ""
+
+    def __init__(
+        self, help: str, parse: Callable[[str], Any], metavar: str, group: str, variable: str, default: Any
+    ) -> None:
+        self.help, self.parse, self.metavar, self.group = help, parse, metavar, group
+        self.variable, self.default = variable, default
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.name, self.option = name, "--" + name.replace("_", "-")
+
+
+def flag(
+    help: str,
+    parse: Callable[[str], Any] = str,
+    metavar: str = "",
+    group: str = "",
+    variable: str = "",
+    default: Any = REQUIRED,
+) -> Any:
+    """A field of a ``Settings`` class.
 
     ``parse`` makes a value of text, and raises ValueError with what is wrong; switches need none. ``group`` is the
     title under which the help lists it. ``variable`` is for where the usual name will not do.
     """
-
-    def __init__(
-        self, help: str, parse: Callable[[str], Any] = str, metavar: str = "", group: str = "", variable: str = ""
-    ) -> None:
-        self.help, self.parse, self.metavar, self.group, self.variable = help, parse, metavar, group, variable
-
-
-class Declared:
-    """A field of a ``Settings`` class."""
-
-    def __init__(self, name: str, flag: Flag, default: Any, variable: str) -> None:
-        self.name, self.flag, self.default, self.variable = name, flag, default, variable
-        self.option = "--" + name.replace("_", "-")
+    return Flag(help, parse, metavar, group, variable, default)
 
 
 class WrongSettings(Exception):
@@ -63,7 +72,7 @@ class WrongSettings(Exception):
         return 2
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(flag,))
 class Settings:
     """Base of a declaration; an instance has the values."""
 
@@ -71,7 +80,7 @@ class Settings:
     """Of the variables; empty: only flags that name one have one."""
 
     def __init__(self, **values: Any) -> None:
-        vars(self).update(values)
+        vars(self).update({each.name: each.default for each in declared(type(self))} | values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name}: settings do not change")
@@ -84,13 +93,14 @@ class Settings:
         return ()
 
 
-def declared(settings: type[Settings]) -> Iterator[Declared]:
-    """The fields of the class, then those of its bases."""
-    for base in settings.__mro__:
-        for name, hint in getattr(base, "__annotations__", {}).items():
-            for flag in getattr(hint, "__metadata__", ()):
-                variable = flag.variable or (settings.PREFIX and settings.PREFIX + name.upper())
-                yield Declared(name, flag, getattr(settings, name, REQUIRED), variable)
+def declared(settings: type[Settings]) -> Iterator[Flag]:
+    """Those of its bases first."""
+    for base in reversed(settings.__mro__):
+        yield from (each for each in vars(base).values() if isinstance(each, Flag))
+
+
+def variable_of(each: Flag, settings: type[Settings]) -> str:
+    return each.variable or (settings.PREFIX and settings.PREFIX + each.name.upper())
 
 
 def make_parser(program: str, description: str, epilog: str, version: Callable[[], str]) -> argparse.ArgumentParser:
@@ -103,10 +113,10 @@ def make_parser(program: str, description: str, epilog: str, version: Callable[[
 def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
     groups: dict[str, Any] = {"": parser}
     for each in declared(settings):
-        title = each.flag.group
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        groups[title].add_argument(each.option, default=None, help=_help(each), **_kind(each))
+        if each.group not in groups:
+            groups[each.group] = parser.add_argument_group(each.group)
+        kind = _kind(each, variable_of(each, settings))
+        groups[each.group].add_argument(each.option, default=None, help=_help(each), **kind)
 
 
 def read_settings(settings: type[S], options: argparse.Namespace, environment: Mapping[str, str]) -> S:
@@ -114,10 +124,12 @@ def read_settings(settings: type[S], options: argparse.Namespace, environment: M
     values: dict[str, Any] = {}
     problems: list[str] = []
     wrong: set[str] = set()
+    missing = False
     for each in declared(settings):
+        variable = variable_of(each, settings)
         raw, source = getattr(options, each.name), each.option
-        if raw is None and environment.get(each.variable):
-            raw, source = environment[each.variable], each.variable
+        if raw is None and environment.get(variable):
+            raw, source = environment[variable], variable
         if raw is not None:
             try:
                 values[each.name] = _value(each, raw)
@@ -125,36 +137,37 @@ def read_settings(settings: type[S], options: argparse.Namespace, environment: M
                 problems += [f"{source}: {line}" for line in str(error).splitlines()]
                 wrong.add(each.option)
         elif each.default is REQUIRED:
-            problems.append(f"{each.option} (or {each.variable}) is required")
+            problems.append(f"{each.option} (or {variable}) is required")
+        missing |= each.name not in values and each.default is REQUIRED
     found = settings(**values)
-    if all(each.name in values or each.default is not REQUIRED for each in declared(settings)):
+    if not missing:
         problems += [each for each in found.problems() if not any(option in each for option in wrong)]
     if problems:
         raise WrongSettings(problems)
     return found
 
 
-def _value(each: Declared, raw: Any) -> Any:
+def _value(each: Flag, raw: Any) -> Any:
     if isinstance(raw, bool):
         return raw
     text = ",".join(raw) if isinstance(raw, list) else raw
-    return boolean(text) if isinstance(each.default, bool) else each.flag.parse(text)
+    return boolean(text) if isinstance(each.default, bool) else each.parse(text)
 
 
-def _kind(each: Declared) -> dict[str, Any]:
+def _kind(each: Flag, variable: str) -> dict[str, Any]:
     """How argparse reads it: as text, which becomes a value where the environment's does too."""
     if isinstance(each.default, bool):
-        return {"action": argparse.BooleanOptionalAction if each.variable else "store_true"}
-    kind: dict[str, Any] = {"metavar": each.flag.metavar or each.name.rpartition("_")[2].upper()}
+        return {"action": argparse.BooleanOptionalAction if variable else "store_true"}
+    kind: dict[str, Any] = {"metavar": each.metavar or each.name.rpartition("_")[2].upper()}
     if isinstance(each.default, tuple):
         kind["action"] = "append"
-    elif each.default is REQUIRED and not each.variable:
+    elif each.default is REQUIRED and not variable:
         kind["required"] = True
     return kind
 
 
-def _help(each: Declared) -> str:
-    text = each.flag.help
+def _help(each: Flag) -> str:
+    text = each.help
     if each.default is REQUIRED:
         text += " (required)"
     elif each.default not in (None, "", (), False):

@@ -1,8 +1,8 @@
 """How every program logs. One default for all: a sync says the same in a Job and in an init container."""
 
-from typing import Annotated
+from __future__ import annotations
 
-from init_sync.shell.flags import Flag, Settings, one_of
+from init_sync.shell.flags import Settings, flag, one_of
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -10,5 +10,7 @@ LEVELS = ("debug", "info", "warning", "error")
 class LogSettings(Settings):
     """To inherit from."""
 
-    log_format: Annotated[str, Flag("text for people, or json for collectors", one_of("text", "json"))] = "text"
-    log_level: Annotated[str, Flag("debug, info, warning or error", one_of(*LEVELS))] = "info"
+    log_format: str = flag(
+        "text for people, or json for collectors", one_of("text", "json"), group="log", default="text"
+    )
+    log_level: str = flag("debug, info, warning or error", one_of(*LEVELS), group="log", default="info")

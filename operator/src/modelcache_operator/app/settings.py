@@ -4,16 +4,18 @@ Nothing else reads the environment, but for what kubectl takes from there: KUBEC
 API.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from init_sync.core.errors import ManifestError
 from init_sync.shell import flags
-from init_sync.shell.flags import PORT, Flag, matching, number, several, whole
+from init_sync.shell.flags import PORT, flag, matching, number, several, whole
 from init_sync.shell.log_settings import LogSettings
 from modelcache_operator import __version__
 from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults
@@ -62,71 +64,77 @@ class Settings(LogSettings):
 
     PREFIX = "MODELCACHE_"
 
-    namespace: Annotated[
-        tuple[str, ...], Flag("serve this namespace; may be given again", several(NAMESPACE), "NAME", SERVE)
-    ] = ()
-    all_namespaces: Annotated[bool, Flag("serve the whole cluster; needs a ClusterRole", group=SERVE)] = False
-    sync_image: Annotated[str, Flag("image of sync Jobs, unless the ModelCache names one", IMAGE, "IMAGE", SERVE)] = (
-        f"modelcache/init-sync:{__version__}"
+    namespace: tuple[str, ...] = flag(
+        "serve this namespace; may be given again", several(NAMESPACE), "NAME", SERVE, default=()
     )
-    sync_defaults: Annotated[
-        Mapping[str, Any] | None,
-        Flag("what spec.sync.job is unless the ModelCache says it, as YAML or JSON", _job_defaults, "FILE", SERVE),
-    ] = None
-    full_list_seconds: Annotated[
-        float, Flag("how often everything is listed again, to find what was missed", number(1, 86400), "S", SERVE)
-    ] = 120.0
-    claim_check_seconds: Annotated[
-        float, Flag("how often a claim that is not bound is looked at", number(0.1, 3600), "S", SERVE)
-    ] = 10.0
-    progress_seconds: Annotated[
-        float, Flag("how often one running sync is asked for its progress, at most", number(0.1, 3600), "S", SERVE)
-    ] = 5.0
+    all_namespaces: bool = flag("serve the whole cluster; needs a ClusterRole", group=SERVE, default=False)
+    sync_image: str = flag(
+        "image of sync Jobs, unless the ModelCache names one",
+        IMAGE,
+        "IMAGE",
+        SERVE,
+        default=f"modelcache/init-sync:{__version__}",
+    )
+    sync_defaults: Mapping[str, Any] | None = flag(
+        "what spec.sync.job is unless the ModelCache says it, as YAML or JSON",
+        _job_defaults,
+        "FILE",
+        SERVE,
+        default=None,
+    )
+    full_list_seconds: float = flag(
+        "how often everything is listed again, to find what was missed", number(1, 86400), "S", SERVE, default=120.0
+    )
+    claim_check_seconds: float = flag(
+        "how often a claim that is not bound is looked at", number(0.1, 3600), "S", SERVE, default=10.0
+    )
+    progress_seconds: float = flag(
+        "how often one running sync is asked for its progress, at most", number(0.1, 3600), "S", SERVE, default=5.0
+    )
 
-    forbid: Annotated[
-        tuple[str, ...],
-        Flag(
-            f"refuse ModelCaches that set one of these, by commas: {', '.join(FORBIDDABLE)}",
-            several(_forbiddable),
-            "FIELDS",
-            LIMITS,
-        ),
-    ] = ()
-    job_label_prefix: Annotated[
-        tuple[str, ...],
-        Flag("refuse other labels of sync Jobs than those that begin so, by commas", several(), "PREFIXES", LIMITS),
-    ] = ()
-    allowed_endpoint: Annotated[
-        tuple[str, ...], Flag("refuse other values of HF_ENDPOINT and of proxies, by commas", several(), "URLS", LIMITS)
-    ] = ()
+    forbid: tuple[str, ...] = flag(
+        f"refuse ModelCaches that set one of these, by commas: {', '.join(FORBIDDABLE)}",
+        several(_forbiddable),
+        "FIELDS",
+        LIMITS,
+        default=(),
+    )
+    job_label_prefix: tuple[str, ...] = flag(
+        "refuse other labels of sync Jobs than those that begin so, by commas",
+        several(),
+        "PREFIXES",
+        LIMITS,
+        default=(),
+    )
+    allowed_endpoint: tuple[str, ...] = flag(
+        "refuse other values of HF_ENDPOINT and of proxies, by commas", several(), "URLS", LIMITS, default=()
+    )
 
-    kubeconfig: Annotated[
-        str | None, Flag("where the API is (default: as kubectl, or the pod's own)", str, "FILE", CLUSTER)
-    ] = None
-    context: Annotated[str | None, Flag("context in it", str, "NAME", CLUSTER)] = None
-    lease_namespace: Annotated[
-        str, Flag("where the lease lies (default: the pod's own, else the first served)", str, "NAME", CLUSTER)
-    ] = ""
-    lease_name: Annotated[
-        str, Flag("operators with one lease never work at the same time", OBJECT, "NAME", CLUSTER)
-    ] = "modelcache-operator"
-    lease_seconds: Annotated[
-        int, Flag("how long an operator that died keeps others from taking over", whole(2, 3600), "S", CLUSTER)
-    ] = 45
-    identity: Annotated[
-        str,
-        Flag(
-            "who we are in the lease (default: POD_NAME and POD_UID, which let the next pod take over at once)",
-            IDENTITY,
-            "NAME",
-            CLUSTER,
-        ),
-    ] = ""
+    kubeconfig: str | None = flag(
+        "where the API is (default: as kubectl, or the pod's own)", str, "FILE", CLUSTER, default=None
+    )
+    context: str | None = flag("context in it", str, "NAME", CLUSTER, default=None)
+    lease_namespace: str = flag(
+        "where the lease lies (default: the pod's own, else the first served)", str, "NAME", CLUSTER, default=""
+    )
+    lease_name: str = flag(
+        "operators with one lease never work at the same time", OBJECT, "NAME", CLUSTER, default="modelcache-operator"
+    )
+    lease_seconds: int = flag(
+        "how long an operator that died keeps others from taking over", whole(2, 3600), "S", CLUSTER, default=45
+    )
+    identity: str = flag(
+        "who we are in the lease (default: POD_NAME and POD_UID, which let the next pod take over at once)",
+        IDENTITY,
+        "NAME",
+        CLUSTER,
+        default="",
+    )
 
-    metrics_port: Annotated[int, Flag("for Prometheus, at /metrics; 0 picks a free port", PORT, "N", PROCESS)] = 8080
-    health_port: Annotated[
-        int, Flag("for probes, at /healthz and /readyz; 0 picks a free port", PORT, "N", PROCESS)
-    ] = 8081
+    metrics_port: int = flag("for Prometheus, at /metrics; 0 picks a free port", PORT, "N", PROCESS, default=8080)
+    health_port: int = flag(
+        "for probes, at /healthz and /readyz; 0 picks a free port", PORT, "N", PROCESS, default=8081
+    )
 
     in_cluster: bool = False
     """Whether this is a pod; from the environment."""
