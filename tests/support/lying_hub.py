@@ -11,9 +11,11 @@ it sees the bytes of large files too. One request for each connection.
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from support.hub import LocalHub
@@ -39,10 +41,13 @@ Lie = Callable[[str, Said], Said]
 class LyingHub(Listener):
     """Listens on a free loopback port until the block is left."""
 
-    def __init__(self, hub: LocalHub) -> None:
+    def __init__(self, hub: LocalHub | str) -> None:
+        """``hub`` may be the address of a server with one origin, such as a peer's."""
         super().__init__(self._answer)
-        self._hub = hub
+        self._api, self._cdn = (hub, hub) if isinstance(hub, str) else (hub.endpoint, hub.cdn_endpoint)
         self.lie: Lie | None = None
+        self.heard: Callable[[dict[str, str]], None] = lambda _: None
+        """Gets the headers of each request."""
 
     @property
     def endpoint(self) -> str:
@@ -53,9 +58,10 @@ class LyingHub(Listener):
             incoming = read_request(stream)
         if incoming is None:
             return
+        self.heard(incoming.headers)
         path, _ = split_target(incoming.target)
         large = path.startswith("/blobs/")
-        said = self._ask(incoming, self._hub.cdn_endpoint if large else self._hub.endpoint)
+        said = self._ask(incoming, self._cdn if large else self._api)
         if self.lie:
             said = self.lie((cdn_route if large else api_route)(path).kind, said)
         client.sendall(said.head + said.body)
@@ -71,6 +77,13 @@ class LyingHub(Listener):
         finally:
             connection.close()
         lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
-        lines += [f"{name}: {value}".replace(self._hub.cdn_endpoint, self.endpoint) for name, value in fields]
+        lines += [f"{name}: {value}".replace(self._cdn, self.endpoint) for name, value in fields]
         lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
         return Said("\r\n".join(lines).encode("latin-1"), body)
+
+
+def relisted(said: Said, change: Callable[[list[Any]], list[Any]]) -> Said:
+    """Another page of a listing than the one that was said."""
+    body = json.dumps(change(json.loads(said.body))).encode()
+    lengths = (f"Content-Length: {len(data)}\r\n".encode() for data in (said.body, body))
+    return Said(said.head.replace(*lengths), body)
