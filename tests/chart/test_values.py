@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 import chart_docs
 from chart.conftest import Render
 from chart.objects import Objects
 from inference.server.config import ServerConfig
 from init_sync.shell.flags import declared
+from modelcache_operator.core import jobs
 from support.helm import CHART, Helm, HelmRefused
 
 Json = dict[str, Any]
@@ -242,6 +244,10 @@ def _schema_at(path: tuple[str, ...]) -> Json:
     for name in path:
         schema = _resolved(schema["properties"][name])
     return schema
+
+
+def test_the_default_memory_of_a_sync_is_the_operators() -> None:
+    assert yaml.safe_load(VALUES.read_text())["sync"]["resources"] == jobs.RESOURCES
 
 
 def test_every_value_has_a_comment() -> None:

@@ -250,7 +250,7 @@ OF_THE_DEPLOYMENT = (
         ("spec.sync.job.volumeMounts[1].mountPath",), "spec.sync.job.volumeMounts[0].mountPath"),
     Bad("a pull secret that is a word", job("imagePullSecrets: [regcred]"),
         ("spec.sync.job.imagePullSecrets[0]", "spec.sync.job.imagePullSecrets[0].name"), "must be a mapping"),
-    Bad("a log format that is none", job("logFormat: yaml"), ("spec.sync.job.logFormat",), "use one of json, text"),
+    Bad("a log format that is none", job("logFormat: yaml"), ("spec.sync.job.logFormat",), "use one of text, json"),
     Bad("runAsDefaultUser as a word", job("runAsDefaultUser: 'no'"), ("spec.sync.job.runAsDefaultUser",),
         "true or false"),
     Bad("a negative backoff limit", job("backoffLimit: -1"), ("spec.sync.job.backoffLimit",), "at least 0"),

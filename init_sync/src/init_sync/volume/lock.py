@@ -30,6 +30,7 @@ from typing import Any
 
 from init_sync.core.errors import TryAgain
 from init_sync.core.reasons import Reason
+from init_sync.core.settings import SyncOptions
 from init_sync.volume.layout import LOCK
 from init_sync.volume.process import is_dead, own_identity
 from init_sync.volume.volume import NoFile, Volume
@@ -50,7 +51,7 @@ class LockTimings:
     """All in seconds. ``expiry_s`` bounds how long a dead holder on another node blocks the others."""
 
     heartbeat_s: float = 2.0
-    expiry_s: float = 20.0
+    expiry_s: float = SyncOptions().lock_expiry_s
     poll_s: float = 0.5
 
     @classmethod
