@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-operator generated lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -120,6 +120,9 @@ release: chart sbom ## Create the GitHub release of this version, with gh (GH_TO
 
 bench-sync: $(STAMP) ## Measure the sync against other clients, and update docs/benchmarks.md
 	$(BIN)/python tests/bench/bench_sync.py --write docs/benchmarks.md
+
+bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and update docs/benchmarks.md
+	$(BIN)/python tests/bench/bench_serve.py --write docs/benchmarks.md
 
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000

@@ -45,6 +45,7 @@ def test_help_names_the_commands_with_a_line_each() -> None:
         ("verify", ("--spec", "--volume", "--deep")),
         ("status", ("--spec", "--volume", "--json")),
         ("sums", ("--spec", "--volume", "--model")),
+        ("serve", ("--volume", "--host", "--port", "--token-file", "--log-format", "--log-level")),
     ],
 )
 def test_every_option_of_the_contract_is_explained(command: str, options: tuple[str, ...]) -> None:

@@ -56,7 +56,15 @@ HEAVY = {
     "importlib.metadata",
     "dataclasses",
     *("huggingface_hub", "httpx2", "httpcore2", "requests", "urllib3", "ssl", "asyncio", "prometheus_client", "tqdm"),
-    *("http.client", "http.server", "urllib.request", "concurrent.futures", "pathlib", "init_sync.hub"),
+    *(
+        "http.client",
+        "http.server",
+        "urllib.request",
+        "concurrent.futures",
+        "pathlib",
+        "init_sync.hub",
+        "init_sync.serve",
+    ),
 }
 
 

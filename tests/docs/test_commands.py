@@ -34,6 +34,7 @@ NAMED_FILE = re.compile(
 )
 METRICS = (
     "init_sync/src/init_sync/app/metrics.py",
+    "init_sync/src/init_sync/serve/metrics.py",
     "operator/src/modelcache_operator/app/metrics.py",
     "operator/src/modelcache_operator/app/counters.py",
     "operator/src/modelcache_operator/app/listing.py",

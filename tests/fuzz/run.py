@@ -1,6 +1,6 @@
 """``make fuzz``: the tests marked ``fuzz`` again and again, each time with another seed, until the time is over.
 
-Manifests, state files on the volume, hub answers, reports to the operator, and requests to the server. What is being
+Manifests, state files on the volume, hub answers, reports to the operator, and requests to both servers. What is being
 tried when the time is over is tried to its end. Stops at the first failure; its output says how to see it again.
 """
 

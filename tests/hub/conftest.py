@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
+from support.raw_client import signed_url
 
-from .raw_client import signed_url
 from .sample import CONFIG, REPO, WEIGHTS
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.hub import LocalHub, RepoBuilder
+from support.raw_client import ask, signed_url
 
-from .raw_client import ask, signed_url
 from .sample import CONFIG, REPO, WEIGHTS
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

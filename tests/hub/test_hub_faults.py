@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from support.hub import Fault, LocalHub, RepoBuilder
+from support.raw_client import ask, ask_on, connect, signed_url
 from support.waiting import eventually
 
-from .raw_client import ask, ask_on, connect, signed_url
 from .sample import REPO, WEIGHTS
 
 BlobUrl = Callable[[], str]

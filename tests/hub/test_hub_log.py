@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from support.hub import Fault, LocalHub
+from support.raw_client import ask, ask_on, connect
 
-from .raw_client import ask, ask_on, connect
 from .sample import CONFIG, REPO, WEIGHTS
 
 

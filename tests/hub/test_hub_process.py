@@ -14,8 +14,8 @@ import pytest
 
 import support
 from support.hub import LocalHub, RepoBuilder
+from support.raw_client import ask, signed_url
 
-from .raw_client import ask, signed_url
 from .sample import CONFIG, REPO
 
 Process = subprocess.Popen[str]

@@ -26,9 +26,9 @@ PURE = {
 AT_HOME = {
     "huggingface_hub": ("init_sync/hub",),
     "httpx2": ("init_sync/hub",),
-    "http": ("init_sync/hub", "init_sync/app/metrics.py"),
+    "http": ("init_sync/hub", "init_sync/serve", "init_sync/app/metrics.py"),
     "ssl": ("init_sync/hub",),
-    "prometheus_client": ("init_sync/app/metrics.py",),
+    "prometheus_client": ("init_sync/app/metrics.py", "init_sync/serve/metrics.py"),
     "tqdm": ("init_sync/app/progress_display.py",),
     "yaml": ("init_sync/core/yamltext.py",),
     "argparse": ("init_sync/app/arguments.py", "init_sync/shell/flags.py"),

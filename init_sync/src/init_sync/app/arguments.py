@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from init_sync.core.settings import SYNC_PORT, SyncOptions
+from init_sync.core.settings import PEER_PORT, SYNC_PORT, SyncOptions
 from init_sync.shell.flags import (
     PORT,
     Help,
@@ -17,6 +17,7 @@ from init_sync.shell.flags import (
     read_settings,
     whole,
 )
+from init_sync.shell.listen import ANY_HOST
 from init_sync.shell.log_settings import LogSettings
 
 EPILOG = """\
@@ -34,6 +35,16 @@ exit codes:
   0  a plan was made
   1  the hub did not answer; a retry may cure it
   2  no plan can be carried out: bad manifest, access refused, files that cannot lie side by side, too little room
+"""
+
+SERVE_EPILOG = f"""\
+example:
+  init-sync serve --volume /models
+  HF_ENDPOINT=http://that-host:{PEER_PORT} hf download Wan-AI/Wan2.1-I2V-14B-480P
+
+exit codes:
+  0  ended by SIGTERM or SIGINT
+  2  the volume or the token cannot be read, or the address cannot be had
 """
 
 SUMS_EPILOG = """\
@@ -60,6 +71,7 @@ environment:
 
 DEFAULTS = SyncOptions()
 SECONDS = number(0.1, 86_400, unit="seconds")
+VOLUME: str = flag("root of the volume", metavar="DIR")
 REFRESH: bool = flag("look up branches and tags again instead of keeping the pinned commits", default=False)
 
 
@@ -72,7 +84,7 @@ class OnManifest(Settings):
 class OnVolume(OnManifest):
     """And what most of them want."""
 
-    volume: str = flag("root of the volume", metavar="DIR")
+    volume: str = VOLUME
 
 
 class Sync(LogSettings, OnVolume):
@@ -137,6 +149,17 @@ class Plan(OnManifest):
     )
 
 
+class Serve(LogSettings):
+    """Offer what receipts prove on a volume to other copies, in the hub's API."""
+
+    volume: str = VOLUME
+    host: str = flag("address to listen on; default: every address, IPv4 and IPv6", default=ANY_HOST)
+    port: int = flag("0 picks a free one", PORT, "N", default=PEER_PORT)
+    token_file: str | None = flag(
+        "a token that clients must send; read again when it changes", metavar="FILE", default=None
+    )
+
+
 class Sums(OnVolume):
     """Print the SHA256SUMS text of each model, from receipts."""
 
@@ -149,6 +172,7 @@ COMMANDS: dict[str, tuple[type[Settings], str]] = {
     "status": (Status, EPILOG),
     "plan": (Plan, PLAN_EPILOG),
     "sums": (Sums, SUMS_EPILOG),
+    "serve": (Serve, SERVE_EPILOG),
 }
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from init_sync.app.arguments import Plan, Status, Sums, Sync, Verify, read_arguments
+from init_sync.app.arguments import Plan, Serve, Status, Sums, Sync, Verify, read_arguments
 from init_sync.core.errors import SyncError
 from init_sync.shell.flags import Settings, WrongSettings
 from init_sync.shell.formatting import accept_any_text, printable
@@ -46,6 +46,10 @@ def _carry_out(settings: Settings) -> int:
             from init_sync.app.sums import sums
 
             return sums(settings)
+        case Serve():
+            from init_sync.app.serve_command import serve
+
+            return serve(settings)
         case Verify():
             return _verify(settings)
         case Status():

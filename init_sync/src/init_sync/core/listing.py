@@ -6,6 +6,7 @@ id) for the others; these are what the hub publishes, so they are what downloads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from init_sync.core.content_id import is_content_id
 
 FORMAT = 1
+COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+"""40 hexadecimal digits on the hub; mirrors may have names of their own, but it becomes part of addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,11 @@ class Listing:
         """Raises KeyError, TypeError or ValueError for anything that ``to_json`` did not write."""
         if data["format"] != FORMAT:
             raise ValueError(f"listing format {data['format']!r}")
+        if not COMMIT.fullmatch(data["commit"]):
+            raise ValueError("a pin of what is no commit")
         files = tuple(_remote_file(each) for each in data["files"])
         checked = data.get("checked") is True
-        return cls(str(data["repo"]), str(data["revision"]), str(data["commit"]), files, checked)
+        return cls(str(data["repo"]), str(data["revision"]), data["commit"], files, checked)
 
 
 def _remote_file(data: Mapping[str, Any]) -> RemoteFile:

@@ -5,6 +5,8 @@ from typing import NamedTuple  # as in `spec`, no `annotations` from `__future__
 MIB = 1 << 20
 SYNC_PORT = 9464
 """Where sync containers serve their progress; a sync by hand serves it where it is told."""
+PEER_PORT = 9465
+"""Where a volume is served to other copies."""
 
 
 class Settings(NamedTuple):

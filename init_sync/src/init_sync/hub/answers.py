@@ -17,11 +17,9 @@ from urllib.parse import urljoin, urlsplit
 
 from init_sync.core.content_id import GIT_SHA1, SHA256
 from init_sync.core.crosscheck import Inconsistent, Page, ShortEntry, true_size
-from init_sync.core.listing import RemoteFile
+from init_sync.core.listing import COMMIT, RemoteFile
 from init_sync.hub.transport import origin
 
-COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
-"""40 hexadecimal digits on the hub; mirrors may have names of their own, but it becomes part of addresses."""
 HASH = re.compile(r"[0-9A-Fa-f]{1,128}")
 HUB_HOSTS = ("huggingface.co", "hf.co")
 """A mirror may pass on the addresses of the hub itself."""

@@ -19,6 +19,8 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from init_sync.core.spec import Model
@@ -34,6 +36,9 @@ TMP = f"{STATE_DIRECTORY}/tmp"  # noqa: S108  # on the volume
 
 MAX_STATE_BYTES = 16 << 20
 """Of one file of ours: a receipt of 50,000 files. What is larger was not written by a sync."""
+MAX_STATE_FILES = 4096
+MAX_STATE_FILES_BYTES = 128 << 20
+"""Of all in one directory that are looked through: a receipt has some 200 to 300 bytes for each file of its model."""
 MAX_SLUG_BYTES = 200
 TEMPORARY = re.compile(r"[a-z0-9-]+\.[0-9a-f]{12}")
 
@@ -70,6 +75,23 @@ def sweep_temporary(volume: Volume) -> None:
                 volume.unlink(f"{TMP}/{name}")
             except OSError:
                 volume.remove_directory(f"{TMP}/{name}")  # a directory of the probe's
+
+
+def state_files(volume: Volume, folder: str) -> Iterator[str]:
+    """Paths of the files in a directory of ours; none when it cannot be read.
+
+    Only so many: a neighbour can make any number of files there, and sparse ones cost nothing.
+    """
+    names: list[str] = []
+    with suppress(OSError):
+        names = volume.names(folder)[:MAX_STATE_FILES]
+    bytes_left = MAX_STATE_FILES_BYTES
+    for name in names:
+        with suppress(OSError):
+            bytes_left -= volume.lstat(f"{folder}/{name}").st_size
+        if bytes_left < 0:
+            return
+        yield f"{folder}/{name}"
 
 
 def read_json(volume: Volume, path: str) -> Any:

@@ -9,14 +9,10 @@ from contextlib import suppress
 from init_sync.core.content_id import checksum_in
 from init_sync.core.receipt import Receipt, ReceiptFile
 from init_sync.core.spec import Model
-from init_sync.volume.layout import RECEIPTS, read_json, receipt_path, write_json
+from init_sync.volume.layout import RECEIPTS, read_json, receipt_path, state_files, write_json
 from init_sync.volume.links import link_problem
 from init_sync.volume.timestamps import is_too_young
 from init_sync.volume.volume import Volume
-
-MAX_RECEIPTS = 4096
-MAX_RECEIPTS_BYTES = 128 << 20
-"""Of all that are looked through: a receipt has some 200 to 300 bytes for each file of its model."""
 
 
 def load_receipt(volume: Volume, model: Model) -> Receipt | None:
@@ -30,20 +26,8 @@ def store_receipt(volume: Volume, model: Model, receipt: Receipt) -> None:
 
 
 def all_receipts(volume: Volume) -> Iterator[Receipt]:
-    """Every valid one, those of other manifests too; none when the directory cannot be read.
-
-    Only so many are read: a neighbour can make any number of files there, and sparse ones cost nothing.
-    """
-    names: list[str] = []
-    with suppress(OSError):
-        names = volume.names(RECEIPTS)[:MAX_RECEIPTS]
-    bytes_left = MAX_RECEIPTS_BYTES
-    for name in names:
-        path = f"{RECEIPTS}/{name}"
-        with suppress(OSError):
-            bytes_left -= volume.lstat(path).st_size
-        if bytes_left < 0:
-            return
+    """Every valid one, those of other manifests too; none when the directory cannot be read."""
+    for path in state_files(volume, RECEIPTS):
         if receipt := _read(volume, path):
             yield receipt
 
