@@ -17,7 +17,7 @@ from demo.test_demo import catches, left_behind, processes_of, shown, started
 from support.waiting import eventually
 
 SERVE = Path(__file__).parents[1] / "support/serve.py"
-LONG_S = 120
+LONG_S = 240
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 
@@ -55,7 +55,7 @@ def test_the_lines_that_it_prints_lead_to_a_video(folder: Path) -> None:
         assert '"ready":true' in sh(ready)
         found = re.search(r'"id":"(video_\w+)"', sh(post))
         assert found
-        eventually(lambda: '"status":"completed"' in sh(listed), "the video is made", 30)
+        eventually(lambda: '"status":"completed"' in sh(listed), "the video is made", 100)
         video = folder.parent / "video.mp4"
         sh(fetch.replace("VIDEO_ID", found[1]).replace("video.mp4", f"'{video}'"))
         assert video.read_bytes()[4:8] == b"ftyp"

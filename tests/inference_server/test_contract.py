@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from inference_server.drawing_engine import DrawingEngine
 from inference_server.harness import RunningServer, config_for, running
 
-EXAMPLES = 20
+EXAMPLES = 12
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -37,7 +37,7 @@ stamps = seconds.map(timestamps.stamp)
 maybe_stamps = st.none() | stamps
 booleans = st.booleans()
 mostly = st.sampled_from([True] * 7 + [False])
-thorough = settings(max_examples=600)
+thorough = settings(max_examples=250)
 
 
 @st.composite

@@ -19,7 +19,7 @@ from reliability.trial import Result
 from support.linked_volume import flip, keeping_mtime
 from support.waiting import eventually
 
-TRIALS, BATCHES = 48, 8
+TRIALS, BATCHES = 24, 4
 RACED = [seed for seed in range(100) if plan(seed).race]
 TRUTH = {"base/a.bin": b"a" * 5000, "addon/b.bin": b"b" * 5000}
 

@@ -17,6 +17,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import selectors
@@ -176,6 +177,9 @@ def _taken_on(channel: socket.socket, stdout: int, stderr: int) -> dict[str, Any
     os.dup2(stderr, 2)
     for descriptor in {stdout, stderr} - {1, 2}:
         os.close(descriptor)
+    # As with PYTHONUNBUFFERED; those of the server believe that they still write to its own files.
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), errors="backslashreplace", write_through=True)
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])

@@ -6,7 +6,6 @@ is kept in ``phases``. A new operator knows nothing but these objects, so every 
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from typing import Any
@@ -214,14 +213,18 @@ class PureCluster:
         """Decide and act until there is nothing left to do; ``act=False``: as long as nothing may be made."""
         self.refused_until = 0.0 if act else math.inf
         for _ in range(10):
-            before = copy.deepcopy((self.cache, self.jobs, self.pods, self.claim, self.config))
+            before = self._objects()
             decision = self.decide()
             self._write_status(decision)
             if act:
                 self._act(decision)
-            if before == (self.cache, self.jobs, self.pods, self.claim, self.config):
+            if before == self._objects():
                 return decision
         raise AssertionError(f"the operator never comes to rest: {self.status}")
+
+    def _objects(self) -> str:
+        """All objects as they are now; much faster than a copy of them."""
+        return json.dumps((self.cache, self.jobs, self.pods, self.claim, self.config), sort_keys=True)
 
     def _write_status(self, decision: Decision) -> None:
         status = to_json(decision.status)

@@ -90,11 +90,15 @@ class Receipt(NamedTuple):
 
     def checksums(self) -> dict[str, str] | None:
         """SHA-256 by path in the model's directory, for the files of the digest; None when one is not known."""
-        files = [file for file in self.files if file.path not in self.replaced]
         inside = f"{self.path}/"
-        if not all(file.checksum and file.path.startswith(inside) for file in files):
-            return None
-        return {file.path.removeprefix(inside): file.checksum for file in files}
+        found: dict[str, str] = {}
+        for file in self.files:
+            checksum = file.checksum
+            if not checksum or not file.path.startswith(inside):
+                return None
+            if file.path not in self.replaced:
+                found[file.path.removeprefix(inside)] = checksum
+        return found
 
     def with_digest(self) -> Receipt:
         """The same with its digest; without one when a SHA-256 is not known."""
@@ -166,7 +170,7 @@ class Receipt(NamedTuple):
             replaced=tuple(_path(each) for each in data.get("replaced", ())),
             digest=_line(data.get("digest", "")),
         )
-        if receipt.digest and receipt != receipt.with_digest():
+        if receipt.digest and receipt.digest != receipt.with_digest().digest:
             raise ValueError("a receipt whose digest is not that of its files")
         return receipt
 
@@ -211,10 +215,9 @@ def _count(value: Any) -> int:
 
 
 def _checksum(value: Any) -> str:
-    checksum = _line(value)
-    if checksum and not is_checksum(checksum):
+    if not isinstance(value, str) or (value and not is_checksum(value)):
         raise ValueError("a receipt holds a hash that no sync writes")
-    return checksum
+    return value
 
 
 def _content_id(value: Any) -> str:
