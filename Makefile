@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator generated lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -57,6 +57,9 @@ coverage: $(STAMP) $(HELM_STAMP) ## Run tests and print which lines they execute
 
 reliability-sync: $(STAMP) ## Inject kills, damaged volumes and hub failures at random (TRIALS=2000 SEED=1 RACED=)
 	$(BIN)/python tests/reliability/sync_trials.py --trials $(or $(TRIALS),2000) --seed $(or $(SEED),1) $(if $(RACED),--raced)
+
+reliability-peers: $(STAMP) ## Sync from peers that fail and lie at random (TRIALS=1000 SEED=1)
+	$(BIN)/python tests/reliability/peer_trials.py --trials $(or $(TRIALS),1000) --seed $(or $(SEED),1)
 
 reliability-operator: $(STAMP) ## Run operators while objects change at random (MINUTES=60; KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/reliability/operator_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)

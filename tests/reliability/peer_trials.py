@@ -121,13 +121,13 @@ class Ground:
 
     def _peer(self, stack: ExitStack, source: Path, kind: str, chance: random.Random, tally: Tally) -> str:
         tally.struck[kind] += 1
+        if kind == "gone":
+            return "http://127.0.0.1:9"
         served = stack.enter_context(peer(source))
         if kind == "honest":
             return served.endpoint
         between = stack.enter_context(LyingHub(served.endpoint))
         between.lie = lies(kind, chance)
-        if kind == "gone":
-            between.close()
         return between.endpoint
 
     def _kill_one(self, volume: Path, flags: list[str], chance: random.Random, tally: Tally) -> None:

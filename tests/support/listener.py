@@ -17,12 +17,9 @@ class Listener:
     def __init__(self, serve: Callable[[socket.socket, int], None]) -> None:
         self._serve = serve
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._start(self._accept)

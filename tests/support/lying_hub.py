@@ -85,5 +85,5 @@ class LyingHub(Listener):
 def relisted(said: Said, change: Callable[[list[Any]], list[Any]]) -> Said:
     """Another page of a listing than the one that was said."""
     body = json.dumps(change(json.loads(said.body))).encode()
-    lengths = (f"Content-Length: {len(data)}\r\n".encode() for data in (said.body, body))
-    return Said(said.head.replace(*lengths), body)
+    before, after = (f"Content-Length: {len(data)}\r\n".encode() for data in (said.body, body))
+    return Said(said.head.replace(before, after), body)
