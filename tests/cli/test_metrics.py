@@ -75,14 +75,16 @@ class Running:
 
 
 @pytest.fixture
-def start(spec: dict[str, Any], volume: Path, hub: LocalHub, tmp_path: Path) -> Iterator[Callable[[], Running]]:
+def start(spec: dict[str, Any], volume: Path, hub: LocalHub, tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts the sync; to be called when the hub's faults are set."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin() -> Running:
+    def begin(*arguments: str) -> Running:
         stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
         with stdout.open("w") as out, stderr.open("w") as errors:
-            process = start_sync(spec, volume, hub, "--metrics-port", "0", *PATIENT, stdout=out, stderr=errors)
+            process = start_sync(
+                spec, volume, hub, "--metrics-port", "0", *PATIENT, *arguments, stdout=out, stderr=errors
+            )
         started.append(process)
         said = re.compile(r"http://localhost:(\d+)/status")
         match = eventually(lambda: said.search(stdout.read_text()), "the line that names the port")
@@ -224,12 +226,13 @@ def test_errors_of_the_hub_are_counted_by_reason(
     assert running.samples()[name, reason] == 2
 
 
-def test_the_names_exported_are_the_names_documented(start: Callable[[], Running], hub: LocalHub) -> None:
+def test_the_names_exported_are_the_names_documented(start: Callable[..., Running], hub: LocalHub) -> None:
     hub.add_fault(HELD_UP)
     hub.add_fault(Fault("status", match=("model_info",), status=503, times=1))
-    running = start()
+    running = start("--peer", "http://127.0.0.1:9")
     eventually(lambda: ("modelcache_sync_complete", "base") in running.samples(), "metrics")
     eventually(lambda: any("hub_errors" in name for name, _ in running.samples()), "an error in the counter")
+    eventually(lambda: any("left_out" in name for name, _ in running.samples()), "a peer in the counter")
     documented = set(re.findall(r"^ +(modelcache_\w+)\{", metrics.__doc__ or "", re.MULTILINE))
     assert {name for name, _ in running.samples()} == documented
 

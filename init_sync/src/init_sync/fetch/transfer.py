@@ -109,13 +109,7 @@ class Transfer:
             self._finished = True
 
     def receive(
-        self,
-        answer: Response,
-        taken: FileSource,
-        speed: Speed,
-        span: Span,
-        buffer: memoryview,
-        hooks: TransferHooks,
+        self, answer: Response, taken: FileSource, speed: Speed, span: Span, buffer: memoryview, hooks: TransferHooks
     ) -> None:
         """Read the body of ``answer`` into the file, recording as it goes.
 
