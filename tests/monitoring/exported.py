@@ -116,12 +116,14 @@ def _sync(folder: Path) -> str:
         hub.add_fault(Fault("status", match=("model_info",), status=503, times=1))
         hub.add_fault(Fault("stall", match=("blob",), repo="owner/base", after_bytes=300_000))
         with output.open("w") as out:
-            process = start_sync(spec, volume, hub, "--metrics-port", "0", "--stall-timeout", "60", stdout=out)
+            flags = ("--metrics-port", "0", "--stall-timeout", "60", "--peer", "http://127.0.0.1:9")
+            process = start_sync(spec, volume, hub, *flags, stdout=out)
         try:
             said = re.compile(r"http://localhost:(\d+)/status")
             port = int(eventually(lambda: said.search(output.read_text()), "the line that names the port")[1])
             eventually(lambda: "hub_errors_total{" in _scrape(port), "an error of the hub is counted")
             eventually(lambda: "modelcache_sync_complete{" in _scrape(port), "models are known")
+            eventually(lambda: "peers_left_out_total{" in _scrape(port), "a peer is left out")
             return _scrape(port)
         finally:
             process.send_signal(signal.SIGKILL)

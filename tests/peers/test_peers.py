@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -86,8 +87,8 @@ LIES: dict[str, tuple[Lie, str]] = {
         of_files(lambda said: replace(said, head=said.head.replace(b"/20971520", b"/20971521"))),
         "SizeMismatch",
     ),
-    "503": (of_files(lambda said: replace(said, head=said.head.replace(b" 206 ", b" 503 ", 1))), "HubUnreachable"),
-    "429": (of_files(lambda said: replace(said, head=said.head.replace(b" 206 ", b" 429 ", 1))), "RateLimited"),
+    "503": (of_files(lambda said: replace(said, head=said.head.replace(b" 20", b" 50", 1))), "HubUnreachable"),
+    "429": (of_files(lambda said: replace(said, head=re.sub(rb" 20\d ", b" 429 ", said.head, count=1))), "RateLimited"),
     "a redirect": (
         of_files(lambda said: Said(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\n\r\n", b"")),
         "HubUnreachable",

@@ -149,17 +149,21 @@ def _models(made: Board) -> None:
             "to hash them." + SCRAPED,
             panels.RATE,
             Query(_rate("fetched_bytes"), "{{pod}} fetched"),
+            Query(_rate("peer_bytes"), "{{pod}} fetched from peers"),
             Query(_rate("verified_bytes"), "{{pod}} verified"),
             Query(f"max by (pod) (modelcache_sync_rate_bytes_per_second{{{ONE}}})", "{{pod}} own figure"),
         )
     )
     errors = f"sum by (reason) (increase(modelcache_sync_hub_errors_total{{{ONE}}}[$__rate_interval]))"
+    left_out = f"sum by (reason) (increase(modelcache_sync_peers_left_out_total{{{ONE}}}[$__rate_interval]))"
     made.with_panel(
         panels.lines(
             "Failed attempts",
-            "To get something from the hub, by reason; each is retried." + SCRAPED,
+            "To get something from the hub, by reason; each is retried. And peers that are not asked any more."
+            + SCRAPED,
             panels.COUNT,
             Query(errors, "{{reason}}"),
+            Query(left_out, "peer left out: {{reason}}"),
             bars=True,
         )
     )

@@ -76,15 +76,7 @@ def prepare(
     writes = file_system is not None
     taken = linked_paths(volume, except_for={model.path for model in manifest.models}) if volume else ()
     resolver = Resolver(
-        volume,
-        hub,
-        known=known,
-        taken=taken,
-        refresh=refresh,
-        copy_pins=copy_pins,
-        peers=peers,
-        writes=writes,
-        hooks=hooks,
+        volume, hub, known=known, taken=taken, refresh=refresh, pins=copy_pins, peers=peers, writes=writes, hooks=hooks
     )
     requirements = resolver.resolve(manifest, wanted)
     refuse_required(requirements, checksums)

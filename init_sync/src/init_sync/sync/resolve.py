@@ -32,7 +32,7 @@ class Resolver:
         known: Mapping[str, ReceiptFile],
         taken: Collection[str] = (),
         refresh: bool = False,
-        copy_pins: Mapping[str, Pin] | None = None,
+        pins: Mapping[str, Pin] | None = None,
         peers: Peers | None = None,
         writes: bool = True,
         hooks: Hooks = SILENT,
@@ -43,7 +43,7 @@ class Resolver:
         self._known = known
         self._taken = taken
         self._refresh = refresh
-        self._copy_pins = copy_pins or {}
+        self._copy_pins = pins or {}
         self._peers = peers
         self._writes = writes
         self._hooks = hooks
