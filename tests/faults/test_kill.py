@@ -130,12 +130,12 @@ def test_a_content_that_belongs_at_two_places_is_fetched_once_though_killed_betw
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("connections", "rate"), [(4, 40 * MIB), (1, 160 * MIB)], ids=["4 connections", "1 connection"]
+    ("connections", "rate"), [(8, 40 * MIB), (1, 160 * MIB)], ids=["8 connections", "1 connection"]
 )
 def test_a_large_file_killed_at_half_costs_at_most_eight_mib_for_each_connection(
     tmp_path: Path, record_property: Any, connections: int, rate: int
 ) -> None:
-    size = 128 * MIB
+    size = 256 * MIB
     large = tmp_path / "large"
     with large.open("wb") as file:
         rng = random.Random(3)

@@ -152,7 +152,11 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
 
 def _serve() -> None:
     """Fork for each order that comes in."""
-    import huggingface_hub  # noqa: F401  # imported here once, instead of in every command
+    # Imported here once, instead of in every command; the library loads its own parts when a name is asked for.
+    import encodings.idna  # noqa: F401
+
+    import yaml  # noqa: F401
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: F401
 
     import init_sync.app.cli
     import init_sync.app.progress_display
