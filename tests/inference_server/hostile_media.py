@@ -1,4 +1,4 @@
-"""Pictures and voices made to harm whoever decodes them: small files, large claims."""
+"""Pictures and voices made to harm a decoder: small files, large claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster's moving parts as one level-triggered loop, which looks at everything anew several times a second.
+"""The cluster's moving parts as one level-triggered loop, which looks at everything several times a second.
 
 Claims are bound, Jobs and Deployments get their pods, pods get their place, and those that have one are run here.
 """

@@ -4,7 +4,7 @@ They come from the report of a complete copy, as ``init-sync status --json`` pri
 
     {"name": "base", "commit": "4f1c...", "digest": "sha256:9a41..."}
 
-With them a listing needs no trust: whoever gives it, the digest shows whether it is right.
+With them a listing needs no trust: the digest shows whether it is right.
 """
 
 import json

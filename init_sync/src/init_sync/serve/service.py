@@ -33,7 +33,7 @@ class Service:
         self._metrics = metrics
 
     def answer(self, request: Request, route: Route, body: bytes) -> Answer:
-        """The file in an answer is open, and closed by whoever sends it. Raises BadRequest."""
+        """The file in an answer is open, and the sender closes it. Raises BadRequest."""
         if self._token and route.kind not in WITHOUT_TOKEN and not self._admits(request):
             said = "Invalid credentials in Authorization header"  # the words by which clients know it
             return error_answer(401, said, headers={"WWW-Authenticate": 'Bearer realm="modelcache"'})
