@@ -54,6 +54,7 @@ OPENED = (".modelcache/receipts/", ".modelcache/volume.json")
 
 HEAVY = {
     "importlib.metadata",
+    "socket",
     "dataclasses",
     *("huggingface_hub", "httpx2", "httpcore2", "requests", "urllib3", "ssl", "asyncio", "prometheus_client", "tqdm"),
     *(

@@ -12,8 +12,7 @@ from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.hosts import host_name
 from init_sync.shell import flags
-from init_sync.shell.flags import PORT, flag, number, one_of, several, whole
-from init_sync.shell.listen import ANY_HOST
+from init_sync.shell.flags import ANY_HOST, PORT, flag, number, one_of, several, whole
 from init_sync.shell.log_settings import LogSettings
 
 MIB = 2**20

@@ -8,6 +8,7 @@ import re
 
 from init_sync.core.settings import PEER_PORT, SYNC_PORT, SyncOptions
 from init_sync.shell.flags import (
+    ANY_HOST,
     PORT,
     Help,
     Settings,
@@ -20,7 +21,6 @@ from init_sync.shell.flags import (
     several,
     whole,
 )
-from init_sync.shell.listen import ANY_HOST
 from init_sync.shell.log_settings import LogSettings
 
 EPILOG = """\

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 FALLBACK_COLUMNS = 100
+ANY_HOST = ""
+"""What `listen` takes for every address; here, because a warm start must not import sockets."""
 REQUIRED = object()
 INFINITE = float("inf")
 S = TypeVar("S", bound="Settings")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-ANY_HOST = ""
+from init_sync.shell.flags import ANY_HOST
 
 
 class CannotListen(Exception):

@@ -29,8 +29,8 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from init_sync.shell.flags import WrongSettings
-from init_sync.shell.listen import ANY_HOST, CannotListen, any_address
+from init_sync.shell.flags import ANY_HOST, WrongSettings
+from init_sync.shell.listen import CannotListen, any_address
 from modelcache_operator.app.counters import LABELS, Counters
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.gate import waiting_pods
