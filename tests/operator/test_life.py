@@ -43,7 +43,8 @@ def test_a_real_sync_takes_a_new_cache_to_ready_and_opens_the_gate(
     annotations = pod.fresh()["metadata"]["annotations"]
     assert annotations["modelcache.dev/gate-opened-at"]
     assert annotations["modelcache.dev/commit"] == status["models"][0]["commit"]
-    eventually(lambda: [each["reason"] for each in space.events(pod.name)] == ["GateOpened"], "the pod is told")
+    # On a slow machine it may have been told before that it waits.
+    eventually(lambda: [each["reason"] for each in space.events(pod.name)].count("GateOpened") == 1, "the pod is told")
 
 
 def test_a_hub_that_is_down_costs_a_retry_and_the_reason_is_shown(
