@@ -74,7 +74,7 @@ class Controller:
             return
         try:
             await self.handle(key)
-        except Conflict as error:
+        except (Conflict, Missing) as error:  # changed or deleted since it was read: both are told by a watch
             log.debug("deciding again: %s", error)
             self._queue.add_later(key, min(5.0, self._backoff.failed(key) / 4))
         except Refused as error:
