@@ -1,4 +1,4 @@
-"""Reading a manifest from a file."""
+"""Reading a manifest, or another small text, from a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,22 @@ def read_manifest(path: str) -> Manifest:
         ManifestError: it cannot be read, or is not valid.
     """
     try:
+        data, text = read_text(path)
+    except ValueError as error:
+        raise ManifestError(path, (Problem("", str(error)),)) from error
+    return parse_manifest(text, path)._replace(digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def read_text(path: str) -> tuple[bytes, str]:
+    """The bytes of the file, and the text that they are. Raises ValueError with what is wrong."""
+    try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ManifestError(path, (Problem("", f"cannot be read: {error.strerror}"),)) from error
+        raise ValueError(f"cannot be read: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise ManifestError(path, (Problem("", f"is larger than {MAX_BYTES:,} bytes"),))
+        raise ValueError(f"is larger than {MAX_BYTES:,} bytes")
     try:
-        text = data.decode("utf-8-sig")
+        return data, data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ManifestError(path, (Problem("", f"is not UTF-8 text (byte {error.start})"),)) from error
-    return parse_manifest(text, path)._replace(digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
+        raise ValueError(f"is not UTF-8 text (byte {error.start})") from error

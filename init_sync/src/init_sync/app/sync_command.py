@@ -10,8 +10,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from init_sync.app.arguments import Sync
-from init_sync.app.specfile import read_manifest
-from init_sync.core.copy_pins import MAX_BYTES, Pin, parse_pins
+from init_sync.app.specfile import read_manifest, read_text
+from init_sync.core.copy_pins import Pin, parse_pins
 from init_sync.core.errors import ManifestError, NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings, SyncOptions
@@ -108,16 +108,9 @@ def _sync_options(options: Sync) -> SyncOptions:
 def _pins(path: str) -> dict[str, Pin]:
     """Raises NeedsChange."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise ValueError(f"is larger than {MAX_BYTES:,} bytes")
-        return parse_pins(text)
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
+        return parse_pins(read_text(path)[1])
     except ValueError as error:
-        problem = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-    raise NeedsChange(Reason.INVALID_SPEC, f"--pins: {path} {problem}")
+        raise NeedsChange(Reason.INVALID_SPEC, f"--pins: {path} {error}") from error
 
 
 def _handle_signals(sync_run: SyncRun, progress: Progress, report: str | None) -> None:

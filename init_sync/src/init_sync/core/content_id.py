@@ -17,6 +17,11 @@ def is_content_id(text: str) -> bool:
     return kind in (SHA256, GIT_SHA1) and bool(digest) and HEX.issuperset(digest)
 
 
+def is_commit(text: str) -> bool:
+    """Whether this is git's id of a commit, in full."""
+    return len(text) == 40 and CHECKSUM_DIGITS.issuperset(text)
+
+
 def is_checksum(text: str) -> bool:
     """Whether this is a SHA-256 as ``sha256sum`` prints it."""
     return len(text) == 64 and CHECKSUM_DIGITS.issuperset(text)

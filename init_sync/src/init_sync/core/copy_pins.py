@@ -8,16 +8,12 @@ With them a listing needs no trust: the digest shows whether it is right.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from init_sync.core.content_id import checksum_in, is_commit
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-MAX_BYTES = 1_500_000
 
 
 class Pin(NamedTuple):
@@ -42,9 +38,9 @@ def _pin(model: Any) -> tuple[str, Pin]:
     if not isinstance(model, Mapping) or not isinstance(name := model.get("name"), str):
         raise ValueError("holds a model without a name; use the report of a complete copy")
     commit, digest = model.get("commit"), model.get("digest")
-    if not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
+    if not (isinstance(commit, str) and is_commit(commit)):
         raise ValueError(f"model {name[:63]!r} has no commit; use the report of a complete copy")
-    if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+    if not (isinstance(digest, str) and checksum_in(digest)):
         raise ValueError(f"model {name[:63]!r} has no digest; use the report of a complete copy")
     return name, Pin(commit, digest)
 

@@ -7,9 +7,9 @@ without sizes and hashes, which cost the hub a look at every file: they come wit
 from __future__ import annotations
 
 import logging
-import re
 from urllib.parse import quote
 
+from init_sync.core.content_id import is_commit
 from init_sync.core.crosscheck import FULL_PAGE, Inconsistent, Page, Tree, check_short_listing
 from init_sync.core.errors import NeedsChange
 from init_sync.core.listing import Listing
@@ -21,7 +21,6 @@ from init_sync.hub.retry import Transient
 
 log = logging.getLogger(__name__)
 
-FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 MAX_PAGES = 1_000
 NOT_THERE = (Reason.REPO_NOT_FOUND, Reason.REVISION_NOT_FOUND, Reason.FILE_NOT_FOUND)
 
@@ -55,7 +54,7 @@ class Lister:
             if found is None:
                 raise
             described = found
-        if FULL_COMMIT.fullmatch(self._revision) and described.commit.lower() != self._revision:
+        if is_commit(self._revision) and described.commit.lower() != self._revision:
             raise Inconsistent(f"commit {self._revision} was asked for, commit {described.commit} is described")
         return described
 
@@ -67,7 +66,7 @@ class Lister:
 
     def _resolved_by_tree(self) -> Description | None:
         """The commit by another way, for a hub that has the pages but does not describe the repository."""
-        if FULL_COMMIT.fullmatch(self._revision):
+        if is_commit(self._revision):
             return Description(self._revision)
         try:
             commit = self._attempts.once(self._commit_of_tree)
