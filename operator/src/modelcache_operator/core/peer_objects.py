@@ -100,7 +100,8 @@ def endpoint_slice(cache: Cache, service_uid: str, endpoint: PeerPod | None) -> 
 
 def _endpoint(pod: PeerPod) -> Json:
     target = {"kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-    return {"addresses": [pod.address], "conditions": {"ready": True}, "nodeName": pod.node, "targetRef": target}
+    found: Json = {"addresses": [pod.address], "conditions": {"ready": True}, "targetRef": target}
+    return found | ({"nodeName": pod.node} if pod.node else {})
 
 
 def _metadata(cache: Cache) -> Json:
