@@ -33,6 +33,13 @@ RULES: dict[tuple[str, str], set[str]] = {
 }
 """What the chart's Roles allow. Nothing about Secrets, namespaces, or deleting claims and pods."""
 
+PEERS: dict[tuple[str, str], set[str]] = {
+    ("", "pods"): RULES["", "pods"] | {"create", "delete"},
+    ("", "services"): {"get", "create", "patch", "delete"},
+    ("discovery.k8s.io", "endpointslices"): {"get", "create", "patch"},
+}
+"""What is added with operator.peers.enabled."""
+
 CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
@@ -68,6 +75,10 @@ def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, t
 def test_the_charts_roles_say_the_same(helm: Helm) -> None:
     for values in ({}, CLUSTER_WIDE):
         assert _rules_of(helm, Release(values)) == RULES
+
+
+def test_rights_for_peers_are_given_where_they_are_asked_for(helm: Helm) -> None:
+    assert _rules_of(helm, Release({"operator": {"peers": {"enabled": True}}})) == RULES | PEERS
 
 
 def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:

@@ -10,10 +10,10 @@ import json
 import math
 from typing import Any
 
-from modelcache_operator.core import jobs, names, parse, render, timestamps
+from modelcache_operator.core import jobs, names, parse, peer_objects, render, timestamps
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
-from modelcache_operator.core.observed import Cache, Neighbour, Progress, Refusals, Snapshot
+from modelcache_operator.core.observed import Cache, Neighbour, Peers, Progress, Refusals, Snapshot
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
 from modelcache_operator.core.status import to_json
@@ -52,6 +52,9 @@ class PureCluster:
         self.neighbours: tuple[Neighbour, ...] = ()
         self.progress: dict[str, Progress] = {}
         self.refused = self.owner_refused = self.size_refused = self.gate_refused = ""
+        self.peer: Json | None = None
+        """The pod of the peer server."""
+        self.peer_created = self.peers_refused = ""
         self.job_defaults = NO_DEFAULTS
         self.refused_until = 0.0
         self.claim_shared = False
@@ -202,7 +205,10 @@ class PureCluster:
                 owner=self.owner_refused,
                 size=self.size_refused,
                 gate=self.gate_refused,
+                peers=self.peers_refused,
+                peers_reason="Refused" if self.peers_refused else "",
             ),
+            peers=Peers(parse.parse_peer_pod(self.peer) if self.peer else None, self.peer_created, "init-sync"),
             claim_shared=self.claim_shared,
         )
 
@@ -224,7 +230,7 @@ class PureCluster:
 
     def _objects(self) -> str:
         """All objects as they are now; much faster than a copy of them."""
-        return json.dumps((self.cache, self.jobs, self.pods, self.claim, self.config), sort_keys=True)
+        return json.dumps((self.cache, self.jobs, self.pods, self.claim, self.config, self.peer), sort_keys=True)
 
     def _write_status(self, decision: Decision) -> None:
         status = to_json(decision.status)
@@ -252,6 +258,12 @@ class PureCluster:
             body = jobs.sync_job(cache, decision.create_job, "init-sync")
             body["metadata"] = {**self._object(decision.create_job.name)["metadata"], **body["metadata"]}
             self.jobs[decision.create_job.name] = body
+        if decision.peers.delete:
+            self.peer = None
+        if decision.peers.create:
+            self.peer = peer_objects.pod(cache, "init-sync", decision.peers.node)
+            self.peer["metadata"] = {**self._object("")["metadata"], **self.peer["metadata"]}
+            self.peer_created = self.peer["metadata"]["uid"]
         for pod in decision.remove_gates:
             self.opened.append(pod.name)
             patch = gate_patch(pod, decision.status.summary.commit, self.now)

@@ -51,5 +51,11 @@ GOOD = (
          job("volumes: [{name: ca, configMap: {name: corp-ca, optional: true}}, {name: tmp2, emptyDir: {}}], "
              "volumeMounts: [{name: ca, mountPath: /ca, readOnly: true}, {name: tmp2, mountPath: /models2}]")),
     Good("a log format that is null", job("logFormat: null")),
+    Good("peers of a public cache", document(spec="peers: {enabled: true}")),
+    Good("peers without auth, in words", document(spec="auth: null\npeers: {enabled: true, tokenSecret: null}")),
+    Good("a private cache that is served with a token",
+         document(spec="auth: {secretName: a}\npeers: {enabled: true, tokenSecret: {name: b}}")),
+    Good("a private cache that is not served", document(spec="auth: {secretName: a}\npeers: {enabled: null}")),
+    Good("peers that are null", document(spec="auth: {secretName: a}\npeers: null")),
     Good("a sync without a job", document(spec="sync: {}")),
 )  # fmt: skip

@@ -85,6 +85,7 @@ volume:
   deletionPolicy: Retain
   create: {size: 110Gi, storageClassName: fast, accessModes: [ReadWriteMany]}
 auth: {secretName: hf-token, key: token}
+peers: {enabled: true, tokenSecret: {name: peer-token, key: token}}
 sync:
   job:
     enabled: true

@@ -29,6 +29,7 @@ PATHS = {
     "jobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1",
     "leases": "/apis/coordination.k8s.io/v1",
+    "endpointslices": "/apis/discovery.k8s.io/v1",
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
     "validatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",

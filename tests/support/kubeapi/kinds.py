@@ -50,6 +50,7 @@ BUILT_IN = (
     Kind("apps", "v1", "deployments", "Deployment", True, ("deploy",), True),
     Kind("batch", "v1", "jobs", "Job", True, (), True),
     Kind("coordination.k8s.io", "v1", "leases", "Lease"),
+    Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",)),
     Kind("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),

@@ -1,5 +1,6 @@
 {{- /*
-What the operator may do in a namespace that it serves. It reads no Secret, deletes no pod and no claim.
+What the operator may do in a namespace that it serves. It reads no Secret and deletes no claim, and no pod unless
+operator.peers.enabled.
 tests/operator/test_rights.py runs it with nothing but this, and checks that all of it is used.
 */ -}}
 {{- define "modelcache.operator.rules" -}}
@@ -24,6 +25,17 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
+{{- if .Values.operator.peers.enabled }}
+- apiGroups: [""]
+  resources: [pods] # the peer server of a cache with spec.peers
+  verbs: [create, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, create, patch, delete]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, create, patch]
+{{- end }}
 {{- end -}}
 
 {{- define "modelcache.operator.namespaces" -}}

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from init_sync.core.errors import ManifestError, Problem
-from init_sync.core.manifest_schema import DOCUMENT, KIND
+from init_sync.core.manifest_schema import DOCUMENT, KIND, PEERS_ARE_PRIVATE
 from init_sync.core.problems import Problems, shown, type_name
 from init_sync.core.spec import Alternative, Link, Manifest, Model
 from init_sync.core.volumepath import same_or_inside
@@ -91,6 +91,8 @@ def _read(document: Mapping[str, Any], problems: Problems) -> Manifest:
     spec = found["spec"]
     models = tuple(_model(each) for each in spec["models"])
     _check_together(models, problems)
+    if spec["auth"] and spec["peers"]["enabled"] and not spec["peers"]["tokenSecret"]:
+        problems.add("spec.peers.tokenSecret", PEERS_ARE_PRIVATE)
     places = [link.at for model in models for link in model.links]
     models = tuple(
         model._replace(taken_places=tuple(place for place in places if place.startswith(f"{model.path}/")))

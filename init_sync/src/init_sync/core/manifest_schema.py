@@ -254,6 +254,29 @@ JOB = Group(
     },
 )
 
+PEERS_ARE_PRIVATE = (
+    "is required with spec.auth: name a Secret with a token that clients of the server must send, or set "
+    "spec.peers.enabled to false"
+)
+"""What the hub gives to nobody without a token, a peer does not give to everybody."""
+PEERS = Group(
+    "Serving a complete copy to other copies, so that each file is downloaded from the hub once.",
+    {
+        "enabled": Flag(
+            "Whether the operator runs one server beside the volume, once it is complete, and gives its address to "
+            "sync Jobs of this cache.",
+            default=False,
+        ),
+        "tokenSecret": Group(
+            "The token that clients of the server must send. None unless set. Required with spec.auth.",
+            {
+                "name": _object_name("Secret with the token, in the same namespace.", required=True),
+                "key": Text("Key of the token in the Secret.", rule=KEY, default="token"),
+            },
+        ),
+    },
+)
+
 SPEC = Group(
     "What the volume must hold, and how it gets there.",
     {
@@ -280,8 +303,16 @@ SPEC = Group(
         "volume": VOLUME,
         "auth": AUTH,
         "sync": Group("How syncing is done.", {"job": JOB}),
+        "peers": PEERS,
     },
     required=True,
+    cel=(
+        (
+            "!has(self.auth) || !has(self.peers) || !has(self.peers.enabled) || !self.peers.enabled "
+            "|| has(self.peers.tokenSecret)",
+            f"spec.peers.tokenSecret {PEERS_ARE_PRIVATE}",
+        ),
+    ),
 )
 
 CACHE_NAME = Text("The name of the cache.", rule=NAME, max_length=63, required=True)

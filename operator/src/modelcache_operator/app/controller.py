@@ -150,8 +150,10 @@ class Controller:
             await self._gates.tell_waiting(cache, decision.notify_waiting, decision.status)
         if decision.remove_gates:
             await self._remove_gates(key, cache, decision)
-        if decision.create_claim or decision.create_job:
-            self._queue.add(key)  # a Job is made for a claim that exists; and its name may be that of a foreign one
+        if decision.create_claim or decision.create_job or decision.peers.create:
+            self._queue.add(
+                key
+            )  # a Job is made for a claim that exists; its name may be that of a foreign one; a uid is noted
         if decision.wake_at is not None:
             self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
         if not decision.status.is_true("VolumeReady"):

@@ -57,7 +57,7 @@ class Operator:
     def __init__(self, settings: Settings, api: Api, timing: RetryTiming) -> None:
         self._settings = settings
         self._api = api
-        self._mirror = Mirror(settings.limits, settings.job_defaults)
+        self._mirror = Mirror(settings.limits, settings.job_defaults, settings.sync_image)
         self._mirror.on_run = self._count_run
         self._queue: WorkQueue[Key] = WorkQueue(lambda key: self._listing.serves(key))
         self._lease = Lease(

@@ -6,6 +6,7 @@ Reconciling  does the operator, a Job or a queue work on it? (kstatus)
 Stalled      does it wait for something that only a person can change? (kstatus)
 Syncing      does a sync container run now?
 VolumeReady  is there a volume to sync to?
+PeersReady   with spec.peers: is the copy served to others?
 
 Of Ready, Reconciling and Stalled exactly one is True.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.claims import difference
+from modelcache_operator.core.peers import PEERS_READY, SERVING, PeerPlan
 from modelcache_operator.core.phase import PhaseDecision
 from modelcache_operator.core.phase_inputs import PhaseInputs
 from modelcache_operator.core.proof import running_pods
 from modelcache_operator.core.status import Condition, Phase, Status
 
 
-def conditions(inputs: PhaseInputs, decided: PhaseDecision) -> tuple[Condition, ...]:
+def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> tuple[Condition, ...]:
     """The new conditions; one whose status is what it was keeps the time of its last change."""
     cache = inputs.snapshot.cache
     complete = decided.phase is Phase.READY
@@ -33,6 +35,7 @@ def conditions(inputs: PhaseInputs, decided: PhaseDecision) -> tuple[Condition, 
         ("Stalled", decided.stalled, *(because if decided.stalled else ("NotStalled", "nobody needs to act"))),
         _syncing(inputs),
         _volume_ready(inputs),
+        *_peers_ready(peers),
     ]
     return tuple(
         Condition(kind, str(true), reason, message, _since(cache.status, kind, str(true), inputs.now), cache.generation)
@@ -45,6 +48,11 @@ def _volume_ready(inputs: PhaseInputs) -> tuple[str, bool, str, str]:
     volume, differs = inputs.volume, difference(inputs.snapshot)
     reason = "ClaimDiffers" if differs and volume.bound else volume.reason
     return "VolumeReady", volume.bound, reason, ". But ".join(filter(None, (volume.message, differs)))
+
+
+def _peers_ready(peers: PeerPlan) -> list[tuple[str, bool, str, str]]:
+    said = peers.condition
+    return [(PEERS_READY, said.reason == SERVING, said.reason, said.text)] if said else []
 
 
 def _settled(decided: PhaseDecision) -> tuple[str, str]:

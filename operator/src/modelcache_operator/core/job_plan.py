@@ -34,6 +34,8 @@ class JobRequest:
     resync: str
     """Value of the annotation that it acts on; empty for a plain sync."""
     claim_uid: str
+    peer: str = ""
+    """Address of the cache's peer server, while its own pod answers; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from modelcache_operator.core.observed import Cache
 
 Json = dict[str, Any]
 
+PEERS_VARIABLE, TOKEN_VARIABLE = "MODELCACHE_PEERS", "MODELCACHE_PEER_TOKEN"
 USER_ID = 65532
 """That of the images: a pod that says nothing of users can repair what a Job wrote."""
 MODELS_PATH = "/models"
@@ -77,7 +78,7 @@ def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
         "restartPolicy": "Never",  # what podFailurePolicy asks for
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _pod_security(cache),
+        "securityContext": pod_security(cache),
         "containers": [_container(cache, order, image)],
         "volumes": [
             {"name": "models", "persistentVolumeClaim": {"claimName": cache.volume.claim}},
@@ -89,7 +90,7 @@ def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
     }
 
 
-def _pod_security(cache: Cache) -> Json:
+def pod_security(cache: Cache) -> Json:
     """OnRootMismatch: changing the group of a hundred thousand files on every start would take minutes."""
     users: Json = {"runAsUser": USER_ID, "runAsGroup": USER_ID, "fsGroup": USER_ID}
     return {
@@ -110,7 +111,7 @@ def _container(cache: Cache, order: JobRequest, image: str) -> Json:
         "name": names.SYNC_CONTAINER,
         "image": image,
         "args": arguments,
-        "env": [*_token(cache), *cache.job.env],
+        "env": [*_token(cache), *_peers(cache, order), *cache.job.env],
         "ports": [{"name": "metrics", "containerPort": SYNC_PORT}],
         "resources": dict(cache.job.resources) or RESOURCES,
         "securityContext": {
@@ -135,3 +136,13 @@ def _token(cache: Cache) -> list[Json]:
         return []
     reference = {"name": cache.auth.secret_name, "key": cache.auth.key}
     return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}}]
+
+
+def _peers(cache: Cache, order: JobRequest) -> list[Json]:
+    """What the manifest says of peers goes before it. A token that is missing costs the peer and not the sync."""
+    if not order.peer or any(each["name"] == PEERS_VARIABLE for each in cache.job.env):
+        return []
+    token = cache.peers.token if cache.peers else None
+    reference = {"name": token.secret_name, "key": token.key, "optional": True} if token else {}
+    variables: list[Json] = [{"name": PEERS_VARIABLE, "value": order.peer}]
+    return variables + ([{"name": TOKEN_VARIABLE, "valueFrom": {"secretKeyRef": reference}}] if token else [])

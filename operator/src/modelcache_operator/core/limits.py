@@ -3,7 +3,7 @@
 Without limits the right to create ModelCaches is the right to create Jobs. Each limit takes one thing away, for
 clusters whose authors hold less than that:
 
-    --forbid=image,env.valueFrom            fields of spec.sync.job, what ``valueFrom`` refers to, or spec.auth
+    --forbid=image,env.valueFrom            fields of spec.sync.job, what ``valueFrom`` refers to, spec.auth, spec.peers
     --job-label-prefix=team.example/        labels of other names are refused
     --allowed-endpoint=https://mirror       the only addresses that variables may send requests, and so the token, to
 """
@@ -20,10 +20,10 @@ from init_sync.core.manifest_schema import JOB
 CHOICES = (Flag, Number, Choice)
 FIELDS = tuple(name for name, field in JOB.fields.items() if not isinstance(field, CHOICES))
 """Of spec.sync.job: all but switches, numbers and choices, which give nobody more power."""
-AUTH, VALUE_FROM = "auth", "env.valueFrom"
-FORBIDDABLE = (*FIELDS, VALUE_FROM, AUTH)
-ENDPOINTS = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-"""Variables that say where requests go; proxies are read in lower case too."""
+AUTH, PEERS, VALUE_FROM = "auth", "peers", "env.valueFrom"
+FORBIDDABLE = (*FIELDS, VALUE_FROM, AUTH, PEERS)
+ENDPOINTS = ("HF_ENDPOINT", "MODELCACHE_PEERS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""Variables that say where requests go; proxies are read in lower case too, peers are separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Limits:
         job = (spec.get("sync") or {}).get("job") or {}
         if AUTH in self.forbidden and spec.get("auth"):
             yield _refused("spec.auth", "is not allowed")
+        if PEERS in self.forbidden and (spec.get("peers") or {}).get("enabled"):
+            yield _refused("spec.peers.enabled", "is not allowed")
         for field in FIELDS:
             if field in self.forbidden and job.get(field):
                 yield _refused(f"spec.sync.job.{field}", "is not allowed")
@@ -62,7 +64,8 @@ class Limits:
             yield _refused(field, "takes its value from another object, which is not allowed")
         if self.endpoints and name.upper() in ENDPOINTS:
             value = variable.get("value") or ""
-            if value.rstrip("/") not in self.endpoints or variable.get("valueFrom"):  # the value may be a secret
+            each_allowed = all(each.strip().rstrip("/") in self.endpoints for each in value.split(","))
+            if not each_allowed or variable.get("valueFrom"):  # the value may be a secret
                 yield _refused(field, f"is not one of the allowed endpoints: {', '.join(self.endpoints)}")
 
 

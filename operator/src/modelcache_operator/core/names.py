@@ -3,6 +3,7 @@
 labels        modelcache.dev/cache            on pods and Jobs: the cache they belong to
               modelcache.dev/generation       on sync Jobs: the generation of the spec that they were made from
               modelcache.dev/attempt          on sync Jobs: 1, 2, ... in the life of the cache
+              modelcache.dev/peers            on the pod of a peer server, beside modelcache.dev/cache
 gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache
 annotations   modelcache.dev/resync           on a ModelCache, by the user: any new value starts one more sync
               modelcache.dev/gate-opened-at   on a pod: when its gate was removed
@@ -10,8 +11,11 @@ annotations   modelcache.dev/resync           on a ModelCache, by the user: any 
               modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
               modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
               modelcache.dev/cache-uid        on claims: uid of the cache that they were made for
+              modelcache.dev/template         on the pod of a peer server: digest of what it was made from
+              modelcache.dev/inject           on the pod of a peer server: admission policies leave it as it is
 objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
               NAME-sync-ATTEMPT               Job
+              NAME-peers                      Pod, Service and EndpointSlice of the peer server
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ PLURAL = "modelcaches"
 CACHE_LABEL = f"{GROUP}/cache"
 GENERATION_LABEL = f"{GROUP}/generation"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
+PEERS_LABEL = f"{GROUP}/peers"
 GATE = f"{GROUP}/complete"
 RESYNC_ANNOTATION = f"{GROUP}/resync"
 OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
@@ -34,14 +39,17 @@ COMMIT_ANNOTATION = f"{GROUP}/commit"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
 CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
 CACHE_UID_ANNOTATION = f"{GROUP}/cache-uid"
+TEMPLATE_ANNOTATION = f"{GROUP}/template"
+INJECT_ANNOTATION = f"{GROUP}/inject"
 
 MANAGER = "modelcache-operator"
 MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
 
 SYNC_CONTAINER = "init-sync"
+PEERS_CONTAINER = "serve"
 MANIFEST_KEY = "modelcache.yaml"
 NAME_LIMIT = 63
-"""Job names become label values of their pods."""
+"""Job names become label values of their pods, Service names are those of hosts."""
 
 
 def config_map_name(cache: str) -> str:
@@ -50,7 +58,15 @@ def config_map_name(cache: str) -> str:
 
 def job_name(cache: str, attempt: int) -> str:
     """The same for the same attempt, so that a Job is never created twice; long cache names end in a digest."""
-    suffix = f"-sync-{attempt}"
+    return _named(cache, f"-sync-{attempt}")
+
+
+def peers_name(cache: str) -> str:
+    """The name of a Service begins with a letter."""
+    return _named(cache if cache[0].isalpha() else f"mc-{cache}", "-peers")
+
+
+def _named(cache: str, suffix: str) -> str:
     if len(cache) + len(suffix) > NAME_LIMIT:
         digest = hashlib.sha256(cache.encode()).hexdigest()[:8]
         cache = f"{cache[: NAME_LIMIT - len(suffix) - 9]}-{digest}"

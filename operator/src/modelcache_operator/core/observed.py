@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from init_sync.core.report import ModelReport
-from modelcache_operator.core.spec import AuthSpec, JobSpec, VolumeSpec
+from modelcache_operator.core.spec import AuthSpec, JobSpec, PeersSpec, VolumeSpec
 from modelcache_operator.core.status import Status
 
 
@@ -66,6 +66,8 @@ class Cache:
     volume: VolumeSpec
     auth: AuthSpec | None
     job: JobSpec
+    peers: PeersSpec | None
+    """None unless a complete copy is to be served."""
     status: Status
 
 
@@ -133,10 +135,49 @@ class Pod:
     memory_limit: str = ""
     gpus: int = 0
     """That it asks for, and would hold idle if it ran before its models were there."""
+    ended: bool = False
+    """It does not use its volumes any more."""
 
     @property
     def deleting(self) -> bool:
         return self.deleting_since is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPod:
+    """A pod with the name and the label of a cache's peer server."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    cache: str
+    created_at: float
+    deleting: bool
+    owner_uid: str
+    node: str
+    template: str
+    """Digest of what it was made from, as its annotation says."""
+    ended: bool
+    ready: bool
+    """It answers, and has an address."""
+    address: str
+    trouble: str
+    """What keeps it from starting; empty unless Kubernetes says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What is known of a cache's peer server."""
+
+    pod: PeerPod | None = None
+    created: str = ""
+    """Uid of the pod that this process created last."""
+    image: str = ""
+    """Of servers, unless the manifest names one for sync Jobs."""
+
+
+NO_PEERS = Peers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +271,9 @@ class Refusals:
     """A claim could not be enlarged: the work goes on."""
     gate: str = ""
     """The gate of a pod could not be removed."""
+    peers: str = ""
+    """An object of the peer server could not be made, changed or deleted: the work goes on."""
+    peers_reason: str = ""
 
 
 NO_REFUSALS = Refusals()
@@ -255,6 +299,7 @@ class Snapshot:
     forbidden: str = ""
     """What the manifest asks for beyond the operator's limits; empty when it does not."""
     refusals: Refusals = NO_REFUSALS
+    peers: Peers = NO_PEERS
 
     @property
     def claim_uid(self) -> str:

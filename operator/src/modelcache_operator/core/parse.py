@@ -16,9 +16,9 @@ from typing import Any
 from modelcache_operator.core import manifests, names, timestamps
 from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
-from modelcache_operator.core.observed import Cache, Claim, Job, Pod, Run, RunState
+from modelcache_operator.core.observed import Cache, Claim, Job, PeerPod, Pod, Run, RunState
 from modelcache_operator.core.reports import line, parse_report
-from modelcache_operator.core.spec import auth_spec, job_spec, volume_spec
+from modelcache_operator.core.spec import auth_spec, job_spec, peers_spec, volume_spec
 from modelcache_operator.core.status import Status, parse_status
 
 Json = Mapping[str, Any]
@@ -65,6 +65,7 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
         volume=volume_spec(manifest),
         auth=auth_spec(manifest),
         job=job_spec(manifest, {} if problem else spec, defaults),
+        peers=peers_spec(manifest),
         status=Status(),
     )
 
@@ -101,6 +102,40 @@ def parse_pod(raw: Json) -> Pod:
         port=_port(container),
         memory_limit=line(((container.get("resources") or {}).get("limits") or {}).get("memory"), 32),
         gpus=gpu_count(spec),
+        ended=_has_ended(status),
+    )
+
+
+def is_peer_pod(raw: Json) -> bool:
+    """By name and label; whether it is the operator's own is another question."""
+    meta = raw["metadata"]
+    labels = meta.get("labels") or {}
+    cache = labels.get(names.CACHE_LABEL) or ""
+    return cache != "" and names.PEERS_LABEL in labels and meta["name"] == names.peers_name(cache)
+
+
+def parse_peer_pod(raw: Json) -> PeerPod:
+    meta, status = raw["metadata"], raw.get("status") or {}
+    conditions = {each.get("type"): each.get("status") for each in status.get("conditions") or ()}
+    container: Json = next(iter(status.get("containerStatuses") or ()), {})
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    said = " ".join(line(waiting.get(key)) for key in ("reason", "message") if waiting.get(key))
+    address = status.get("podIP") or ""
+    return PeerPod(
+        namespace=intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        version=meta.get("resourceVersion") or "",
+        cache=intern(meta["labels"][names.CACHE_LABEL]),
+        created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
+        deleting=bool(meta.get("deletionTimestamp")),
+        owner_uid=controller_uid(meta),
+        node=(raw.get("spec") or {}).get("nodeName") or "",
+        template=line((meta.get("annotations") or {}).get(names.TEMPLATE_ANNOTATION), 64),
+        ended=_has_ended(status),
+        ready=conditions.get("Ready") == "True" and bool(address),
+        address=address,
+        trouble=_unschedulable(status) or said,
     )
 
 
@@ -200,6 +235,10 @@ def _running_neighbours(status: Json) -> tuple[str, ...]:
     """Sidecars among the init containers are left out: they do not keep a pod from ending."""
     others = (each for each in status.get("containerStatuses") or () if each.get("name") != names.SYNC_CONTAINER)
     return tuple(each.get("name") or "" for each in others if "running" in (each.get("state") or {}))
+
+
+def _has_ended(status: Json) -> bool:
+    return status.get("phase") in ("Succeeded", "Failed")
 
 
 def _unschedulable(status: Json) -> str:

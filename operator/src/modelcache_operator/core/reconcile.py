@@ -8,6 +8,7 @@ time, again and again, and after any outage, with the same result. The parts, by
 - ``job_plan``    is a sync Job to be made or deleted, and when is the next one due
 - ``phase``       phase, reason and message
 - ``progress``    bytes and models, from the newest report
+- ``peers``       is a peer server to be made, replaced or deleted
 - ``gate``        pods that wait; their gates are removed only while the phase is Ready
 - ``conditions``  the answers for tools
 """
@@ -22,6 +23,8 @@ from modelcache_operator.core.conditions import conditions
 from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
 from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.peer_objects import address
+from modelcache_operator.core.peers import NO_PLAN, PEERS_READY, SERVING, PeerPlan, plan_peers, serving_pod
 from modelcache_operator.core.phase import PhaseDecision, decide_phase
 from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseInputs
 from modelcache_operator.core.pods_in_use import pods_status
@@ -61,6 +64,7 @@ class Decision:
     enlarge_claim: bool = False
     delete_jobs: tuple[str, ...] = ()
     create_job: JobRequest | None = None
+    peers: PeerPlan = NO_PLAN
     notices: tuple[Notice, ...] = ()
     notify_waiting: tuple[Pod, ...] = ()
     """Pods to be told what they wait for."""
@@ -80,28 +84,30 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     plan = plan_jobs(snapshot, objects, record, act and not problem and volume.usable, now)
     inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now)
     decided = decide_phase(inputs)
+    peers = plan_peers(snapshot, objects, decided.phase is Phase.READY, now)
     waiting = () if cache.deleting else waiting_pods(snapshot.pods)
     ready = decided.phase is Phase.READY
     removing = ready and act
     held = 0 if removing and not snapshot.refusals.gate else len(waiting)
     creating = cache.volume.create and snapshot.claim is None
     return Decision(
-        status=_status(inputs, decided, held),
+        status=_status(inputs, decided, peers, held),
         acts=act,
         write_config=act and not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
         create_claim=act and creating and not problem and not cache.deleting,
         own_claim=_owner_change(snapshot) if act else None,
         enlarge_claim=act and wants_size(snapshot) and not cache.deleting,
         delete_jobs=plan.delete if act else (),
-        create_job=plan.create,
-        notices=_notices(cache.status, decided),
+        create_job=_with_peer(plan.create, snapshot),
+        peers=peers if act else NO_PLAN,
+        notices=(*_notices(cache.status, decided), *_peer_notices(cache.status, peers)),
         notify_waiting=() if ready else tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S),
         remove_gates=waiting if removing else (),
-        wake_at=min((at for at in _wake_times(inputs, waiting) if at > now), default=None),
+        wake_at=min((at for at in _wake_times(inputs, peers, waiting) if at > now), default=None),
     )
 
 
-def _status(inputs: PhaseInputs, decided: PhaseDecision, waiting: int) -> Status:
+def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waiting: int) -> Status:
     cache, objects = inputs.snapshot.cache, inputs.objects
     status = Status(
         observed_generation=cache.generation,
@@ -109,8 +115,9 @@ def _status(inputs: PhaseInputs, decided: PhaseDecision, waiting: int) -> Status
         message=decided.message,
         complete=decided.phase is Phase.READY,
         claim_name=cache.volume.claim,
-        conditions=conditions(inputs, decided),
+        conditions=conditions(inputs, decided, peers),
         sync=inputs.record,
+        peers=peers.status,
     )
     status = with_progress(status, inputs.snapshot, objects, inputs.volume.bound)
     figures = summary(status)
@@ -135,9 +142,23 @@ def _notices(before: Status, decided: PhaseDecision) -> tuple[Notice, ...]:
     return (Notice("Normal" if normal else "Warning", decided.phase, f"{decided.reason}: {decided.message}"),)
 
 
-def _wake_times(inputs: PhaseInputs, waiting: tuple[Pod, ...]) -> Iterator[float]:
+def _peer_notices(before: Status, peers: PeerPlan) -> tuple[Notice, ...]:
+    """One Event when it begins to serve, and one for each reason for which only a person can help."""
+    known, said = before.condition(PEERS_READY), peers.condition
+    if said is None or (known and known.reason == said.reason) or not (said.reason == SERVING or said.stalled):
+        return ()
+    return (Notice("Warning" if said.stalled else "Normal", PEERS_READY, f"{said.reason}: {said.text}"),)
+
+
+def _with_peer(job: JobRequest | None, snapshot: Snapshot) -> JobRequest | None:
+    return replace(job, peer=address(snapshot.cache)) if job and serving_pod(snapshot) else job
+
+
+def _wake_times(inputs: PhaseInputs, peers: PeerPlan, waiting: tuple[Pod, ...]) -> Iterator[float]:
     """When something becomes true by the clock alone."""
     yield inputs.snapshot.refusals.until
+    if peers.wake_at:
+        yield peers.wake_at
     if inputs.plan.wake_at:
         yield inputs.plan.wake_at
     if inputs.job and not inputs.pod:

@@ -32,10 +32,18 @@ class VolumeSpec:
 
 @dataclass(frozen=True, slots=True)
 class AuthSpec:
-    """Where the token for the hub is."""
+    """Where a token is."""
 
     secret_name: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeersSpec:
+    """How a complete copy is served."""
+
+    token: AuthSpec | None
+    """Where the token is that clients must send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,12 @@ def volume_spec(manifest: Manifest) -> VolumeSpec:
 def auth_spec(manifest: Manifest) -> AuthSpec | None:
     auth = manifest.spec["auth"]
     return AuthSpec(auth["secretName"], auth["key"]) if auth else None
+
+
+def peers_spec(manifest: Manifest) -> PeersSpec | None:
+    peers = manifest.spec["peers"]
+    token = peers["tokenSecret"]
+    return PeersSpec(AuthSpec(token["name"], token["key"]) if token else None) if peers["enabled"] else None
 
 
 def job_spec(manifest: Manifest, spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> JobSpec:

@@ -58,7 +58,7 @@ class Condition:
     """As in every Kubernetes API."""
 
     type: Word
-    """Complete, Ready, Reconciling, Stalled, Syncing or VolumeReady."""
+    """Complete, Ready, Reconciling, Stalled, Syncing, VolumeReady or PeersReady."""
     status: Annotated[Word, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
     """True, False or Unknown."""
     reason: Word = ""
@@ -159,6 +159,17 @@ class PodsStatus:
 
 @with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
+class PeersStatus:
+    """The peer server."""
+
+    address: str = ""
+    """Where it answers while the condition PeersReady is True: a value for --peer or HF_ENDPOINT."""
+    pod_uid: str = ""
+    """Uid of the pod that the operator created for it. Another pod of its name gets no requests."""
+
+
+@with_config(CAMEL)
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is on the volume, and what the operator does about it."""
 
@@ -194,11 +205,13 @@ class Status:
     """One entry for each model."""
     conditions: tuple[Condition, ...] = ()
     """Complete and Ready (may a GPU start?), Reconciling (is it being worked on?), Stalled (must a person act?),
-    Syncing (does a sync run?), VolumeReady (is there a volume?)."""
+    Syncing (does a sync run?), VolumeReady (is there a volume?), PeersReady (with spec.peers: is the copy served?)."""
     sync: SyncRecord = field(default_factory=SyncRecord)
     """What sync Jobs have proven of one content on one claim, and when the next one is made."""
     pods: PodsStatus = field(default_factory=PodsStatus)
     """Pods that wait for the cache, or use it."""
+    peers: PeersStatus = field(default_factory=PeersStatus)
+    """The peer server; absent unless spec.peers is enabled."""
 
     def condition(self, type_: str) -> Condition | None:
         return next((each for each in self.conditions if each.type == type_), None)

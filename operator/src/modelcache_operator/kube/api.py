@@ -43,6 +43,8 @@ class Resource:
 CACHES = Resource(f"/apis/{names.API_VERSION}", names.PLURAL)
 PODS = Resource("/api/v1", "pods")
 CLAIMS = Resource("/api/v1", "persistentvolumeclaims")
+SERVICES = Resource("/api/v1", "services")
+ENDPOINT_SLICES = Resource("/apis/discovery.k8s.io/v1", "endpointslices")
 CONFIG_MAPS = Resource("/api/v1", "configmaps")
 EVENTS = Resource("/api/v1", "events")
 JOBS = Resource("/apis/batch/v1", "jobs")
@@ -93,9 +95,10 @@ class Api:
         """Raises Conflict when the object is no longer the version in ``body``."""
         return await self._call("PUT", resource.path(body["metadata"]["namespace"], body["metadata"]["name"]), {}, body)
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        """With what it owns, in the background."""
-        await self._call("DELETE", resource.path(namespace, name), {"propagationPolicy": "Background"})
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
+        """With what it owns, in the background. Raises Conflict when it has another uid by now, if one is given."""
+        body = {"preconditions": {"uid": uid}} if uid else None
+        await self._call("DELETE", resource.path(namespace, name), {"propagationPolicy": "Background"}, body)
 
     async def _call(
         self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None, kind: str = ""

@@ -15,11 +15,14 @@ from modelcache_operator.core import parse
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.limits import Limits
 from modelcache_operator.core.observed import (
+    NO_PEERS,
     NO_REFUSALS,
     Cache,
     Claim,
     Job,
     Neighbour,
+    PeerPod,
+    Peers,
     Pod,
     Progress,
     Refusals,
@@ -38,9 +41,12 @@ NO_LIMITS = Limits()
 class Mirror:
     """For one operator."""
 
-    def __init__(self, limits: Limits = NO_LIMITS, job_defaults: Mapping[str, Any] = NO_DEFAULTS) -> None:
+    def __init__(
+        self, limits: Limits = NO_LIMITS, job_defaults: Mapping[str, Any] = NO_DEFAULTS, image: str = ""
+    ) -> None:
         self._limits = limits
         self._job_defaults = job_defaults
+        self._image = image
         self.caches: dict[Key, Cache] = {}
         self.pods: dict[Key, dict[str, Pod]] = defaultdict(dict)
         """By the cache that their label names, whether there is such a cache or not."""
@@ -53,6 +59,11 @@ class Mirror:
         self.refusals: dict[Key, Refusals] = {}
         self.on_run: Callable[[Key, Run], None] = lambda _key, _run: None
         """Called once for each run of a sync container whose end is seen."""
+        self.peer_pods: dict[Key, dict[str, PeerPod]] = defaultdict(dict)
+        self.peers_created: dict[Key, str] = {}
+        """Uid of the peer server's pod that this process created last."""
+        self.peer_endpoints: dict[Key, str] = {}
+        """What each peer server's Service leads to, as far as that was written since the last full list."""
         self._ended: dict[Key, Job] = {}
         """Finished Jobs that were deleted before their end was taken into account."""
         self._claims = ClaimIndex()
@@ -74,7 +85,7 @@ class Mirror:
             touched |= self._claims.add(key, new)
             if old:
                 self._forget_claim(key, old)
-                self.refuse(key, size="")
+                self.refuse(key, size="", peers="", peers_reason="")
         self.caches[key] = new
         return touched
 
@@ -96,9 +107,13 @@ class Mirror:
     def _forget(self, key: Key) -> None:
         self.digests.pop(key, None)
         self.refusals.pop(key, None)
+        self.peers_created.pop(key, None)
+        self.peer_endpoints.pop(key, None)
         self._ended.pop(key, None)
 
     def upsert_pod(self, raw: Json) -> Iterable[Key]:
+        if parse.is_peer_pod(raw):
+            return tables.upsert(self.peer_pods, parse.parse_peer_pod(raw))
         new = parse.parse_pod(raw)
         key = Key(new.namespace, new.cache)
         old = self.pods[key].get(new.name) if key in self.pods else None
@@ -114,6 +129,8 @@ class Mirror:
         return tables.upsert(self.jobs, parse.parse_job(raw))
 
     def delete_pod(self, raw: Json) -> Iterable[Key]:
+        if parse.is_peer_pod(raw):
+            return tables.delete(self.peer_pods, parse.parse_peer_pod(raw))
         self.progress.pop(raw["metadata"]["uid"], None)
         return tables.delete(self.pods, parse.parse_pod(raw))
 
@@ -157,6 +174,7 @@ class Mirror:
             return None
         pods = tuple(self.pods.get(key, {}).values())
         progress = {pod.uid: self.progress[pod.uid] for pod in pods if pod.uid in self.progress}
+        peer = next(iter(self.peer_pods.get(key, {}).values()), None)
         owner, digest = self.digests.get(key, ("", ""))
         rivals = (self.caches[each] for each in self._claims.rivals(key, cache) if each in self.caches)
         return Snapshot(
@@ -170,6 +188,7 @@ class Mirror:
             claim_shared=len(self._claims.users.get(Key(key.namespace, cache.volume.claim), ())) > 1,
             forbidden=self._limits.problem(cache.spec) if not cache.problem else "",
             refusals=self.refusals.get(key, NO_REFUSALS),
+            peers=Peers(peer, self.peers_created.get(key, ""), self._image) if cache.peers or peer else NO_PEERS,
         )
 
     def _ended_jobs(self, key: Key, cache: Cache) -> Iterable[Job]:
@@ -191,7 +210,7 @@ class Mirror:
 
     def prune_pods(self, exists: Exists, version: int) -> Iterable[Key]:
         """After a full list as of ``version``: drop what is gone. A watch that relists never tells about those."""
-        changed = list(tables.prune(self.pods, exists, version))
+        changed = [*tables.prune(self.pods, exists, version), *tables.prune(self.peer_pods, exists, version)]
         alive = {pod.uid for pods in self.pods.values() for pod in pods.values()}
         self.progress = {uid: progress for uid, progress in self.progress.items() if uid in alive}
         return changed
@@ -200,7 +219,8 @@ class Mirror:
         return tables.prune(self.jobs, exists, version)
 
     def prune_caches(self, exists: Exists, version: int) -> Iterable[Key]:
+        self.peer_endpoints.clear()  # to be compared again
         for key in list(self.refusals):
-            self.refuse(key, owner="", size="")  # to be tried again
+            self.refuse(key, owner="", size="", peers="", peers_reason="")  # to be tried again
         gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
         return [each for key in gone for each in self.delete_cache(key)]

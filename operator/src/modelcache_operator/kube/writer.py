@@ -26,6 +26,7 @@ from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import Conflict, Missing, NameTaken, OldDefinition, Refused
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
+from modelcache_operator.kube.peers import PeerWriter
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -39,6 +40,7 @@ class Writer:
         self._mirror = mirror
         self._image = image
         self._clock = clock
+        self._peers = PeerWriter(api, mirror, image)
 
     async def prepare(self, cache: Cache, decision: Decision) -> None:
         """All but status and gates."""
@@ -58,6 +60,7 @@ class Writer:
             _log(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
         if decision.enlarge_claim:
             await self._enlarge_claim(cache)
+        await self._peers.apply(cache, decision.peers)
 
     async def _write_config(self, cache: Cache) -> None:
         """Create it, or change it if it was made for this very cache.
