@@ -71,8 +71,8 @@ def test_a_complete_cache_is_served_by_one_pod_and_a_disabled_one_by_none(
     container = space.job(2)["spec"]["template"]["spec"]["containers"][0]
     assert {each["name"] for each in container["env"]} == {"MODELCACHE_PEERS", "MODELCACHE_PEER_TOKEN"}
     space.client.patch("modelcaches", "cache", {"spec": {"peers": None}}, space.namespace)
-    for kind in ("pods", "services"):
-        eventually(lambda kind=kind: space.client.find(kind, "cache-peers", space.namespace) is None, f"no {kind}")
+    eventually(lambda: space.client.find("pods", "cache-peers", space.namespace) is None, "no pod")
+    eventually(lambda: space.client.find("services", "cache-peers", space.namespace) is None, "no service")
     eventually(lambda: "peers" not in space.status(), "the status does not speak of it")
 
 
