@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,13 @@ from support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/modelcache"
+SENTENCES: Json = {
+    "name": "sentences",
+    "repo": "sentence-transformers/all-MiniLM-L6-v2",
+    "path": "sentences",
+    "include": ["*.json", "vocab.txt"],
+    "oneOf": [{"file": "model.safetensors"}],
+}
 GPU = "e2e.modelcache.dev/gpu"
 HUB_PORT, CDN_PORT = 8090, 8091
 SECURITY = {
@@ -96,18 +103,18 @@ class Site:
         }
         return json.dumps(merged(values, changes))
 
-    def cache(self, name: str, model: Json) -> Json:
+    def cache(self, name: str, model: Json, endpoint: str = "") -> Json:
         """A ModelCache of one model, with a claim of its own name that the operator creates."""
-        env = [{"name": "HF_ENDPOINT", "value": self.hub.endpoint}]
+        env = [{"name": "HF_ENDPOINT", "value": endpoint or self.hub.endpoint}]
         spec = {"models": [model], "volume": {"create": {"size": "1Gi"}}, "sync": {"job": {"env": env}}}
         return {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache", "metadata": {"name": name}, "spec": spec}
 
-    def gated_pod(self, name: str, cache: str) -> Json:
-        """It mounts the claim of that cache, and ends well as soon as it runs."""
+    def gated_pod(self, name: str, cache: str, command: Sequence[str] = ("ls", "/models/.modelcache/receipts")) -> Json:
+        """It mounts the claim of that cache; by default it ends well as soon as it runs."""
         container = {
             "name": "main",
             "image": self.images.reference("e2e"),
-            "command": ["ls", "/models/.modelcache/receipts"],
+            "command": list(command),
             "securityContext": SECURITY,
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
             "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],

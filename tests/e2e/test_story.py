@@ -13,19 +13,12 @@ import pytest
 from e2e.hand import Hand
 from e2e.kube import UNSETTLED, Json
 from e2e.release import Release, condition, container, gated, phases, ran_for_s, serving
-from e2e.site import Site
+from e2e.site import SENTENCES, Site
 from e2e.watching import Watch
 from support.waiting import eventually
 
 SLOW = 30_000
 """Bytes a second on each connection: the largest of the small files takes half a minute."""
-SENTENCES: Json = {
-    "name": "sentences",
-    "repo": "sentence-transformers/all-MiniLM-L6-v2",
-    "path": "sentences",
-    "include": ["*.json", "vocab.txt"],
-    "oneOf": [{"file": "model.safetensors"}],
-}
 LEASE_S = 45
 """How long a Lease lasts whose holder is not known to be gone."""
 VAE = "Wan2.1-I2V-14B-480P/Wan2.1_VAE.pth"
