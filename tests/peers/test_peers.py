@@ -17,6 +17,7 @@ from support.hub import LocalHub
 from support.listener import Listener
 from support.lying_hub import Lie, LyingHub, Said, relisted
 from support.peer import peer
+from support.proxy import Proxy
 from support.sync import Result, run_command, run_sync, tree
 
 HURRY = ("--stall-timeout", "1", "--give-up-after", "6")
@@ -140,6 +141,18 @@ def test_a_peer_that_is_not_there_is_no_failure_of_the_hub(origin: Origin) -> No
     assert "peer 127.0.0.1:9 is left out of this run: HubUnreachable" in result.stdout
 
 
+def test_peers_are_asked_by_no_proxy_though_the_hub_is(origin: Origin, complete: Path) -> None:
+    """The proxy is the way out of the cluster, and would read the token."""
+    pins = pins_of(origin, complete)
+    with peer(complete) as served, Proxy() as proxy:
+        by_proxy = {"HTTP_PROXY": f"http://{proxy.address}", "MODELCACHE_PEER_TOKEN": "peer-secret"}
+        synced(origin, "copy", served.endpoint, **by_proxy)
+        assert proxy.requests
+        synced(origin, "pinned", served.endpoint, arguments=("--pins", str(pins)), **by_proxy)
+    assert [head for head in proxy.heads if served.endpoint in head or "peer-secret" in head] == []
+    assert origin.hub.bytes_sent == 0
+
+
 # Pins
 
 
@@ -168,6 +181,18 @@ def foreign(kind: str, said: Said) -> Said:
     if kind != "tree":
         return said
     return relisted(said, lambda listed: [each | ({"oid": "0" * 40} if "lfs" not in each else {}) for each in listed])
+
+
+def test_a_listing_is_not_followed_to_where_a_peer_redirects_it(origin: Origin, complete: Path) -> None:
+    pins = pins_of(origin, complete)
+    heard: list[dict[str, str]] = []
+    with peer(complete) as served, LyingHub(served.endpoint) as liar, LyingHub(served.endpoint) as elsewhere:
+        elsewhere.heard = heard.append
+        head = f"HTTP/1.1 307 Elsewhere\r\nLocation: {elsewhere.endpoint}/\r\nContent-Length: 0\r\n\r\n".encode()
+        liar.lie = lambda kind, said: said if kind == "resolve" else Said(head, b"")
+        result = synced(origin, "copy", liar.endpoint, arguments=("--pins", str(pins)))
+    assert heard == []
+    assert f"peer {liar.address} is left out" in result.stdout
 
 
 @pytest.mark.parametrize("lie", [shorter, foreign])

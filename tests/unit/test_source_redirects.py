@@ -122,7 +122,7 @@ def test_a_redirect_to_where_none_may_lead_is_refused_at_once(
 def test_a_source_without_redirects_follows_none(connections: Connections) -> None:
     with ScriptedServer([answer("302 Found", Location="/elsewhere")]) as server:
         with pytest.raises(Transient, match="more than 0 redirects"):
-            Source(f"{server.url}/file", {}, 4, "it", max_redirects=0).open(connections, 0, 4)
+            Source(f"{server.url}/file", {}, 4, "it", direct=True).open(connections, 0, 4)
 
         assert len(server.heads) == 1
 

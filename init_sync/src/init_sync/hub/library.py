@@ -24,16 +24,17 @@ OWN = ("authorization", "cookie")
 """What a redirect to another server must not take along."""
 
 
-def client(timeout_s: float) -> httpx2.Client:
-    """Waits no longer than ``timeout_s`` for any sign of the server."""
-    return httpx2.Client(transport=OneWayOut(timeout_s), trust_env=False, timeout=timeout_s)
+def client(timeout_s: float, *, direct: bool = False) -> httpx2.Client:
+    """Waits no longer than ``timeout_s`` for any sign of the server. ``direct``: by no proxy and along no redirect."""
+    return httpx2.Client(transport=OneWayOut(timeout_s, direct), trust_env=False, timeout=timeout_s)
 
 
 class OneWayOut(httpx2.BaseTransport):
     """Sends what ``httpx2`` wants sent. A GET comes back with its redirects followed."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, direct: bool) -> None:
         self._timeout_s = timeout_s
+        self._direct = direct
         self._watchdog = Watchdog()
         self._idle: list[Connections] = []
         self._guard = threading.Lock()
@@ -54,9 +55,9 @@ class OneWayOut(httpx2.BaseTransport):
         url = str(request.url.copy_with(fragment=None))
         headers = {name: value for name, value in request.headers.items() if name not in SENT_BY_US}
         if request.method != "GET":
-            return connections.send(request.method, url, headers, request.read() or None)
+            return connections.send(request.method, url, headers, request.read() or None, direct=self._direct)
         own = {name: headers.pop(name) for name in OWN if name in headers}
-        return follow(connections, url, own, headers, "asking the hub")[1]
+        return follow(connections, url, own, headers, "asking the hub", direct=self._direct)[1]
 
     def close(self) -> None:
         while self._idle:

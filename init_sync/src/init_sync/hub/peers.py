@@ -1,6 +1,7 @@
 """Peers: servers of copies, which are asked before the hub. They may give bytes; what is right is never their word.
 
-A peer speaks the hub's own API (``init-sync serve``). At its first fault it is left out for the rest of the run, and
+A peer speaks the hub's own API (``init-sync serve``). It is asked directly, since a proxy is the way to the hub and
+would read the token, and no redirect of it is followed. At its first fault it is left out for the rest of the run, and
 the fault costs neither the file nor the run anything but time. Which peer to take for a piece: ``fetch.sources``.
 """
 
@@ -10,7 +11,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from init_sync.core.crosscheck import Inconsistent
@@ -24,6 +25,9 @@ from init_sync.hub.attempts import Attempts
 from init_sync.hub.lister import Lister
 from init_sync.hub.origin import origin
 from init_sync.hub.source import Source
+
+if TYPE_CHECKING:
+    from httpx2 import Client
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +66,8 @@ class Peers:
         self._guard = threading.Lock()
 
     def source(self, peer: Peer, file: RequiredFile) -> Source:
-        """A peer redirects nobody."""
         url = f"{peer.url}/{file.repo}/resolve/{file.commit}/{quote(file.source)}"
-        return Source(url, self._headers, file.size, f"{file.source} of {file.repo} at peer {peer}", max_redirects=0)
+        return Source(url, self._headers, file.size, f"{file.source} of {file.repo} at peer {peer}", direct=True)
 
     def usable(self) -> list[Peer]:
         """The least busy first."""
@@ -87,12 +90,16 @@ class Peers:
 
     def listing(self, repo: str, revision: str) -> Listing | None:
         """What the first peer that has it says; None when none has it. Not evidence: see ``refuted``."""
-        from huggingface_hub import get_session
+        from init_sync.hub.library import client
 
+        with client(self._settings.stall_timeout_s, direct=True) as session:
+            return self._listing(repo, revision, session)
+
+    def _listing(self, repo: str, revision: str, session: Client) -> Listing | None:
         for peer in self.usable():
             doing = f"listing {repo} at {revision} at peer {peer}"
             attempts = Attempts(doing, peer.url, self._settings, self._stop, lambda _: None)
-            requests = ApiRequests(get_session, lambda: dict(self._headers), doing)
+            requests = ApiRequests(lambda: session, lambda: dict(self._headers), doing)
             try:
                 found = Lister(requests, attempts, peer.url, repo, revision, doing).listing()
             except Inconsistent as error:

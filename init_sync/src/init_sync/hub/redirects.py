@@ -31,21 +31,23 @@ def follow(
     own_headers: Mapping[str, str],
     headers: Mapping[str, str],
     doing: str,
-    most: int = MAX_REDIRECTS,
     on_redirect: Callable[[str], None] = lambda _: None,
+    *,
+    direct: bool = False,
 ) -> tuple[str, Response]:
     """GET ``url``; returns the response and the address that gave it. ``own_headers`` hold the token.
 
-    ``on_redirect`` is told each further address before it is asked.
+    ``on_redirect`` is told each further address before it is asked. ``direct``: by no proxy and along no redirect.
 
     Raises:
         Transient: see ``Connections.send``; or the redirects lead nowhere.
         NeedsChange: see there; or a redirect leads to where it must not.
     """
     here = url
+    most = 0 if direct else MAX_REDIRECTS
     for _ in range(most + 1):
         own = own_headers if may_have_token(url, here) else {}
-        response = connections.get(here, {**own, **headers}, named_by=url)
+        response = connections.get(here, {**own, **headers}, named_by=url, direct=direct)
         location = response.headers.get("Location")
         if response.status not in REDIRECTS or not location:
             return here, response

@@ -14,7 +14,7 @@ from init_sync.core.reasons import Reason
 from init_sync.hub.failures import failure
 from init_sync.hub.origin import origin
 from init_sync.hub.quoting import quoted
-from init_sync.hub.redirects import MAX_REDIRECTS, follow, may_have_token
+from init_sync.hub.redirects import follow, may_have_token
 from init_sync.hub.response import Response
 from init_sync.hub.retry import Transient
 from init_sync.hub.transport import Connections
@@ -34,13 +34,12 @@ class WholeFileOnly(Exception):
 class Source:
     """One file on a server. Shared by the workers that fetch its pieces."""
 
-    def __init__(
-        self, url: str, headers: Mapping[str, str], size: int, label: str, max_redirects: int = MAX_REDIRECTS
-    ) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], size: int, label: str, *, direct: bool = False) -> None:
+        """``direct``: by no proxy and along no redirect."""
         self._url = url
         self._headers = dict(headers)
         self._size = size
-        self._max_redirects = max_redirects
+        self._direct = direct
         self.label = label
         """Which file of which repository, for messages."""
         self._signed: str | None = None
@@ -116,7 +115,7 @@ class Source:
         headers = {**_IDENTITY, **range_headers}
         doing = f"fetching {self.label}"
         here, response = follow(
-            connections, self._url, self._headers, headers, doing, self._max_redirects, self._remember
+            connections, self._url, self._headers, headers, doing, self._remember, direct=self._direct
         )
         return self._checked_status(response, here)
 

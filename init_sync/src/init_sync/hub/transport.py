@@ -39,9 +39,11 @@ class Connections:
         self._open: dict[Destination, http.client.HTTPConnection] = {}
         self._routes: Routes | None = None
 
-    def get(self, url: str, headers: Mapping[str, str], named_by: str | None = None) -> Response:
+    def get(
+        self, url: str, headers: Mapping[str, str], named_by: str | None = None, *, direct: bool = False
+    ) -> Response:
         """Send a GET; see ``send``."""
-        return self.send("GET", url, headers, named_by=named_by)
+        return self.send("GET", url, headers, named_by=named_by, direct=direct)
 
     def send(
         self,
@@ -50,8 +52,12 @@ class Connections:
         headers: Mapping[str, str],
         body: bytes | None = None,
         named_by: str | None = None,
+        *,
+        direct: bool = False,
     ) -> Response:
-        """Send a request and read the head of the response. ``named_by`` is the address whose redirect led here.
+        """Send a request and read the head of the response.
+
+        ``named_by`` is the address whose redirect led here. ``direct``: by no proxy.
 
         Raises:
             Transient: no connection, or no answer.
@@ -60,13 +66,13 @@ class Connections:
         destination = Destination(origin(url), None, origin(named_by) if named_by else None)
         reused = False
         try:
-            destination = self._routed(destination)
+            destination = self._routed(destination, direct)
             reused = destination in self._open
             response, watched = self._exchange(destination, method, url, headers, body)
         except FAILURES as error:
             self._drop(destination)
             if reused and not isinstance(error, TimeoutError):  # the server closed it while it was idle: no failure
-                return self.send(method, url, headers, body, named_by)
+                return self.send(method, url, headers, body, named_by, direct=direct)
             raise self._failure(destination, error) from error
         _remove_token(headers, response.headers)
         limit = partial(self._watchdog.limit, watched, self._timeout_s)
@@ -76,11 +82,12 @@ class Connections:
         for destination in list(self._open):
             self._drop(destination)
 
-    def _routed(self, destination: Destination) -> Destination:
-        if self._routes is None:
-            self._routes = read_routes(urllib.request.getproxies())
+    def _routed(self, destination: Destination, direct: bool) -> Destination:
         target, named_by = destination.target, destination.named_by
-        return Destination(target, self._routes.proxy_for(target), None if named_by == target else named_by)
+        if self._routes is None and not direct:
+            self._routes = read_routes(urllib.request.getproxies())
+        proxy = None if direct or self._routes is None else self._routes.proxy_for(target)
+        return Destination(target, proxy, None if named_by == target else named_by)
 
     def _exchange(
         self, destination: Destination, method: str, url: str, headers: Mapping[str, str], body: bytes | None
