@@ -8,7 +8,9 @@ from typing import Any
 
 from init_sync.core.manifest_schema import JOB
 from init_sync.core.problems import Problems
+from modelcache_operator.core import peer_objects
 from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults, with_defaults
+from modelcache_operator.core.parse import parse_cache
 
 Json = dict[str, Any]
 
@@ -55,6 +57,12 @@ class Objects:
         """As the operator of the release reads them."""
         files = [data["sync.yaml"] for each in self.of("ConfigMap") if "sync.yaml" in (data := each.get("data") or {})]
         return read_job_defaults(files[0], "sync.yaml") if files else NO_DEFAULTS
+
+    def peer_server(self) -> Json:
+        """The pod that its operator makes for the ModelCache."""
+        cache = self.one("ModelCache")
+        metadata = {**cache["metadata"], "uid": "uid"}
+        return peer_objects.pod(parse_cache({**cache, "metadata": metadata}, defaults=self.job_defaults()), "image", "")
 
     def args(self, component: str) -> list[str]:
         """Arguments of the component's own container."""

@@ -100,6 +100,17 @@ SETS: dict[str, Release] = {
             },
         }
     ),
+    "peers": Release(
+        {
+            "operator": {"peers": {"enabled": True}},
+            "cache": {
+                "volume": {"accessModes": ["ReadWriteMany"]},
+                "auth": {"secretName": "hf-token"},
+                "peers": {"enabled": True, "tokenSecret": {"name": "peer-token"}},
+            },
+        },
+        api_versions=MONITORS,
+    ),
     "not watched": Release(
         {
             "monitoring": {
@@ -170,6 +181,7 @@ SETS: dict[str, Release] = {
                     "allowedEndpoints": ["https://hub.example"],
                 },
                 "admissionPolicy": {"enabled": True},
+                "peers": {"enabled": True},
                 "serviceAccount": {"name": "operator", "annotations": {"a": "b"}},
                 "extraEnv": [{"name": "MODELCACHE_LEASE_SECONDS", "value": "30"}],
                 "podLabels": {"a": "b"},
@@ -193,6 +205,7 @@ SETS: dict[str, Release] = {
                 },
                 "models": [SMALL_MODEL],
                 "auth": {"secretName": "hf", "key": "read"},
+                "peers": {"enabled": True, "tokenSecret": {"name": "peers", "key": "clients"}},
                 "allowPickles": False,
                 "job": {
                     "activeDeadlineSeconds": 3600,

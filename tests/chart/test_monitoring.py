@@ -64,6 +64,15 @@ def test_monitors_select_pods_and_ports_that_there_are(rendered: Rendered) -> No
     assert endpoint(monitor)["port"] in {port["name"] for port in service["spec"]["ports"]}
 
 
+def test_peer_servers_are_watched_where_there_may_be_any(rendered: Rendered) -> None:
+    server, monitor = rendered("peers").peer_server(), rendered("peers").one("PodMonitor", "peers")
+    assert selects(monitor["spec"]["selector"], server["metadata"]["labels"])
+    assert endpoint(monitor)["port"] in {port["name"] for port in server["spec"]["containers"][0]["ports"]}
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["models"]}
+    assert not selects(rendered("peers").one("PodMonitor", "sync")["spec"]["selector"], server["metadata"]["labels"])
+    assert "peers" not in {component_of(each) for each in rendered("monitors").of("PodMonitor")}
+
+
 def test_the_operators_labels_of_a_cache_stay(rendered: Rendered) -> None:
     assert endpoint(rendered("monitors").one("PodMonitor", "operator"))["honorLabels"] is True
 

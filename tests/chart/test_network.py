@@ -150,6 +150,44 @@ def test_everything_can_be_closed_further(rendered: Rendered) -> None:
     assert ports(policy_of(objects, SYNC_POD)["egress"]) == {53, 5353, 8443}
 
 
+def test_the_peer_server_is_reached_by_sync_jobs_and_prometheus_and_reaches_nothing(rendered: Rendered) -> None:
+    objects = rendered("peers")
+    spec = policy_of(objects, objects.peer_server()["metadata"]["labels"])
+    assert "egress" not in spec
+    assert ports(spec["ingress"]) == {9465}
+    (jobs,), (prometheus,) = (rule["from"] for rule in spec["ingress"])
+    assert set(jobs) == {"podSelector"}, "those of its own namespace"
+    assert selects(jobs["podSelector"], SYNC_POD)
+    assert not selects(jobs["podSelector"], {names.CACHE_LABEL: "multitalk"})
+    assert prometheus["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+
+
+def test_sync_jobs_reach_the_peer_server(rendered: Rendered) -> None:
+    objects = rendered("peers")
+    (leads_to,) = rule_to(policy_of(objects, SYNC_POD)["egress"], 9465)["to"]
+    assert set(leads_to) == {"podSelector"}, "in its own namespace"
+    assert selects(leads_to["podSelector"], objects.peer_server()["metadata"]["labels"])
+    assert not selects(leads_to["podSelector"], SYNC_POD)
+
+
+@pytest.mark.parametrize("key", ["sync", "cache"])
+def test_peers_that_a_variable_names_are_reached_too(render: Render, key: str) -> None:
+    env = {"env": [{"name": "MODELCACHE_PEERS", "value": "http://a-peers.other.svc:9465"}]}
+    others = [{"namespaceSelector": {}}]
+    objects = render(networkPolicy={"peersTo": others}, **{key: env if key == "sync" else {"job": env}})
+    assert rule_to(policy_of(objects, SYNC_POD)["egress"], 9465)["to"] == others
+
+
+def test_a_peer_server_can_be_closed_or_opened_further(render: Render) -> None:
+    def ingress(**network: Any) -> Any:
+        peers = {"operator": {"peers": {"enabled": True}}, "cache": {"name": "multitalk", "peers": {"enabled": True}}}
+        objects = render(networkPolicy=network, **peers)
+        return policy_of(objects, objects.peer_server()["metadata"]["labels"]).get("ingress")
+
+    assert ingress(peersFrom=[], metricsFrom=[]) is None
+    assert ingress(peersFrom=[{"podSelector": {}}], metricsFrom=[])[0]["from"] == [{"podSelector": {}}]
+
+
 def test_policies_name_ports_that_pods_have(objects: Objects) -> None:
     for each in objects.of("NetworkPolicy"):
         named = [port for port in ports(each["spec"].get("ingress", [])) if isinstance(port, str)]

@@ -120,6 +120,12 @@ def test_the_claim_is_of_the_class_that_is_meant(render: Render, given: str, mad
     assert claim["spec"].get("storageClassName") == made
 
 
+def test_the_peer_server_is_asked_for_with_its_token(rendered: Callable[[str], Objects]) -> None:
+    expected = {"enabled": True, "tokenSecret": {"name": "peer-token", "key": "token"}}
+    assert rendered("peers").one("ModelCache")["spec"]["peers"] == expected
+    assert "peers" not in rendered("defaults").one("ModelCache")["spec"]
+
+
 def test_the_claim_outlives_the_release(rendered: Callable[[str], Objects]) -> None:
     for name in ("defaults", "standalone", "everything"):
         claim = rendered(name).one("PersistentVolumeClaim")

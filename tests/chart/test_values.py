@@ -22,6 +22,7 @@ Json = dict[str, Any]
 VALUES = CHART / "values.yaml"
 SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())
 STANDALONE = {"operator": {"enabled": False}, "cache": {"standalone": True}}
+WITH_PEERS = {"operator": {"peers": {"enabled": True}}}
 
 REFUSED: dict[str, tuple[Json, str]] = {
     "an unknown key": ({"operator": {"enabld": True}}, "'/operator': additional properties 'enabld' not allowed"),
@@ -142,6 +143,22 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"inference": {"terminationGracePeriodSeconds": 30}},
         "too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to 35 at least",
     ),
+    "a server without an operator": (
+        {**STANDALONE, "cache": {"standalone": True, "peers": {"enabled": True}}},
+        "cache.peers.enabled and cache.standalone exclude each other",
+    ),
+    "a server without the rights for it": (
+        {"cache": {"peers": {"enabled": True}}},
+        "cache.peers.enabled needs operator.peers.enabled=true, which gives",
+    ),
+    "a server without a token of what needs one": (
+        {**WITH_PEERS, "cache": {"auth": {"secretName": "hf"}, "peers": {"enabled": True}}},
+        "cache.peers.enabled with cache.auth.secretName needs cache.peers.tokenSecret.name",
+    ),
+    "a server beside the one pod of a volume": (
+        {**WITH_PEERS, "cache": {"volume": {"accessModes": ["ReadWriteOncePod"]}, "peers": {"enabled": True}}},
+        "cache.peers.enabled cannot serve a ReadWriteOncePod volume",
+    ),
     "a token in the open": (
         {"sync": {"env": [{"name": "HF_TOKEN", "value": "hf_x"}]}},
         "sync.env holds the token itself, where everybody can read it. Put it into a Secret",
@@ -204,6 +221,13 @@ def test_the_notes_say_what_has_no_effect_and_what_must_be_there(helm: Helm, val
     without = helm.run("install", "a", str(CHART), "--dry-run=client", values={**values, "sync": {}})
     assert words in with_words
     assert words not in without
+
+
+def test_the_notes_say_where_the_peer_server_is_and_which_token_it_wants(helm: Helm) -> None:
+    peers = {"enabled": True, "tokenSecret": {"name": "t", "key": "k"}}
+    notes = helm.run("install", "a", str(CHART), "--dry-run=client", values={**WITH_PEERS, "cache": {"peers": peers}})
+    assert "--for=condition=PeersReady modelcache/a" in notes
+    assert "create secret generic t --from-file=k=/dev/stdin" in notes
 
 
 EMPTIED = (

@@ -26,6 +26,19 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $inference.enabled (not $cache.enabled) (not $cache.name) }}
 - cache.name is needed when cache.enabled=false: say which existing ModelCache the inference server serves, or set inference.enabled=false
 {{- end }}
+{{- if $cache.peers.enabled }}
+{{- if $cache.standalone }}
+- cache.peers.enabled and cache.standalone exclude each other: the operator runs the peer server, and standalone means no operator
+{{- else if and $operator.enabled (not $operator.peers.enabled) }}
+- cache.peers.enabled needs operator.peers.enabled=true, which gives the operator the rights for the peer server
+{{- end }}
+{{- if and $cache.auth.secretName (not $cache.peers.tokenSecret.name) }}
+- cache.peers.enabled with cache.auth.secretName needs cache.peers.tokenSecret.name: without a token of its own, the peer server would give to everybody what the hub gives to your token alone. Name a Secret with a token that you choose
+{{- end }}
+{{- if has "ReadWriteOncePod" $cache.volume.accessModes }}
+- cache.peers.enabled cannot serve a ReadWriteOncePod volume beside the pods that use it. Use ReadWriteMany or ReadWriteOnce in cache.volume.accessModes, or set cache.peers.enabled=false
+{{- end }}
+{{- end }}
 {{- $fullname := include "modelcache.fullname" . }}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
 - names of objects would begin with {{ $fullname }}; they take lower-case letters, digits and '-', and a letter first. Change {{ empty .Values.fullnameOverride | ternary "nameOverride" "fullnameOverride" }}

@@ -2,7 +2,8 @@
 Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a Service, not before it.
 
   modelcache.egress.dns
-  modelcache.egress.hub          the hub, its mirror or a proxy
+  modelcache.egress.hub          the hub, its mirror or a proxy; and peer servers, where sync containers ask any
+  modelcache.asksPeers           "true" if sync containers ask peer servers
   modelcache.ingress.operator    the operator asks sync containers for their progress
   modelcache.ingress.metrics     (dict "root" $ "port" 8080)
   modelcache.inferenceToHub      "true" if the init container of a serving pod must be able to sync
@@ -51,6 +52,22 @@ Parts of NetworkPolicies. Ports are those of pods: a policy is applied behind a 
       except: [fc00::/7, fe80::/10]
   {{- end }}
   {{- end }}
+{{- if and (eq (include "modelcache.asksPeers" .) "true") .Values.networkPolicy.peersTo }}
+- ports:
+  - port: 9465
+    protocol: TCP
+  to:
+    {{- toYaml .Values.networkPolicy.peersTo | nindent 4 }}
+{{- end }}
+{{- end -}}
+
+{{- /* A Job is told of the server of its own cache; of others by a variable. */ -}}
+{{- define "modelcache.asksPeers" -}}
+{{- $asks := .Values.cache.peers.enabled -}}
+{{- range concat (.Values.sync.env | default list) (.Values.cache.job.env | default list) -}}
+{{- if eq .name "MODELCACHE_PEERS" -}}{{- $asks = true -}}{{- end -}}
+{{- end -}}
+{{- $asks -}}
 {{- end -}}
 
 {{- define "modelcache.ingress.operator" -}}
