@@ -22,6 +22,7 @@ JOBS = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
 SECRET = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["token"], "verbs": ["get"]}
 CLAIMS = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create"]}
 DELETE = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "resourceNames": ["models"], "verbs": ["delete"]}
+SERVICES = {"apiGroups": [""], "resources": ["services"], "verbs": ["create"]}
 CONFIG = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["ca"], "verbs": ["get"]}
 numbers = itertools.count()
 
@@ -40,6 +41,17 @@ CASES: dict[str, tuple[Json, list[Json], str]] = {
     "a claim": ({}, [USE], "nor use the claim models"),
     "any claim, for a creator of Jobs": ({}, [JOBS], "nor use the claim models"),
     "a token": ({"auth": {"secretName": "token"}}, [USE, SECRET], "get all of these Secrets"),
+    "a token of a peer server": (
+        {"peers": {"enabled": True, "tokenSecret": {"name": "token"}}},
+        [USE, SERVICES, SECRET],
+        "get all of these Secrets",
+    ),
+    "a token of a peer server that is disabled": (
+        {"peers": {"tokenSecret": {"name": "token"}}},
+        [USE, SECRET],
+        "get all of these Secrets",
+    ),
+    "a peer server": ({"peers": {"enabled": True}}, [USE, SERVICES], "may not create Services"),
     "a Secret in env": (job(env=[REFERENCE]), [JOBS, SECRET], "get all of these Secrets"),
     "a pull secret": (job(imagePullSecrets=[{"name": "token"}]), [JOBS, SECRET], "get all of these Secrets"),
     "a Secret in a volume": (
@@ -141,8 +153,10 @@ def test_what_an_author_may_not_do_himself_is_refused_and_the_rest_is_not(space:
 @pytest.mark.usefixtures("policy")
 def test_nulls_are_no_way_around_it_and_no_trouble(space: Space) -> None:
     author = account(space, [CACHES, USE])
-    nothing = {"auth": None, "sync": {"job": {"enabled": True, "resources": None}}}
+    nothing = {"auth": None, "peers": None, "sync": {"job": {"enabled": True, "resources": None}}}
     author.create("modelcaches", manifest("nothing", nothing), space.namespace)
+    peers = {"peers": {"enabled": None, "tokenSecret": None}}
+    author.create("modelcaches", manifest("no-peers", peers), space.namespace)
     author.create("modelcaches", manifest("no-sync", {"sync": None}), space.namespace)
     with pytest.raises(ApiError, match="nor use the claim no-volume"):
         author.create("modelcaches", manifest("no-volume", {"volume": None}), space.namespace)
