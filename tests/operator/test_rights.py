@@ -40,6 +40,8 @@ PEERS: dict[tuple[str, str], set[str]] = {
 }
 """What is added with operator.peers.enabled."""
 
+WITH_PEERS: dict[str, Any] = {"operator": {"peers": {"enabled": True}}}
+
 CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
@@ -78,7 +80,47 @@ def test_the_charts_roles_say_the_same(helm: Helm) -> None:
 
 
 def test_rights_for_peers_are_given_where_they_are_asked_for(helm: Helm) -> None:
-    assert _rules_of(helm, Release({"operator": {"peers": {"enabled": True}}})) == RULES | PEERS
+    assert _rules_of(helm, Release(WITH_PEERS)) == RULES | PEERS
+
+
+def test_the_calls_made_for_peers_are_those_that_are_added(
+    space: Space, proxy: FaultProxy, helm: Helm, tmp_path: Path
+) -> None:
+    token = bound_token(space, helm, WITH_PEERS) if space.cluster.real else ""
+    kubeconfig = proxy.kubeconfig(tmp_path, token)
+    with OperatorProcess(kubeconfig, "--full-list-seconds", "1", namespaces=(space.namespace,)) as operator:
+        live_with_a_peer_server(space)
+        assert _complaints(operator) == []
+    made = {(call.group, call.resource, call.verb) for call in proxy.calls}
+    added = _calls(PEERS) - allowed()
+    assert made - allowed() == added
+
+
+def live_with_a_peer_server(space: Space) -> None:
+    space.kubelet.claim("models", accessModes=["ReadWriteMany"])
+    space.cache(peers={"enabled": True})
+    space.complete(space.job(), complete())
+    eventually(lambda: space.client.find("pods", "cache-peers", space.namespace), "the server's pod is created")
+    for address in ("10.1.2.3", "10.1.2.4"):
+        space.client.patch("pods", "cache-peers", _answering(address), space.namespace, sub="status")
+        eventually(partial(_leads_to, space, address), "the Service leads to it")
+    stray = {"spec": {"selector": {"app": "stray"}}}
+    space.client.patch("services", "cache-peers", stray, space.namespace)
+    service = partial(space.client.find, "services", "cache-peers", space.namespace)
+    eventually(lambda: "selector" not in (service() or {"spec": stray})["spec"], "the selector is removed")
+    space.client.patch("modelcaches", "cache", {"spec": {"peers": None}}, space.namespace)
+    eventually(lambda: service() is None, "the Service is deleted")
+    eventually(lambda: "peers" not in space.status(), "the status does not speak of it")
+
+
+def _answering(address: str) -> dict[str, Any]:
+    ready = [{"type": "Ready", "status": "True"}]
+    return {"status": {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running", "conditions": ready}}
+
+
+def _leads_to(space: Space, address: str) -> bool:
+    found = space.client.find("endpointslices", "cache-peers", space.namespace) or {}
+    return [each["addresses"] for each in found.get("endpoints") or ()] == [[address]]
 
 
 def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:
@@ -149,7 +191,11 @@ def _has_fetched(space: Space, count: int) -> bool:
 
 
 def allowed() -> set[tuple[str, str, str]]:
-    return {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
+    return _calls(RULES)
+
+
+def _calls(rules: dict[tuple[str, str], set[str]]) -> set[tuple[str, str, str]]:
+    return {(group, resource, verb) for (group, resource), verbs in rules.items() for verb in verbs}
 
 
 def _complaints(operator: OperatorProcess) -> list[dict[str, object]]:
