@@ -16,6 +16,7 @@ from chart.objects import Objects
 from inference.server.config import ServerConfig
 from init_sync.shell.flags import declared
 from modelcache_operator.core import jobs
+from modelcache_operator.core.limits import FORBIDDABLE
 from support.helm import CHART, Helm, HelmRefused
 
 Json = dict[str, Any]
@@ -268,6 +269,11 @@ def _schema_at(path: tuple[str, ...]) -> Json:
     for name in path:
         schema = _resolved(schema["properties"][name])
     return schema
+
+
+def test_the_fields_that_can_be_forbidden_are_the_operators() -> None:
+    forbid = _schema_at(("operator", "limits"))["properties"]["forbid"]
+    assert forbid["items"]["enum"] == list(FORBIDDABLE)
 
 
 def test_the_default_memory_of_a_sync_is_the_operators() -> None:

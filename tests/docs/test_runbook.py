@@ -18,14 +18,15 @@ OPERATOR = ROOT / "operator" / "src" / "modelcache_operator"
 WORD = re.compile(r"[A-Z][A-Za-z]+")
 SPEAKERS = (
     *("core/messages.py", "core/claims.py", "core/phase.py", "core/phase_inputs.py", "core/conditions.py"),
-    *("kube/gates.py", "kube/errors.py"),
+    *("core/peers.py", "kube/gates.py", "kube/errors.py"),
 )
 NOT_REASONS = frozenset(
     {
         *("Reconciling", "VolumeReady", "Lost", "True", "Normal", "Warning"),
         *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
         *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "ContainerCreating"),
-        *("ConfigMap", "Secret", "KMGTPE"),
+        *("ConfigMap", "Secret", "Pod", "KMGTPE"),
+        *("ReadWriteMany", "ReadWriteOncePod"),
     }
 )
 """Words of that shape in these modules that no condition or Event carries as its reason."""
@@ -78,11 +79,12 @@ def test_every_reason_of_a_sync_has_a_row() -> None:
 
 def test_every_reason_of_the_operator_has_a_row() -> None:
     said = {word for word in words_of_the_operator() if word not in NOT_REASONS} - {str(reason) for reason in Reason}
-    described = rows(section("Of the operator", level=3)) | rows(section("In Events", level=3))
+    titles = ("Of the operator", "Of a peer server", "In Events")
+    described = {word for title in titles for word in rows(section(title, level=3))}
     assert said - described == set()
 
 
 def test_no_row_describes_a_reason_that_nobody_gives() -> None:
     of_kubernetes = {"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"}  # a Job's own, passed on
-    described = rows(section("Of the operator", level=3)) - {"reason"}
-    assert described - set(words_of_the_operator()) - of_kubernetes == set()
+    described = rows(section("Of the operator", level=3)) | rows(section("Of a peer server", level=3))
+    assert described - {"reason"} - set(words_of_the_operator()) - of_kubernetes == set()
