@@ -173,7 +173,7 @@ def test_sync_jobs_reach_the_peer_server(rendered: Rendered) -> None:
 @pytest.mark.parametrize("key", ["sync", "cache"])
 def test_peers_that_a_variable_names_are_reached_too(render: Render, key: str) -> None:
     env = {"env": [{"name": "MODELCACHE_PEERS", "value": "http://a-peers.other.svc:9465"}]}
-    others = [{"namespaceSelector": {}}]
+    others: list[Json] = [{"namespaceSelector": {}}]
     objects = render(networkPolicy={"peersTo": others}, **{key: env if key == "sync" else {"job": env}})
     assert rule_to(policy_of(objects, SYNC_POD)["egress"], 9465)["to"] == others
 

@@ -141,15 +141,15 @@ def test_a_peer_that_is_not_there_is_no_failure_of_the_hub(origin: Origin) -> No
     assert "peer 127.0.0.1:9 is left out of this run: HubUnreachable" in result.stdout
 
 
-def test_peers_are_asked_by_no_proxy_though_the_hub_is(origin: Origin, complete: Path) -> None:
+@pytest.mark.parametrize("pinned", [False, True], ids=["listed by the hub", "listed by the peer"])
+def test_peers_are_asked_by_no_proxy_though_the_hub_is(pinned: bool, origin: Origin, complete: Path) -> None:
     """The proxy is the way out of the cluster, and would read the token."""
-    pins = pins_of(origin, complete)
+    arguments = ("--pins", str(pins_of(origin, complete))) if pinned else ()
     with peer(complete) as served, Proxy() as proxy:
-        by_proxy = {"HTTP_PROXY": f"http://{proxy.address}", "MODELCACHE_PEER_TOKEN": "peer-secret"}
-        synced(origin, "copy", served.endpoint, **by_proxy)
-        assert proxy.requests
-        synced(origin, "pinned", served.endpoint, arguments=("--pins", str(pins)), **by_proxy)
-    assert [head for head in proxy.heads if served.endpoint in head or "peer-secret" in head] == []
+        way, token = f"http://{proxy.address}", "peer-secret"
+        synced(origin, "copy", served.endpoint, arguments=arguments, HTTP_PROXY=way, MODELCACHE_PEER_TOKEN=token)
+    assert [head for head in proxy.heads if served.endpoint in head or token in head] == []
+    assert pinned or proxy.heads, "the hub is asked by it"
     assert origin.hub.bytes_sent == 0
 
 
