@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from peers.conftest import BYTES, FILES, Origin
-from support.hub import LocalHub
+from support.hub import Fault, LocalHub
 from support.listener import Listener
 from support.lying_hub import Lie, LyingHub, Said, relisted
 from support.peer import peer
@@ -121,6 +121,20 @@ def test_beside_an_honest_peer_a_liar_costs_the_hub_nothing(name: str, origin: O
     assert f"peer {liar.address} is left out" in result.stdout
     assert f"peer 127.0.0.1:{honest.port} is left out" not in result.stdout
     assert origin.hub.bytes_sent == 0
+
+
+def test_wrong_bytes_that_an_earlier_run_left_are_no_fault_of_the_peer_that_gives_the_rest(
+    origin: Origin, complete: Path
+) -> None:
+    origin.hub.add_fault(Fault("status", match=("resolve",), status=503))
+    volume, hurry = origin.volume("copy"), ("--stall-timeout", "1", "--give-up-after", "1")
+    with peer(complete) as served, LyingHub(served.endpoint) as liar:
+        liar.lie = of_files(lambda said: replace(said, body=b"\xff" * (len(said.body) // 2)))
+        assert run_sync(origin.spec, volume, origin.hub, *hurry, "--peer", liar.endpoint).returncode == 1
+        result = run_sync(origin.spec, volume, origin.hub, *hurry, "--peer", served.endpoint)
+    assert "continuing" in result.stdout
+    assert (result.returncode, tree(volume)) == (0, TREE), result.stdout
+    assert "left out" not in result.stdout
 
 
 def say_nothing(client: socket.socket, _number: int) -> None:
