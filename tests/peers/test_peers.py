@@ -204,13 +204,18 @@ def test_a_copy_with_other_content_comes_to_that_of_the_pins(origin: Origin, com
     assert tree(complete) == TREE
 
 
-@pytest.mark.parametrize("text", [None, "{", "\xff"], ids=["no file", "no JSON", "no text"])
-def test_pins_that_cannot_be_read_end_the_run_before_it_begins(text: str | None, origin: Origin) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [None, "{", "\xff", '{"models": [{"name": "base", "commit": "main", "digest": null}]}'],
+    ids=["no file", "no JSON", "no text", "no commit"],
+)
+def test_pins_that_cannot_be_used_end_the_run_before_it_begins_and_the_report_says_so(text: str | None, origin: Origin) -> None:
     path = origin.folder / "pins.json"
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
     result = run_sync(origin.spec, origin.volume("copy"), origin.hub, "--pins", str(path))
-    assert result.returncode == 2
+    assert (result.returncode, result.reasons()) == (2, {"base": "InvalidSpec"})
+    assert "--pins" in result.report["models"][0]["message"]
     assert "--pins" in result.stderr
     assert origin.hub.requests == []
 
