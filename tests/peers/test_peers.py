@@ -209,7 +209,9 @@ def test_a_copy_with_other_content_comes_to_that_of_the_pins(origin: Origin, com
     [None, "{", "\xff", '{"models": [{"name": "base", "commit": "main", "digest": null}]}'],
     ids=["no file", "no JSON", "no text", "no commit"],
 )
-def test_pins_that_cannot_be_used_end_the_run_before_it_begins_and_the_report_says_so(text: str | None, origin: Origin) -> None:
+def test_pins_that_cannot_be_used_end_the_run_before_it_begins_and_the_report_says_so(
+    text: str | None, origin: Origin
+) -> None:
     path = origin.folder / "pins.json"
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
