@@ -1,7 +1,8 @@
 """``make bench-serve``: one ``init-sync serve`` against nginx, with the same file, in turns, on one machine.
 
 nginx has a worker for each core and sends by sendfile, as ours does. The client is curl, which drops what it gets; both
-ends share the machine's cores. Each figure is the best of its rounds. ``NGINX`` names one that is not on PATH.
+ends share the machine's cores. Then ``init-sync sync --peer`` makes a copy, which is written and hashed. Each figure is
+the best of its rounds. ``NGINX`` names one that is not on PATH.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.measure import machine, run
 from bench.page import rewrite
-from bench.scenarios import Bench, Row, environment, hub_process, init_sync, random_repository
+from bench.scenarios import BIN, Bench, Row, environment, hub_process, init_sync, random_repository
 from support.peer import peer_process
 from support.waiting import eventually
 
@@ -90,6 +91,19 @@ def transfer(served: Served, clients: int, size: int) -> Figures:
     return Figures(clients * size / wall, server / gigabytes, own / gigabytes)
 
 
+def copied(served: Served, endpoint: str, volume: Path, bench: Bench) -> Figures:
+    """A copy by ``sync --peer`` without a hub, from the start of the process to its end."""
+    spec, pins, copy = bench.memory / f"{volume.name}.json", bench.memory / "pins.json", bench.memory / "copy"
+    status = [str(BIN / "init-sync"), "status", "--json", "--spec", str(spec), "--volume", str(volume)]
+    pins.write_bytes(subprocess.run(status, capture_output=True, check=True).stdout)
+    before = served.cpu_s()
+    command = [*init_sync(REPO, copy), "--peer", endpoint, "--pins", str(pins)]
+    cost = run(command, environment("http://127.0.0.1:9", bench))
+    shutil.rmtree(copy)
+    gigabytes = bench.size / 1e9
+    return Figures(bench.size / cost.wall_s, (served.cpu_s() - before) / gigabytes, cost.cpu_s / gigabytes)
+
+
 def memory_with_many(served: Served) -> int:
     """While ``MANY`` clients are in the middle of the file."""
     host, port = served.url.split("/")[2].split(":")
@@ -142,6 +156,9 @@ def rows(bench: Bench, program: str | None) -> Iterator[Row]:
             taken = [[transfer(served, clients, bench.size) for served in servers] for _ in range(bench.rounds)]
             best = [max(turns, key=lambda each: each.bytes_per_s) for turns in zip(*taken, strict=True)]
             yield from compared(f"{clients} x {bench.size >> 20} MiB at once", best)
+        copies = [copied(servers[0], peer.endpoint, volume, bench) for _ in range(bench.rounds)]
+        best = [max(copies, key=lambda each: each.bytes_per_s)]
+        yield from compared(f"1 x {bench.size >> 20} MiB by `init-sync sync --peer`, written and hashed", best)
         memory = [memory_with_many(served) for served in servers]
         yield _row(f"memory with {MANY} clients", memory, lambda value: f"{value / (1 << 20):.0f} MiB")
 
@@ -150,7 +167,7 @@ def compared(what: str, best: list[Figures]) -> Iterator[Row]:
     rates = [each.bytes_per_s for each in best]
     ratio = rates[0] / rates[1] if len(rates) > 1 else None
     shown = [f"{rate / 1e9:.2f} GB/s" for rate in rates]
-    yield Row(what, shown[0], shown[-1] if ratio else "-", ratio, 0.8)
+    yield Row(what, shown[0], shown[-1] if ratio else "-", ratio, 0.8 if ratio else None)
     for end, values in (
         ("server", [each.server_cpu_s_per_gb for each in best]),
         ("client", [each.client_cpu_s_per_gb for each in best]),

@@ -1,7 +1,8 @@
-"""What the three processes really export: each is run, given something to count, and scraped.
+"""What the four processes really export: each is run, given something to count, and scraped.
 
 The operator runs against the in-memory API, with one cache that gets complete and one whose token is refused. The sync
-is held up by its hub after some errors. The server has loaded, made a video and refused a request.
+is held up by its hub after some errors. The peer server has sent a file. The server has loaded, made a video and
+refused a request.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from support.cluster import Space, prepared
 from support.hub import Fault, LocalHub
 from support.kubeapi import LocalApi
 from support.operator_process import OperatorProcess
+from support.peer import peer_process
 from support.sync import start_sync
-from support.three_models import three_models
+from support.three_models import LARGE, complete, three_models
 from support.waiting import eventually
 
 NAMESPACE = "models"
@@ -56,6 +58,7 @@ def expositions(folder: Path) -> dict[str, str]:
     return {
         "operator": _operator(folder / "operator"),
         "sync": _sync(folder / "sync"),
+        "peer server": _peer_server(folder / "peer"),
         "server": _server(folder / "server"),
         "server on a GPU": _device_memory(),
     }
@@ -128,6 +131,16 @@ def _sync(folder: Path) -> str:
         finally:
             process.send_signal(signal.SIGKILL)
             process.communicate()
+
+
+def _peer_server(folder: Path) -> str:
+    volume = folder / "volume"
+    volume.mkdir(parents=True)
+    with LocalHub(folder / "hub") as hub:
+        complete(three_models(folder / "hub"), volume, hub)
+    with peer_process(volume) as (served, _, _):
+        assert served.ask("/owner/base/resolve/main/weights.safetensors").body == LARGE
+        return served.ask("/metrics").body.decode()
 
 
 def _server(folder: Path) -> str:

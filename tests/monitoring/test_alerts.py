@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs/operations.md"
 DOCUMENT = ROOT / "docs/monitoring.md"
 NAMES = (
-    *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
+    *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCachePeerFileChanged"),
+    *("ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
     "ModelCacheNamespaceNotServed",
     *("MultiTalkNotReady", "MultiTalkQueueFull", "MultiTalkErrorRate"),

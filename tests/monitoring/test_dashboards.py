@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import dashboards
+from dashboards import cache
+from modelcache_operator.core.names import peers_name
 from monitoring import sources
 from monitoring.sources import Chart
 
@@ -70,6 +72,13 @@ def test_several_lines_of_a_panel_are_told_apart(board: Json) -> None:
             legends = [target["legendFormat"] for target in panel["targets"]]
             assert "__auto" not in legends, panel["title"]
             assert len(set(legends)) == len(legends), panel["title"]
+
+
+@pytest.mark.parametrize("name", ["wan", "2b"])
+def test_panels_choose_a_peer_server_by_the_name_of_its_pod(name: str) -> None:
+    found = re.search(r'pod=~"(.+)"', cache.SERVER)
+    assert found
+    assert re.fullmatch(found[1].replace("$cache", name), peers_name(name))
 
 
 def test_ids_are_unique(board: Json) -> None:

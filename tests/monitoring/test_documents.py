@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from docs.pages import page
-from modelcache_operator.core import names
+from modelcache_operator.core import names, peer_objects
 from monitoring.exported import Exported
 from monitoring.promql import selectors
 from support.helm import Helm, Release
+from support.pure_cluster import PureCluster
 
 Json = dict[str, Any]
 OF_OTHERS = {"kube_pod_status_reason", "left"}
@@ -62,12 +63,13 @@ def pods(helm: Helm) -> Iterator[Json]:
             yield each["spec"]["template"]
     labels = {**names.MANAGED_BY, names.CACHE_LABEL: "multitalk", names.GENERATION_LABEL: "1"}
     yield {"metadata": {"labels": labels}, "spec": {"containers": [{"ports": [{"name": "metrics"}]}]}}
+    yield peer_objects.pod(PureCluster(peers={"enabled": True}).parsed(), "image", "")
 
 
 def test_promtool_accepts_the_scrape_configuration(promtool: str, scraping: str, tmp_path: Path) -> None:
     """Without the discovery, which Debian leaves out of its promtool."""
     config = yaml.safe_load(scraping)
-    assert [job.pop("kubernetes_sd_configs") for job in config["scrape_configs"]] == [[{"role": "pod"}]] * 3
+    assert [job.pop("kubernetes_sd_configs") for job in config["scrape_configs"]] == [[{"role": "pod"}]] * 4
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     done = subprocess.run(
         [promtool, "check", "config", "prometheus.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=60
@@ -77,7 +79,7 @@ def test_promtool_accepts_the_scrape_configuration(promtool: str, scraping: str,
 
 def test_each_job_scrapes_one_port_of_its_pods(scraping: str, helm: Helm) -> None:
     found = {
-        (job["job_name"], pod["metadata"]["labels"].get(COMPONENT, "sync Job"), port)
+        (job["job_name"], pod["metadata"]["labels"].get(COMPONENT, "of the operator"), port)
         for job in yaml.safe_load(scraping)["scrape_configs"]
         for pod in pods(helm)
         for port in ports(pod)
@@ -85,7 +87,8 @@ def test_each_job_scrapes_one_port_of_its_pods(scraping: str, helm: Helm) -> Non
     }
     assert found == {
         ("modelcache-operator", "operator", "metrics"),
-        ("modelcache-sync", "sync Job", "metrics"),
+        ("modelcache-sync", "of the operator", "metrics"),
+        ("modelcache-peers", "of the operator", "peers"),
         ("multitalk", "inference", "http"),
     }
 

@@ -29,11 +29,12 @@ HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 def closed(exported: Exported) -> dict[str, Set[str]]:
     """Labels with a known set of values, and these. The operator's own reasons are words in its sources."""
     words = "\n".join(path.read_text() for path in OPERATOR.rglob("*.py"))
+    of_syncs = {str(each) for each in Reason} | {each for each in ("WaitingForPod",) if f'"{each}"' in words}
     return {
         "phase": exported["modelcache_phase"].labels["phase"],
         "outcome": exported["modelcache_syncs_total"].labels["outcome"],
         "status": exported["multitalk_requests_total"].labels["status"],
-        "reason": {str(each) for each in Reason} | {each for each in ("WaitingForPod",) if f'"{each}"' in words},
+        "reason": of_syncs | exported["modelcache_serve_cut_responses_total"].labels["reason"],
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from peers.conftest import BYTES, FILES, Origin
-from support.hub import LocalHub
+from support.hub import Fault, LocalHub
 from support.listener import Listener
 from support.lying_hub import Lie, LyingHub, Said, relisted
 from support.peer import peer
@@ -124,6 +124,20 @@ def test_beside_an_honest_peer_a_liar_costs_the_hub_nothing(name: str, origin: O
     assert origin.hub.bytes_sent == 0
 
 
+def test_wrong_bytes_that_an_earlier_run_left_are_no_fault_of_the_peer_that_gives_the_rest(
+    origin: Origin, complete: Path
+) -> None:
+    origin.hub.add_fault(Fault("status", match=("resolve",), status=503))
+    volume, hurry = origin.volume("copy"), ("--stall-timeout", "1", "--give-up-after", "1")
+    with peer(complete) as served, LyingHub(served.endpoint) as liar:
+        liar.lie = of_files(lambda said: replace(said, body=b"\xff" * (len(said.body) // 2)))
+        assert run_sync(origin.spec, volume, origin.hub, *hurry, "--peer", liar.endpoint).returncode == 1
+        result = run_sync(origin.spec, volume, origin.hub, *hurry, "--peer", served.endpoint)
+    assert "continuing" in result.stdout
+    assert (result.returncode, tree(volume)) == (0, TREE), result.stdout
+    assert "left out" not in result.stdout
+
+
 def say_nothing(client: socket.socket, _number: int) -> None:
     while client.recv(1 << 16):
         pass
@@ -215,13 +229,20 @@ def test_a_copy_with_other_content_comes_to_that_of_the_pins(origin: Origin, com
     assert tree(complete) == TREE
 
 
-@pytest.mark.parametrize("text", [None, "{", "\xff"], ids=["no file", "no JSON", "no text"])
-def test_pins_that_cannot_be_read_end_the_run_before_it_begins(text: str | None, origin: Origin) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [None, "{", "\xff", '{"models": [{"name": "base", "commit": "main", "digest": null}]}'],
+    ids=["no file", "no JSON", "no text", "no commit"],
+)
+def test_pins_that_cannot_be_used_end_the_run_before_it_begins_and_the_report_says_so(
+    text: str | None, origin: Origin
+) -> None:
     path = origin.folder / "pins.json"
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
     result = run_sync(origin.spec, origin.volume("copy"), origin.hub, "--pins", str(path))
-    assert result.returncode == 2
+    assert (result.returncode, result.reasons()) == (2, {"base": "InvalidSpec"})
+    assert "--pins" in result.report["models"][0]["message"]
     assert "--pins" in result.stderr
     assert origin.hub.requests == []
 

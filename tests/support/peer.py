@@ -102,6 +102,7 @@ def peer(volume: Path, token: Path | None = None) -> Iterator[Peer]:
     finally:
         server.stop()
         thread.join()
+        server.close()
 
 
 @contextmanager

@@ -100,6 +100,46 @@ def test_of_two_peers_that_gave_wrong_content_each_is_tried_alone_and_the_liar_i
     assert list(swarm.left_out) == [str(liar)]
 
 
+def test_a_liar_that_stalled_meanwhile_brings_no_other_under_suspicion_for_long() -> None:
+    swarm = Swarm(A, B, C)
+    swarm.fetch(3)
+    swarm.sources.failed(A, Transient(Reason.STALLED, "silent"))
+    assert swarm.sources.wrong_content()
+    assert swarm.fetch(2) == [B, B]
+    swarm.sources.right_content()
+    assert swarm.left_out == {str(A): "Stalled"}
+
+
+def test_of_three_givers_only_the_one_that_lied_alone_is_left_out() -> None:
+    swarm = Swarm(A, B, C)
+    swarm.fetch(3)
+    swarm.sources.wrong_content()
+    assert swarm.fetch() == [A]
+    swarm.sources.wrong_content()
+    swarm.fetch(2)
+    swarm.sources.right_content()
+    assert list(swarm.left_out) == [str(A)]
+
+
+@pytest.mark.parametrize("peers", [(A,), (A, B)], ids=["one peer", "two peers"])
+def test_wrong_content_with_bytes_of_an_earlier_run_is_nobodys_fault_the_first_time(peers: tuple[Peer, ...]) -> None:
+    swarm = Swarm(*peers)
+    swarm.sources.recovered()
+    swarm.fetch(2)
+    assert swarm.sources.wrong_content()
+    assert (swarm.left_out, sorted(map(str, swarm.fetch(len(peers))))) == ({}, sorted(map(str, peers)))
+    assert swarm.sources.wrong_content()
+    swarm.fetch()
+    swarm.sources.wrong_content()
+    assert swarm.left_out
+
+
+def test_without_peers_bytes_of_an_earlier_run_count_as_the_hubs() -> None:
+    swarm = Swarm()
+    swarm.sources.recovered()
+    assert not swarm.sources.wrong_content()
+
+
 def test_of_three_liars_none_is_left() -> None:
     swarm = Swarm(A, B, C)
     gave: list[Peer | None] = [A]

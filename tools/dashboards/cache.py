@@ -20,6 +20,7 @@ def board() -> Board:
     _sync(made)
     _models(made)
     _gate(made)
+    _peer_server(made)
     _syncs_in_range(made)
     return made
 
@@ -203,6 +204,45 @@ def _gate(made: Board) -> None:
         ),
     ):
         made.with_panel(panels.figure(title, description, unit, Query(expr), height=8))
+
+
+SERVER = 'namespace="$namespace", pod=~"(mc-)?$cache-peers"'
+"""Its metrics do not name the cache; its pod does, unless the cache's name is very long."""
+
+
+def _peer_server(made: Board) -> None:
+    made.with_row(Row("Peer server"))
+    sent = Query(f"sum(rate(modelcache_serve_sent_bytes_total{{{SERVER}}}[$__rate_interval]))", "sent")
+    made.with_panel(panels.lines("Sent to peers", "Bytes of files.", panels.RATE, sent, width=8))
+    requests = f"sum by (kind, code) (increase(modelcache_serve_requests_total{{{SERVER}}}[$__rate_interval]))"
+    made.with_panel(
+        panels.lines(
+            "Requests",
+            "By what they ask for and the response; 404 is what the volume does not hold, 503 too many connections.",
+            panels.COUNT,
+            Query(requests, "{{kind}} {{code}}"),
+            width=8,
+            bars=True,
+        )
+    )
+    cut = f"sum by (reason) (increase(modelcache_serve_cut_responses_total{{{SERVER}}}[$__rate_interval]))"
+    made.with_panel(
+        panels.lines(
+            "Responses cut",
+            "Changed: the file was written to while it was sent. Slow: the client did not read.",
+            panels.COUNT,
+            Query(cut, "{{reason}}"),
+            width=8,
+            bars=True,
+        )
+    )
+    for title, description, unit, metric in (
+        ("Connections", "Open now, of 256.", panels.COUNT, "connections"),
+        ("Held", "Bytes of files that receipts prove on the volume.", panels.BYTES, "held_bytes"),
+        ("Commits", "Of repositories that it offers.", panels.COUNT, "commits"),
+    ):
+        query = Query(f"max(modelcache_serve_{metric}{{{SERVER}}})")
+        made.with_panel(panels.figure(title, description, unit, query, width=8))
 
 
 def _syncs_in_range(made: Board) -> None:

@@ -45,6 +45,7 @@ def serve(settings: Serve) -> int:
     with suppress(OSError):  # a volume that cannot be read now is answered 503
         store.catalog()
     server.run()
+    server.close()
     log.info("ended")
     return 0
 

@@ -37,8 +37,14 @@ def sync(options: Sync) -> int:
         _write_report(refused_report(error), options.report)
         raise
     progress = Progress(manifest)
+    try:
+        sync_options = _sync_options(options)
+    except NeedsChange as error:
+        progress.failed(error)
+        _report(progress, options.report)
+        raise
     work = _Work(options, progress)
-    sync_run = SyncRun(manifest, Volume(options.volume), _sync_options(options), progress, work.begin, work.say)
+    sync_run = SyncRun(manifest, Volume(options.volume), sync_options, progress, work.begin, work.say)
     _handle_signals(sync_run, progress, options.report)
     try:
         sync_run.sync()
@@ -90,6 +96,7 @@ class _Work:
 
 
 def _sync_options(options: Sync) -> SyncOptions:
+    """Raises NeedsChange when the pins cannot be read, or are none."""
     return SyncOptions(
         deep=options.verify == "deep",
         refresh=options.refresh,

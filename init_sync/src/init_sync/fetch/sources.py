@@ -1,7 +1,8 @@
 """Where the pieces of one file come from: peers as long as one can be used, and the hub otherwise.
 
 A file has one hash, so wrong content does not say which piece was wrong. If one peer gave bytes of it, that peer is
-left out. If several did, each of them is tried alone until one of them gives the right content.
+left out. If several did, each of them is tried alone until one of them gives the right content. If an earlier run left
+bytes of it, nobody knows who gave those, and nobody is left out.
 """
 
 from __future__ import annotations
@@ -43,14 +44,19 @@ class Sources:
         self._lacking: set[Peer] = set()
         self._gave: list[Peer] = []
         self._suspects: list[Peer] = []
+        self._recovered = False
         self._guard = threading.Lock()
+
+    def recovered(self) -> None:
+        """An earlier run left bytes of it."""
+        self._recovered = bool(self._peers.usable())
 
     def take(self) -> FileSource:
         """For one piece; to be given back by ``release``."""
         usable = self._peers.usable()
         with self._guard:
-            self._suspects = [peer for peer in self._suspects if peer in usable]
-            for peer in self._suspects[:1] or usable:
+            suspects = [peer for peer in self._suspects if peer in usable]
+            for peer in suspects[:1] or usable:
                 if peer not in self._lacking:
                     self._peers.busy(peer, 1)
                     return self._from.setdefault(peer, FileSource(self._peers.source(peer, self._blob.source), peer))
@@ -78,18 +84,22 @@ class Sources:
             self._peers.leave_out(peer, error.reason, error.message)
 
     def wrong_content(self) -> bool:
-        """The bytes that came are not the file. Returns whether peers gave some of them."""
+        """The bytes that came are not the file. Returns whether others than the hub gave some of them."""
         with self._guard:
             gave, self._gave = self._gave, []
-            self._suspects = [peer for peer in self._suspects or gave if gave != [peer]]
+            recovered, self._recovered = self._recovered, False
+            if recovered:
+                gave = []
+            self._suspects = gave if len(gave) > 1 else []
         if len(gave) == 1:
             self._peers.leave_out(gave[0], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")
         self.hub.forget()
-        return bool(gave)
+        return recovered or bool(gave)
 
     def right_content(self) -> None:
         """Of two suspects, one gave the right content alone: it was the other."""
         with self._guard:
             suspects, self._suspects = self._suspects, []
-        if len(suspects) == 2:
-            self._peers.leave_out(suspects[1], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")
+            others = [peer for peer in suspects if peer not in self._gave]
+        if len(suspects) == 2 and len(others) == 1:
+            self._peers.leave_out(others[0], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")

@@ -84,6 +84,8 @@ class Transfer:
         self._digest, self._hashed, self._spans = recovered.digest, recovered.hashed, recovered.spans
         self._plan()
         kept = sum(end - start for start, end in self._spans)
+        if kept:
+            self.sources.recovered()
         hooks.on_present(self.blob, kept)
         self.budget.reset()
         return kept
@@ -226,8 +228,8 @@ class Transfer:
         self._pending = deque(pieces(missing(self._spans, self.blob.size), length))
 
     def _start_over(self, hooks: TransferHooks) -> None:
-        from_peers = self.sources.wrong_content()
-        self._wrong += not from_peers
+        from_others = self.sources.wrong_content()
+        self._wrong += not from_others
         message = f"{self.blob.label}: the bytes received are not those that the hub listed"
         if not self.blob.size:  # nothing to download again, and so nobody who would come to finish it
             raise TryAgain(
@@ -244,7 +246,7 @@ class Transfer:
             self._digest, self._hashed, self._spans = self._partial.restart(), 0, []
             self._plan()
             self._finished = False
-        kind = PeersFault if from_peers else Transient
+        kind = PeersFault if from_others else Transient
         raise kind(Reason.CHECKSUM_MISMATCH, f"{message}; downloading it again")
 
     def _end_stretch(self, stretch: Stretch, start: int, hashed: bool) -> None:

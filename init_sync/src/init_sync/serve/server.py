@@ -54,6 +54,11 @@ class Server:
     def stop(self) -> None:
         os.write(self._stop, b"x")
 
+    def close(self) -> None:
+        """After ``run``; ``stop`` must not be called any more."""
+        os.close(self._stopped)
+        os.close(self._stop)
+
     def run(self) -> None:
         self._listener.setblocking(False)
         poll = select.poll()
