@@ -70,7 +70,9 @@ class Kubelet:
 
         return Pod(self, eventually(found, f"pod {number} of Job {job['metadata']['name']}", timeout_s))
 
-    def workload(self, cache: str, claim: str, name: str = "", gated: bool = True, port: int | None = None) -> Pod:
+    def workload(
+        self, cache: str, claim: str, name: str = "", gated: bool = True, port: int | None = None, init: bool = True
+    ) -> Pod:
         """A serving pod, as the chart or a user writes it."""
         name = name or f"serve-{uuid.uuid4().hex[:6]}"
         arguments = ["sync", "--spec", "/etc/modelcache/modelcache.yaml", "--volume", "/models"]
@@ -87,6 +89,8 @@ class Kubelet:
             "containers": [{"name": "serve", "image": "serve"}],
             "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}],
         }
+        if not init:
+            del spec["initContainers"]
         if gated:
             spec["schedulingGates"] = [{"name": "modelcache.dev/complete"}]
         metadata = {"name": name, "labels": {"modelcache.dev/cache": cache}}
