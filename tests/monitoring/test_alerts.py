@@ -27,7 +27,7 @@ DOCUMENT = ROOT / "docs/monitoring.md"
 NAMES = (
     *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
-    "ModelCacheNamespaceNotServed",
+    *("ModelCacheNamespaceNotServed", "ModelCacheLeadTimeFailed"),
     *("MultiTalkNotReady", "MultiTalkQueueFull", "MultiTalkErrorRate"),
 )
 

@@ -40,6 +40,10 @@ PEERS: dict[tuple[str, str], set[str]] = {
 }
 """What is added with operator.peers.enabled."""
 
+KUEUE: dict[tuple[str, str], set[str]] = {("batch", "jobs"): RULES["batch", "jobs"] | {"patch"}}
+"""With operator.kueue.enabled."""
+
+WITH_KUEUE: dict[str, Any] = {"operator": {"kueue": {"enabled": True}}}
 CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
@@ -79,6 +83,30 @@ def test_the_charts_roles_say_the_same(helm: Helm) -> None:
 
 def test_rights_for_peers_are_given_where_they_are_asked_for(helm: Helm) -> None:
     assert _rules_of(helm, Release({"operator": {"peers": {"enabled": True}}})) == RULES | PEERS
+
+
+def test_the_right_to_change_jobs_is_given_where_it_is_asked_for(helm: Helm) -> None:
+    assert _rules_of(helm, Release(WITH_KUEUE)) == RULES | KUEUE
+
+
+def test_with_that_right_kueue_is_told_and_without_it_the_job_is(space: Space, helm: Helm) -> None:
+    real = space.cluster.real
+    if real is None:
+        pytest.skip("RBAC is enforced by a real API server only")
+    space.kubelet.claim("models")
+    space.kubelet.job("train", "cache", **{"kueue.x-k8s.io/admission-gated-by": "modelcache.dev/complete"})
+    space.cache()
+    for values, reason in (({}, "AdmissionNotUngated"), (WITH_KUEUE, "AdmissionUngated")):
+        kubeconfig = real.write_kubeconfig(space.namespace, {"token": bound_token(space, helm, values)})
+        with OperatorProcess(kubeconfig, namespaces=(space.namespace,)):
+            if values is not WITH_KUEUE:
+                space.complete(space.job(), complete())
+            eventually(partial(_is_told, space, reason), f"the Job is told {reason}", 30)
+    assert not space.client.get("jobs", "train", space.namespace)["metadata"].get("annotations")
+
+
+def _is_told(space: Space, reason: str) -> bool:
+    return reason in {event["reason"] for event in space.events("train")}
 
 
 def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:
