@@ -141,10 +141,10 @@ class Mirror:
         tables.delete(self.pods, pod)
 
     def delete_job(self, raw: Json) -> Iterable[Key]:
-        """It may have finished since it was seen last, and been deleted at once."""
+        """A sync Job may have finished since it was seen last, and been deleted at once."""
         job = parse.parse_job(raw)
         key = Key(job.namespace, job.cache)
-        if job.outcome and key in self.caches:  # the Jobs of a deleted cache are collected after it
+        if job.outcome and job.attempt and key in self.caches:  # the Jobs of a deleted cache are collected after it
             self._ended[key] = job
         return tables.delete(self.jobs, job)
 
