@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator generated lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator simulate-lead-time generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -129,6 +129,9 @@ bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and
 
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000
+
+simulate-lead-time: $(STAMP) ## Compute what spec.gate.leadTime brings, as the table of docs/scheduling.md
+	$(BIN)/python tests/bench/simulate_lead_time.py
 
 ##@ Keeping up
 

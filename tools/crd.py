@@ -183,6 +183,10 @@ def _text_rules(field: fields.Field) -> list[tuple[str, str]]:
         case fields.Choice():
             rule = (f"self in {list(field.values)}", f"use one of {', '.join(field.values)}")
             return [] if _has_enum(field) else [rule]
+        case fields.Duration(rule=fields.Rule() as allowed):
+            within = f"duration(self) >= duration('{field.minimum}') && duration(self) <= duration('{field.maximum}')"
+            pattern = _cel(allowed)
+            return [(pattern, allowed.cure), (f"!({pattern}) || ({within})", field.bounds)]
         case fields.Text(rule=fields.Rule() as allowed):
             return [(_cel(allowed), allowed.cure)]
         case _:

@@ -70,6 +70,12 @@ SETS: dict[str, Release] = {
     ),
     "one pod": Release({"cache": {"volume": {"accessModes": ["ReadWriteOncePod"], "storageClassName": "-"}}}),
     "existing claim": Release({"cache": {"volume": {"existingClaim": "weights", "accessModes": ["ReadWriteMany"]}}}),
+    "lead time and Kueue": Release(
+        {
+            "operator": {"kueue": {"enabled": True}},
+            "cache": {"volume": {"accessModes": ["ReadWriteMany"]}, "gate": {"leadTime": "3m"}},
+        }
+    ),
     "no job": Release({"cache": {"job": {"enabled": False}}}),
     "air-gapped": Release(
         {

@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
         "cache.volume.size=0Gi is no size. Give a number",
     ),
     "no size": ({"cache": {"volume": {"size": None}}}, "cache.volume.size= is no size. Give"),
+    "a lead time without a unit": (
+        {"cache": {"gate": {"leadTime": "180"}}},
+        "cache.gate.leadTime=180 is no duration. Give one such as 3m",
+    ),
     "a port that is none": (
         {"sync": {"endpoint": "http://hub:99999/x"}},
         "http://hub:99999/x has a port above",

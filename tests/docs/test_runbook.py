@@ -18,11 +18,11 @@ OPERATOR = ROOT / "operator" / "src" / "modelcache_operator"
 WORD = re.compile(r"[A-Z][A-Za-z]+")
 SPEAKERS = (
     *("core/messages.py", "core/claims.py", "core/phase.py", "core/phase_inputs.py", "core/conditions.py"),
-    *("core/peers.py", "kube/gates.py", "kube/errors.py"),
+    *("core/peers.py", "core/unheld.py", "kube/gates.py", "kube/notices.py", "kube/queues.py", "kube/errors.py"),
 )
 NOT_REASONS = frozenset(
     {
-        *("Reconciling", "VolumeReady", "Lost", "True", "Normal", "Warning"),
+        *("Reconciling", "VolumeReady", "PodsHeld", "LeadTime", "Lost", "True", "Normal", "Warning"),
         *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
         *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "ContainerCreating"),
         *("ConfigMap", "Secret", "Pod", "KMGTPE"),

@@ -28,7 +28,7 @@ NAMES = (
     *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCachePeerFileChanged"),
     *("ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
-    "ModelCacheNamespaceNotServed",
+    *("ModelCacheNamespaceNotServed", "ModelCacheLeadTimeFailed"),
     *("MultiTalkNotReady", "MultiTalkQueueFull", "MultiTalkErrorRate"),
 )
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -16,6 +13,7 @@ from support.hub import LocalHub, RepoBuilder
 from support.kubeapi import ApiError
 from support.operator_process import OperatorProcess
 from support.reports import complete, incomplete
+from support.sync_status import SyncStatus
 from support.waiting import eventually
 
 SLACK_S = 15.0
@@ -224,7 +222,7 @@ def test_progress_comes_from_the_pod_s_own_port(space: Space, operator: Operator
     space.kubelet.claim("models")
     space.cache(sync={"job": {"enabled": False}})
     report = {**incomplete(None, fetched=5), "bytesPerSecond": 310 << 20, "etaSeconds": 9}
-    with Serving(report) as port:
+    with SyncStatus(lambda: report) as port:
         pod = space.kubelet.workload("cache", "models", gated=False, port=port)
         pod.running()
         status = eventually(lambda: (found := space.status()).get("etaSeconds") and found, "progress is shown")
@@ -287,33 +285,6 @@ def test_a_second_operator_waits_for_the_first(space: Space, operator: OperatorP
         assert second.logged("everything listed") == []
         assert operator.stop() == 0
         second.wait_for("everything listed")
-
-
-class Serving:
-    """``/status`` of a sync, on a real port."""
-
-    def __init__(self, report: object) -> None:
-        body = json.dumps(report).encode()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-
-    def __enter__(self) -> int:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return int(self._server.server_address[1])
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def test_nothing_is_written_by_the_operator_that_the_schema_drops(space: Space, operator: OperatorProcess) -> None:

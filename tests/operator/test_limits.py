@@ -49,7 +49,7 @@ def test_a_forbidden_field_is_refused_by_name_and_no_other(field: str) -> None:
 
 
 def test_all_of_the_job_but_switches_numbers_and_choices_can_be_forbidden() -> None:
-    assert set(FORBIDDABLE) == {*SET, "env.valueFrom", "auth"}
+    assert set(FORBIDDABLE) == {*SET, "env.valueFrom", "auth", "peers"}
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_without_jobs_a_pod_that_does_not_mount_the_claim_is_named(gated: bool) 
 def test_without_jobs_pods_that_all_wait_at_the_gate_are_told_that_nobody_will_come() -> None:
     world = PureCluster(sync=WITHOUT_JOBS)
     for name in ("b", "a", "c"):
-        world.add_pod(name, gated=True)
+        world.add_pod(name, gated=True, init=False)
     reason, message = _awaited(world)
     assert reason == "PodsGated"
     assert "pod a and 2 more wait at the gate" in message
@@ -175,7 +175,7 @@ def test_without_jobs_pods_that_synced_an_older_manifest_will_not_sync_this_one(
     world.settle()
     assert world.status["phase"] == "Ready"
     world.change_spec(models=[{"name": "base", "repo": "owner/other", "path": "base"}])
-    world.add_pod("new", gated=True)
+    world.add_pod("new", gated=True, init=False)
     reason, message = _awaited(world)
     assert reason == "PodsGated"
     assert "pod new waits" in message

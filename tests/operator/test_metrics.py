@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from init_sync.core.reasons import Reason
 from modelcache_operator.app.counters import Counters
 from modelcache_operator.app.metrics import CacheCollector
+from modelcache_operator.core.gate import Cause
 from modelcache_operator.core.parse import parse_pod
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
@@ -35,6 +36,7 @@ def scrape(world: PureCluster, counters: Counters | None = None) -> str:
 
 
 LABELS = 'cache="cache",namespace="default"'
+LABELS_AND_CAUSE = 'cache="cache",cause="{}",namespace="default"'
 
 
 def test_gauges_are_made_of_the_status() -> None:
@@ -77,7 +79,9 @@ def test_each_run_of_a_sync_container_counts_once_however_often_its_pod_is_seen(
 def test_counters_begin_at_zero_and_go_with_their_cache(ready: PureCluster) -> None:
     counters = Counters(CollectorRegistry())
     assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 0.0' in scrape(ready, counters)
-    counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[ready.add_pod("serve")]), 3.0)
+    counters.count_gate(
+        Key("default", "cache"), parse_pod(ready.pods[ready.add_pod("serve", gated=True)]), Cause.COMPLETE, 3.0
+    )
     assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 3.0" in scrape(ready, counters)
     counters.remove_cache(Key("default", "cache"))
     assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 0.0" in scrape(ready, counters)
@@ -103,9 +107,26 @@ def test_the_reason_is_a_metric_until_the_cache_is_complete() -> None:
 
 
 def test_gpu_seconds_at_the_gate_are_a_counter(ready: PureCluster) -> None:
-    pod = ready.add_pod("serve", resources={"limits": {"nvidia.com/gpu": "4"}})
+    pod = ready.add_pod("serve", gated=True, resources={"limits": {"nvidia.com/gpu": "4"}})
     counters = Counters(CollectorRegistry())
-    counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[pod]), 10.0)
+    counters.count_gate(Key("default", "cache"), parse_pod(ready.pods[pod]), Cause.LEAD_TIME, 10.0)
     text = scrape(ready, counters)
     assert f"modelcache_gate_gpu_seconds_total{{{LABELS}}} 40.0" in text
     assert f"modelcache_gate_wait_seconds_sum{{{LABELS}}} 10.0" in text
+    causes = {cause: f"modelcache_gates_removed_total{{{LABELS_AND_CAUSE.format(cause)}}} " for cause in Cause}
+    assert [cause for cause, series in causes.items() if f"{series}1.0" in text] == ["LeadTime"]
+    assert all(series in text for series in causes.values()), "the first increase must be seen"
+
+
+def test_waiting_behind_the_gates_of_others_is_not_counted(world: PureCluster) -> None:
+    pod = world.add_pod("serve", gated=True, resources={"limits": {"nvidia.com/gpu": "4"}})
+    world.pods[pod]["spec"]["schedulingGates"].insert(0, {"name": "other.example/gate"})
+    world.now += 60
+    world.settle()
+    assert world.status["pods"]["waiting"] == 0
+    counters = Counters(CollectorRegistry())
+    counters.count_gate(Key("default", "cache"), parse_pod(world.pods[pod]), Cause.COMPLETE, 60.0)
+    text = scrape(world, counters)
+    for name, value in {"gates_removed_total": 1, "gate_wait_seconds_count": 0, "gate_gpu_seconds_total": 0}.items():
+        labels = LABELS_AND_CAUSE.format("Complete") if name == "gates_removed_total" else LABELS
+        assert f"modelcache_{name}{{{labels}}} {value:.1f}" in text

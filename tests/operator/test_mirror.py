@@ -54,6 +54,20 @@ def test_the_mirror_keeps_nothing_of_a_cache_that_is_gone() -> None:
     assert (mirror.refusals, mirror._ended, dict(mirror.jobs)) == ({}, {}, {})
 
 
+def test_a_job_of_the_users_does_not_hide_the_end_of_a_sync_job() -> None:
+    mirror = Mirror()
+    mirror.upsert_cache(_cache("cache"))
+    for name, labels in (("cache-sync-1", {"modelcache.dev/attempt": "1"}), ("train", {})):
+        job = _object(name, 5, name, **{"modelcache.dev/cache": "cache", **labels})
+        job["metadata"]["ownerReferences"] = [{"uid": "cache", "controller": True}]
+        job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+        mirror.upsert_job(job)
+        mirror.delete_job(job)
+    snapshot = mirror.snapshot(KEY)
+    assert snapshot is not None
+    assert [job.name for job in snapshot.jobs] == ["cache-sync-1"]
+
+
 def _cache(name: str, version: int = 1, claim: str = "models", repo: str = "o/r", path: str = "base") -> Json:
     raw = _object(name, version, uid=name)
     raw["metadata"] |= {"generation": version, "creationTimestamp": "2026-11-23T01:00:00Z"}

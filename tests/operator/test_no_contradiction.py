@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names, parse, timestamps
+from modelcache_operator.core.gate import Cause
 from modelcache_operator.core.observed import NO_REFUSALS, Progress, Refusals, RunState, Snapshot
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
@@ -193,7 +194,10 @@ def test_phase_conditions_and_gate_say_the_same(snapshot: Snapshot) -> None:
     if ready:
         assert usable
         assert not snapshot.refusals.object
-    assert ready or not decision.remove_gates
+    removal = decision.remove_gates
+    assert ready or all(pod.verifies for pod in removal.pods), "else it would serve what is not complete"
+    assert ready or not removal.pods or removal.cause is not Cause.COMPLETE
+    assert ready or not decision.admit_jobs
 
 
 @thorough

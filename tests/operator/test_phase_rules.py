@@ -151,7 +151,7 @@ def by_hand(*states: Change) -> Arrange:
 
 def held() -> PureCluster:
     world = PureCluster(sync=WITHOUT_JOBS)
-    world.add_pod("serve", gated=True)
+    world.add_pod("serve", gated=True, init=False)
     return world
 
 

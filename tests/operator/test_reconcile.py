@@ -245,7 +245,7 @@ def test_no_job_is_made_when_they_are_switched_off() -> None:
 def test_a_cache_that_is_being_deleted_gets_nothing_new(world: PureCluster) -> None:
     world.cache["metadata"]["deletionTimestamp"] = "2026-11-23T01:00:00Z"
     decision = world.decide()
-    assert (decision.create_job, decision.write_config, decision.remove_gates) == (None, False, ())
+    assert (decision.create_job, decision.write_config, decision.remove_gates.pods) == (None, False, ())
 
 
 def test_a_refusal_of_the_api_is_said_and_survives_until_it_is_gone(world: PureCluster) -> None:
@@ -314,6 +314,7 @@ def test_pods_in_use_are_counted_by_the_commits_that_they_found(ready: PureClust
     current = ready.status["models"][0]["commit"]
     assert ready.status["pods"] == {
         "waiting": 0,
+        "early": 0,
         "started": 3,
         "outdated": 2,
         "commits": [{"commit": "a" * 40, "pods": 2}, {"commit": current, "pods": 1}],

@@ -42,6 +42,10 @@ PEERS: dict[tuple[str, str], set[str]] = {
 
 WITH_PEERS: dict[str, Any] = {"operator": {"peers": {"enabled": True}}}
 
+KUEUE: dict[tuple[str, str], set[str]] = {("batch", "jobs"): RULES["batch", "jobs"] | {"patch"}}
+"""With operator.kueue.enabled."""
+
+WITH_KUEUE: dict[str, Any] = {"operator": {"kueue": {"enabled": True}}}
 CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
@@ -121,6 +125,30 @@ def _answering(address: str) -> dict[str, Any]:
 def _leads_to(space: Space, address: str) -> bool:
     found = space.client.find("endpointslices", "cache-peers", space.namespace) or {}
     return [each["addresses"] for each in found.get("endpoints") or ()] == [[address]]
+
+
+def test_the_right_to_change_jobs_is_given_where_it_is_asked_for(helm: Helm) -> None:
+    assert _rules_of(helm, Release(WITH_KUEUE)) == RULES | KUEUE
+
+
+def test_with_that_right_kueue_is_told_and_without_it_the_job_is(space: Space, helm: Helm) -> None:
+    real = space.cluster.real
+    if real is None:
+        pytest.skip("RBAC is enforced by a real API server only")
+    space.kubelet.claim("models")
+    space.kubelet.job("train", "cache", **{"kueue.x-k8s.io/admission-gated-by": "modelcache.dev/complete"})
+    space.cache()
+    for values, reason in (({}, "AdmissionNotUngated"), (WITH_KUEUE, "AdmissionUngated")):
+        kubeconfig = real.write_kubeconfig(space.namespace, {"token": bound_token(space, helm, values)})
+        with OperatorProcess(kubeconfig, namespaces=(space.namespace,)):
+            if values is not WITH_KUEUE:
+                space.complete(space.job(), complete())
+            eventually(partial(_is_told, space, reason), f"the Job is told {reason}", 30)
+    assert not space.client.get("jobs", "train", space.namespace)["metadata"].get("annotations")
+
+
+def _is_told(space: Space, reason: str) -> bool:
+    return reason in {event["reason"] for event in space.events("train")}
 
 
 def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:

@@ -15,6 +15,7 @@ from support.reports import complete
 from support.waiting import eventually
 
 NO_JOB = {"job": {"enabled": False}}
+NO_JOBS_SAID = "ModelCache cache has no sync Jobs"
 MODEL: dict[str, Any] = {
     "name": "base",
     "displayName": "Modèle 模型",
@@ -48,8 +49,11 @@ def digest_of(space: Space, revision: str) -> str:
 def test_the_real_init_container_of_a_pod_takes_the_cache_to_ready_and_opens_the_gate_of_others(
     cache: Space, hub: LocalHub, repo: RepoBuilder, volume: Path
 ) -> None:
-    waiting = cache.kubelet.workload("cache", "models")
-    first = cache.kubelet.workload("cache", "models", gated=False)
+    waiting = cache.kubelet.workload("cache", "models", init=False)
+    first = cache.kubelet.workload("cache", "models")
+    eventually(lambda: not first.gated, "the gate of the pod that syncs is removed at once")
+    assert waiting.gated
+    assert {event["message"].partition(":")[0] for event in cache.events(first.name)} >= {NO_JOBS_SAID}
     assert cache.kubelet.init(first, volume, hub.endpoint) == 0
     status = cache.until("Ready")
     assert status["models"][0]["filesPresent"] == 3
@@ -62,7 +66,7 @@ def test_a_pod_that_mounted_an_older_manifest_proves_nothing(cache: Space) -> No
     models = [{**MODEL, "revision": "v2"}]
     cache.client.patch("modelcaches", "cache", {"spec": {"models": models}}, cache.namespace)
     new = digest_of(cache, "v2")
-    waiting = cache.kubelet.workload("cache", "models")
+    waiting = cache.kubelet.workload("cache", "models", init=False)
     late = cache.kubelet.workload("cache", "models", gated=False)
     late.finish(0, complete(manifest=old))
     eventually(lambda: cache.status().get("pods", {}).get("started") == 1, "its end is seen")

@@ -85,7 +85,7 @@ class Space:
         )
 
     def jobs(self, name: str = "cache") -> list[Json]:
-        found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name}")
+        found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name},modelcache.dev/attempt")
         return sorted(found, key=_attempt)
 
     def job(self, attempt: int = 1, name: str = "cache", timeout_s: float = 20) -> Json:

@@ -55,9 +55,21 @@ class Kubelet:
         status = {"status": {"phase": phase}}
         return self.client.patch("persistentvolumeclaims", name, status, self.namespace, sub="status")
 
-    def pod_of(self, job: Json) -> Pod:
-        """The Job controller makes a pod."""
-        return Pod(self, self.client.create("pods", pod_from_template(job), self.namespace))
+    def pod_of(self, job: Json, port: int | None = None) -> Pod:
+        """The Job controller makes a pod; ``port``: where it tells its progress."""
+        body = pod_from_template(job)
+        if port:
+            container = body["spec"]["containers"][0]
+            container["args"] = [str(port) if each == "9464" else each for each in container["args"]]
+        return Pod(self, self.client.create("pods", body, self.namespace))
+
+    def job(self, name: str, cache: str, **annotations: str) -> Json:
+        """One of a user's, suspended as a queue would."""
+        pod = {"restartPolicy": "Never", "containers": [{"name": "train", "image": "train"}]}
+        metadata = {"name": name, "labels": {"modelcache.dev/cache": cache}, "annotations": annotations}
+        spec = {"suspend": True, "template": {"spec": pod}}
+        body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+        return self.client.create("jobs", body, self.namespace)
 
     def made_pod(self, job: Json, number: int, timeout_s: float = 20) -> Pod:
         """The first, second, ... pod of a Job, made by a Job controller that works."""
@@ -70,7 +82,16 @@ class Kubelet:
 
         return Pod(self, eventually(found, f"pod {number} of Job {job['metadata']['name']}", timeout_s))
 
-    def workload(self, cache: str, claim: str, name: str = "", gated: bool = True, port: int | None = None) -> Pod:
+    def workload(
+        self,
+        cache: str,
+        claim: str,
+        name: str = "",
+        gated: bool = True,
+        port: int | None = None,
+        init: bool = True,
+        inject: str = "",
+    ) -> Pod:
         """A serving pod, as the chart or a user writes it."""
         name = name or f"serve-{uuid.uuid4().hex[:6]}"
         arguments = ["sync", "--spec", "/etc/modelcache/modelcache.yaml", "--volume", "/models"]
@@ -87,9 +108,13 @@ class Kubelet:
             "containers": [{"name": "serve", "image": "serve"}],
             "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}],
         }
+        if not init:
+            del spec["initContainers"]
         if gated:
             spec["schedulingGates"] = [{"name": "modelcache.dev/complete"}]
-        metadata = {"name": name, "labels": {"modelcache.dev/cache": cache}}
+        metadata: Json = {"name": name, "labels": {"modelcache.dev/cache": cache}}
+        if inject:
+            metadata["annotations"] = {"modelcache.dev/inject": inject}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         return Pod(self, self.client.create("pods", body, self.namespace))
 

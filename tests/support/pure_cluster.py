@@ -13,7 +13,9 @@ from typing import Any
 from modelcache_operator.core import jobs, names, parse, peer_objects, render, timestamps
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
+from modelcache_operator.core.lead_time import with_samples
 from modelcache_operator.core.observed import Cache, Neighbour, Peers, Progress, Refusals, Snapshot
+from modelcache_operator.core.queues import admission_patch
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
 from modelcache_operator.core.status import to_json
@@ -92,8 +94,10 @@ class PureCluster:
     def annotate(self, value: str) -> None:
         self.cache["metadata"]["annotations"] = {names.RESYNC_ANNOTATION: value}
 
-    def add_pod(self, name: str, job: str = "", gated: bool = False, claim: str = "models", **spec: Any) -> str:
-        """A pod of a Job, or of the user's."""
+    def add_pod(
+        self, name: str, job: str = "", gated: bool = False, claim: str = "models", init: bool = True, **spec: Any
+    ) -> str:
+        """A pod of a Job, or of the user's, which has the container ``init-sync`` unless said otherwise."""
         pod = self._object(name)
         pod["metadata"]["labels"] = {names.CACHE_LABEL: "cache"}
         if job:
@@ -101,11 +105,11 @@ class PureCluster:
             pod["metadata"]["ownerReferences"] = [{"uid": uid, "controller": True}]
         container = {"name": names.SYNC_CONTAINER, "args": ["sync", "--metrics-port", "9464"], **spec}
         pod["spec"] = {
-            "containers" if job else "initContainers": [container],
+            "containers" if job else "initContainers": [container] if init else [],
             "volumes": [{"persistentVolumeClaim": {"claimName": claim}}],
         }
         if gated:
-            pod["spec"]["schedulingGates"] = [{"name": "other.example/gate"}, {"name": names.GATE}]
+            pod["spec"]["schedulingGates"] = [{"name": names.GATE}]
         pod["status"] = {"phase": "Pending"}
         self.pods[name] = pod
         return name
@@ -134,7 +138,7 @@ class PureCluster:
         observation = parse_report(json.dumps(report))
         assert observation is not None
         uid = self.pods[name]["metadata"]["uid"]
-        self.progress[uid] = Progress(uid, self.now, observation)
+        self.progress[uid] = with_samples(Progress(uid, self.now, observation), self.progress.get(uid))
 
     def end_job(self, name: str, outcome: str, reason: str = "", message: str = "") -> None:
         condition = {"type": outcome, "status": "True", "reason": reason, "message": message}
@@ -264,10 +268,12 @@ class PureCluster:
             self.peer = peer_objects.pod(cache, "init-sync", decision.peers.node)
             self.peer["metadata"] = {**self._object("")["metadata"], **self.peer["metadata"]}
             self.peer_created = self.peer["metadata"]["uid"]
-        for pod in decision.remove_gates:
+        for pod in decision.remove_gates.pods:
             self.opened.append(pod.name)
-            patch = gate_patch(pod, decision.status.summary.commit, self.now)
+            patch = gate_patch(pod, decision.remove_gates, decision.status.summary.commit, self.now)
             self.pods[pod.name] = json_patch(self.pods[pod.name], patch)
+        for job in decision.admit_jobs:
+            self.jobs[job.name] = json_patch(self.jobs[job.name], admission_patch(job))
 
     def _object(self, name: str) -> Json:
         version = self._next()

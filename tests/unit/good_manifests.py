@@ -57,5 +57,9 @@ GOOD = (
          document(spec="auth: {secretName: a}\npeers: {enabled: true, tokenSecret: {name: b}}")),
     Good("a private cache that is not served", document(spec="auth: {secretName: a}\npeers: {enabled: null}")),
     Good("peers that are null", document(spec="auth: {secretName: a}\npeers: null")),
+    Good("the shortest lead time", document(spec="gate: {leadTime: 10s}")),
+    Good("the longest lead time", document(spec="gate: {leadTime: 0h59m60s}")),
+    Good("a gate without a lead time", document(spec="gate: {leadTime: null}")),
+    Good("a gate that is null", document(spec="gate: null")),
     Good("a sync without a job", document(spec="sync: {}")),
 )  # fmt: skip

@@ -179,9 +179,10 @@ def _gate(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Pods waiting",
-            "That the gate holds. They hold no GPU.",
+            "At the gate: these hold no GPU. Ungated early, for spec.gate.leadTime: these hold theirs.",
             panels.COUNT,
-            Query(newest("gate_waiting_pods"), "pods"),
+            Query(newest("gate_waiting_pods"), "at the gate"),
+            Query(newest("early_pods"), "ungated early"),
             width=8,
         )
     )

@@ -136,7 +136,7 @@ def _gate(made: Board) -> None:
             "Gates removed",
             "Pods whose gate was removed in this time range.",
             panels.COUNT,
-            panels.count("gate_wait_seconds_count", CHOSEN),
+            panels.count("gates_removed_total", CHOSEN),
         ),
         ("Mean wait", "Of the pods whose gate was removed in this time range.", panels.SECONDS, MEAN_WAIT),
         (

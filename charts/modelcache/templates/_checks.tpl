@@ -55,6 +55,9 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $inference.enabled (lt (include "modelcache.server.graceS" . | int) 0) }}
 - inference.terminationGracePeriodSeconds={{ $inference.terminationGracePeriodSeconds }} is too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to {{ sub $inference.terminationGracePeriodSeconds (include "modelcache.server.graceS" . | int) }} at least
 {{- end }}
+{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $cache.gate.leadTime) }}
+- cache.gate.leadTime={{ $cache.gate.leadTime }} is no duration. Give one such as 3m or 1m30s, or leave it empty
+{{- end }}
 {{- range $key, $image := dict "operator" $operator.image "sync" .Values.sync.image "inference" $inference.image }}
 {{- if not (regexMatch "^(sha256:[0-9a-f]{64})?$" ($image.digest | default "")) }}
 - {{ $key }}.image.digest={{ $image.digest }} is no digest. Give sha256: and 64 hexadecimal digits, or leave it empty and set the tag
@@ -199,6 +202,9 @@ So beyond the release's namespace only those look who have just written the defi
 {{- end -}}
 {{- if eq (include "modelcache.cache.misplaced" .) "true" -}}
 {{- $warnings = append $warnings (printf "nothing says where your GPUs are. Claim %s is bound to the zone or node of its first pod, the sync Job, which asks for none: perhaps where the server can never run. Set cache.volume.nodeSelector to labels of nodes with GPUs" (include "modelcache.cache.claim" .)) -}}
+{{- end -}}
+{{- if and .Values.cache.gate.leadTime (ne (include "modelcache.cache.shared" .) "true") -}}
+{{- $warnings = append $warnings "cache.gate.leadTime has no effect on pods that may get another node than the sync: only one node can mount the volume. Use ReadWriteMany in cache.volume.accessModes" -}}
 {{- end -}}
 {{- if not (or .Values.operator.enabled .Values.inference.enabled) -}}
 {{- if or .Values.sync.image.tag .Values.sync.image.digest -}}

@@ -25,6 +25,11 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
+{{- if .Values.operator.kueue.enabled }}
+- apiGroups: [batch]
+  resources: [jobs] # the annotation by which Kueue waits for a cache
+  verbs: [patch]
+{{- end }}
 {{- if .Values.operator.peers.enabled }}
 - apiGroups: [""]
   resources: [pods] # the peer server of a cache with spec.peers

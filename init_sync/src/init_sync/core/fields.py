@@ -128,6 +128,36 @@ class Choice(Text):
         return f"{shown(value)} is not valid; use one of {', '.join(self.values)}"
 
 
+class Duration(Text):
+    """A time span in hours, minutes and seconds, such as ``3m`` or ``1h30m``."""
+
+    max_length = 16
+    minimum: str = "1s"
+    maximum: str = "8760h"
+
+    def problem(self, value: str) -> str | None:
+        if (problem := super().problem(value)) or self.minimum_s <= duration_s(value) <= self.maximum_s:
+            return problem
+        return f"{shown(value)} is out of bounds; {self.bounds}"
+
+    @property
+    def minimum_s(self) -> int:
+        return duration_s(self.minimum)
+
+    @property
+    def maximum_s(self) -> int:
+        return duration_s(self.maximum)
+
+    @property
+    def bounds(self) -> str:
+        return f"use a duration between {self.minimum} and {self.maximum}"
+
+
+def duration_s(text: str) -> int:
+    """Seconds of a valid duration."""
+    return sum(int(count) * {"h": 3600, "m": 60, "s": 1}[unit] for count, unit in re.findall(r"([0-9]+)([hms])", text))
+
+
 class Path(Text):
     """A path below a volume's root, or a pattern of such paths."""
 

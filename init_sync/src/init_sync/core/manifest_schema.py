@@ -9,7 +9,7 @@ A new field is one entry here, and an attribute where code reads it. If it decid
 
 from __future__ import annotations
 
-from init_sync.core.fields import Choice, Field, Flag, Group, Listing, Native, Number, Path, Rule, Text, Texts
+from init_sync.core.fields import Choice, Duration, Field, Flag, Group, Listing, Native, Number, Path, Rule, Text, Texts
 
 API_VERSION = "modelcache.dev/v1alpha1"
 KIND = "ModelCache"
@@ -50,6 +50,7 @@ DIGEST = Rule(
     r"sha256:[0-9a-f]{64}",
     "use 'sha256:' and 64 digits from 0-9 and a-f, as 'init-sync status --json' shows the digest of a model",
 )
+TIME_SPAN = Rule(r"([0-9]+h)?([0-9]+m)?([0-9]+s)?", "use a duration such as '3m' or '1m30s'")
 KEY = Rule(r"[-._a-zA-Z0-9]+", "use letters, digits, '-', '_' and '.'")
 
 
@@ -277,6 +278,20 @@ PEERS = Group(
     },
 )
 
+GATE = Group(
+    "When the scheduling gate of waiting pods is removed. Once the cache is complete, unless set.",
+    {
+        "leadTime": Duration(
+            "Remove the gate this long before the sync is expected to end, so that a node starts meanwhile. The pod's "
+            "init container waits for the rest, and the pod holds its GPU for that time. Only for volumes that several "
+            "nodes can mount, and for pods that select the node of the sync Job by kubernetes.io/hostname.",
+            rule=TIME_SPAN,
+            minimum="10s",
+            maximum="1h",
+        ),
+    },
+)
+
 SPEC = Group(
     "What the volume must hold, and how it gets there.",
     {
@@ -303,6 +318,7 @@ SPEC = Group(
         "volume": VOLUME,
         "auth": AUTH,
         "sync": Group("How syncing is done.", {"job": JOB}),
+        "gate": GATE,
         "peers": PEERS,
     },
     required=True,

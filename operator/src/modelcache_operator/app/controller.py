@@ -15,10 +15,12 @@ from modelcache_operator.app.counters import Counters
 from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.core import names
-from modelcache_operator.core.gate import waiting_pods
-from modelcache_operator.core.observed import NO_REFUSALS, Cache, Snapshot
+from modelcache_operator.core.gate import gated_pods
+from modelcache_operator.core.observed import NO_REFUSALS, Cache, Job, Pod, Snapshot
 from modelcache_operator.core.proof import is_new_proof, job_pods_stale
+from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.reconcile import Decision, reconcile
+from modelcache_operator.core.unheld import is_joined
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.errors import ApiError, Conflict, Missing, OldDefinition, Refused, Unavailable
@@ -26,6 +28,8 @@ from modelcache_operator.kube.gates import Gates
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.lists import look_at_claim
 from modelcache_operator.kube.mirror import Mirror
+from modelcache_operator.kube.notices import Notices
+from modelcache_operator.kube.queues import Queues
 from modelcache_operator.kube.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -53,7 +57,9 @@ class Controller:
         self._queue = queue
         self._clock = api.clock
         self._writer = Writer(api, mirror, image, self._clock)
-        self._gates = Gates(api, mirror, self._clock, counters.count_gate)
+        self._notices = Notices(api, self._clock)
+        self._gates = Gates(api, mirror, self._notices, self._clock, counters.count_gate)
+        self._queues = Queues(api, mirror, self._notices)
         self._may_write = may_write
         self._claim_check_s = claim_check_s
         self._timing = timing
@@ -146,10 +152,11 @@ class Controller:
         if decision.acts and self._mirror.refuse(key, reason="", object="", until=0.0):
             self._queue.add(key)  # the status of this look still speaks of the refusal
         cache = await self._write_status(key, cache, decision)
-        if decision.notify_waiting:
-            await self._gates.tell_waiting(cache, decision.notify_waiting, decision.status)
-        if decision.remove_gates:
+        await self._tell(cache, decision)
+        if decision.remove_gates.pods:
             await self._remove_gates(key, cache, decision)
+        if decision.admit_jobs and not await self._queues.admit(cache, decision.admit_jobs):
+            self._queue.add_later(key, self._timing.longest_retry_s)
         if decision.create_claim or decision.create_job or decision.peers.create:
             self._queue.add(
                 key
@@ -158,6 +165,12 @@ class Controller:
             self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
         if not decision.status.is_true("VolumeReady"):
             self._queue.add_later(key, self._claim_check_s)
+
+    async def _tell(self, cache: Cache, decision: Decision) -> None:
+        await self._notices.waiting(cache, decision.notify_waiting, decision.status)
+        await self._notices.not_joined(cache.name, decision.notify_strays)
+        if decision.notify_failed and decision.status.phase:
+            await self._notices.lead_time_failed(cache.name, decision.notify_failed, decision.status.phase)
 
     async def _remove_gates(self, key: Key, cache: Cache, decision: Decision) -> None:
         refused = await self._gates.remove(cache, decision.remove_gates)
@@ -181,10 +194,13 @@ class Controller:
         return written
 
     async def _orphans(self, key: Key) -> None:
-        """Gated pods of a cache that does not exist."""
-        for pod in waiting_pods(self._mirror.pods.get(key, {}).values()):
-            age = self._clock() - pod.created_at
+        """Pods and Jobs that wait for a cache that does not exist, and pods that do not even wait."""
+        pods = tuple(self._mirror.pods.get(key, {}).values())
+        await self._notices.not_joined(key.name, tuple(pod for pod in pods if not is_joined(pod)))
+        waiting: list[Pod | Job] = [*gated_pods(pods), *queued_jobs(self._mirror.jobs.get(key, {}).values())]
+        for each in waiting:
+            age = self._clock() - each.created_at
             if age < self._timing.orphan_grace_s:
                 self._queue.add_later(key, self._timing.orphan_grace_s - age)
             else:
-                await self._gates.tell_orphan(pod)
+                await self._notices.orphan(each)

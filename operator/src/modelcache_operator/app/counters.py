@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 
 from init_sync.core.reasons import Reason
+from modelcache_operator.core.gate import Cause, is_held_by_us_alone
 from modelcache_operator.core.observed import Pod, Run
 from modelcache_operator.kube.key import Key
 
@@ -42,7 +43,9 @@ class CacheCounts:
     fetched: int = 0
     served: int = 0
     hub_errors: Counter[Reason] = field(default_factory=Counter)
+    removed: Counter[Cause] = field(default_factory=Counter)
     gates: int = 0
+    """Removed from pods that nothing else held."""
     waited_s: float = 0.0
     gpu_s: float = 0.0
 
@@ -73,10 +76,13 @@ class Counters:
             counts.served += max(0, report.bytes_total - report.bytes_fetched) if report.complete else 0
             counts.hub_errors.update(each.reason for each in report.incomplete() if each.reason in HUB_REASONS)
 
-    def count_gate(self, key: Key, pod: Pod, waited_s: float) -> None:
-        """A gate that was removed."""
+    def count_gate(self, key: Key, pod: Pod, cause: Cause, waited_s: float) -> None:
+        """A gate that was removed. Behind the gates of others the pod waits on, and waited for them all along."""
         self._gates_removed.inc()
         counts = self._counts.setdefault(key, CacheCounts())
+        counts.removed[cause] += 1
+        if not is_held_by_us_alone(pod):
+            return
         counts.gates += 1
         counts.waited_s += waited_s
         counts.gpu_s += waited_s * pod.gpus
@@ -90,6 +96,7 @@ class Counters:
         fetched = _family("fetched_bytes", "Bytes that syncs received from the hub.")
         served = _family("served_bytes", "Bytes that syncs found on the volume.")
         errors = _family("hub_errors", "Syncs that failed for a reason of the hub's.", "reason")
+        removed = _family("gates_removed", "Gates removed from pods.", "cause")
         gpus = _family("gate_gpu_seconds", "Seconds at the gate, times the GPUs that a pod requests.")
         durations = HistogramMetricFamily("modelcache_sync_duration_seconds", "How long syncs took.", labels=LABELS)
         waits = SummaryMetricFamily("modelcache_gate_wait_seconds", "Seconds that pods waited.", labels=LABELS)
@@ -103,9 +110,11 @@ class Counters:
             for reason, count in list(counts.hub_errors.items()):
                 errors.add_metric((*key, reason), count)
             durations.add_metric(key, list(zip(BOUNDS, cumulative, strict=True)), counts.seconds)
+            for cause in Cause:
+                removed.add_metric((*key, cause), counts.removed[cause])
             waits.add_metric(key, counts.gates, counts.waited_s)
             gpus.add_metric(key, counts.gpu_s)
-        yield from (syncs, fetched, served, errors, durations, waits, gpus)
+        yield from (syncs, fetched, served, errors, durations, removed, waits, gpus)
 
 
 def _family(name: str, text: str, *labels: str) -> CounterMetricFamily:

@@ -13,6 +13,7 @@ modelcache_last_verified_timestamp_seconds    oldest verification among the mode
 modelcache_consecutive_sync_failures          sync Jobs that failed permanently, one after the other
 modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
+modelcache_early_pods                         pods that wait with their GPU since spec.gate.leadTime removed the gate
 modelcache_outdated_pods                      started pods whose commits are not those on the volume any more
 
 modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total
@@ -57,6 +58,7 @@ GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
         lambda cache: timestamps.parse(cache.status.verified_at),
     ),
     "consecutive_sync_failures": ("Sync Jobs that failed in a row.", lambda cache: cache.status.sync.failures),
+    "early_pods": ("Pods ungated for the lead time that still wait.", lambda cache: cache.status.pods.early),
     "outdated_pods": ("Started pods with other commits than the volume.", lambda cache: cache.status.pods.outdated),
 }
 
@@ -90,7 +92,9 @@ class CacheCollector(Collector):
         now = self._clock()
         held = [(cache, waiting_pods(self._pods(cache))) for cache in caches]
         longest = [(cache, max(0.0, now - pods[0].created_at) if pods else 0.0) for cache, pods in held]
-        yield _gauge("gate_waiting_pods", "Pods that the gate holds.", ((cache, len(pods)) for cache, pods in held))
+        yield _gauge(
+            "gate_waiting_pods", "Pods that nothing but the gate holds.", ((cache, len(pods)) for cache, pods in held)
+        )
         yield _gauge("gate_longest_wait_seconds", "How long the oldest of them waits.", longest)
 
     def _pods(self, cache: Cache) -> list[Pod]:

@@ -6,6 +6,7 @@ Reconciling  does the operator, a Job or a queue work on it? (kstatus)
 Stalled      does it wait for something that only a person can change? (kstatus)
 Syncing      does a sync container run now?
 VolumeReady  is there a volume to sync to?
+PodsHeld     only while it is False: does a pod hold a GPU though the cache is not complete, or not wait for it at all?
 PeersReady   with spec.peers: is the copy served to others?
 
 Of Ready, Reconciling and Stalled exactly one is True.
@@ -20,6 +21,7 @@ from modelcache_operator.core.phase import PhaseDecision
 from modelcache_operator.core.phase_inputs import PhaseInputs
 from modelcache_operator.core.proof import running_pods
 from modelcache_operator.core.status import Condition, Phase, Status
+from modelcache_operator.core.unheld import PODS_HELD, pods_held
 
 
 def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> tuple[Condition, ...]:
@@ -35,6 +37,7 @@ def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> 
         ("Stalled", decided.stalled, *(because if decided.stalled else ("NotStalled", "nobody needs to act"))),
         _syncing(inputs),
         _volume_ready(inputs),
+        *_pods_held(inputs, decided),
         *_peers_ready(peers),
     ]
     return tuple(
@@ -48,6 +51,11 @@ def _volume_ready(inputs: PhaseInputs) -> tuple[str, bool, str, str]:
     volume, differs = inputs.volume, difference(inputs.snapshot)
     reason = "ClaimDiffers" if differs and volume.bound else volume.reason
     return "VolumeReady", volume.bound, reason, ". But ".join(filter(None, (volume.message, differs)))
+
+
+def _pods_held(inputs: PhaseInputs, decided: PhaseDecision) -> list[tuple[str, bool, str, str]]:
+    said = pods_held(inputs.objects, decided.phase, inputs.snapshot.cache.name)
+    return [(PODS_HELD, False, said.reason, said.text)] if said else []
 
 
 def _peers_ready(peers: PeerPlan) -> list[tuple[str, bool, str, str]]:

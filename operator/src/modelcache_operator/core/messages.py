@@ -154,7 +154,7 @@ def claim_not_mounted(pods: tuple[Pod, ...], claim: str) -> str:
     """Pods that carry the cache's label and are of no use to it."""
     several = len(pods) > 1
     return (
-        f"{WITHOUT_JOBS}, and {_first(pods)} {'do' if several else 'does'} not mount claim {claim}, so cannot sync it. "
+        f"{WITHOUT_JOBS}, and {first(pods)} {'do' if several else 'does'} not mount claim {claim}, so cannot sync it. "
         f"Correct the claimName of {'their volumes' if several else 'its volume'}, or spec.volume.claimName"
     )
 
@@ -163,14 +163,15 @@ def pods_gated(pods: tuple[Pod, ...]) -> str:
     """Pods that wait for a sync that only one of them could do."""
     several = len(pods) > 1
     return (
-        f"{WITHOUT_JOBS}, and {_first(pods)} {'wait' if several else 'waits'} at the gate for another one to sync. "
-        "Start a pod without the gate that does, or enable the Jobs"
+        f"{WITHOUT_JOBS}, and {first(pods)} {'wait' if several else 'waits'} at the gate for another one to sync. "
+        "Start a pod with the init container init-sync, or enable the Jobs"
     )
 
 
-def _first(pods: tuple[Pod, ...]) -> str:
-    first = min(pod.name for pod in pods)
-    return f"pod {first}" if len(pods) == 1 else f"pod {first} and {len(pods) - 1} more"
+def first(pods: tuple[Pod, ...]) -> str:
+    """One of several pods, and how many more there are."""
+    name = min(pod.name for pod in pods)
+    return f"pod {name}" if len(pods) == 1 else f"pod {name} and {len(pods) - 1} more"
 
 
 def unknown_manifest(pod: Pod) -> str:

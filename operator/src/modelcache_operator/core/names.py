@@ -4,15 +4,17 @@ labels        modelcache.dev/cache            on pods and Jobs: the cache they b
               modelcache.dev/generation       on sync Jobs: the generation of the spec that they were made from
               modelcache.dev/attempt          on sync Jobs: 1, 2, ... in the life of the cache
               modelcache.dev/peers            on the pod of a peer server, beside modelcache.dev/cache
-gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache
+gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache, and of Jobs for Kueue
 annotations   modelcache.dev/resync           on a ModelCache, by the user: any new value starts one more sync
               modelcache.dev/gate-opened-at   on a pod: when its gate was removed
               modelcache.dev/commit           on a pod: the commits that were on the volume then
+              modelcache.dev/lead-time        on a pod whose gate was removed early: the estimated time left
               modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
               modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
               modelcache.dev/cache-uid        on claims: uid of the cache that they were made for
               modelcache.dev/template         on the pod of a peer server: digest of what it was made from
-              modelcache.dev/inject           on the pod of a peer server: admission policies leave it as it is
+              modelcache.dev/inject           "false" on a pod, that of a peer server too: it is not joined to a cache
+              kueue.x-k8s.io/admission-gated-by   on a Job of the user's: Kueue waits until all names in it are removed
 objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
               NAME-sync-ATTEMPT               Job
               NAME-peers                      Pod, Service and EndpointSlice of the peer server
@@ -36,11 +38,13 @@ GATE = f"{GROUP}/complete"
 RESYNC_ANNOTATION = f"{GROUP}/resync"
 OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
 COMMIT_ANNOTATION = f"{GROUP}/commit"
+LEAD_TIME_ANNOTATION = f"{GROUP}/lead-time"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
 CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
 CACHE_UID_ANNOTATION = f"{GROUP}/cache-uid"
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
 INJECT_ANNOTATION = f"{GROUP}/inject"
+KUEUE_ANNOTATION = "kueue.x-k8s.io/admission-gated-by"
 
 MANAGER = "modelcache-operator"
 MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}

@@ -68,6 +68,8 @@ class Cache:
     job: JobSpec
     peers: PeersSpec | None
     """None unless a complete copy is to be served."""
+    lead_time_s: int
+    """How long before the expected end of a sync gates are removed; 0: once the cache is complete."""
     status: Status
 
 
@@ -112,9 +114,19 @@ class Pod:
     gates: tuple[str, ...]
     commit: str
     """Of the annotation that the operator wrote when it removed the gate."""
+    opened: bool
+    """Whether the operator noted that it removed the gate."""
+    early: bool
+    """Whether it noted that the cache was not complete then."""
+    opted_out: bool
+    """It carries the cache's label and wants nothing of it."""
     annotated: bool
     """Whether it has any annotation: the map to add one to may be missing."""
     claims: frozenset[str]
+    hostname: str
+    """Of the one node that it may run on, by its node selector; empty when it does not say."""
+    verifies: bool
+    """An init container of its own waits for the cache: it may be started before the cache is complete."""
     reason: str
     """Why the whole pod failed, such as Evicted."""
     unschedulable: str
@@ -202,6 +214,8 @@ class Job:
     suspended: bool
     active: int
     """Pods of it that run or wait, as the Job controller counts them."""
+    admission_gates: str
+    """What Kueue waits for before it admits the Job: names, separated by commas."""
     outcome: str
     """Complete, Failed, or empty while it is not finished."""
     outcome_reason: str
@@ -239,12 +253,24 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The bytes of a sync at one moment."""
+
+    at: float
+    total: int
+    present: int
+    fetched: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What a running sync container last said over HTTP."""
 
     pod_uid: str
     at: float
     observation: Observation
+    samples: tuple[Sample, ...] = ()
+    """Of what it said in the last minutes, oldest first; see ``lead_time``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.observed import Cache, Claim, Job, PeerPod, Pod, Run, RunState
 from modelcache_operator.core.reports import line, parse_report
-from modelcache_operator.core.spec import auth_spec, job_spec, peers_spec, volume_spec
+from modelcache_operator.core.spec import auth_spec, job_spec, lead_time_s, peers_spec, volume_spec
 from modelcache_operator.core.status import Status, parse_status
 
 Json = Mapping[str, Any]
 MAX_COMMITS = 1024
+MAX_GATES = 2048
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -66,6 +67,7 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
         auth=auth_spec(manifest),
         job=job_spec(manifest, {} if problem else spec, defaults),
         peers=peers_spec(manifest),
+        lead_time_s=lead_time_s(manifest),
         status=Status(),
     )
 
@@ -75,6 +77,7 @@ def parse_pod(raw: Json) -> Pod:
     container = _named(spec.get("initContainers"), spec.get("containers"))
     state = _named(status.get("initContainerStatuses"), status.get("containerStatuses"))
     now = state.get("state") or {}
+    annotations = meta.get("annotations") or {}
     return Pod(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
@@ -86,9 +89,14 @@ def parse_pod(raw: Json) -> Pod:
         owner_uid=controller_uid(meta),
         node=spec.get("nodeName") or "",
         gates=tuple(gate.get("name") or "" for gate in spec.get("schedulingGates") or ()),
-        commit=line((meta.get("annotations") or {}).get(names.COMMIT_ANNOTATION), MAX_COMMITS),
-        annotated=bool(meta.get("annotations")),
+        commit=line(annotations.get(names.COMMIT_ANNOTATION), MAX_COMMITS),
+        opened=names.OPENED_ANNOTATION in annotations,
+        early=names.LEAD_TIME_ANNOTATION in annotations,
+        opted_out=annotations.get(names.INJECT_ANNOTATION) == "false",
+        annotated=bool(annotations),
         claims=frozenset(_claims(spec)),
+        hostname=(spec.get("nodeSelector") or {}).get("kubernetes.io/hostname") or "",
+        verifies=_verifies(spec),
         reason=line(status.get("reason"), 64),
         unschedulable=_unschedulable(status),
         state=_run_state(container, now),
@@ -166,6 +174,7 @@ def parse_job(raw: Json) -> Job:
         deleting=bool(meta.get("deletionTimestamp")),
         suspended=(raw.get("spec") or {}).get("suspend") is True,
         active=status.get("active") or 0,
+        admission_gates=_exact(annotations.get(names.KUEUE_ANNOTATION)),
         outcome=outcome.get("type") or "",
         outcome_reason=line(outcome.get("reason"), 64),
         outcome_message=line(outcome.get("message")),
@@ -231,6 +240,12 @@ def _claims(spec: Json) -> Iterable[str]:
             yield intern(claim)
 
 
+def _verifies(spec: Json) -> bool:
+    """A sidecar among the init containers holds up no other container."""
+    container = _named(spec.get("initContainers"))
+    return bool(container) and container.get("restartPolicy") != "Always"
+
+
 def _running_neighbours(status: Json) -> tuple[str, ...]:
     """Sidecars among the init containers are left out: they do not keep a pod from ending."""
     others = (each for each in status.get("containerStatuses") or () if each.get("name") != names.SYNC_CONTAINER)
@@ -288,6 +303,11 @@ def _port(container: Json) -> int | None:
         if WHOLE_NUMBER.fullmatch(value) and 1 <= int(value) <= 65535:
             return int(value)
     return None
+
+
+def _exact(text: object) -> str:
+    """As it is, since it is compared when it is changed; none that is longer than anybody means it to be."""
+    return text if isinstance(text, str) and len(text) <= MAX_GATES else ""
 
 
 def _whole_number(text: object) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from init_sync.core.errors import NeedsChange
 from modelcache_operator.core import messages
-from modelcache_operator.core.gate import waiting_pods
+from modelcache_operator.core.gate import gated_pods
 from modelcache_operator.core.observed import Pod, RunState
 from modelcache_operator.core.phase_inputs import (
     PhaseInputs,
@@ -156,7 +156,7 @@ def users_pod_is_hindered(inputs: PhaseInputs) -> PhaseDecision | None:
 def users_pods_cannot_sync(inputs: PhaseInputs) -> PhaseDecision | None:
     """None of those that are there can ever sync, unless one of them may still start to."""
     pods = users_pods(inputs)
-    held = waiting_pods(pods)
+    held = gated_pods(pods)
     if any(pod.state is RunState.WAITING and pod not in held for pod in pods):
         return None
     if unmounted := inputs.objects.unmounted:

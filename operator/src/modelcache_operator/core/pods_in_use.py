@@ -11,11 +11,12 @@ from modelcache_operator.core.status import CommitPods, PodsStatus
 MAX_COMMITS = 10
 
 
-def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str, waiting: int) -> PodsStatus:
+def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str, waiting: int, early: int) -> PodsStatus:
     """``commit``: what is on the volume now, as in the summary; ``waiting``: pods whose gate is not being removed."""
     used = Counter(_commit(pod, snapshot.cache.models) for pod in objects.workloads if _has_started(pod))
     return PodsStatus(
         waiting=waiting,
+        early=early,
         started=used.total(),
         outdated=sum(count for each, count in used.items() if each and commit and each != commit),
         commits=tuple(CommitPods(each, count) for each, count in used.most_common(MAX_COMMITS)),

@@ -1,6 +1,7 @@
 """The progress in the status: which report it comes from, and one entry for every model of the spec.
 
-The newest report counts: a running sync's progress, else the last report of a sync that ended. A report that was cut to
+The newest report counts: the progress of the Job's sync while it runs, else that of another one, or the last report of
+a sync that ended. A report that was cut to
 fit a termination message may lack models or their details; those keep what was known of them for this claim and
 content. None of them contradicts the phase.
 """
@@ -26,6 +27,8 @@ class TimedReport:
     observation: Observation
     live: bool
     """From a sync that still runs."""
+    of_job: bool = False
+    """From the Job's. Pods that start early wait for it, and repeat what they found when they started."""
 
 
 def with_progress(status: Status, snapshot: Snapshot, objects: OwnedObjects, bound: bool) -> Status:
@@ -40,7 +43,7 @@ def _newest(status: Status, snapshot: Snapshot, objects: OwnedObjects) -> Status
     cache = snapshot.cache
     fresh = continues(cache.status.sync, status.sync)
     known = {model.name: model for model in cache.status.models} if fresh else {}
-    newest = max(_reports(snapshot, objects), key=lambda each: each.at, default=None)
+    newest = max(_reports(snapshot, objects), key=lambda each: (each.live and each.of_job, each.at), default=None)
     since = timestamps.parse(cache.status.reported_at) or 0.0
     if newest is None or (fresh and newest.at < since and not newest.live):
         base = cache.status if fresh else status
@@ -64,7 +67,7 @@ def _reports(snapshot: Snapshot, objects: OwnedObjects) -> Iterator[TimedReport]
     for pod in (*objects.job_pods, *objects.workloads):
         progress = snapshot.progress.get(pod.uid) if pod.state is RunState.RUNNING else None
         if progress and _about(progress.observation, cache, pod in trusted):
-            yield TimedReport(progress.at, progress.observation, live=True)
+            yield TimedReport(progress.at, progress.observation, live=True, of_job=pod in objects.job_pods)
         for run in pod.runs:
             if run.observation and _about(run.observation, cache, pod in trusted):
                 yield TimedReport(run.finished_at, run.observation, live=False)

@@ -68,12 +68,12 @@ def sort_objects(snapshot: Snapshot) -> OwnedObjects:
     cache = snapshot.cache
     ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid]
     jobs = sorted((job for job in ours if _is_current(job, snapshot)), key=lambda job: job.attempt)
-    all_jobs = {job.uid for job in snapshot.jobs}
+    sync_jobs = {job.uid for job in snapshot.jobs if job.attempt}  # users may label Jobs of theirs
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
     if jobs:
         jobs[-1] = _as_finished(jobs[-1], job_pods)
-    users = [pod for pod in snapshot.pods if pod.owner_uid not in all_jobs and not pod.deleting]
+    users = [pod for pod in snapshot.pods if pod.owner_uid not in sync_jobs and not pod.deleting]
     return OwnedObjects(
         jobs=tuple(jobs),
         superseded=tuple(job for job in ours if job.uid not in {each.uid for each in jobs}),

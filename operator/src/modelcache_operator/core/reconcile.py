@@ -9,7 +9,9 @@ time, again and again, and after any outage, with the same result. The parts, by
 - ``phase``       phase, reason and message
 - ``progress``    bytes and models, from the newest report
 - ``peers``       is a peer server to be made, replaced or deleted
-- ``gate``        pods that wait; their gates are removed only while the phase is Ready
+- ``gate``        pods that wait; their gates are removed while the phase is Ready, or early: ``lead_time``
+- ``queues``      Jobs of the user's that a queue holds until the cache is complete
+- ``unheld``      pods that hold a GPU too early
 - ``conditions``  the answers for tools
 """
 
@@ -20,9 +22,10 @@ from dataclasses import dataclass, replace
 
 from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner, wants_size
 from modelcache_operator.core.conditions import conditions
-from modelcache_operator.core.gate import waiting_pods
+from modelcache_operator.core.gate import NONE, Cause, Removal, gated_pods, is_held_by_us_alone, waits_by_itself
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
-from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.lead_time import early_removal
+from modelcache_operator.core.observed import Job, Pod, Snapshot
 from modelcache_operator.core.peer_objects import address
 from modelcache_operator.core.peers import NO_PLAN, PEERS_READY, SERVING, PeerPlan, plan_peers, serving_pod
 from modelcache_operator.core.phase import PhaseDecision, decide_phase
@@ -30,8 +33,10 @@ from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseInputs
 from modelcache_operator.core.pods_in_use import pods_status
 from modelcache_operator.core.progress import with_progress
 from modelcache_operator.core.proof import sort_objects, update_record
+from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.core.summary import summary
+from modelcache_operator.core.unheld import early_pods, failed_pods, stray_pods
 
 QUIET = ("ClaimCreating", "ClaimPending", "PodStarting")
 """Reasons that last a moment at each start: no Event."""
@@ -68,7 +73,13 @@ class Decision:
     notices: tuple[Notice, ...] = ()
     notify_waiting: tuple[Pod, ...] = ()
     """Pods to be told what they wait for."""
-    remove_gates: tuple[Pod, ...] = ()
+    notify_strays: tuple[Pod, ...] = ()
+    """Pods to be told that they do not wait for the cache."""
+    notify_failed: tuple[Pod, ...] = ()
+    """Pods to be told that they hold a GPU in vain."""
+    remove_gates: Removal = NONE
+    admit_jobs: tuple[Job, ...] = ()
+    """Jobs of the user's that a queue need not hold any more for this cache."""
     wake_at: float | None = None
     """When to decide again, though nothing may have changed."""
 
@@ -85,13 +96,13 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now)
     decided = decide_phase(inputs)
     peers = plan_peers(snapshot, objects, decided.phase is Phase.READY, now)
-    waiting = () if cache.deleting else waiting_pods(snapshot.pods)
+    gated = () if cache.deleting else gated_pods(snapshot.pods)
     ready = decided.phase is Phase.READY
-    removing = ready and act
-    held = 0 if removing and not snapshot.refusals.gate else len(waiting)
+    removal = _removal(inputs, decided, gated) if act else NONE
+    held = tuple(pod for pod in gated if pod not in removal.pods or snapshot.refusals.gate)
     creating = cache.volume.create and snapshot.claim is None
     return Decision(
-        status=_status(inputs, decided, peers, held),
+        status=_status(inputs, decided, peers, sum(map(is_held_by_us_alone, held))),
         acts=act,
         write_config=act and not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
         create_claim=act and creating and not problem and not cache.deleting,
@@ -101,10 +112,24 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         create_job=_with_peer(plan.create, snapshot),
         peers=peers if act else NO_PLAN,
         notices=(*_notices(cache.status, decided), *_peer_notices(cache.status, peers)),
-        notify_waiting=() if ready else tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S),
-        remove_gates=waiting if removing else (),
-        wake_at=min((at for at in _wake_times(inputs, peers, waiting) if at > now), default=None),
+        notify_waiting=() if ready else tuple(pod for pod in held if now - pod.created_at >= WAITING_EVENT_S),
+        notify_strays=stray_pods(objects),
+        notify_failed=failed_pods(objects, decided.phase),
+        remove_gates=removal,
+        admit_jobs=queued_jobs(snapshot.jobs) if ready and act else (),
+        wake_at=min((at for at in _wake_times(inputs, peers, gated) if at > now), default=None),
     )
+
+
+def _removal(inputs: PhaseInputs, decided: PhaseDecision, gated: tuple[Pod, ...]) -> Removal:
+    """The gates to remove now, and why."""
+    snapshot = inputs.snapshot
+    if decided.phase is Phase.READY:
+        return Removal(gated)
+    if not snapshot.cache.job.enabled:
+        syncing = tuple(pod for pod in gated if waits_by_itself(pod, snapshot))
+        return NONE if inputs.problem or not inputs.volume.usable else Removal(syncing, Cause.JOBS_DISABLED)
+    return early_removal(snapshot, inputs.objects, gated, inputs.now) if decided.phase is Phase.SYNCING else NONE
 
 
 def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waiting: int) -> Status:
@@ -121,7 +146,8 @@ def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waitin
     )
     status = with_progress(status, inputs.snapshot, objects, inputs.volume.bound)
     figures = summary(status)
-    return replace(status, summary=figures, pods=pods_status(inputs.snapshot, objects, figures.commit, waiting))
+    early = len(early_pods(objects, decided.phase))
+    return replace(status, summary=figures, pods=pods_status(inputs.snapshot, objects, figures.commit, waiting, early))
 
 
 def _owner_change(snapshot: Snapshot) -> bool | None:

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from modelcache_operator.core import manifests, names, timestamps
-from modelcache_operator.core.observed import Cache, Pod
+from modelcache_operator.core.observed import Cache, Job, Pod
 
 Json = dict[str, Any]
 MAX_EVENT_MESSAGE = 1024
@@ -74,11 +74,12 @@ def cache_event(cache: Cache, type_: str, reason: str, message: str, now: float)
     return event(about, type_, reason, message, now, f"{int(now * 1e6):x}")
 
 
-def pod_event(pod: Pod, type_: str, reason: str, message: str, now: float, cause: str = "") -> Json:
-    """One for each pod, reason and cause: the name says which, so posting it again is refused as a duplicate."""
+def user_event(about: Pod | Job, type_: str, reason: str, message: str, now: float, cause: str = "") -> Json:
+    """One for each object, reason and cause: the name says which, so posting it again is refused as a duplicate."""
     digest = hashlib.sha256(cause.encode()).hexdigest()[:8] if cause else ""
-    about = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-    return event(about, type_, reason, message, now, "-".join(filter(None, (reason.lower(), pod.uid[:8], digest))))
+    kind = {"apiVersion": "batch/v1", "kind": "Job"} if isinstance(about, Job) else {"apiVersion": "v1", "kind": "Pod"}
+    named = {**kind, "namespace": about.namespace, "name": about.name, "uid": about.uid}
+    return event(named, type_, reason, message, now, "-".join(filter(None, (reason.lower(), about.uid[:8], digest))))
 
 
 def event(about: Json, type_: str, reason: str, message: str, now: float, suffix: str) -> Json:

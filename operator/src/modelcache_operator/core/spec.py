@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from init_sync.core.fields import duration_s
 from init_sync.core.manifest_schema import JOB
 from init_sync.core.spec import Manifest
 from modelcache_operator.core.job_defaults import with_defaults
@@ -94,6 +95,11 @@ def peers_spec(manifest: Manifest) -> PeersSpec | None:
     peers = manifest.spec["peers"]
     token = peers["tokenSecret"]
     return PeersSpec(AuthSpec(token["name"], token["key"]) if token else None) if peers["enabled"] else None
+
+
+def lead_time_s(manifest: Manifest) -> int:
+    """0 when there is none."""
+    return duration_s(manifest.spec["gate"]["leadTime"])
 
 
 def job_spec(manifest: Manifest, spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> JobSpec:

@@ -58,7 +58,7 @@ class Condition:
     """As in every Kubernetes API."""
 
     type: Word
-    """Complete, Ready, Reconciling, Stalled, Syncing, VolumeReady or PeersReady."""
+    """Complete, Ready, Reconciling, Stalled, Syncing, VolumeReady, PodsHeld or PeersReady."""
     status: Annotated[Word, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
     """True, False or Unknown."""
     reason: Word = ""
@@ -148,7 +148,9 @@ class PodsStatus:
     """Pods with the cache's label, those of sync Jobs aside."""
 
     waiting: int = 0
-    """Pods that the scheduling gate holds."""
+    """Pods that nothing but the scheduling gate holds."""
+    early: int = 0
+    """Pods whose gate was removed for spec.gate.leadTime and that still wait for the cache: they hold their GPUs."""
     started: int = 0
     """Pods that use the cache: their sync container has succeeded."""
     outdated: int = 0
@@ -205,7 +207,8 @@ class Status:
     """One entry for each model."""
     conditions: tuple[Condition, ...] = ()
     """Complete and Ready (may a GPU start?), Reconciling (is it being worked on?), Stalled (must a person act?),
-    Syncing (does a sync run?), VolumeReady (is there a volume?), PeersReady (with spec.peers: is the copy served?)."""
+    Syncing (does a sync run?), VolumeReady (is there a volume?), PodsHeld (only if a pod may hold a GPU too early),
+    PeersReady (with spec.peers: is the copy served?)."""
     sync: SyncRecord = field(default_factory=SyncRecord)
     """What sync Jobs have proven of one content on one claim, and when the next one is made."""
     pods: PodsStatus = field(default_factory=PodsStatus)

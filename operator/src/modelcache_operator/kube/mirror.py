@@ -13,6 +13,7 @@ from typing import Any
 
 from modelcache_operator.core import parse
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
+from modelcache_operator.core.lead_time import with_samples
 from modelcache_operator.core.limits import Limits
 from modelcache_operator.core.observed import (
     NO_PEERS,
@@ -140,10 +141,10 @@ class Mirror:
         tables.delete(self.pods, pod)
 
     def delete_job(self, raw: Json) -> Iterable[Key]:
-        """It may have finished since it was seen last, and been deleted at once."""
+        """A sync Job may have finished since it was seen last, and been deleted at once."""
         job = parse.parse_job(raw)
         key = Key(job.namespace, job.cache)
-        if job.outcome and key in self.caches:  # the Jobs of a deleted cache are collected after it
+        if job.outcome and job.attempt and key in self.caches:  # the Jobs of a deleted cache are collected after it
             self._ended[key] = job
         return tables.delete(self.jobs, job)
 
@@ -159,7 +160,7 @@ class Mirror:
         return self.claim_users(claim)
 
     def set_progress(self, progress: Progress) -> None:
-        self.progress[progress.pod_uid] = progress
+        self.progress[progress.pod_uid] = with_samples(progress, self.progress.get(progress.pod_uid))
 
     def claim_users(self, claim: Key) -> set[Key]:
         return set(self._claims.users.get(claim, ()))
