@@ -33,6 +33,8 @@ PATHS = {
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
     "validatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
+    "mutatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
+    "mutatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
     "clusterroles": "/apis/rbac.authorization.k8s.io/v1",
