@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator generated lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -129,6 +129,9 @@ bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and
 
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000
+
+bench-admission: $(STAMP) $(HELM_STAMP) ## Measure what the label costs at the creation of a pod (KUBEBUILDER_ASSETS=DIR, Kubernetes 1.36)
+	$(BIN)/python tests/bench/bench_admission.py --samples 250
 
 ##@ Keeping up
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from admission.ground import Ground
+from admission.ground import ALONE, Ground
 from admission.pods import TOKEN_PATH, pod
 from modelcache_operator.core.job_defaults import read_job_defaults
 from support.helm import Release
@@ -106,10 +106,9 @@ def _source(volume: Json) -> Json:
 
 def _both(server: Ground, name: str, values: Json) -> tuple[Json, Json]:
     """Specs of a pod that was joined under these values, and of the pod of a sync Job."""
-    alone = {"cache": {"enabled": False}, "inference": {"enabled": False}}
     namespace = server.namespace("same-" + "-".join(name.lower().replace(",", "").split())[:40])
     server.cache("cache", namespace)
-    rendered = server.install(Release({**alone, **values}, "same", namespace))
+    rendered = server.install(Release({**ALONE, **values}, "same", namespace))
 
     def made() -> Json | None:
         try:
