@@ -150,7 +150,7 @@ SETS: dict[str, Release] = {
     "users taken out by null": Release(
         {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     ),
-    "namespace admin": Release({"crds": {"install": False}}),
+    "namespace admin": Release({"crds": {"install": False}}, api_versions=MUTATING),
     "rights by hand": Release({"rbac": {"create": False, "aggregate": False}, "operator": {"allNamespaces": True}}),
     "parent chart": Release(
         {"global": {"imageRegistry": "registry.corp", "imagePullSecrets": ["corp", {"name": "pull"}]}, "enabled": True}
