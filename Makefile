@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator simulate-lead-time generated lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated lock lock-torch clean
 
 ##@ Getting started
 
@@ -132,6 +132,9 @@ bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches (KU
 
 simulate-lead-time: $(STAMP) ## Compute what spec.gate.leadTime brings, as the table of docs/scheduling.md
 	$(BIN)/python tests/bench/simulate_lead_time.py
+
+bench-admission: $(STAMP) $(HELM_STAMP) ## Measure what the label costs at the creation of a pod (KUBEBUILDER_ASSETS=DIR, Kubernetes 1.36)
+	$(BIN)/python tests/bench/bench_admission.py --samples 250
 
 ##@ Keeping up
 

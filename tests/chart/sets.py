@@ -7,6 +7,7 @@ from typing import Any
 from support.helm import Release
 
 MONITORS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
+MUTATING = ("admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",)
 SMALL_MODEL = {"name": "small", "repo": "owner/small", "path": "small"}
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 CONTAINER: dict[str, Any] = {
@@ -77,6 +78,18 @@ SETS: dict[str, Release] = {
         }
     ),
     "no job": Release({"cache": {"job": {"enabled": False}}}),
+    "label": Release(api_versions=MUTATING),
+    "label, for three namespaces": Release(
+        {"operator": {"namespaces": ["models", "team-a", "team-b"]}}, api_versions=MUTATING
+    ),
+    "label, for the cluster": Release(
+        {
+            "operator": {"allNamespaces": True},
+            "imagePullSecrets": [{"name": "pull"}],
+            "sync": {"endpoint": "http://hub.example", "caBundle": {"configMapName": "ca"}},
+        },
+        api_versions=MUTATING,
+    ),
     "air-gapped": Release(
         {
             "imageRegistry": "registry.example:5000/mirror",
@@ -143,7 +156,7 @@ SETS: dict[str, Release] = {
     "users taken out by null": Release(
         {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     ),
-    "namespace admin": Release({"crds": {"install": False}}),
+    "namespace admin": Release({"crds": {"install": False}}, api_versions=MUTATING),
     "rights by hand": Release({"rbac": {"create": False, "aggregate": False}, "operator": {"allNamespaces": True}}),
     "parent chart": Release(
         {"global": {"imageRegistry": "registry.corp", "imagePullSecrets": ["corp", {"name": "pull"}]}, "enabled": True}

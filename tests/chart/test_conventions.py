@@ -21,7 +21,7 @@ Json = dict[str, Any]
 Rendered = Callable[[str], Objects]
 CLUSTER_WIDE = {
     *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
-    *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    *(f"{kind}AdmissionPolicy{part}" for kind in ("Validating", "Mutating") for part in ("", "Binding")),
 }
 OF_THE_USER = {"multitalk-more", "text"}
 """extraObjects of the set "everything"."""
@@ -100,7 +100,7 @@ def test_no_two_releases_share_a_cluster_wide_name(helm: Helm, first: tuple[str,
 
 def test_one_value_leaves_out_all_that_takes_a_cluster_administrator(rendered: Rendered) -> None:
     assert rendered("namespace admin").kinds() & CLUSTER_WIDE == set()
-    assert rendered("defaults").kinds() >= CLUSTER_WIDE - {"ClusterRoleBinding"}
+    assert rendered("label").kinds() >= CLUSTER_WIDE - {"ClusterRoleBinding"}
 
 
 def test_an_administrator_may_make_the_rights_himself(rendered: Rendered) -> None:

@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None:
     release = SETS[name]
     arguments = ["template", release.name, str(CHART), "--namespace", release.namespace]
-    text = _plain(helm.run(*arguments, values=release.values))
+    text = plain(helm.run(*arguments, values=release.values))
     path = GOLDEN / f"{name}.yaml"
     if os.environ.get("MODELCACHE_UPDATE_GOLDEN"):
         path.write_text(text)
@@ -30,13 +30,13 @@ def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None
 
 def test_the_notes_are_those_of_the_golden_file(helm: Helm) -> None:
     arguments = ["install", "multitalk", str(CHART), "--namespace", "models", "--dry-run=client"]
-    notes = _plain(helm.run(*arguments, values={})).partition("NOTES:\n")[2]
+    notes = plain(helm.run(*arguments, values={})).partition("NOTES:\n")[2]
     path = GOLDEN / "notes.txt"
     if os.environ.get("MODELCACHE_UPDATE_GOLDEN"):
         path.write_text(notes)
     assert notes == path.read_text(), "if that is meant, run again with MODELCACHE_UPDATE_GOLDEN=1"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Helm's versions differ in the empty lines around documents."""
     return re.sub(r"\n+(---\n|$)", r"\n\1", text)

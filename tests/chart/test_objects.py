@@ -31,9 +31,14 @@ def test_every_object_fits_the_schemas_of_kubernetes(objects: Objects, minor: st
     problems = {
         f"{each['kind']} {each['metadata']['name']}": found
         for each in objects.all
-        if each["kind"] not in OTHERS and (found := schema_problems(each, minor))
+        if _is_known(each["kind"], minor) and (found := schema_problems(each, minor))
     }
     assert problems == {}
+
+
+def _is_known(kind: str, minor: str) -> bool:
+    """The policies that came with 1.36 are rendered for nothing older."""
+    return kind not in OTHERS and (not kind.startswith("Mutating") or minor >= "1.36")
 
 
 def test_helm_lint_finds_nothing(helm: Helm, each_set: str) -> None:

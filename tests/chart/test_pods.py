@@ -19,7 +19,7 @@ from support.podsecurity import containers, restricted_problems
 
 Json = dict[str, Any]
 Rendered = Callable[[str], Objects]
-EXAMPLE = CHART.parents[1] / "examples/vllm.yaml"
+EXAMPLES = CHART.parents[1] / "examples"
 
 
 def test_every_pod_meets_the_restricted_standard(objects: Objects) -> None:
@@ -356,12 +356,19 @@ def test_an_upgrade_without_changes_to_a_pod_restarts_none(objects: Objects) -> 
             assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"]), name
 
 
-def test_the_example_of_another_server_keeps_to_the_same_rules() -> None:
-    cache, deployment = yaml.safe_load_all(EXAMPLE.read_text())
+@pytest.mark.parametrize("name", ["vllm.yaml", "vllm-written-out.yaml"])
+def test_the_examples_of_another_server_keep_to_the_same_rules(name: str) -> None:
+    cache, deployment = yaml.safe_load_all((EXAMPLES / name).read_text())
     template = deployment["spec"]["template"]
     assert restricted_problems(template["spec"]) == []
     assert template["metadata"]["labels"][names.CACHE_LABEL] == cache["metadata"]["name"]
-    assert template["spec"]["schedulingGates"] == [{"name": names.GATE}]
-    assert template["spec"]["initContainers"][0]["name"] == names.SYNC_CONTAINER
-    group = template["spec"]["securityContext"]["fsGroup"]
+    assert template["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_example_that_is_written_out_has_what_the_label_would_add() -> None:
+    cache, deployment = yaml.safe_load_all((EXAMPLES / "vllm-written-out.yaml").read_text())
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["schedulingGates"] == [{"name": names.GATE}]
+    assert spec["initContainers"][0]["name"] == names.SYNC_CONTAINER
+    group = spec["securityContext"]["fsGroup"]
     assert cache["spec"]["sync"]["job"]["podSecurityContext"]["fsGroup"] == group

@@ -170,7 +170,7 @@ def test_cache_and_server_are_those_of_the_example_for_vllm_in_two_waves() -> No
     bare = copy.deepcopy(parts)
     for part in bare:
         assert part["metadata"].pop("annotations") == {}
-    assert bare == list(yaml.safe_load_all((ROOT / "examples" / "vllm.yaml").read_text()))
+    assert bare == list(yaml.safe_load_all((ROOT / "examples" / "vllm-written-out.yaml").read_text()))
 
 
 def test_the_page_links_to_every_file() -> None:

@@ -17,6 +17,9 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $cache.standalone (not $cache.enabled) }}
 - cache.standalone needs cache.enabled=true: the chart writes the manifest of the cache that it makes
 {{- end }}
+{{- if and (eq (include "modelcache.admission.enabled" .) "true") (ne (include "modelcache.admission.known" .) "true") }}
+- admission.enabled=true needs MutatingAdmissionPolicy of admissionregistration.k8s.io/v1, as Kubernetes 1.36 has it, and this API server does not. Set auto or false, and write out what pods need (docs/joining.md). For helm template, add --api-versions admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
+{{- end }}
 {{- if and $operator.allNamespaces $operator.namespaces }}
 - operator.allNamespaces and operator.namespaces exclude each other. Give one of them
 {{- end }}

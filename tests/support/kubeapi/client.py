@@ -33,6 +33,8 @@ PATHS = {
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
     "validatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
+    "mutatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
+    "mutatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
     "clusterroles": "/apis/rbac.authorization.k8s.io/v1",
@@ -42,12 +44,17 @@ PATHS = {
 
 
 class Client:
-    """Safe to use from several threads; each has a connection of its own."""
+    """Safe to use from several threads; each has a connection of its own.
 
-    def __init__(self, kubeconfig: Path) -> None:
+    ``acting_as`` is the user in whose name an admin asks.
+    """
+
+    def __init__(self, kubeconfig: Path, acting_as: str = "") -> None:
         self._access = read_kubeconfig(kubeconfig)
         self._url = urlsplit(self._access.url)
         self._login = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
+        if acting_as:
+            self._login["Impersonate-User"] = acting_as
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
         self._watched: weakref.WeakSet[socket.socket] = weakref.WeakSet()

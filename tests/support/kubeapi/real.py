@@ -35,9 +35,13 @@ def assets() -> Path | None:
 
 
 class RealApi:
-    """One API server with an empty etcd; a context manager."""
+    """One API server with an empty etcd; a context manager.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    With ``service_accounts``, pods get the token of theirs, as in a cluster; the account "default" must be there.
+    """
+
+    def __init__(self, programs: Path, folder: Path, service_accounts: bool = False) -> None:
+        self._without = [] if service_accounts else ["--disable-admission-plugins=ServiceAccount"]
         self._programs = programs
         self._folder = folder
         self._ports = _free_ports(3)
@@ -74,7 +78,7 @@ class RealApi:
             *("--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"),
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",  # as on OpenShift
             *(f"--service-account-key-file={folder}/sa.key", f"--service-account-signing-key-file={folder}/sa.key"),
-            *("--service-account-issuer=https://127.0.0.1", "--disable-admission-plugins=ServiceAccount"),
+            *("--service-account-issuer=https://127.0.0.1", *self._without),
             *("--max-requests-inflight=400", "--profiling=false"),
         )
         self._wait_ready()

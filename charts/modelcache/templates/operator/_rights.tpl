@@ -54,12 +54,14 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 
 {{- define "modelcache.operator.policyBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
+kind: {{ .kind | default "Validating" }}AdmissionPolicyBinding
 metadata:
   {{- include "modelcache.metadata" (dict "root" .root "component" "operator" "name" .name "clusterWide" true) | nindent 2 }}
 spec:
   policyName: {{ .name | quote }}
+  {{- if ne .kind "Mutating" }}
   validationActions: {{ .actions | default (list "Deny") | toJson }}
+  {{- end }}
   {{- with .params }}
   paramRef:
     {{- toYaml . | nindent 4 }}
