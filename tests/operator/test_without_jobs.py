@@ -53,7 +53,7 @@ def test_the_real_init_container_of_a_pod_takes_the_cache_to_ready_and_opens_the
     first = cache.kubelet.workload("cache", "models")
     eventually(lambda: not first.gated, "the gate of the pod that syncs is removed at once")
     assert waiting.gated
-    assert {event["message"].partition(":")[0] for event in cache.events(first.name)} >= {NO_JOBS_SAID}
+    eventually(lambda: any(NO_JOBS_SAID in each["message"] for each in cache.events(first.name)), "an Event says why")
     assert cache.kubelet.init(first, volume, hub.endpoint) == 0
     status = cache.until("Ready")
     assert status["models"][0]["filesPresent"] == 3
