@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -209,7 +210,19 @@ def test_a_listing_is_not_followed_to_where_a_peer_redirects_it(origin: Origin, 
     assert f"peer {liar.address} is left out" in result.stdout
 
 
-@pytest.mark.parametrize("lie", [shorter, foreign])
+def larger(kind: str, said: Said) -> Said:
+    """A listing whose small file is said to be one byte longer."""
+    if kind != "tree":
+        return said
+    return relisted(
+        said, lambda listed: [each | ({"size": each["size"] + 1} if "lfs" not in each else {}) for each in listed]
+    )
+
+
+WRONG_LISTINGS = pytest.mark.parametrize("lie", [shorter, foreign, larger])
+
+
+@WRONG_LISTINGS
 def test_a_listing_of_a_peer_counts_only_if_it_has_the_pinned_digest(lie: Lie, origin: Origin, complete: Path) -> None:
     pins = pins_of(origin, complete)
     with peer(complete) as served, LyingHub(served.endpoint) as liar:
@@ -217,6 +230,30 @@ def test_a_listing_of_a_peer_counts_only_if_it_has_the_pinned_digest(lie: Lie, o
         result = synced(origin, "copy", liar.endpoint, arguments=("--pins", str(pins)))
     assert f"peer {liar.address} is left out" in result.stdout
     assert {one.kind for one in origin.hub.requests} >= {"tree"}, "the hub is asked in the end"
+
+
+@WRONG_LISTINGS
+def test_a_wrong_listing_brings_no_honest_peer_into_disrepute(lie: Lie, origin: Origin, complete: Path) -> None:
+    """The hub is down, so the honest one must give everything."""
+    pins = pins_of(origin, complete)
+    origin.hub.stop()
+    with peer(complete) as honest, peer(complete) as served, LyingHub(served.endpoint) as liar:
+        liar.lie = lie
+        result = synced(origin, "copy", liar.endpoint, honest.endpoint, arguments=("--pins", str(pins)))
+    assert f"peer {liar.address} is left out" in result.stdout
+    assert f"peer 127.0.0.1:{honest.port} is left out" not in result.stdout
+    assert result.report["bytesPresent"] == BYTES
+
+
+def test_a_peer_that_lists_more_than_it_holds_stays_and_another_lists(origin: Origin, complete: Path) -> None:
+    pins = pins_of(origin, complete)
+    part = origin.folder / "part"
+    shutil.copytree(complete, part)
+    (part / "base/tokenizer.json").unlink()
+    with peer(part) as served:
+        result = synced(origin, "copy", served.endpoint, arguments=("--pins", str(pins)))
+    assert "left out" not in result.stdout
+    assert origin.hub.bytes_sent == len(FILES["tokenizer.json"])
 
 
 def test_a_copy_with_other_content_comes_to_that_of_the_pins(origin: Origin, complete: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from support.linked_volume import zero
 from support.lying_hub import Lie, LyingHub, Said, relisted
@@ -114,15 +115,15 @@ def relay(served: Peer, kind: str, chance: random.Random, counts: Counter[str]) 
 @contextmanager
 def changing(kind: str, volume: Path, chance: random.Random, counts: Counter[str]) -> Iterator[str]:
     """It is a copy that changes."""
-    copy, at = volume.with_name(f"{volume.name}-changing"), chance.random()
-    shutil.copytree(volume, copy)
-    with peer(copy) as served, relay(served, kind, chance, counts) as between:
+    at = chance.random()
+    with TemporaryDirectory(dir=volume.parent) as folder:
+        copy = shutil.copytree(volume, Path(folder) / volume.name)
+        with peer(copy) as served, relay(served, kind, chance, counts) as between:
 
-        def change() -> None:
-            for path in sorted(copy.glob("base/*.safetensors")):
-                CHANGES[kind](path, at)
+            def change() -> None:
+                for path in sorted(copy.glob("base/*.safetensors")):
+                    CHANGES[kind](path, at)
 
-        between.strike = change
-        yield between.endpoint
-        counts[CUT] += int(served.samples()["modelcache_serve_cut_responses_total", "changed"])
-    shutil.rmtree(copy)
+            between.strike = change
+            yield between.endpoint
+            counts[CUT] += int(served.samples()["modelcache_serve_cut_responses_total", "changed"])

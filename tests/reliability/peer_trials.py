@@ -47,7 +47,7 @@ SPEC = manifest(model("base", "owner/base"))
 HURRY = ("--stall-timeout", "1", "--give-up-after", "4")
 CHANGES = 60
 """Of the volume, or somewhat more, by a sync that is not killed."""
-ALL_STRIKES_FROM = 200
+ALL_STRIKES_FROM = 500
 """Trials: in fewer, one of the strikes may have had no occasion."""
 
 
@@ -102,6 +102,7 @@ class Ground:
             self._copy(oracle, chance, honest, tally)
         except Violation as violation:
             tally.wrong.append(f"seed {seed}: {violation}")
+            print(tally.wrong[-1], file=sys.stderr, flush=True)
         finally:
             self._hub.start()
         tally.hub_bytes[honest] += self._hub.bytes_sent
@@ -147,7 +148,7 @@ class Ground:
         if done.returncode == 0:
             oracle.must_be_complete(found, "a sync", deep=True)
         elif not may_fail:
-            raise Violation(Wrong.INCOMPLETE, f"exit code {done.returncode}: {done.stderr.strip()}")
+            raise Violation(Wrong.INCOMPLETE, f"exit code {done.returncode}:\n{done.stdout}{done.stderr}")
         if run_command("verify", SPEC, oracle.volume).returncode == 0:
             oracle.must_be_complete(found, "verify", deep=True)
 

@@ -36,10 +36,13 @@ class FileSource:
 class Sources:
     """Of one file; shared by the workers that fetch its pieces."""
 
-    def __init__(self, blob: Blob, hub: Source, peers: Peers) -> None:
+    def __init__(self, blob: Blob, hub: Source, peers: Peers, lister: Peer | None = None) -> None:
+        """``lister``: a peer whose word the listing is, as yet. It is tried by that peer's own bytes, so that no other
+        sender is blamed for what it lists."""
         self.hub = hub
         self._blob = blob
         self._peers = peers
+        self._lister = lister
         self._from: dict[Peer, FileSource] = {}
         self._lacking: set[Peer] = set()
         self._gave: list[Peer] = []
@@ -52,14 +55,21 @@ class Sources:
         self._recovered = bool(self._peers.usable())
 
     def take(self) -> FileSource:
-        """For one piece; to be given back by ``release``."""
-        usable = self._peers.usable()
+        """For one piece; to be given back by ``release``.
+
+        Raises:
+            NeedsChange: the peer that lists it cannot give it.
+        """
+        usable = [peer for peer in self._peers.usable() if self._lister in (None, peer)]
         with self._guard:
             suspects = [peer for peer in self._suspects if peer in usable]
             for peer in suspects[:1] or usable:
                 if peer not in self._lacking:
                     self._peers.busy(peer, 1)
                     return self._from.setdefault(peer, FileSource(self._peers.source(peer, self._blob.source), peer))
+        if self._lister:
+            why = f"peer {self._lister} lists {self._blob.label} and does not give it"
+            raise NeedsChange(Reason.LISTING_INCONSISTENT, why)
         return FileSource(self.hub)
 
     def release(self, taken: FileSource) -> None:
@@ -80,6 +90,8 @@ class Sources:
         elif isinstance(error, NeedsChange) and error.reason in NOT_HELD:
             with self._guard:
                 self._lacking.add(peer)
+            if peer == self._lister:
+                self._peers.lacks_what_it_lists(peer)
         else:
             self._peers.leave_out(peer, error.reason, error.message)
 

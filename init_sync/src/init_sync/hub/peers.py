@@ -63,6 +63,7 @@ class Peers:
         self._on_left_out = on_left_out
         self._active: Counter[Peer] = Counter()
         self._listed: dict[tuple[str, str], Peer] = {}
+        self._partial: set[Peer] = set()
         self._guard = threading.Lock()
 
     def source(self, peer: Peer, file: RequiredFile) -> Source:
@@ -97,6 +98,8 @@ class Peers:
 
     def _listing(self, repo: str, revision: str, session: Client) -> Listing | None:
         for peer in self.usable():
+            if peer in self._partial:
+                continue
             doing = f"listing {repo} at {revision} at peer {peer}"
             attempts = Attempts(doing, peer.url, self._settings, self._stop, lambda _: None)
             requests = ApiRequests(lambda: session, lambda: dict(self._headers), doing)
@@ -108,13 +111,21 @@ class Peers:
                 if not (isinstance(error, NeedsChange) and error.reason in NOT_HELD):
                     self.leave_out(peer, error.reason, error.message)
             else:
-                self._listed[repo, revision] = peer
+                self._listed[repo, found.commit] = peer
                 return found
         return None
 
+    def lister(self, repo: str, commit: str) -> Peer | None:
+        """Whose word a listing is; None for the hub's."""
+        return self._listed.get((repo, commit))
+
+    def lacks_what_it_lists(self, peer: Peer) -> None:
+        """Its listings cannot be tried by its own files, and are not used any more; its bytes are."""
+        self._partial.add(peer)
+
     def refuted(self) -> bool:
-        """A digest showed that some listing is wrong: leave out those who gave one. False when no peer did."""
+        """Some listing is wrong or cannot be tried: leave out those who gave one. False when no peer did."""
         listed, self._listed = set(self._listed.values()), {}
-        for peer in listed:
+        for peer in listed - self._partial:
             self.leave_out(peer, Reason.DIGEST_MISMATCH, "what it lists has another digest than the pins")
         return bool(listed)

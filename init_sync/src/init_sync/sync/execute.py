@@ -182,7 +182,7 @@ class Execution:
         if files:
             log.info("Fetching %d small files first: the digests that the manifest demands depend on them", len(files))
             blobs = [Blob(file.content_id, file.size, (file.path,), file) for file in files]
-            self._download(blobs, learn, publishes=False)
+            self._download(blobs, learn, publishes=False, proven=False)
         return found
 
     def _complete_receipts(self, checks: Mapping[str, ModelCheck]) -> None:
@@ -210,7 +210,15 @@ class Execution:
         log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, listed([*peers, self._hub.endpoint]))
         self._download(plan.blobs, self._on_file)
 
-    def _download(self, blobs: Sequence[Blob], on_file: Callable[[Transfer], None], *, publishes: bool = True) -> None:
+    def _download(
+        self,
+        blobs: Sequence[Blob],
+        on_file: Callable[[Transfer], None],
+        *,
+        publishes: bool = True,
+        proven: bool = True,
+    ) -> None:
+        """``proven``: whether the listings are; one that is not is its lister's word."""
         progress = self._progress
         hooks = TransferHooks(
             on_received=lambda blob, _, gained, from_peer: progress.received(gained, blob.label, from_peer),
@@ -219,13 +227,14 @@ class Execution:
             on_error=progress.hub_error,
             may_write=self._lock.check,
             may_name=self._lock.check_volume,
-            stop=self._stop,
+            stop=threading.Event(),  # a download that was aborted must not stop the next one
         )
         settings = self._options.settings
         sources = self._hub.sources(blob.source for blob in blobs)
+        listers = [None if proven else self._peers.lister(blob.source.repo, blob.source.commit) for blob in blobs]
         transfers = [
-            Transfer(self._volume, blob, Sources(blob, source, self._peers), settings, publishes=publishes)
-            for blob, source in zip(blobs, sources, strict=True)
+            Transfer(self._volume, blob, Sources(blob, source, self._peers, lister), settings, publishes=publishes)
+            for blob, source, lister in zip(blobs, sources, listers, strict=True)
         ]
         outcome = Downloader(transfers, settings, hooks, on_file, self._on_failure).download()
         self._raise(outcome)

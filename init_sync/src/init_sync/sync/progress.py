@@ -103,8 +103,10 @@ class Progress:
     def planned(self, requirements: Iterable[Requirement]) -> None:
         """What is required of models that are not complete."""
         with self._guard:
+            self._by_path.clear()  # of a plan from another listing, which a peer lied about
             for requirement in requirements:
                 found = self.models[requirement.model.name]
+                found.failed = False
                 found.sizes = {file.path: file.size for file in requirement.files}
                 found.present, found.valid = {}, set()
                 found.commit, found.chosen = requirement.commit, requirement.chosen

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from init_sync.core.anchor import refuse_checked
 from init_sync.core.copy_pins import held_against
-from init_sync.core.errors import NeedsChange, SyncError
+from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.model_check import ModelCheck
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import SyncOptions
@@ -172,6 +172,8 @@ class SyncRun:
         began = time.monotonic()
         Execution(self._manifest, self._volume, self._options, self._progress, self._lock, self._stop).execute(checks)
         report = self._progress.report()
+        if not report.complete:
+            raise TryAgain(Reason.INTERNAL_ERROR, "syncing: ended without an error or a complete cache. Report it")
         took = duration(time.monotonic() - began)
         total, fetched = size(report.bytes_total), size(report.bytes_fetched)
         from_peers = f", {size(report.bytes_from_peers)} of them from peers" if report.bytes_from_peers else ""
