@@ -2,19 +2,20 @@
 
     status.sync.copies: {"node-7": "3f2a91:0123456789:12:6ab3c5d0", "node-8": "77ab01::15:6ab3c600:2"}
 
-First digits of the node's uid, first digits of the id of the volume that was proven complete (none: it is not proven;
+A digest of the node's uid, first digits of the id of the volume that was proven complete (none: it is not proven;
 ``-``: it is, and has no id), number of the last Job taken into account, its end, and how many failed in a row.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
-UID_DIGITS, VOLUME_DIGITS = 6, 10
-"""Both are random: two of a thousand volumes agree so far in one of 2 million clusters."""
+NODE_DIGITS, VOLUME_DIGITS = 6, 10
+"""Ids of volumes are random: two of a thousand agree so far in one of 2 million clusters."""
 UNKNOWN = "-"
-TEXT = re.compile(r"([0-9a-zA-Z-]{1,6}):([0-9a-f]{1,10}|-|):([0-9]{1,9}):([0-9a-f]{1,9})(?::([0-9]{1,4}))?")
+TEXT = re.compile(r"([0-9a-f]{6}):([0-9a-f]{1,10}|-|):([0-9]{1,9}):([0-9a-f]{1,9})(?::([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,21 @@ class CopyRecord:
 NOTHING = CopyRecord()
 
 
+def _digest(node_uid: str) -> str:
+    return hashlib.sha256(node_uid.encode()).hexdigest()[:NODE_DIGITS]
+
+
 def proven(node_uid: str, volume_id: str, attempt: int, at: float) -> CopyRecord:
-    return CopyRecord(node_uid[:UID_DIGITS], volume_id[:VOLUME_DIGITS] or UNKNOWN, attempt, int(at))
+    return CopyRecord(_digest(node_uid), volume_id[:VOLUME_DIGITS] or UNKNOWN, attempt, int(at))
 
 
 def failed(node_uid: str, attempt: int, at: float, failures: int) -> CopyRecord:
-    return CopyRecord(node_uid[:UID_DIGITS], "", attempt, int(at), min(failures, 9999))
+    return CopyRecord(_digest(node_uid), "", attempt, int(at), min(failures, 9999))
 
 
 def read(text: str, node_uid: str) -> CopyRecord:
     """What is remembered of this node; nothing if it was another node of the same name."""
     found = TEXT.fullmatch(text)
-    if found is None or found[1] != node_uid[:UID_DIGITS]:
+    if found is None or found[1] != _digest(node_uid):
         return NOTHING
     return CopyRecord(found[1], found[2], int(found[3]), int(found[4], 16), int(found[5] or 0))

@@ -113,8 +113,8 @@ class SyncRecord:
     commits: Mapping[str, str] = field(default_factory=dict)
     """Commit of each model of the first copy, with spec.volume.perNode: the other copies are pinned to it."""
     copies: Mapping[str, str] = field(default_factory=dict)
-    """With spec.volume.perNode, by node: first digits of its uid and of the proven volume's id, number and end of its
-    last Job, Jobs that failed in a row."""
+    """With spec.volume.perNode, by node: digest of its uid, first digits of the proven volume's id, number and end of
+    its last Job, Jobs that failed in a row."""
     attempt: int = 0
     """Number of the newest Job; counts on over all claims and contents."""
     settled_attempt: int = 0
