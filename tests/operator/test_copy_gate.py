@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcache_operator.core import names
-from modelcache_operator.core.copies import Copies, look_at_copies
+from modelcache_operator.core.copies import Copies
 from modelcache_operator.core.copy_gate import MAX_NAMED, affinity_patch, requirements
+from modelcache_operator.core.copy_proof import look_at_copies
 from modelcache_operator.core.node_affinity import Requirement, restricted
 from modelcache_operator.core.proof import sort_objects
 from support.copies import group, report

@@ -24,9 +24,9 @@ from typing import TypeVar
 
 from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner, wants_size
 from modelcache_operator.core.conditions import conditions
-from modelcache_operator.core.copies import look_at_copies
 from modelcache_operator.core.copy_gate import copy_removal, stranded_pods
 from modelcache_operator.core.copy_jobs import plan_copy_jobs, served_node
+from modelcache_operator.core.copy_proof import look_at_copies
 from modelcache_operator.core.copy_status import with_copies
 from modelcache_operator.core.gate import NONE, Cause, Removal, gated_pods, is_held_by_us_alone, waits_by_itself
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
