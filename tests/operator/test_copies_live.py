@@ -183,6 +183,24 @@ def test_an_operator_that_may_not_look_at_nodes_says_so_and_lives_on(space: Spac
         space.job(name="plain")
 
 
+def test_a_cluster_role_for_nodes_beside_a_role_is_enough(space: Space, nodes: Group, helm: Helm) -> None:
+    real = space.cluster.real
+    if real is None:
+        pytest.skip("RBAC is enforced by a real API server only")
+    first = nodes.node()
+    token = bound_token(space, helm, {"operator": {"perNode": {"enabled": True}}})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": token})
+    with OperatorProcess(kubeconfig, "--per-node", namespaces=(space.namespace,)) as operator:
+        nodes.cache()
+        pod = space.kubelet.workload("cache", "models")
+        nodes.sync(first)
+        eventually(lambda: not pod.gated, "the gate is removed")
+        second = nodes.node()
+        nodes.sync(second)
+        nodes.until("2/2")
+        assert [line for line in operator.lines if line.get("level") not in ("info", "debug")] == []
+
+
 def _until_reason(space: Space, reason: str) -> str:
     found = eventually(lambda: space.condition("Complete"), reason, wanted=lambda each: each.get("reason") == reason)
     return str(found["message"])
