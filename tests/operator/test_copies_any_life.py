@@ -164,6 +164,5 @@ def test_left_in_peace_every_copy_becomes_complete(data: st.DataObject) -> None:
             break
     total = len(world.nodes)
     assert world.status["summary"]["nodes"] == f"{total}/{total}"
-    if total:
-        assert all("schedulingGates" not in raw["spec"] or len(raw["spec"]["schedulingGates"]) == 1
-                   for name, raw in world.pods.items() if name.startswith("gated"))  # fmt: skip
+    held = [name for name, raw in world.pods.items() if raw["spec"].get("schedulingGates")]
+    assert held == [] or not total

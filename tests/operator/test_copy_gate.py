@@ -174,10 +174,35 @@ def test_gate_and_affinity_are_one_patch() -> None:
     (pod,) = add_pods(world, 1)
     world.sync_copy("n0", report("n0"))
     spec = world.pods[pod]["spec"]
-    assert [each["name"] for each in spec["schedulingGates"]] == ["other.example/gate"]
-    assert [
-        name for name, node in world.nodes.items() if may_run(spec["affinity"], name, node["metadata"]["labels"])
-    ] == ["n0"]
+    assert spec["schedulingGates"] == []
+    fitting = [name for name in world.nodes if may_run(spec["affinity"], name, world.nodes[name]["metadata"]["labels"])]
+    assert fitting == ["n0"]
+
+
+def test_a_pod_that_others_hold_too_takes_nobodys_place() -> None:
+    world = group(3)
+    first, second = add_pods(world, 2)
+    world.pods[first]["spec"]["schedulingGates"].append({"name": "other.example/gate"})
+    world.sync_copy("n0", report("n0"))
+    assert world.opened == [second]
+    world.sync_copy("n1", report("n1"))
+    world.sync_copy("n2", report("n2"))
+    assert world.opened == [second, first], "no copy is to come"
+
+
+def test_no_lead_time_leads_a_pod_to_a_copy_that_is_not_complete() -> None:
+    world = group(2)
+    world.change_spec(gate={"leadTime": "1h"})
+    add_pods(world, 1)
+    pod = world.add_pod("sync", world.job_of("n0"))
+    world.start(pod)
+    for second in range(100):
+        world.now += 1
+        total, present = 1 << 40, (1 << 40) - (100 - second) * (1 << 20)
+        said = {**report("n0", manifest=world.digest), "complete": False, "bytesTotal": total, "bytesPresent": present}
+        world.tell_progress(pod, {**said, "bytesFetched": (second + 1) << 20})
+        world.settle()
+    assert (world.status["phase"], world.opened) == ("Syncing", [])
 
 
 def test_a_copy_on_a_node_that_is_cordoned_is_no_free_one() -> None:
