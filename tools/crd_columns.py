@@ -13,6 +13,7 @@ COLUMNS = (
         "Why it is in this phase, in one word",
     ),
     ("Models", "string", ".status.summary.models", "Models complete / models in total"),
+    ("Nodes", "string", ".status.summary.nodes", "Complete copies / nodes, with a copy on every node"),
     ("Progress", "string", ".status.summary.progress", "Bytes present of all, in percent"),
     ("Size", "string", ".status.summary.size", "Bytes of all models"),
     ("Rate", "string", ".status.summary.rate", "Rate of a running sync"),

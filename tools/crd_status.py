@@ -12,7 +12,7 @@ from modelcache_operator.core.status import STATUS
 
 Json = dict[str, Any]
 
-LIST_KEYS = {"models": "name", "conditions": "type"}
+LIST_KEYS = {"models": "name", "conditions": "type", "copies": "node"}
 """Lists that are maps by this field."""
 
 

@@ -54,6 +54,9 @@ SETS: dict[str, Release] = {
     ),
     "operator for three namespaces": Release({"operator": {"namespaces": ["models", "team-a", "team-b"]}}),
     "cache and operator for the cluster": Release({"operator": {"allNamespaces": True}}),
+    "operator for three namespaces and copies on nodes": Release(
+        {"operator": {"namespaces": ["models", "team-a", "team-b"], "perNode": {"enabled": True}}}
+    ),
     "cache only": Release({"operator": {"enabled": False}, "inference": {"enabled": False}}),
     "inference of an existing cache": Release(
         {"operator": {"enabled": False}, "cache": {"enabled": False, "name": "shared"}}

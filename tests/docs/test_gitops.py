@@ -68,6 +68,9 @@ TABLE = {
     "Pending": Row(resource(*kept_up(working=True, reason="ClaimPending")), "Progressing", "InProgress"),
     "Syncing": Row(resource(*kept_up(working=True, reason="Syncing")), "Progressing", "InProgress"),
     "Ready": Row(resource(*kept_up(ready=True, reason="AllModelsVerified")), "Healthy", "Current"),
+    "Ready, and copies are missing on other nodes": Row(
+        resource(*kept_up(ready=True, working=True, reason="AllModelsVerified")), "Healthy", "Current"
+    ),
     "Degraded": Row(resource(*kept_up(working=True, reason="SizeMismatch")), "Progressing", "InProgress"),
     "Failed, and tried again": Row(
         resource(*kept_up(working=True, reason="HubUnreachable")), "Progressing", "InProgress"

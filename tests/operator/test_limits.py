@@ -48,6 +48,14 @@ def test_a_forbidden_field_is_refused_by_name_and_no_other(field: str) -> None:
     assert problem(Limits(frozenset(FORBIDDABLE) - {field, "env.valueFrom"}), **{field: SET[field]}) == ""
 
 
+@pytest.mark.parametrize("field", ["nodeSelector", "tolerations"])
+def test_what_is_forbidden_for_the_job_is_for_copies_too(field: str) -> None:
+    spec = {"volume": {"perNode": {field: SET[field]}}}
+    found = Limits(frozenset({field})).problem(spec)
+    assert found.startswith(f"spec.volume.perNode.{field} is not allowed by this operator's settings. Remove")
+    assert Limits(frozenset(FORBIDDABLE) - {field}).problem(spec) == ""
+
+
 def test_all_of_the_job_but_switches_numbers_and_choices_can_be_forbidden() -> None:
     assert set(FORBIDDABLE) == {*SET, "env.valueFrom", "auth", "peers"}
 

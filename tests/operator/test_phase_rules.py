@@ -11,6 +11,7 @@ import pytest
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.phase import RULES, RULES_WITH_JOBS, RULES_WITHOUT_JOBS
+from support.copies import group, report
 from support.pure_cluster import PureCluster
 from support.reports import complete, incomplete
 
@@ -165,6 +166,20 @@ NO_REPO = failed(2, Reason.REPO_NOT_FOUND, "no such repository")
 NO_ANSWER = failed(1, Reason.HUB_UNREACHABLE, "the hub does not answer")
 
 
+def copies() -> PureCluster:
+    return group(2)
+
+
+def copied(world: PureCluster) -> None:
+    world.sync_copy("n0", report("n0"))
+
+
+def damage_of_the_copy(world: PureCluster) -> None:
+    world.now += 100
+    world.pods[world.add_pod("serve")]["spec"]["nodeName"] = "n0"
+    world.finish("serve", 1, incomplete(Reason.SIZE_MISMATCH, "too short"))
+
+
 TABLE: dict[str, tuple[Arrange, Expected]] = {
     "a manifest that cannot be used is Failed until a person changes it": (
         cluster(models=[{"name": "base", "repo": "owner/small", "path": "../out"}]),
@@ -197,6 +212,18 @@ TABLE: dict[str, tuple[Arrange, Expected]] = {
     "a resync whose Job is suspended says so": (
         after(proven, resync, suspend),
         Expected("resync_runs", "Syncing", "JobSuspended", "Job cache-sync-2 is suspended"),
+    ),
+    "without the right to see nodes, copies are Pending": (
+        after(copies, refused("nodes_refused", "nodes cannot be listed")),
+        Expected("copies_are_hindered", "Pending", "NodesForbidden", "nodes cannot be listed", stalled=True),
+    ),
+    "one complete copy is Ready": (
+        after(copies, copied),
+        Expected("copies_are_complete", "Ready", "AllModelsVerified", "1 of 2 nodes have a complete copy"),
+    ),
+    "no complete copy any more is Degraded": (
+        after(copies, copied, damage_of_the_copy),
+        Expected("no_copy_is_complete", "Degraded", "SizeMismatch", "too short (found by pod serve)"),
     ),
     "what was proven is Ready": (
         proven,
@@ -337,7 +364,8 @@ def test_a_rule_says(arrange: Arrange, expected: Expected) -> None:
     assert (world.status["phase"], ready["reason"]) == (expected.phase, expected.reason)
     assert expected.said in world.status["message"]
     assert (stalled["status"] == "True") is expected.stalled
-    assert [each["status"] for each in (ready, stalled, reconciling)].count("True") == 1
+    both = expected.rule == "copies_are_complete"  # pods can start, and other copies are to come
+    assert [each["status"] for each in (ready, stalled, reconciling)].count("True") == 1 + both
     assert ".. " not in world.status["message"]
     world.now += 1
     before = world.status

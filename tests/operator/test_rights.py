@@ -46,6 +46,9 @@ KUEUE: dict[tuple[str, str], set[str]] = {("batch", "jobs"): RULES["batch", "job
 """With operator.kueue.enabled."""
 
 WITH_KUEUE: dict[str, Any] = {"operator": {"kueue": {"enabled": True}}}
+NODES: dict[tuple[str, str], set[str]] = {("", "nodes"): {"get", "list", "watch"}}
+"""What is added with operator.perNode.enabled."""
+
 CLUSTER_WIDE: dict[str, Any] = {"operator": {"allNamespaces": True}}
 
 NOT_SEEN_HERE = {("batch", "jobs", "get"), ("", "persistentvolumeclaims", "patch")}
@@ -149,6 +152,13 @@ def test_with_that_right_kueue_is_told_and_without_it_the_job_is(space: Space, h
 
 def _is_told(space: Space, reason: str) -> bool:
     return reason in {event["reason"] for event in space.events("train")}
+
+
+def test_rights_on_nodes_are_given_where_they_are_asked_for_and_by_a_cluster_role_alone(helm: Helm) -> None:
+    for values in ({}, {"allNamespaces": True}):
+        release = Release({"operator": {"perNode": {"enabled": True}, **values}})
+        assert _rules_of(helm, release) == RULES | NODES
+        assert all("nodes" not in str(role["rules"]) for role in helm.render(release) if role["kind"] == "Role")
 
 
 def _rules_of(helm: Helm, release: Release) -> dict[tuple[str, str], set[str]]:

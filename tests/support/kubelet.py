@@ -91,6 +91,7 @@ class Kubelet:
         port: int | None = None,
         init: bool = True,
         inject: str = "",
+        affinity: Json | None = None,
     ) -> Pod:
         """A serving pod, as the chart or a user writes it."""
         name = name or f"serve-{uuid.uuid4().hex[:6]}"
@@ -110,6 +111,8 @@ class Kubelet:
         }
         if not init:
             del spec["initContainers"]
+        if affinity:
+            spec["affinity"] = affinity
         if gated:
             spec["schedulingGates"] = [{"name": "modelcache.dev/complete"}]
         metadata: Json = {"name": name, "labels": {"modelcache.dev/cache": cache}}

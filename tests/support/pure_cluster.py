@@ -11,9 +11,11 @@ import math
 from typing import Any
 
 from modelcache_operator.core import jobs, names, parse, peer_objects, render, timestamps
+from modelcache_operator.core.copy_gate import affinity_patch
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.lead_time import with_samples
+from modelcache_operator.core.nodes import Nodes, parse_node
 from modelcache_operator.core.observed import Cache, Neighbour, Peers, Progress, Refusals, Snapshot
 from modelcache_operator.core.queues import admission_patch
 from modelcache_operator.core.reconcile import Decision, reconcile
@@ -60,6 +62,10 @@ class PureCluster:
         self.job_defaults = NO_DEFAULTS
         self.refused_until = 0.0
         self.claim_shared = False
+        self.nodes: dict[str, Json] = {}
+        self.nodes_refused = ""
+        self.stranded: list[str] = []
+        """Pods that were told so."""
         self.new_claims = "Bound"
         """Phase of claims that the operator creates."""
         self.phases: list[str] = []
@@ -73,6 +79,16 @@ class PureCluster:
             self.set_claim(claim)
 
     # What happens
+
+    def add_node(self, name: str, labels: Json | None = None, taints: tuple[Json, ...] = (), **spec: Any) -> None:
+        node = self._object(name)
+        node["metadata"]["labels"] = {"kubernetes.io/hostname": f"host-{name}", **(labels or {})}
+        node["spec"] = {"taints": list(taints), **spec}
+        self.nodes[name] = node
+        self.set_ready(name)
+
+    def set_ready(self, name: str, ready: bool = True) -> None:
+        self.nodes[name]["status"] = {"conditions": [{"type": "Ready", "status": str(ready)}]}
 
     def set_claim(self, phase: str | None) -> None:
         """The claim is in this phase, or gone; a claim that was there stays the same one."""
@@ -159,6 +175,32 @@ class PureCluster:
         """The newest Job runs and fails finally; returns its name."""
         return self._sync(code, report, "Failed", reason)
 
+    def job_of(self, node: str) -> str:
+        """The newest Job of the copy on a node that has not ended; empty if there is none."""
+        jobs = [
+            name
+            for name, job in self.jobs.items()
+            if job["metadata"]["annotations"].get(names.NODE_ANNOTATION) == node and "status" not in job
+        ]
+        return max(jobs, key=lambda name: int(self.jobs[name]["metadata"]["labels"][names.ATTEMPT_LABEL]), default="")
+
+    def syncing(self) -> list[str]:
+        """Nodes on which a Job has not ended."""
+        return [name for name in self.nodes if self.job_of(name)]
+
+    def sync_copy(self, node: str, report: Json | str, code: int = 0) -> str:
+        """The Job of the copy on a node ends; returns its name."""
+        job = self.job_of(node)
+        pod = self.add_pod(f"{job}-p", job)
+        self.pods[pod]["spec"]["nodeName"] = node
+        self.start(pod)
+        self.now += 5
+        self.finish(pod, code, {"manifest": self.digest, **report} if isinstance(report, dict) else report)
+        self.pods[pod]["status"]["phase"] = "Failed" if code else "Succeeded"
+        self.end_job(job, "Failed" if code else "Complete", "BackoffLimitExceeded" if code else "")
+        self.settle()
+        return job
+
     def _sync(self, code: int, report: Json | str, outcome: str, reason: str) -> str:
         job = self.latest
         pod = self.add_pod(f"{job}-p{len(self.pods)}", job)
@@ -214,6 +256,11 @@ class PureCluster:
             ),
             peers=Peers(parse.parse_peer_pod(self.peer) if self.peer else None, self.peer_created, "init-sync"),
             claim_shared=self.claim_shared,
+            nodes=Nodes(
+                {name: parse_node(node) for name, node in self.nodes.items()},
+                "NodesForbidden" if self.nodes_refused else "",
+                self.nodes_refused,
+            ),
         )
 
     def decide(self) -> Decision:
@@ -258,10 +305,11 @@ class PureCluster:
             self.claim["spec"] |= {"resources": {"requests": {"storage": cache.volume.size}}}
         for name in decision.delete_jobs:
             self.forget_job(name)
-        if decision.create_job:
-            body = jobs.sync_job(cache, decision.create_job, "init-sync")
-            body["metadata"] = {**self._object(decision.create_job.name)["metadata"], **body["metadata"]}
-            self.jobs[decision.create_job.name] = body
+        for request in (*filter(None, [decision.create_job]), *decision.copy_jobs):
+            body = jobs.sync_job(cache, request, "init-sync")
+            body["metadata"] = {**self._object(request.name)["metadata"], **body["metadata"]}
+            self.jobs[request.name] = body
+        self.stranded += [pod.name for pod in decision.notify_stranded]
         if decision.peers.delete:
             self.peer = None
         if decision.peers.create:
@@ -271,6 +319,8 @@ class PureCluster:
         for pod in decision.remove_gates.pods:
             self.opened.append(pod.name)
             patch = gate_patch(pod, decision.remove_gates, decision.status.summary.commit, self.now)
+            if decision.remove_gates.lead_to:
+                patch += affinity_patch(self.pods[pod.name], decision.remove_gates.lead_to)
             self.pods[pod.name] = json_patch(self.pods[pod.name], patch)
         for job in decision.admit_jobs:
             self.jobs[job.name] = json_patch(self.jobs[job.name], admission_patch(job))

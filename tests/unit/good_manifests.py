@@ -61,5 +61,10 @@ GOOD = (
     Good("the longest lead time", document(spec="gate: {leadTime: 0h59m60s}")),
     Good("a gate without a lead time", document(spec="gate: {leadTime: null}")),
     Good("a gate that is null", document(spec="gate: null")),
+    Good("a copy on every node", volume("claimName: a, perNode: {}")),
+    Good("copies on the nodes of a group",
+         volume("claimName: a, perNode: {nodeSelector: {pool: gpu}, tolerations: [{operator: Exists}], "
+                "maxParallel: 1}")),
+    Good("copies that are null", volume("create: {size: 1Gi}, perNode: null")),
     Good("a sync without a job", document(spec="sync: {}")),
 )  # fmt: skip

@@ -40,6 +40,7 @@ class Kind:
 
 BUILT_IN = (
     Kind("", "v1", "namespaces", "Namespace", False, ("ns",), True),
+    Kind("", "v1", "nodes", "Node", False, ("no",), True),
     Kind("", "v1", "pods", "Pod", True, ("po",), True),
     Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), True),
     Kind("", "v1", "configmaps", "ConfigMap", True, ("cm",)),

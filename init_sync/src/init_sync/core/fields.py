@@ -256,19 +256,21 @@ class Group(Field):
 
     native: bool = False
     """It may have more fields, which are Kubernetes' business."""
+    optional: bool = False
+    """Absent, it is None: that it is there says something, though all of its fields have defaults."""
 
     def __init__(self, description: str, fields: Mapping[str, Field], **options: Any) -> None:
         super().__init__(description, **options)
         self.fields = fields
 
     def read(self, value: Any, path: str, problems: Problems) -> Any:
-        """A group that is absent has its fields' defaults, or, if any of these is required, is None.
+        """A group that is absent has its fields' defaults, or, if any of these is required or it is optional, is None.
 
         One that is required itself is reported together with what is required in it.
         """
         if value is None and not self.required:
             incomplete = any(field.required for field in self.fields.values())
-            return None if incomplete else self.check({}, path, problems)
+            return None if incomplete or self.optional else self.check({}, path, problems)
         return self.check(value, path, problems)
 
     def check(self, value: Any, path: str, problems: Problems) -> dict[str, Any]:

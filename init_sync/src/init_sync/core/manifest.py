@@ -20,7 +20,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from init_sync.core.errors import ManifestError, Problem
-from init_sync.core.manifest_schema import DOCUMENT, KIND, PEERS_ARE_PRIVATE
+from init_sync.core.manifest_schema import (
+    CLAIM_OF_EACH_NODE,
+    DOCUMENT,
+    KIND,
+    NEEDS_CLAIM,
+    NEEDS_JOBS,
+    PEERS_ARE_PRIVATE,
+)
 from init_sync.core.problems import Problems, shown, type_name
 from init_sync.core.spec import Alternative, Link, Manifest, Model
 from init_sync.core.volumepath import same_or_inside
@@ -93,6 +100,8 @@ def _read(document: Mapping[str, Any], problems: Problems) -> Manifest:
     _check_together(models, problems)
     if spec["auth"] and spec["peers"]["enabled"] and not spec["peers"]["tokenSecret"]:
         problems.add("spec.peers.tokenSecret", PEERS_ARE_PRIVATE)
+    if spec["volume"]["perNode"]:
+        _check_per_node(spec, problems)
     places = [link.at for model in models for link in model.links]
     models = tuple(
         model._replace(taken_places=tuple(place for place in places if place.startswith(f"{model.path}/")))
@@ -115,6 +124,16 @@ def _model(values: Mapping[str, Any]) -> Model:
         links=tuple(Link(**each) for each in values["links"]),
         anchor=values["digest"] or "",
     )
+
+
+def _check_per_node(spec: Mapping[str, Any], problems: Problems) -> None:
+    volume = spec["volume"]
+    if volume["create"]:
+        problems.add("spec.volume.perNode", CLAIM_OF_EACH_NODE)
+    elif not volume["claimName"]:
+        problems.add("spec.volume.claimName", NEEDS_CLAIM)
+    if not spec["sync"]["job"]["enabled"]:
+        problems.add("spec.sync.job.enabled", NEEDS_JOBS)
 
 
 def _check_together(models: tuple[Model, ...], problems: Problems) -> None:

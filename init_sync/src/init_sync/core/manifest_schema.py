@@ -128,6 +128,19 @@ MODEL = Group(
     ),
 )
 
+CLAIM_OF_EACH_NODE = (
+    "cannot be combined with spec.volume.create: name a claim in spec.volume.claimName that is ReadWriteMany and bound "
+    "to a local PersistentVolume whose node affinity matches all the nodes"
+)
+NEEDS_CLAIM = (
+    "is required with spec.volume.perNode: name a claim that is ReadWriteMany and bound to a local PersistentVolume "
+    "whose node affinity matches all the nodes"
+)
+NEEDS_JOBS = (
+    "must be true with spec.volume.perNode, for a Job syncs the copy of each node: set it to true, or remove "
+    "spec.volume.perNode"
+)
+
 VOLUME = Group(
     "The PersistentVolumeClaim that holds the models, in the namespace of the cache.",
     {
@@ -153,7 +166,28 @@ VOLUME = Group(
             "Delete",
             default="Retain",
         ),
+        "perNode": Group(
+            "Each matching node has a copy of its own behind the same claim, which must be ReadWriteMany and bound to "
+            "a local PersistentVolume. A Job syncs each copy; where it runs is said here, and nodeSelector, affinity "
+            "and topologySpreadConstraints of spec.sync.job have no effect. The operator must be allowed to see nodes.",
+            {
+                "nodeSelector": Texts("Labels of the nodes that have a copy. Every node unless set."),
+                "tolerations": Listing(
+                    "Taints that do not keep a node from having a copy, as in a pod; those of spec.sync.job are "
+                    "tolerated too.",
+                    Native("A toleration."),
+                ),
+                "maxParallel": Number(
+                    "How many copies are synced at the same time, once the first is complete.", minimum=1, default=2
+                ),
+            },
+            optional=True,
+        ),
     },
+    cel=(
+        ("!has(self.perNode) || !has(self.create)", f"spec.volume.perNode {CLAIM_OF_EACH_NODE}"),
+        ("!has(self.perNode) || has(self.create) || has(self.claimName)", f"spec.volume.claimName {NEEDS_CLAIM}"),
+    ),
 )
 
 AUTH = Group(
@@ -327,6 +361,11 @@ SPEC = Group(
             "!has(self.auth) || !has(self.peers) || !has(self.peers.enabled) || !self.peers.enabled "
             "|| has(self.peers.tokenSecret)",
             f"spec.peers.tokenSecret {PEERS_ARE_PRIVATE}",
+        ),
+        (
+            "!has(self.volume) || !has(self.volume.perNode) || !has(self.sync) || !has(self.sync.job) "
+            "|| !has(self.sync.job.enabled) || self.sync.job.enabled",
+            f"spec.sync.job.enabled {NEEDS_JOBS}",
         ),
     ),
 )

@@ -7,6 +7,7 @@ said in the status, and whatever is missed in between is found by the next full 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from init_sync.shell.backoff import Backoff
@@ -34,6 +35,8 @@ from modelcache_operator.kube.writer import Writer
 
 log = logging.getLogger(__name__)
 
+COPIES_WRITE_S = 2.0
+"""At least between two statuses of a cache with a copy on every node: they are large, and change with each of them."""
 CONTROLLERS = 16
 """Caches handled at a time."""
 
@@ -65,6 +68,8 @@ class Controller:
         self._timing = timing
         self._backoff = Backoff(timing.first_retry_s, timing.longest_retry_s)
         self._counters = counters
+        self._written: dict[Key, float] = {}
+        """When the status of a cache with a copy on every node was written."""
 
     async def run(self) -> None:
         while True:
@@ -113,11 +118,15 @@ class Controller:
         return delay
 
     async def handle(self, key: Key) -> None:
-        """One look at one cache."""
+        """One look at one cache; at one with many copies not more often than its status may be written."""
+        if (wait := self._written.get(key, 0.0) + COPIES_WRITE_S - time.monotonic()) > 0:
+            self._queue.add_later(key, wait)
+            return
         self._counters.reconciles.inc()
         snapshot = await self._observe(key)
         if snapshot is None:
             self._counters.remove_cache(key)
+            self._written.pop(key, None)
             await self._orphans(key)
             return
         decision = reconcile(snapshot, self._clock())
@@ -169,6 +178,7 @@ class Controller:
     async def _tell(self, cache: Cache, decision: Decision) -> None:
         await self._notices.waiting(cache, decision.notify_waiting, decision.status)
         await self._notices.not_joined(cache.name, decision.notify_strays)
+        await self._notices.stranded(decision.notify_stranded)
         if decision.notify_failed and decision.status.phase:
             await self._notices.lead_time_failed(cache.name, decision.notify_failed, decision.status.phase)
 
@@ -191,6 +201,8 @@ class Controller:
             raise
         if written is not cache:
             self._counters.status_writes.inc()
+            if cache.volume.per_node:
+                self._written[key] = time.monotonic()
         return written
 
     async def _orphans(self, key: Key) -> None:

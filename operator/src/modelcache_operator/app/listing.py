@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Listing:
         registry: CollectorRegistry,
         period_s: float,
         first_retry_s: float,
+        per_node: bool = False,
     ) -> None:
         self._api = api
         self._mirror = mirror
@@ -63,6 +65,7 @@ class Listing:
         self._warn = warn
         self._period = period_s
         self._backoff = Backoff(first_retry_s, LONGEST_RETRY_S)
+        self._nodes_due = 0.0 if per_node else math.inf
         self._scopes: dict[str | None, Scope] = {name: Scope(name) for name in namespaces or (None,)}
         self._gauge = Gauge(
             "modelcache_operator_namespace_served", "1 while it can be listed.", LABELS[:1], registry=registry
@@ -92,6 +95,7 @@ class Listing:
             await asyncio.sleep(scope.due - time.monotonic())
             self.tried_at = time.monotonic()
             try:
+                await self._list_nodes()
                 changed = await list_everything(self._api, self._mirror, scope.namespace)
             except ApiError as error:
                 scope.due = time.monotonic() + self._backoff.failed(scope.namespace)
@@ -99,6 +103,12 @@ class Listing:
             else:
                 scope.due = time.monotonic() + self._period
                 self._listed(scope, changed)
+
+    async def _list_nodes(self) -> None:
+        """Once for all namespaces. A refusal is told by the caches that need them."""
+        if time.monotonic() >= self._nodes_due:
+            await self._mirror.nodes.list(self._api)
+            self._nodes_due = time.monotonic() + self._period
 
     def _set_served(self, scope: Scope, served: bool) -> None:
         scope.served = served

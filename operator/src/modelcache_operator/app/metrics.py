@@ -15,6 +15,7 @@ modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
 modelcache_early_pods                         pods that wait with their GPU since spec.gate.leadTime removed the gate
 modelcache_outdated_pods                      started pods whose commits are not those on the volume any more
+modelcache_copies{state}                      with a copy on every node: complete, syncing, failed, waiting
 
 modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total
 modelcache_operator_namespace_served{namespace}   by ``listing``
@@ -82,6 +83,7 @@ class CacheCollector(Collector):
         yield _reasons(caches)
         for name, (text, value) in GAUGES.items():
             yield _gauge(name, text, ((cache, value(cache)) for cache in caches))
+        yield _copies(caches)
         yield from self._waiting(caches)
         yield from self._counters.collect(Key(cache.namespace, cache.name) for cache in caches)
         yield CounterMetricFamily(
@@ -114,6 +116,18 @@ def _phases(caches: Iterable[Cache]) -> Metric:
     for cache in caches:
         for phase in Phase:
             family.add_metric((cache.namespace, cache.name, phase), float(cache.status.phase is phase))
+    return family
+
+
+def _copies(caches: Iterable[Cache]) -> Metric:
+    """By state, and not by node: there may be a thousand."""
+    family = GaugeMetricFamily("modelcache_copies", "Copies on nodes, by state.", labels=(*LABELS, "state"))
+    for cache in caches:
+        if nodes := cache.status.nodes:
+            waiting = nodes.total - nodes.complete - nodes.syncing - nodes.failed
+            counts = {"complete": nodes.complete, "syncing": nodes.syncing, "failed": nodes.failed, "waiting": waiting}
+            for state, count in counts.items():
+                family.add_metric((cache.namespace, cache.name, state), count)
     return family
 
 

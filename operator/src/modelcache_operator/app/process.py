@@ -75,6 +75,7 @@ class Operator:
             self._registry,
             settings.full_list_seconds,
             timing.first_retry_s,
+            settings.per_node,
         )
         self._controller = Controller(
             api,
@@ -130,6 +131,8 @@ class Operator:
         deadline = time.monotonic() + FIRST_LOOK_S
         while not self._queue.idle() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
+        if not self._mirror.nodes.nodes.problem:  # a watch that is refused would end the process
+            watching.watch_nodes(registry, self._mirror, self._queue)
         await watching.watch(registry, self._settings.namespace, lambda: _end_on_signals(stop))
 
     async def _begin(self) -> None:

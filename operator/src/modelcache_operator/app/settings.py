@@ -82,6 +82,7 @@ class Settings(LogSettings):
         SERVE,
         default=None,
     )
+    per_node: bool = flag("serve spec.volume.perNode; needs get, list and watch on nodes", group=SERVE, default=False)
     full_list_seconds: float = flag(
         "how often everything is listed again, to find what was missed", number(1, 86400), "S", SERVE, default=120.0
     )

@@ -75,6 +75,11 @@ def make_registry(mirror: Mirror, queue: WorkQueue[Key], session: kopf.AiohttpSe
     return registry
 
 
+def watch_nodes(registry: kopf.OperatorRegistry, mirror: Mirror, queue: WorkQueue[Key]) -> None:
+    """They have no namespace: kopf watches them all, whichever namespaces are served."""
+    _watch(registry, ("", "v1", "nodes"), queue, mirror.upsert_node, mirror.delete_node)
+
+
 def _watch(
     registry: kopf.OperatorRegistry, resource: tuple[str, str, str], queue: WorkQueue[Key], take: Take, drop: Take
 ) -> None:

@@ -9,16 +9,17 @@ VolumeReady  is there a volume to sync to?
 PodsHeld     only while it is False: does a pod hold a GPU though the cache is not complete, or not wait for it at all?
 PeersReady   with spec.peers: is the copy served to others?
 
-Of Ready, Reconciling and Stalled exactly one is True.
+Of Ready, Reconciling and Stalled exactly one is True; with a copy on every node, Ready and Reconciling both are while
+copies are missing and others can be used.
 """
 
 from __future__ import annotations
 
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.claims import difference
+from modelcache_operator.core.copy_status import NOT_LOCAL, not_local
 from modelcache_operator.core.peers import PEERS_READY, SERVING, PeerPlan
-from modelcache_operator.core.phase import PhaseDecision
-from modelcache_operator.core.phase_inputs import PhaseInputs
+from modelcache_operator.core.phase_inputs import PhaseDecision, PhaseInputs
 from modelcache_operator.core.proof import running_pods
 from modelcache_operator.core.status import Condition, Phase, Status
 from modelcache_operator.core.unheld import PODS_HELD, pods_held
@@ -28,12 +29,13 @@ def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> 
     """The new conditions; one whose status is what it was keeps the time of its last change."""
     cache = inputs.snapshot.cache
     complete = decided.phase is Phase.READY
-    working = not complete and not decided.stalled
+    working = bool(decided.more) or (not complete and not decided.stalled)
     because = (decided.reason, decided.message)
+    work = ("CopiesMissing", decided.more) if decided.more else because
     said = [
         ("Complete", complete, *because),
         ("Ready", complete, *because),
-        ("Reconciling", working, *(because if working else _settled(decided))),
+        ("Reconciling", working, *(work if working else _settled(decided))),
         ("Stalled", decided.stalled, *(because if decided.stalled else ("NotStalled", "nobody needs to act"))),
         _syncing(inputs),
         _volume_ready(inputs),
@@ -49,6 +51,8 @@ def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> 
 def _volume_ready(inputs: PhaseInputs) -> tuple[str, bool, str, str]:
     """A difference from what the manifest asks for hinders no sync, so it is said here and nowhere else."""
     volume, differs = inputs.volume, difference(inputs.snapshot)
+    if inputs.copies and inputs.copies.same_volume:
+        return "VolumeReady", False, NOT_LOCAL, not_local(inputs.snapshot, inputs.copies)
     reason = "ClaimDiffers" if differs and volume.bound else volume.reason
     return "VolumeReady", volume.bound, reason, ". But ".join(filter(None, (volume.message, differs)))
 
@@ -70,6 +74,8 @@ def _settled(decided: PhaseDecision) -> tuple[str, str]:
 
 
 def _syncing(inputs: PhaseInputs) -> tuple[str, bool, str, str]:
+    if inputs.copies and (count := sum(copy.job is not None for copy in inputs.copies.each)):
+        return "Syncing", True, "SyncRunning", f"{count} of {len(inputs.copies.each)} nodes sync their copy"
     pods = running_pods(inputs.objects, inputs.snapshot.cache.job.enabled)
     if pods:
         return "Syncing", True, "SyncRunning", f"pod {pods[0].name} syncs"

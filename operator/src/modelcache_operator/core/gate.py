@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from init_sync.shell.formatting import duration, timestamp
 from modelcache_operator.core.names import COMMIT_ANNOTATION, GATE, LEAD_TIME_ANNOTATION, OPENED_ANNOTATION
+from modelcache_operator.core.node_affinity import Requirement
 from modelcache_operator.core.observed import Pod, Snapshot
 
 
@@ -36,6 +37,8 @@ class Removal:
     cause: Cause = Cause.COMPLETE
     left_s: float = 0.0
     """How long the sync is expected to take, with the cause LeadTime."""
+    lead_to: tuple[Requirement, ...] = ()
+    """What a node must be on which the pods may run; empty: any."""
 
 
 NONE = Removal()

@@ -36,6 +36,11 @@ class JobRequest:
     claim_uid: str
     peer: str = ""
     """Address of the cache's peer server, while its own pod answers; else empty."""
+    node: str = ""
+    """Where it must run, with a copy on every node; else empty."""
+    node_uid: str = ""
+    pins: str = ""
+    """What the first copy was pinned to, for ``--pins``; empty for the first itself."""
 
 
 @dataclass(frozen=True, slots=True)

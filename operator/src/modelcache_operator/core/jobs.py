@@ -12,6 +12,7 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.settings import SYNC_PORT
 from modelcache_operator.core import names, render
 from modelcache_operator.core.job_plan import JobRequest
+from modelcache_operator.core.node_affinity import on_node
 from modelcache_operator.core.observed import Cache
 
 Json = dict[str, Any]
@@ -37,7 +38,7 @@ def sync_job(cache: Cache, order: JobRequest, image: str) -> Json:
         "backoffLimit": job.backoff_limit,
         "ttlSecondsAfterFinished": job.ttl_seconds_after_finished,
         "podFailurePolicy": _failure_policy(),
-        "template": {"metadata": _pod_metadata(cache, labels), "spec": _pod(cache, order, job.image or image)},
+        "template": {"metadata": _pod_metadata(cache, labels, order), "spec": _pod(cache, order, job.image or image)},
     }
     if job.active_deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = job.active_deadline_seconds
@@ -52,6 +53,9 @@ def sync_job(cache: Cache, order: JobRequest, image: str) -> Json:
                 names.CLAIM_UID_ANNOTATION: order.claim_uid,
                 names.DIGEST_ANNOTATION: cache.digest,
                 **({names.RESYNC_ANNOTATION: order.resync} if order.resync else {}),
+                **(
+                    {names.NODE_ANNOTATION: order.node, names.NODE_UID_ANNOTATION: order.node_uid} if order.node else {}
+                ),
             },
             "ownerReferences": [render.owner(cache)],
         },
@@ -59,8 +63,9 @@ def sync_job(cache: Cache, order: JobRequest, image: str) -> Json:
     }
 
 
-def _pod_metadata(cache: Cache, labels: dict[str, str]) -> Json:
-    return {"labels": labels, **({"annotations": dict(cache.job.annotations)} if cache.job.annotations else {})}
+def _pod_metadata(cache: Cache, labels: dict[str, str], order: JobRequest) -> Json:
+    annotations = {**cache.job.annotations, **({names.PINS_ANNOTATION: order.pins} if order.pins else {})}
+    return {"labels": labels, **({"annotations": annotations} if annotations else {})}
 
 
 def _failure_policy() -> Json:
@@ -82,12 +87,23 @@ def _pod(cache: Cache, order: JobRequest, image: str) -> Json:
         "containers": [_container(cache, order, image)],
         "volumes": [
             {"name": "models", "persistentVolumeClaim": {"claimName": cache.volume.claim}},
-            {"name": "manifest", "configMap": {"name": names.config_map_name(cache.name)}},
+            {"name": "manifest", **_manifest(cache, order)},
             {"name": "tmp", "emptyDir": {}},
             *cache.job.volumes,
         ],
         **cache.job.pod,
+        **({"affinity": on_node(order.node)} if order.node else {}),
     }
+
+
+def _manifest(cache: Cache, order: JobRequest) -> Json:
+    """With pins beside it: the Job's own, so they cannot be exchanged under it."""
+    config = {"name": names.config_map_name(cache.name)}
+    if not order.pins:
+        return {"configMap": config}
+    field = {"fieldPath": f"metadata.annotations['{names.PINS_ANNOTATION}']"}
+    pins = {"items": [{"path": names.PINS_FILE, "fieldRef": field}]}
+    return {"projected": {"sources": [{"configMap": config}, {"downwardAPI": pins}]}}
 
 
 def pod_security(cache: Cache) -> Json:
@@ -105,6 +121,8 @@ def pod_security(cache: Cache) -> Json:
 def _container(cache: Cache, order: JobRequest, image: str) -> Json:
     arguments = ["sync", "--spec", f"{MANIFEST_PATH}/{names.MANIFEST_KEY}", "--volume", MODELS_PATH]
     arguments += ["--metrics-port", str(SYNC_PORT), "--log-format", cache.job.log_format]
+    if order.pins:
+        arguments += ["--pins", f"{MANIFEST_PATH}/{names.PINS_FILE}"]
     if order.resync:
         arguments += ["--refresh", "--verify", "deep"]
     container: Json = {

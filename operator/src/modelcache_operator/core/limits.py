@@ -20,6 +20,8 @@ from init_sync.core.manifest_schema import JOB
 CHOICES = (Flag, Number, Choice)
 FIELDS = tuple(name for name, field in JOB.fields.items() if not isinstance(field, CHOICES))
 """Of spec.sync.job: all but switches, numbers and choices, which give nobody more power."""
+PLACEMENT = ("nodeSelector", "tolerations")
+"""Fields that spec.volume.perNode has too: there they say the same of the same pods."""
 AUTH, PEERS, VALUE_FROM = "auth", "peers", "env.valueFrom"
 FORBIDDABLE = (*FIELDS, VALUE_FROM, AUTH, PEERS)
 ENDPOINTS = ("HF_ENDPOINT", "MODELCACHE_PEERS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -47,6 +49,10 @@ class Limits:
         for field in FIELDS:
             if field in self.forbidden and job.get(field):
                 yield _refused(f"spec.sync.job.{field}", "is not allowed")
+        per_node = (spec.get("volume") or {}).get("perNode") or {}
+        for field in PLACEMENT:
+            if field in self.forbidden and per_node.get(field):
+                yield _refused(f"spec.volume.perNode.{field}", "is not allowed")
         yield from self._wrong_labels(job.get("labels") or {})
         for variable in job.get("env") or ():
             yield from self._wrong_variable(variable)

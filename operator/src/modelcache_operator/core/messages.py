@@ -14,6 +14,8 @@ from modelcache_operator.core.observed import Cache, Job, Observation, Pod, Run,
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 CONFIG_PROBLEMS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
+OF_NOW = ("PodTerminating", "Unschedulable", "ImagePullFailed", "ContainerConfigError")
+"""Reasons that end without a word once the pod starts."""
 WITHOUT_JOBS = "sync Jobs are disabled (spec.sync.job.enabled: false)"
 
 

@@ -11,12 +11,15 @@ annotations   modelcache.dev/resync           on a ModelCache, by the user: any 
               modelcache.dev/lead-time        on a pod whose gate was removed early: the estimated time left
               modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
               modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
+              modelcache.dev/node, node-uid   on sync Jobs of copies: the node
+              modelcache.dev/pins             on the pods of these: what the first copy was pinned to
               modelcache.dev/cache-uid        on claims: uid of the cache that they were made for
               modelcache.dev/template         on the pod of a peer server: digest of what it was made from
               modelcache.dev/inject           "false" on a pod, that of a peer server too: it is not joined to a cache
               kueue.x-k8s.io/admission-gated-by   on a Job of the user's: Kueue waits until all names in it are removed
 objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
               NAME-sync-ATTEMPT               Job
+              NAME-sync-NODE-ATTEMPT          Job of the copy on a node; NODE is a digest of its uid
               NAME-peers                      Pod, Service and EndpointSlice of the peer server
 """
 
@@ -41,6 +44,9 @@ COMMIT_ANNOTATION = f"{GROUP}/commit"
 LEAD_TIME_ANNOTATION = f"{GROUP}/lead-time"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
 CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
+NODE_ANNOTATION = f"{GROUP}/node"
+NODE_UID_ANNOTATION = f"{GROUP}/node-uid"
+PINS_ANNOTATION = f"{GROUP}/pins"
 CACHE_UID_ANNOTATION = f"{GROUP}/cache-uid"
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
 INJECT_ANNOTATION = f"{GROUP}/inject"
@@ -52,6 +58,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
 SYNC_CONTAINER = "init-sync"
 PEERS_CONTAINER = "serve"
 MANIFEST_KEY = "modelcache.yaml"
+PINS_FILE = "pins.json"
+"""Beside the manifest, in Jobs of copies."""
 NAME_LIMIT = 63
 """Job names become label values of their pods, Service names are those of hosts."""
 
@@ -63,6 +71,10 @@ def config_map_name(cache: str) -> str:
 def job_name(cache: str, attempt: int) -> str:
     """The same for the same attempt, so that a Job is never created twice; long cache names end in a digest."""
     return _named(cache, f"-sync-{attempt}")
+
+
+def copy_job_name(cache: str, node_uid: str, attempt: int) -> str:
+    return _named(cache, f"-sync-{hashlib.sha256(node_uid.encode()).hexdigest()[:10]}-{attempt}")
 
 
 def peers_name(cache: str) -> str:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from init_sync.core.report import ModelReport
+from modelcache_operator.core.nodes import NO_NODES, Nodes
 from modelcache_operator.core.spec import AuthSpec, JobSpec, PeersSpec, VolumeSpec
 from modelcache_operator.core.status import Status
 
@@ -221,6 +222,9 @@ class Job:
     outcome_reason: str
     outcome_message: str
     finished_at: float | None
+    node: str = ""
+    """That it was made for; empty unless it syncs the copy of one node."""
+    node_uid: str = ""
     kept_by: str = ""
     """The container that keeps it from finishing after its sync container has ended; see ``proof``."""
 
@@ -326,6 +330,8 @@ class Snapshot:
     """What the manifest asks for beyond the operator's limits; empty when it does not."""
     refusals: Refusals = NO_REFUSALS
     peers: Peers = NO_PEERS
+    nodes: Nodes = NO_NODES
+    """Nobody looks at them unless each node has a copy."""
 
     @property
     def claim_uid(self) -> str:

@@ -46,6 +46,7 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
     meta, spec = raw["metadata"], raw.get("spec") or {}
     name = meta["name"]
     manifest, problem = manifests.read_manifest(name, spec)
+    job = job_spec(manifest, {} if problem else spec, defaults)
     digest, anchors = manifests.text_digest(manifests.content_text(name, spec)), manifests.anchors(manifest)
     return Cache(
         namespace=intern(meta["namespace"]),
@@ -63,9 +64,9 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
         problem=problem,
         models=tuple(model.name for model in manifest.models),
         paths=manifests.paths(manifest),
-        volume=volume_spec(manifest),
+        volume=volume_spec(manifest, job),
         auth=auth_spec(manifest),
-        job=job_spec(manifest, {} if problem else spec, defaults),
+        job=job,
         peers=peers_spec(manifest),
         lead_time_s=lead_time_s(manifest),
         status=Status(),
@@ -170,6 +171,8 @@ def parse_job(raw: Json) -> Job:
         claim_uid=annotations.get(names.CLAIM_UID_ANNOTATION) or "",
         manifest=annotations.get(names.DIGEST_ANNOTATION) or "",
         resync=line(annotations.get(names.RESYNC_ANNOTATION), 128),
+        node=annotations.get(names.NODE_ANNOTATION) or "",
+        node_uid=annotations.get(names.NODE_UID_ANNOTATION) or "",
         created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
         deleting=bool(meta.get("deletionTimestamp")),
         suspended=(raw.get("spec") or {}).get("suspend") is True,

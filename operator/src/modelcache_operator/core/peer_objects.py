@@ -15,6 +15,7 @@ from typing import Any
 
 from modelcache_operator.core import names, render
 from modelcache_operator.core.jobs import MODELS_PATH, pod_security
+from modelcache_operator.core.node_affinity import on_node
 from modelcache_operator.core.observed import Cache, PeerPod
 
 Json = dict[str, Any]
@@ -137,7 +138,7 @@ def _pod_spec(cache: Cache, image: str, node: str) -> Json:
         container["imagePullPolicy"] = cache.job.image_pull_policy
     return {
         **cache.job.pod,
-        **(_on_node(node) if node else {}),
+        **({"nodeSelector": {}, "affinity": on_node(node)} if node else {}),
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": GRACE_S,
         "automountServiceAccountToken": False,
@@ -146,10 +147,3 @@ def _pod_spec(cache: Cache, image: str, node: str) -> Json:
         "containers": [container],
         "volumes": volumes,
     }
-
-
-def _on_node(node: str) -> Json:
-    """By the scheduler, which knows taints and what is free, unlike ``nodeName``."""
-    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-    return {"nodeSelector": {}, "affinity": {"nodeAffinity": required}}

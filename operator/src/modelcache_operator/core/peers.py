@@ -60,15 +60,17 @@ def serving_pod(snapshot: Snapshot) -> PeerPod | None:
     return pod if wanted and pod and _is_own(snapshot, pod) and pod.ready and not pod.deleting else None
 
 
-def plan_peers(snapshot: Snapshot, objects: OwnedObjects, complete: bool, now: float) -> PeerPlan:
-    """``complete``: the volume is proven now."""
+def plan_peers(
+    snapshot: Snapshot, objects: OwnedObjects, complete: bool, now: float, node: str | None = None
+) -> PeerPlan:
+    """``complete``: the volume is proven now; ``node``: with a copy on every node, that of the one to be served."""
     cache = snapshot.cache
-    if cache.deleting or cache.problem:
+    if cache.deleting or cache.problem or (cache.volume.per_node and snapshot.nodes.problem):
         return PeerPlan(status=cache.status.peers)
     if cache.peers is None or snapshot.forbidden:
         return _removal(snapshot)
     pod = snapshot.peers.pod
-    nodes, hindrance = _nodes(snapshot, objects)
+    nodes, hindrance = _nodes(snapshot, objects) if node is None else (tuple(filter(None, [node])), None)
     wanted = {peer_objects.template(cache, snapshot.peers.image, node) for node in nodes}
     status = PeersStatus(peer_objects.address(cache), pod.uid if pod and _is_own(snapshot, pod) else "")
     serving = serving_pod(snapshot)

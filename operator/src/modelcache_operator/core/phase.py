@@ -13,13 +13,14 @@ rule before it did.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from init_sync.core.errors import NeedsChange
 from modelcache_operator.core import messages
+from modelcache_operator.core.copy_status import copies_are_complete, copies_are_hindered, no_copy_is_complete
 from modelcache_operator.core.gate import gated_pods
 from modelcache_operator.core.observed import Pod, RunState
 from modelcache_operator.core.phase_inputs import (
+    PhaseDecision,
     PhaseInputs,
     damage,
     failure,
@@ -31,18 +32,6 @@ from modelcache_operator.core.phase_inputs import (
 )
 from modelcache_operator.core.proof import is_proven, running_pods
 from modelcache_operator.core.status import Phase
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseDecision:
-    """``reason`` and ``message`` are those of the condition Complete."""
-
-    phase: Phase
-    reason: str
-    message: str
-    stalled: bool = False
-    """Only a person can cure it."""
-
 
 Rule = Callable[[PhaseInputs], PhaseDecision | None]
 
@@ -175,7 +164,10 @@ RULES: tuple[Rule, ...] = (
     proven_volume_is_gone,
     object_is_refused,
     claim_is_unusable,
+    copies_are_hindered,
+    copies_are_complete,
     resync_runs,
+    no_copy_is_complete,
     content_is_complete,
     content_is_damaged,
 )

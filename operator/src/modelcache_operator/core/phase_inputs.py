@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from modelcache_operator.core import messages
 from modelcache_operator.core.claims import ClaimCheck
+from modelcache_operator.core.copies import Copies
 from modelcache_operator.core.job_plan import JobPlan
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.observed import Job, Pod, Run, Snapshot
@@ -19,6 +20,19 @@ HINDERED = ". The next sync does not start: "
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseDecision:
+    """``reason`` and ``message`` are those of the condition Complete."""
+
+    phase: Phase
+    reason: str
+    message: str
+    stalled: bool = False
+    """Only a person can cure it."""
+    more: str = ""
+    """What is still done, though pods can start: copies on other nodes."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseInputs:
     """What the rules look at."""
 
@@ -29,6 +43,8 @@ class PhaseInputs:
     problem: str
     """Why the manifest cannot be acted on; empty when it can."""
     now: float
+    copies: Copies | None = None
+    """None unless each node has a copy."""
 
     @property
     def record(self) -> SyncRecord:

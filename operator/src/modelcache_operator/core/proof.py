@@ -25,10 +25,11 @@ not used: the sequence of Jobs starts again, which costs milliseconds where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from init_sync.core.reasons import Reason
+from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.observed import Claim, Job, Observation, Pod, Run, RunState, Snapshot
 from modelcache_operator.core.status import Status, SyncRecord
@@ -67,23 +68,25 @@ class DamageReport:
 def sort_objects(snapshot: Snapshot) -> OwnedObjects:
     cache = snapshot.cache
     ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid]
-    jobs = sorted((job for job in ours if _is_current(job, snapshot)), key=lambda job: job.attempt)
+    running = {pod.owner_uid for pod in snapshot.pods if pod.state is RunState.RUNNING}
+    jobs = sorted((job for job in ours if _is_current(job, snapshot, running)), key=lambda job: job.attempt)
+    current = {job.uid for job in jobs}
     sync_jobs = {job.uid for job in snapshot.jobs if job.attempt}  # users may label Jobs of theirs
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
     if jobs:
-        jobs[-1] = _as_finished(jobs[-1], job_pods)
+        jobs[-1] = as_finished(jobs[-1], job_pods)
     users = [pod for pod in snapshot.pods if pod.owner_uid not in sync_jobs and not pod.deleting]
     return OwnedObjects(
         jobs=tuple(jobs),
-        superseded=tuple(job for job in ours if job.uid not in {each.uid for each in jobs}),
+        superseded=tuple(job for job in ours if job.uid not in current),
         job_pods=tuple(job_pods),
         workloads=tuple(_on_claim(pod, snapshot.claim) for pod in users if cache.volume.claim in pod.claims),
         unmounted=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
     )
 
 
-def _is_current(job: Job, snapshot: Snapshot) -> bool:
+def _is_current(job: Job, snapshot: Snapshot, running: Collection[str]) -> bool:
     """Whether a Job counts for the present claim and content.
 
     How Jobs run may have changed since it was made. That takes nothing from its proof, and a sync that runs goes on,
@@ -91,12 +94,14 @@ def _is_current(job: Job, snapshot: Snapshot) -> bool:
     """
     if (job.claim_uid, job.manifest) != (snapshot.claim_uid, snapshot.cache.digest):
         return False
+    if bool(job.node) != (snapshot.cache.volume.per_node is not None):
+        return False
     if job.generation == snapshot.cache.generation or job.outcome == "Complete":
         return True
-    return not job.outcome and any(pod.owner_uid == job.uid and pod.state is RunState.RUNNING for pod in snapshot.pods)
+    return not job.outcome and job.uid in running
 
 
-def _as_finished(job: Job, pods: Iterable[Pod]) -> Job:
+def as_finished(job: Job, pods: Iterable[Pod]) -> Job:
     """The Job, finished by the end of its sync container if other containers alone keep it from finishing."""
     left = [pod for pod in pods if pod.state is not RunState.FINISHED or pod.running_neighbours]
     if job.outcome or job.active != 1 or len(left) != 1 or left[0].state is not RunState.FINISHED or left[0].deleting:
@@ -123,7 +128,8 @@ def current_record(snapshot: Snapshot) -> SyncRecord:
     cache, stored = snapshot.cache, snapshot.cache.status.sync
     if _is_what_is_demanded(stored, snapshot):
         return replace(stored, manifest=cache.digest)
-    if not stored.is_about(snapshot.claim_uid, cache.digest):
+    copied = bool(stored.copies) == (cache.volume.per_node is not None)
+    if not stored.is_about(snapshot.claim_uid, cache.digest) or (stored.proven_at and not copied):
         return SyncRecord(
             claim_uid=snapshot.claim_uid,
             manifest=cache.digest,
@@ -162,12 +168,17 @@ def update_record(snapshot: Snapshot, objects: OwnedObjects) -> SyncRecord:
     if latest and latest.attempt >= record.attempt:
         record = replace(record, attempt=latest.attempt, job=latest.name)
         if latest.outcome and latest.attempt > record.settled_attempt:
-            record = _record_outcome(record, latest, objects)
+            record = record_outcome(record, latest, objects)
     return _record_workloads(record, snapshot, objects)
 
 
 def job_pods_stale(snapshot: Snapshot) -> bool:
-    """Whether a Job has ended and what its pod said of it has not been seen: two watches keep no order."""
+    """Whether a Job has ended and what its pod said of it has not been seen: two watches keep no order.
+
+    Of copies there may be a thousand Jobs; ``copies`` waits for the watch.
+    """
+    if snapshot.cache.volume.per_node:
+        return False
     objects, settled = sort_objects(snapshot), current_record(snapshot).settled_attempt
     latest = objects.latest
     if latest is None or not latest.outcome or latest.attempt <= settled:
@@ -179,14 +190,18 @@ def job_pods_stale(snapshot: Snapshot) -> bool:
     return not any(pod.runs for pod in objects.job_pods)
 
 
-def _record_outcome(record: SyncRecord, job: Job, objects: OwnedObjects) -> SyncRecord:
+def record_outcome(record: SyncRecord, job: Job, objects: OwnedObjects) -> SyncRecord:
     """Take the end of a Job into account, once."""
     finished = timestamps.stamp(job.finished_at or job.created_at)
     record = replace(record, settled_attempt=job.attempt, finished_at=finished, resync=job.resync or record.resync)
     fitting = _runs_that_fit(objects, record.manifest)
     if job.outcome == "Complete" and (fitting or not _successes(objects)):
         proven = replace(record, failures=0, proven_at=finished, volume_id=_volume_of(fitting), next_attempt_at="")
-        return replace(proven, digests=_digests_of(fitting, record.manifest))
+        return replace(
+            proven,
+            digests=_agreed(fitting, record.manifest, lambda model: model.digest),
+            commits=_agreed(fitting, record.manifest, lambda model: model.commit) if job.node else {},
+        )
     return replace(record, failures=record.failures + 1, broken_at=finished)
 
 
@@ -205,13 +220,13 @@ def _volume_of(runs: list[Run]) -> str:
     return ids.pop() if len(ids) == 1 else ""
 
 
-def _digests_of(runs: Iterable[Run], manifest: str) -> dict[str, str]:
+def _agreed(runs: Iterable[Run], manifest: str, said: Callable[[ModelReport], str | None]) -> dict[str, str]:
     """By model, as far as all runs that name this manifest agree."""
     found: dict[str, set[str]] = {}
     for run in runs:
         if run.observation and run.observation.manifest == manifest:
             for model in run.observation.models:
-                found.setdefault(model.name, set()).add(model.digest or "")
+                found.setdefault(model.name, set()).add(said(model) or "")
     return {name: next(iter(each)) for name, each in found.items() if len(each) == 1 and "" not in each}
 
 
@@ -226,7 +241,7 @@ def _record_workloads(record: SyncRecord, snapshot: Snapshot, objects: OwnedObje
     if timestamps.stamp(newest.finished_at) < record.broken_at:
         return record
     volume_id = newest.observation.volume_id if newest.observation else ""
-    digests = _digests_of([newest], record.manifest)
+    digests = _agreed([newest], record.manifest, lambda model: model.digest)
     return replace(record, proven_at=timestamps.stamp(newest.finished_at), volume_id=volume_id, digests=digests)
 
 
@@ -240,7 +255,7 @@ def _complete_runs(record: SyncRecord, objects: OwnedObjects) -> Iterator[Run]:
 
 def _names_other_volume(report: Observation, volume_id: str) -> bool:
     """Images of version 0.1.0 name none, nor does a volume that was never written to: that says nothing."""
-    return bool(volume_id and report.volume_id) and report.volume_id != volume_id
+    return bool(volume_id and report.volume_id) and not report.volume_id.startswith(volume_id)
 
 
 def relevant_pods(objects: OwnedObjects, digest: str) -> tuple[Pod, ...]:

@@ -9,6 +9,7 @@ time, again and again, and after any outage, with the same result. The parts, by
 - ``phase``       phase, reason and message
 - ``progress``    bytes and models, from the newest report
 - ``peers``       is a peer server to be made, replaced or deleted
+- ``copies``      with a copy on every node: the state of each, and in ``copy_jobs`` and ``copy_gate`` what follows
 - ``gate``        pods that wait; their gates are removed while the phase is Ready, or early: ``lead_time``
 - ``queues``      Jobs of the user's that a queue holds until the cache is complete
 - ``unheld``      pods that hold a GPU too early
@@ -19,17 +20,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner, wants_size
 from modelcache_operator.core.conditions import conditions
+from modelcache_operator.core.copy_gate import copy_removal, stranded_pods
+from modelcache_operator.core.copy_jobs import plan_copy_jobs, served_node
+from modelcache_operator.core.copy_proof import look_at_copies
+from modelcache_operator.core.copy_status import with_copies
 from modelcache_operator.core.gate import NONE, Cause, Removal, gated_pods, is_held_by_us_alone, waits_by_itself
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
 from modelcache_operator.core.lead_time import early_removal
 from modelcache_operator.core.observed import Job, Pod, Snapshot
 from modelcache_operator.core.peer_objects import address
 from modelcache_operator.core.peers import NO_PLAN, PEERS_READY, SERVING, PeerPlan, plan_peers, serving_pod
-from modelcache_operator.core.phase import PhaseDecision, decide_phase
-from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseInputs
+from modelcache_operator.core.phase import decide_phase
+from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseDecision, PhaseInputs
 from modelcache_operator.core.pods_in_use import pods_status
 from modelcache_operator.core.progress import with_progress
 from modelcache_operator.core.proof import sort_objects, update_record
@@ -42,6 +48,7 @@ QUIET = ("ClaimCreating", "ClaimPending", "PodStarting")
 """Reasons that last a moment at each start: no Event."""
 NORMAL = ("AllModelsVerified", "Syncing", "Resyncing", "WaitingForPod", "WaitingForLock", "PodTerminating")
 """Reasons with nothing wrong about them, unless the phase says otherwise."""
+Request = TypeVar("Request", JobRequest, JobRequest | None)
 WAITING_EVENT_S = 5.0
 """A pod that waits longer than this gets an Event that says for what."""
 
@@ -69,12 +76,16 @@ class Decision:
     enlarge_claim: bool = False
     delete_jobs: tuple[str, ...] = ()
     create_job: JobRequest | None = None
+    copy_jobs: tuple[JobRequest, ...] = ()
+    """Those of further copies."""
     peers: PeerPlan = NO_PLAN
     notices: tuple[Notice, ...] = ()
     notify_waiting: tuple[Pod, ...] = ()
     """Pods to be told what they wait for."""
     notify_strays: tuple[Pod, ...] = ()
     """Pods to be told that they do not wait for the cache."""
+    notify_stranded: tuple[Pod, ...] = ()
+    """Pods to be told that their nodes are full or gone."""
     notify_failed: tuple[Pod, ...] = ()
     """Pods to be told that they hold a GPU in vain."""
     remove_gates: Removal = NONE
@@ -91,11 +102,16 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     volume = check_claim(cache.volume, snapshot.claim, now)
     problem = cache.problem or snapshot.forbidden or conflict(snapshot)
     objects = sort_objects(snapshot)
-    record = update_record(snapshot, objects)
-    plan = plan_jobs(snapshot, objects, record, act and not problem and volume.usable, now)
-    inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now)
+    usable = act and not problem and volume.usable
+    group = cache.volume.per_node
+    copies = look_at_copies(snapshot, objects, group, now) if group else None
+    if group and copies:
+        plan, requests = plan_copy_jobs(snapshot, objects, copies, group, usable, now)
+    else:
+        plan, requests = plan_jobs(snapshot, objects, update_record(snapshot, objects), usable, now), ()
+    inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now, copies)
     decided = decide_phase(inputs)
-    peers = plan_peers(snapshot, objects, decided.phase is Phase.READY, now)
+    peers = plan_peers(snapshot, objects, decided.phase is Phase.READY, now, served_node(copies) if copies else None)
     gated = () if cache.deleting else gated_pods(snapshot.pods)
     ready = decided.phase is Phase.READY
     removal = _removal(inputs, decided, gated) if act else NONE
@@ -110,10 +126,12 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         enlarge_claim=act and wants_size(snapshot) and not cache.deleting,
         delete_jobs=plan.delete if act else (),
         create_job=_with_peer(plan.create, snapshot),
+        copy_jobs=tuple(_with_peer(each, snapshot) for each in requests[1:]),
         peers=peers if act else NO_PLAN,
         notices=(*_notices(cache.status, decided), *_peer_notices(cache.status, peers)),
         notify_waiting=() if ready else tuple(pod for pod in held if now - pod.created_at >= WAITING_EVENT_S),
         notify_strays=stray_pods(objects),
+        notify_stranded=stranded_pods(snapshot, now) if copies else (),
         notify_failed=failed_pods(objects, decided.phase),
         remove_gates=removal,
         admit_jobs=queued_jobs(snapshot.jobs) if ready and act else (),
@@ -124,6 +142,10 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
 def _removal(inputs: PhaseInputs, decided: PhaseDecision, gated: tuple[Pod, ...]) -> Removal:
     """The gates to remove now, and why."""
     snapshot = inputs.snapshot
+    group = snapshot.cache.volume.per_node
+    if group:
+        ready = inputs.copies if decided.phase is Phase.READY else None
+        return copy_removal(snapshot, gated, ready, group) if ready else NONE
     if decided.phase is Phase.READY:
         return Removal(gated)
     if not snapshot.cache.job.enabled:
@@ -145,6 +167,8 @@ def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waitin
         peers=peers.status,
     )
     status = with_progress(status, inputs.snapshot, objects, inputs.volume.bound)
+    if inputs.copies:
+        status = with_copies(status, inputs.copies)
     figures = summary(status)
     early = len(early_pods(objects, decided.phase))
     return replace(status, summary=figures, pods=pods_status(inputs.snapshot, objects, figures.commit, waiting, early))
@@ -176,7 +200,7 @@ def _peer_notices(before: Status, peers: PeerPlan) -> tuple[Notice, ...]:
     return (Notice("Warning" if said.stalled else "Normal", PEERS_READY, f"{said.reason}: {said.text}"),)
 
 
-def _with_peer(job: JobRequest | None, snapshot: Snapshot) -> JobRequest | None:
+def _with_peer(job: Request, snapshot: Snapshot) -> Request:
     return replace(job, peer=address(snapshot.cache)) if job and serving_pod(snapshot) else job
 
 

@@ -16,6 +16,18 @@ from init_sync.core.spec import Manifest
 from modelcache_operator.core.job_defaults import with_defaults
 
 POD_FIELDS = tuple(name for name, field in JOB.fields.items() if field.of_pod)
+PLACEMENT = ("nodeSelector", "affinity", "topologySpreadConstraints")
+"""Of those, what says on which node a pod runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerNodeSpec:
+    """Which nodes have a copy each."""
+
+    selector: Mapping[str, str]
+    tolerations: Sequence[Mapping[str, Any]]
+    """Those of the pods that sync."""
+    max_parallel: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,8 @@ class VolumeSpec:
     storage_class: str | None = None
     access_modes: tuple[str, ...] = ()
     delete_with_cache: bool = False
+    per_node: PerNodeSpec | None = None
+    """None unless each node of a group has its own copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +84,14 @@ class JobSpec:
     ttl_seconds_after_finished: int
 
 
-def volume_spec(manifest: Manifest) -> VolumeSpec:
+def volume_spec(manifest: Manifest, job: JobSpec) -> VolumeSpec:
     """A claim that is to be created may go without a name, and is named as the cache."""
     volume = manifest.spec["volume"]
-    create = volume["create"]
+    create, per_node = volume["create"], volume["perNode"]
     if create is None:
-        return VolumeSpec(volume["claimName"])
+        tolerations = job.pod.get("tolerations", ())
+        group = PerNodeSpec(per_node["nodeSelector"], tolerations, per_node["maxParallel"]) if per_node else None
+        return VolumeSpec(volume["claimName"], per_node=group)
     return VolumeSpec(
         volume["claimName"] or manifest.name,
         create=True,
@@ -107,7 +123,12 @@ def job_spec(manifest: Manifest, spec: Mapping[str, Any], defaults: Mapping[str,
     job = with_defaults(manifest.spec["sync"]["job"], spec, defaults)
     own = {_attribute(name): value for name, value in job.items() if name not in POD_FIELDS}
     own["env"] = [{key: value for key, value in variable.items() if value} for variable in job["env"]]
-    return JobSpec(pod={name: job[name] for name in POD_FIELDS if job[name]}, **own)
+    pod = {name: job[name] for name in POD_FIELDS if job[name]}
+    if per_node := manifest.spec["volume"]["perNode"]:
+        pod = {name: value for name, value in pod.items() if name not in PLACEMENT}
+        if tolerations := [*job["tolerations"], *per_node["tolerations"]]:
+            pod["tolerations"] = tolerations
+    return JobSpec(pod=pod, **own)
 
 
 def _attribute(name: str) -> str:

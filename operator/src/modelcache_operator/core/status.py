@@ -90,6 +90,8 @@ class Summary:
     """Commit of each model."""
     digest: str = ""
     """Digest of each model."""
+    nodes: str = ""
+    """Complete copies of all, with spec.volume.perNode."""
 
 
 @with_config(CAMEL)
@@ -108,6 +110,11 @@ class SyncRecord:
     """Digest of each model that was proven, as far as the sync that proved it reported them."""
     volume_id: str = ""
     """Id of the volume that was proven complete; absent when it has none, or none is known."""
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Commit of each model of the first copy, with spec.volume.perNode: the other copies are pinned to it."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """With spec.volume.perNode, by node: digest of its uid, first digits of the proven volume's id, number and end of
+    its last Job, Jobs that failed in a row."""
     attempt: int = 0
     """Number of the newest Job; counts on over all claims and contents."""
     settled_attempt: int = 0
@@ -172,6 +179,36 @@ class PeersStatus:
 
 @with_config(CAMEL)
 @dataclass(frozen=True, slots=True)
+class NodesStatus:
+    """Copies by what they are."""
+
+    total: int = 0
+    """Nodes that have a copy, or are to have one."""
+    complete: int = 0
+    """Copies that are complete."""
+    syncing: int = 0
+    """Copies that are not, and are being synced."""
+    failed: int = 0
+    """Copies whose last sync failed; it is tried again."""
+
+
+@with_config(CAMEL)
+@dataclass(frozen=True, slots=True)
+class CopyStatus:
+    """A copy that is not complete."""
+
+    node: str = ""
+    """The node."""
+    state: Word = ""
+    """missing, syncing, failed, or unavailable: no pod can start on the node."""
+    reason: Word = ""
+    """Why, in one word."""
+    message: str = ""
+    """Why, in a sentence."""
+
+
+@with_config(CAMEL)
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is on the volume, and what the operator does about it."""
 
@@ -215,6 +252,10 @@ class Status:
     """Pods that wait for the cache, or use it."""
     peers: PeersStatus = field(default_factory=PeersStatus)
     """The peer server; absent unless spec.peers is enabled."""
+    nodes: NodesStatus | None = None
+    """Copies; absent without spec.volume.perNode."""
+    copies: tuple[CopyStatus, ...] = ()
+    """Copies that are not complete, 100 at most; see sync.copies for all."""
 
     def condition(self, type_: str) -> Condition | None:
         return next((each for each in self.conditions if each.type == type_), None)

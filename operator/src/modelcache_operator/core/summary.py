@@ -18,4 +18,5 @@ def summary(status: Status) -> Summary:
         eta="" if status.eta_seconds is None else duration(status.eta_seconds),
         commit=",".join(model.commit for model in status.models if model.commit),
         digest=",".join(model.digest for model in status.models if model.digest),
+        nodes=f"{status.nodes.complete}/{status.nodes.total}" if status.nodes else "",
     )

@@ -42,6 +42,7 @@ class Resource:
 
 CACHES = Resource(f"/apis/{names.API_VERSION}", names.PLURAL)
 PODS = Resource("/api/v1", "pods")
+NODES = Resource("/api/v1", "nodes")
 CLAIMS = Resource("/api/v1", "persistentvolumeclaims")
 SERVICES = Resource("/api/v1", "services")
 ENDPOINT_SLICES = Resource("/apis/discovery.k8s.io/v1", "endpointslices")

@@ -10,6 +10,7 @@ from typing import Any
 from init_sync.shell.formatting import duration
 from init_sync.shell.logs import fields
 from modelcache_operator.core import names, render
+from modelcache_operator.core.copy_gate import affinity_patch
 from modelcache_operator.core.gate import Cause, Removal, gate_patch
 from modelcache_operator.core.observed import Cache, Pod
 from modelcache_operator.core.parse import parse_pod
@@ -82,6 +83,8 @@ class Gates:
         async with slots:
             try:
                 patch = gate_patch(pod, removal, cache.status.summary.commit, now)
+                if removal.lead_to:
+                    patch += affinity_patch(await self._present(pod), removal.lead_to)
                 raw = await self._api.patch(kube.PODS, pod.namespace, pod.name, patch, kind=kube.JSON_PATCH)
             except Refused as error:
                 return await self._notices.gate_not_removed(pod, str(error))
@@ -103,6 +106,13 @@ class Gates:
         log.info("gate removed", extra=fields(**where, cause=removal.cause, **left))
         self._on_removed(Key(cache.namespace, cache.name), pod, removal.cause, waited)
         return ""
+
+    async def _present(self, pod: Pod) -> dict[str, Any]:
+        """The whole pod: of its affinity nothing is kept."""
+        raw = await self._api.find(kube.PODS, pod.namespace, pod.name)
+        if raw is None:
+            raise Missing(f"pod {pod.namespace}/{pod.name} is gone")
+        return raw
 
     async def _is_held(self, pod: Pod) -> bool:
         """Look at the pod again: the watch may be late, or cut too."""

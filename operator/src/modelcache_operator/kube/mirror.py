@@ -15,6 +15,7 @@ from modelcache_operator.core import parse
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.lead_time import with_samples
 from modelcache_operator.core.limits import Limits
+from modelcache_operator.core.nodes import NO_NODES, Node, has_copy
 from modelcache_operator.core.observed import (
     NO_PEERS,
     NO_REFUSALS,
@@ -33,6 +34,7 @@ from modelcache_operator.core.observed import (
 from modelcache_operator.kube import tables
 from modelcache_operator.kube.claim_index import ClaimIndex
 from modelcache_operator.kube.key import Key
+from modelcache_operator.kube.node_table import NodeTable
 from modelcache_operator.kube.tables import Exists, is_gone, is_newer, is_older
 
 Json = dict[str, Any]
@@ -68,6 +70,7 @@ class Mirror:
         self._ended: dict[Key, Job] = {}
         """Finished Jobs that were deleted before their end was taken into account."""
         self._claims = ClaimIndex()
+        self.nodes = NodeTable()
 
     def upsert_cache(self, raw: Json) -> Iterable[Key]:
         """Returns the caches to look at: this one, and those that share a claim with it."""
@@ -148,6 +151,17 @@ class Mirror:
             self._ended[key] = job
         return tables.delete(self.jobs, job)
 
+    def upsert_node(self, raw: Json) -> Iterable[Key]:
+        return self._look_at(self.nodes.upsert(raw))
+
+    def delete_node(self, raw: Json) -> Iterable[Key]:
+        return self._look_at(self.nodes.delete(raw))
+
+    def _look_at(self, changed: tuple[Node, ...]) -> Iterable[Key]:
+        """Caches with a copy on one of these."""
+        groups = ((key, cache.volume.per_node) for key, cache in self.caches.items()) if changed else ()
+        return [key for key, group in groups if group and any(has_copy(node, group) for node in changed)]
+
     def upsert_claim(self, claim: Key, raw: Json | None, list_version: str = "") -> Iterable[Key]:
         """Returns the caches that use it, if that changes anything; ``list_version``: of a list that it is not in.
 
@@ -187,6 +201,7 @@ class Mirror:
             progress=progress,
             neighbours=tuple(Neighbour(each.name, each.created_at, each.paths) for each in rivals),
             claim_shared=len(self._claims.users.get(Key(key.namespace, cache.volume.claim), ())) > 1,
+            nodes=self.nodes.nodes if cache.volume.per_node else NO_NODES,
             forbidden=self._limits.problem(cache.spec) if not cache.problem else "",
             refusals=self.refusals.get(key, NO_REFUSALS),
             peers=Peers(peer, self.peers_created.get(key, ""), self._image) if cache.peers or peer else NO_PEERS,

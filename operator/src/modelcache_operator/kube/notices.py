@@ -43,6 +43,16 @@ class Notices:
         """Again when the phase changes."""
         await self._each(pods, "Warning", unheld.LEAD_TIME_FAILED, unheld.lead_time_failed(cache, phase), phase)
 
+    async def stranded(self, pods: tuple[Pod, ...]) -> None:
+        """Their nodes are full or gone; which these are was fixed when the gate was removed."""
+        for pod in pods:
+            message = (
+                f"the scheduler finds no room on the nodes that had a copy of ModelCache {pod.cache} when the gate was "
+                f"removed: {pod.unschedulable}. Make room there, or delete this pod, so that its successor may use the "
+                "copies of today"
+            )
+            await self.once(pod, "Warning", "NoNodeWithCopy", message)
+
     async def gate_not_removed(self, pod: Pod, why: str) -> str:
         message = f"the gate of pod {pod.name} cannot be removed: {why}"
         await self.once(pod, "Warning", "GateNotRemoved", message, why)

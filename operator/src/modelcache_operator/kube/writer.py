@@ -54,10 +54,11 @@ class Writer:
             await self._own_claim(cache, decision.own_claim)
         for name in decision.delete_jobs:
             await self._delete_job(cache, name)
-        if decision.create_job:
-            body = sync_job(cache, decision.create_job, self._image)
+        for request in (*filter(None, [decision.create_job]), *decision.copy_jobs):
+            body = sync_job(cache, request, self._image)
             self._mirror.upsert_job(await self._create_or_get(kube.JOBS, body))
-            _log(cache, "sync job created", job=decision.create_job.name, resync=decision.create_job.resync)
+            node = {"node": request.node} if request.node else {}
+            _log(cache, "sync job created", job=request.name, resync=request.resync, **node)
         if decision.enlarge_claim:
             await self._enlarge_claim(cache)
         await self._peers.apply(cache, decision.peers)

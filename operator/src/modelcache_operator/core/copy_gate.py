@@ -1,0 +1,78 @@
+"""Which pods may look for a copy, and the affinity that leads them to one.
+
+- While copies are missing, at most as many pods are ungated and not yet scheduled as complete copies have no pod of the
+  cache: more of them would be bound to the few nodes that have a copy now, and wait there though others follow.
+- Once each copy is complete, failed or unavailable, all pods are ungated.
+- The patch that removes the gate adds the requirement to every term of the pod's own. It cannot be changed later, so a
+  pod whose nodes are full or gone by then is told, and has to be created again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from modelcache_operator.core.copies import Copies, Copy, CopyState
+from modelcache_operator.core.gate import NONE, Removal, is_held_by_us_alone
+from modelcache_operator.core.node_affinity import Requirement, restricted
+from modelcache_operator.core.nodes import HOSTNAME
+from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.spec import PerNodeSpec
+
+MAX_NAMED = 500
+"""Nodes in a pod's affinity; above that it names those that it may not run on."""
+STRANDED_S = 30.0
+"""The scheduler gets so long to find a node among those with a copy."""
+
+
+def copy_removal(snapshot: Snapshot, gated: tuple[Pod, ...], copies: Copies, group: PerNodeSpec) -> Removal:
+    pods = pods_to_ungate(snapshot, gated, copies)
+    return Removal(pods, lead_to=requirements(copies, group.selector)) if pods else NONE
+
+
+def pods_to_ungate(snapshot: Snapshot, waiting: tuple[Pod, ...], copies: Copies) -> tuple[Pod, ...]:
+    """Of those that wait, oldest first; while places are few, none that others hold too."""
+    if copies.settled or not waiting:
+        return waiting if any(_leads(copy) for copy in copies.each) else ()
+    pods = tuple(users_pods(snapshot))
+    free = {copy.node.name for copy in copies.each if copy.available and _leads(copy)} - {pod.node for pod in pods}
+    looking = sum(not pod.gates and not pod.node and not pod.deleting for pod in pods)
+    return tuple(filter(is_held_by_us_alone, waiting))[: max(0, len(free) - looking)]
+
+
+def users_pods(snapshot: Snapshot) -> Iterable[Pod]:
+    """Those that hold a place, or look for one."""
+    jobs = {job.uid for job in snapshot.jobs if job.attempt}  # users may label Jobs of theirs
+    return (pod for pod in snapshot.pods if not pod.ended and pod.owner_uid not in jobs)
+
+
+def requirements(copies: Copies, selector: Mapping[str, str]) -> tuple[Requirement, ...]:
+    """What a node must be to have a complete copy."""
+    complete = [copy for copy in copies.each if _leads(copy)]
+    if len(complete) <= MAX_NAMED:
+        return (Requirement(HOSTNAME, "In", tuple(copy.node.host for copy in complete)),)
+    names = {copy.node.name for copy in complete}
+    others = tuple(copy.node.host for copy in copies.each if copy.node.name not in names and copy.node.host)
+    group = tuple(Requirement(key, "In", (value,)) for key, value in sorted(selector.items()))
+    return (*((Requirement(HOSTNAME, "NotIn", others),) if others else ()), *group)
+
+
+def _leads(copy: Copy) -> bool:
+    """Affinity can name its node, and should."""
+    return copy.state is CopyState.COMPLETE and bool(copy.node.host)
+
+
+def affinity_patch(raw: dict[str, Any], added: tuple[Requirement, ...]) -> list[dict[str, object]]:
+    """JSON patch that narrows the pod ``raw``, and does not if it is another version by now."""
+    version = {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]}
+    affinity = restricted(raw["spec"].get("affinity") or {}, added)
+    return [version, {"op": "add", "path": "/spec/affinity", "value": affinity}]
+
+
+def stranded_pods(snapshot: Snapshot, now: float) -> tuple[Pod, ...]:
+    """Ungated, and without a node that has a copy and room."""
+    return tuple(
+        pod
+        for pod in users_pods(snapshot)
+        if pod.commit and pod.unschedulable and not pod.node and not pod.deleting and now - pod.created_at >= STRANDED_S
+    )

@@ -1,0 +1,219 @@
+"""A copy on every node on an API: nodes are objects there, and no kubelet is behind them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.cluster import Space
+from support.helm import Helm
+from support.kubelet import Pod
+from support.node_selection import may_run
+from support.operator_process import OperatorProcess
+from support.reports import complete
+from support.service_account import bound_token
+from support.waiting import eventually
+
+Json = dict[str, Any]
+DIGEST = f"sha256:{'5' * 64}"
+
+
+class Group:
+    """Nodes of one test: they have no namespace, so a label tells them apart."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.name = f"g{uuid.uuid4().hex[:8]}"
+        self.nodes: list[str] = []
+
+    def node(self, ready: bool = True) -> str:
+        name = f"{self.name}-{len(self.nodes)}"
+        labels = {"pool": self.name, "kubernetes.io/hostname": f"host-{name}"}
+        self.space.client.create("nodes", {"metadata": {"name": name, "labels": labels}}, "")
+        self.set_ready(name, ready)
+        # a real API server taints a new node until a controller that is not here says that it is ready
+        self.space.client.patch("nodes", name, {"spec": {"taints": None}}, "")
+        self.nodes.append(name)
+        return name
+
+    def set_ready(self, name: str, ready: bool, beat: str = "2026-11-29T00:00:00Z") -> None:
+        condition = {"type": "Ready", "status": str(ready), "lastHeartbeatTime": beat}
+        self.space.client.patch("nodes", name, {"status": {"conditions": [condition]}}, "", sub="status")
+
+    def cache(self, **per_node: Any) -> None:
+        self.space.kubelet.claim("models", accessModes=["ReadWriteMany"])
+        volume = {"claimName": "models", "perNode": {"nodeSelector": {"pool": self.name}, **per_node}}
+        self.space.cache(volume=volume)
+
+    def job(self, node: str) -> Json:
+        """The unfinished Job of a node."""
+
+        def found() -> Json | None:
+            ours = [each for each in self.space.jobs() if _node(each) == node]
+            return next((each for each in ours if not (each.get("status") or {}).get("conditions")), None)
+
+        job: Json = eventually(found, f"a Job for {node}")
+        return job
+
+    def sync(self, node: str) -> None:
+        number = int(node.rpartition("-")[2])
+        job = self.job(node)
+        manifest = job["metadata"]["annotations"]["modelcache.dev/manifest"]
+        self.space.complete(job, complete(digest=DIGEST, manifest=manifest, volumeId=f"{number + 1:032x}"[::-1]))
+
+    def until(self, figures: str) -> None:
+        eventually(lambda: self.space.status().get("summary", {}).get("nodes") == figures, f"NODES is {figures}", 20)
+
+
+def _node(job: Json) -> str:
+    return str(job["metadata"]["annotations"].get("modelcache.dev/node"))
+
+
+@pytest.fixture
+def nodes(space: Space) -> Iterator[Group]:
+    found = Group(space)
+    yield found
+    for name in found.nodes:
+        if space.client.find("nodes", name, ""):
+            space.client.delete("nodes", name, "")
+
+
+def per_node(space: Space, *more: str) -> OperatorProcess:
+    return OperatorProcess(space.cluster.kubeconfig, "--per-node", *more, namespaces=(space.namespace,))
+
+
+def test_copies_are_synced_one_after_the_other_and_pods_are_led_to_them(space: Space, nodes: Group) -> None:
+    first, second, third = (nodes.node() for _ in range(3))
+    own = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "pool", "operator": "Exists"}]},
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [third]}]},
+    ]}}  # fmt: skip
+    with per_node(space) as operator:
+        nodes.cache()
+        pods = [
+            space.kubelet.workload("cache", "models", affinity={"nodeAffinity": own} if n else None) for n in range(2)
+        ]
+        nodes.sync(first)
+        nodes.until("1/3")
+        assert [_node(job) for job in space.jobs()][:1] == [first]
+        eventually(lambda: [pod.gated for pod in pods].count(False) == 1, "one pod looks for the one copy")
+        opened = next(pod for pod in pods if not pod.gated)
+        assert _hosts(space, nodes, opened) == [first]
+        nodes.sync(second)
+        nodes.sync(third)
+        nodes.until("3/3")
+        eventually(lambda: not any(pod.gated for pod in pods), "no other copy is to come")
+        late = next(pod for pod in pods if pod is not opened)
+        assert _hosts(space, nodes, late) == [first, second, third]
+        assert "nodes" in space.status()
+        labels = f'cache="cache",namespace="{space.namespace}",state="complete"'
+        assert operator.metric(f"modelcache_copies{{{labels}}}") == 3
+        assert [line for line in operator.lines if line.get("level") not in ("info", "debug")] == []
+    (pinned,) = [each for each in space.jobs() if _node(each) == third]
+    assert DIGEST in pinned["spec"]["template"]["metadata"]["annotations"]["modelcache.dev/pins"]
+
+
+def _hosts(space: Space, nodes: Group, pod: Pod) -> list[str]:
+    affinity = pod.fresh()["spec"].get("affinity")
+    labels = {name: space.client.get("nodes", name, "")["metadata"]["labels"] for name in nodes.nodes}
+    return [name for name in nodes.nodes if may_run(affinity, name, labels[name])]
+
+
+def test_nodes_that_come_and_go_are_seen_and_heartbeats_are_not(space: Space, nodes: Group) -> None:
+    first = nodes.node()
+    with per_node(space) as operator:
+        nodes.cache()
+        nodes.sync(first)
+        nodes.until("1/1")
+        second = nodes.node(ready=False)
+        nodes.until("1/2")
+        nodes.set_ready(second, True)
+        nodes.sync(second)
+        nodes.until("2/2")
+        before = operator.metric("modelcache_operator_reconciles_total")
+        for number in range(5):
+            nodes.set_ready(first, True, f"2026-11-29T00:00:1{number}Z")
+        space.client.delete("nodes", second, "")
+        nodes.until("1/1")
+        assert operator.metric("modelcache_operator_reconciles_total") - before <= 4
+
+
+def test_after_a_restart_the_copies_are_known_and_no_job_is_made(space: Space, nodes: Group) -> None:
+    names = [nodes.node() for _ in range(2)]
+    with per_node(space):
+        nodes.cache()
+        for name in names:
+            nodes.sync(name)
+        nodes.until("2/2")
+    for job in space.jobs():
+        space.client.delete("jobs", job["metadata"]["name"], space.namespace)
+    for pod in space.client.list("pods", space.namespace):
+        space.client.delete("pods", pod["metadata"]["name"], space.namespace)
+    with per_node(space):
+        waiting = space.kubelet.workload("cache", "models")
+        eventually(lambda: not waiting.gated, "the gate is removed")
+        assert space.jobs() == []
+        nodes.until("2/2")
+
+
+def test_an_operator_that_was_not_told_to_look_at_nodes_says_what_to_do(
+    space: Space, nodes: Group, operator: OperatorProcess
+) -> None:
+    nodes.node()
+    nodes.cache()
+    message = _until_reason(space, "NodesNotWatched")
+    assert "--per-node" in message
+    assert "operator.perNode.enabled" in message
+
+
+def test_an_operator_that_may_not_look_at_nodes_says_so_and_lives_on(space: Space, nodes: Group, helm: Helm) -> None:
+    real = space.cluster.real
+    if real is None:
+        pytest.skip("RBAC is enforced by a real API server only")
+    nodes.node()
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": bound_token(space, helm, {})})
+    with OperatorProcess(kubeconfig, "--per-node", namespaces=(space.namespace,)):
+        nodes.cache()
+        assert "Give it get, list and watch on nodes" in _until_reason(space, "NodesForbidden")
+        space.kubelet.claim("other")
+        space.cache("plain", "other")
+        space.job(name="plain")
+
+
+def test_a_cluster_role_for_nodes_beside_a_role_is_enough(space: Space, nodes: Group, helm: Helm) -> None:
+    real = space.cluster.real
+    if real is None:
+        pytest.skip("RBAC is enforced by a real API server only")
+    first = nodes.node()
+    token = bound_token(space, helm, {"operator": {"perNode": {"enabled": True}}})
+    kubeconfig = real.write_kubeconfig(space.namespace, {"token": token})
+    with OperatorProcess(kubeconfig, "--per-node", namespaces=(space.namespace,)) as operator:
+        nodes.cache()
+        pod = space.kubelet.workload("cache", "models")
+        nodes.sync(first)
+        eventually(lambda: not pod.gated, "the gate is removed")
+        second = nodes.node()
+        nodes.sync(second)
+        nodes.until("2/2")
+        assert [line for line in operator.lines if line.get("level") not in ("info", "debug")] == []
+
+
+def _until_reason(space: Space, reason: str) -> str:
+    found = eventually(lambda: space.condition("Complete"), reason, wanted=lambda each: each.get("reason") == reason)
+    return str(found["message"])
+
+
+def test_a_status_is_written_every_two_seconds_at_most(space: Space, nodes: Group) -> None:
+    names = [nodes.node() for _ in range(6)]
+    with per_node(space) as operator:
+        nodes.cache(maxParallel=6)
+        nodes.sync(names[0])
+        nodes.until("1/6")
+        before = operator.metric("modelcache_operator_status_writes_total")
+        for name in names[1:]:
+            nodes.sync(name)
+        nodes.until("6/6")
+        assert operator.metric("modelcache_operator_status_writes_total") - before <= 3

@@ -1,0 +1,36 @@
+"""Caches with a copy on every node, in a cluster without any server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.pure_cluster import PureCluster
+from support.reports import complete
+
+Json = dict[str, Any]
+DIGEST = f"sha256:{'5' * 64}"
+
+
+def group(count: int = 5, *, peers: bool = False, **per_node: Any) -> PureCluster:
+    """Nodes n0, n1, ... and a cache with a copy on each."""
+    world = PureCluster(volume={"claimName": "models", "perNode": per_node}, peers={"enabled": peers})
+    assert world.claim is not None
+    world.claim["spec"] = {"accessModes": ["ReadWriteMany"]}
+    for number in range(count):
+        world.add_node(f"n{number}")
+    world.settle()
+    return world
+
+
+def report(node: str, **extra: Any) -> Json:
+    """Of a complete copy on a disk of the node's own."""
+    volume = f"{int(node[1:]) + 1:032x}"[::-1]
+    return {**complete(digest=DIGEST), "volumeId": volume, **extra}
+
+
+def fill(world: PureCluster) -> PureCluster:
+    """Every copy is synced."""
+    while nodes := world.syncing():
+        for node in nodes:
+            world.sync_copy(node, report(node))
+    return world

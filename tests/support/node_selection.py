@@ -1,0 +1,48 @@
+"""What a scheduler makes of required node affinity, as Kubernetes documents it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def may_run(affinity: Json | None, name: str, labels: Mapping[str, str]) -> bool:
+    """Terms are alternatives; what is in one of them must all hold; a term with nothing in it matches nothing."""
+    required = ((affinity or {}).get("nodeAffinity") or {}).get(REQUIRED)
+    if required is None:
+        return True
+    return any(_matches(term, name, labels) for term in required["nodeSelectorTerms"])
+
+
+def _matches(term: Json, name: str, labels: Mapping[str, str]) -> bool:
+    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False
+    return all(_holds(each, labels) for each in expressions) and all(
+        _holds(each, {"metadata.name": name}) for each in fields
+    )
+
+
+def _holds(expression: Json, labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(expression["key"]), list(expression.get("values") or ())
+    match expression["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return _number(value) is not None and int(str(value)) > int(values[0])
+        case "Lt":
+            return _number(value) is not None and int(str(value)) < int(values[0])
+    raise AssertionError(expression)
+
+
+def _number(value: str | None) -> int | None:
+    return int(value) if value is not None and value.isdigit() else None
