@@ -82,6 +82,7 @@ CASES: dict[str, tuple[Json, list[Json], str]] = {
     "a priority": (job(priorityClassName="system-node-critical"), [JOBS], "may not create Jobs"),
     "labels": (job(labels={"app": "prod-frontend"}), [JOBS], "may not create Jobs"),
     "a new claim": ({"volume": CREATE}, [USE, CLAIMS], "may not create PersistentVolumeClaims"),
+    "a copy on every node": ({"volume": {"claimName": "models", "perNode": {}}}, [JOBS], "may not create Jobs"),
     "deletion": ({"volume": CREATE | {"deletionPolicy": "Delete"}}, [USE, CLAIMS, DELETE], "may not delete the claim"),
 }
 """What is written, the rights that allow it, and what is said when the last of them is missing."""
