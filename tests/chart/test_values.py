@@ -275,7 +275,7 @@ def test_the_notes_say_where_the_peer_server_is_and_which_token_it_wants(helm: H
 
 
 def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> None:
-    def notes(**values: Json) -> str:
+    def notes(**values: Any) -> str:
         return helm.run("install", "a", str(CHART), "--dry-run=client", values={**on_nodes("/ssd/m"), **values})
 
     assert "install -d -o 65532 -g 65532 -m 2775 /ssd/m" in notes()

@@ -1,9 +1,8 @@
 """What the four processes really export: each is run, given something to count, and scraped.
 
-The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, and one with a
-copy on every node. The sync
-is held up by its hub after some errors. The peer server has sent a file. The server has loaded, made a video and
-refused a request.
+The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, and one with
+a copy on every node. The sync is held up by its hub after some errors. The peer server has sent a file. The server has
+loaded, made a video and refused a request.
 """
 
 from __future__ import annotations
