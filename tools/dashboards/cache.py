@@ -213,8 +213,8 @@ def _copies(made: Board) -> None:
     made.with_panel(
         panels.lines(
             "Copies",
-            "With spec.volume.perNode, by state: failed ones are retried; waiting ones are still to be synced, or their "
-            "node is away. status.copies names the nodes.",
+            "With spec.volume.perNode, by state: failed ones are retried; waiting ones are still to be synced, or "
+            "their node is away. status.copies names the nodes.",
             panels.COUNT,
             Query(f"max by (state) (modelcache_copies{{{ONE}}})", "{{state}}"),
             width=24,
