@@ -133,6 +133,26 @@ SETS: dict[str, Release] = {
         },
         api_versions=MONITORS,
     ),
+    "copies": Release(
+        {
+            "operator": {"perNode": {"enabled": True}},
+            "cache": {
+                "volume": {
+                    "perNode": {"enabled": True, "path": "/mnt/ssd/models", "maxParallel": 4},
+                    "nodeSelector": {"pool": "gpu"},
+                    "tolerations": [TOLERATION],
+                },
+                "models": [SMALL_MODEL],
+            },
+            "inference": {"enabled": False},
+        }
+    ),
+    "copies behind an existing claim": Release(
+        {
+            "operator": {"allNamespaces": True, "perNode": {"enabled": True}},
+            "cache": {"volume": {"existingClaim": "weights", "perNode": {"enabled": True}}},
+        }
+    ),
     "not watched": Release(
         {
             "monitoring": {
@@ -204,6 +224,7 @@ SETS: dict[str, Release] = {
                 },
                 "admissionPolicy": {"enabled": True},
                 "peers": {"enabled": True},
+                "perNode": {"enabled": True},
                 "serviceAccount": {"name": "operator", "annotations": {"a": "b"}},
                 "extraEnv": [{"name": "MODELCACHE_LEASE_SECONDS", "value": "30"}],
                 "podLabels": {"a": "b"},

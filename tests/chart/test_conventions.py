@@ -20,7 +20,7 @@ from support.podsecurity import containers
 Json = dict[str, Any]
 Rendered = Callable[[str], Objects]
 CLUSTER_WIDE = {
-    *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
+    *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "PersistentVolume"),
     *(f"{kind}AdmissionPolicy{part}" for kind in ("Validating", "Mutating") for part in ("", "Binding")),
 }
 OF_THE_USER = {"multitalk-more", "text"}
@@ -86,7 +86,9 @@ def test_names_that_helm_allows_become_names_of_services(
 )
 def test_no_two_releases_share_a_cluster_wide_name(helm: Helm, first: tuple[str, str], second: tuple[str, str]) -> None:
     def names(release: str, namespace: str) -> set[tuple[str, str]]:
-        values = {"operator": {"allNamespaces": True, "admissionPolicy": {"enabled": True}}}
+        operator = {"allNamespaces": True, "admissionPolicy": {"enabled": True}, "perNode": {"enabled": True}}
+        copies = {"volume": {"perNode": {"enabled": True, "path": "/ssd/models"}}}
+        values = {"operator": operator, "cache": copies}
         objects = helm.render(Release(values, name=release, namespace=namespace))
         return {
             (each["kind"], each["metadata"]["name"])
@@ -94,13 +96,13 @@ def test_no_two_releases_share_a_cluster_wide_name(helm: Helm, first: tuple[str,
             if each["kind"] in CLUSTER_WIDE - {"CustomResourceDefinition"}
         }
 
-    assert len(names(*first)) > 5
+    assert len(names(*first)) > 8
     assert names(*first) & names(*second) == set()
 
 
 def test_one_value_leaves_out_all_that_takes_a_cluster_administrator(rendered: Rendered) -> None:
     assert rendered("namespace admin").kinds() & CLUSTER_WIDE == set()
-    assert rendered("label").kinds() >= CLUSTER_WIDE - {"ClusterRoleBinding"}
+    assert rendered("label").kinds() >= CLUSTER_WIDE - {"ClusterRoleBinding", "PersistentVolume"}
 
 
 def test_an_administrator_may_make_the_rights_himself(rendered: Rendered) -> None:

@@ -17,7 +17,7 @@ from support.helm import CHART, Helm
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("name", ["defaults", "standalone"])
+@pytest.mark.parametrize("name", ["defaults", "standalone", "copies"])
 def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None:
     release = SETS[name]
     arguments = ["template", release.name, str(CHART), "--namespace", release.namespace]

@@ -54,6 +54,53 @@ def test_a_release_lives_and_leaves_its_models_behind(installer: Installer) -> N
     assert client.get("modelcaches", "multitalk", space)["spec"]["volume"]["claimName"] == "multitalk-models"
 
 
+def test_copies_on_nodes_have_a_volume_that_is_kept_and_used_again(installer: Installer) -> None:
+    """With nothing behind it: no controller binds claims here, and no kubelet looks for the directory."""
+    space, client = installer.namespace("copies"), installer.client
+    values = dict(SETS["copies"].values)
+    assert "install -d -o 65532 -g 65532 -m 2775 /mnt/ssd/models" in installer.helm(
+        "install", space, str(CHART), values=values
+    )
+    volume = client.get("persistentvolumes", "copies.multitalk-models", "")
+    claim = client.get("persistentvolumeclaims", "multitalk-models", space)
+    assert (claim["spec"]["volumeName"], claim["spec"]["storageClassName"]) == (volume["metadata"]["name"], "")
+    cache = client.get("modelcaches", "multitalk", space)["spec"]["volume"]
+    assert cache["perNode"]["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "gpu"}
+    assert cache["perNode"]["maxParallel"] == 4
+
+    _bind(installer, volume, claim)
+    installer.helm("upgrade", space, str(CHART), values={**values, "commonLabels": {"team": "video"}})
+    bound = client.get("persistentvolumes", volume["metadata"]["name"], "")
+    assert bound["metadata"]["labels"]["team"] == "video"
+    assert bound["spec"]["claimRef"]["uid"] == claim["metadata"]["uid"], "an upgrade leaves it bound"
+
+    installer.helm("uninstall", space)
+    installer.helm("install", space, str(CHART), values=values)
+    kept = client.get("persistentvolumes", volume["metadata"]["name"], "")
+    assert kept["metadata"]["uid"] == volume["metadata"]["uid"]
+    assert kept["spec"]["claimRef"]["uid"] == claim["metadata"]["uid"]
+
+
+def _bind(installer: Installer, volume: Json, claim: Json) -> None:
+    """As the controller of volumes does it."""
+    names = {key: claim["metadata"][key] for key in ("uid", "resourceVersion")}
+    installer.client.patch("persistentvolumes", volume["metadata"]["name"], {"spec": {"claimRef": names}}, "")
+
+
+@pytest.mark.parametrize("changed", [{"nodeSelector": {"pool": "cpu"}}, {"perNode": {"path": "/mnt/hdd"}}], ids=str)
+def test_nodes_and_path_of_a_volume_that_exists_are_not_changed(installer: Installer, changed: Json) -> None:
+    space = installer.namespace(f"fixed-{next(iter(changed)).lower()}")
+    values = dict(SETS["copies"].values)
+    installer.helm("install", space, str(CHART), values=values)
+    volume = {**values["cache"]["volume"], **changed}
+    volume["perNode"] = {**values["cache"]["volume"]["perNode"], **changed.get("perNode", {})}
+    with pytest.raises(HelmRefused, match="immutable"):
+        installer.helm("upgrade", space, str(CHART), values={**values, "cache": {**values["cache"], "volume": volume}})
+    volume["claimName"] = "others"
+    installer.helm("upgrade", space, str(CHART), values={**values, "cache": {**values["cache"], "volume": volume}})
+    assert installer.client.get("persistentvolumeclaims", "others", space)["spec"]["volumeName"] == f"{space}.others"
+
+
 USERS = ("runAsUser", "runAsGroup", "fsGroup")
 
 

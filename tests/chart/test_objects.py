@@ -12,7 +12,7 @@ from chart.conftest import Render
 from chart.objects import Objects, component_of, selects
 from chart.sets import SETS
 from init_sync.core.manifest import manifest_from, parse_manifest
-from support.helm import CHART, Helm
+from support.helm import CHART, Helm, Release
 from support.kubeapi.schema import Conformity
 from support.kubeschemas import MINORS, schema_problems
 
@@ -131,10 +131,47 @@ def test_the_peer_server_is_asked_for_with_its_token(rendered: Callable[[str], O
     assert "peers" not in rendered("defaults").one("ModelCache")["spec"]
 
 
-def test_the_claim_outlives_the_release(rendered: Callable[[str], Objects]) -> None:
-    for name in ("defaults", "standalone", "everything"):
-        claim = rendered(name).one("PersistentVolumeClaim")
-        assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+@pytest.mark.parametrize("name", ["defaults", "standalone", "everything", "copies"])
+def test_the_claim_outlives_the_release_and_its_volume_too(rendered: Callable[[str], Objects], name: str) -> None:
+    objects = rendered(name)
+    for each in [objects.one("PersistentVolumeClaim"), *objects.of("PersistentVolume")]:
+        assert each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@pytest.mark.parametrize(("given", "made"), [("", ""), ("-", ""), ("disks", "disks")])
+def test_the_volume_of_the_copies_and_its_claim_fit_each_other_alone(render: Render, given: str, made: str) -> None:
+    """Whatever the default class does: both name the other, and the class."""
+    copies = {"perNode": {"enabled": True, "path": "/ssd/models"}, "storageClassName": given}
+    objects = render(operator={"perNode": {"enabled": True}}, cache={"volume": copies})
+    volume, claim = objects.one("PersistentVolume"), objects.one("PersistentVolumeClaim")
+    assert claim["spec"]["volumeName"] == volume["metadata"]["name"]
+    assert (volume["spec"]["claimRef"]["namespace"], volume["spec"]["claimRef"]["name"]) == (
+        claim["metadata"]["namespace"],
+        claim["metadata"]["name"],
+    )
+    assert claim["spec"]["storageClassName"] == volume["spec"]["storageClassName"] == made
+    assert claim["spec"]["accessModes"] == volume["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert claim["spec"]["resources"]["requests"] == volume["spec"]["capacity"]
+
+
+def test_the_volume_of_the_example_by_hand_is_what_the_chart_makes(helm: Helm) -> None:
+    by_hand = {each["kind"]: each for each in yaml.safe_load_all((ROOT / "examples/per-node.yaml").read_text())}
+    group = by_hand["ModelCache"]["spec"]["volume"]["perNode"]
+    volume = {"size": "4Gi", "nodeSelector": {**group["nodeSelector"], "kubernetes.io/os": None}}
+    volume |= {"tolerations": group["tolerations"], "perNode": {"enabled": True, "path": "/mnt/ssd/qwen"}}
+    values = {"operator": {"perNode": {"enabled": True}}, "cache": {"name": "qwen", "volume": volume}}
+    made = {each["kind"]: each for each in helm.render(Release(values, namespace="default"))}
+    for kind in ("PersistentVolume", "PersistentVolumeClaim"):
+        assert made[kind]["metadata"]["name"] == by_hand[kind]["metadata"]["name"]
+        assert made[kind]["spec"] == by_hand[kind]["spec"]
+    assert made["ModelCache"]["spec"]["volume"] == by_hand["ModelCache"]["spec"]["volume"]
+
+
+def test_copies_behind_an_existing_claim_need_nothing_of_the_chart(rendered: Callable[[str], Objects]) -> None:
+    objects = rendered("copies behind an existing claim")
+    assert {"PersistentVolume", "PersistentVolumeClaim"} & objects.kinds() == set()
+    assert objects.one("ModelCache")["spec"]["volume"]["claimName"] == "weights"
+    assert "perNode" in objects.one("ModelCache")["spec"]["volume"]
 
 
 def test_a_claim_that_exists_is_used_and_not_made(rendered: Callable[[str], Objects]) -> None:

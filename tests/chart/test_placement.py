@@ -20,7 +20,32 @@ def test_every_pod_stays_off_windows(objects: Objects) -> None:
     own = {name: pod["spec"].get("nodeSelector", {}) for name, pod in objects.pods()}
     assert {name for name, selector in own.items() if selector.get("kubernetes.io/os") != "linux"} == set()
     for cache in objects.of("ModelCache"):
-        assert cache["spec"]["sync"]["job"]["nodeSelector"]["kubernetes.io/os"] == "linux"
+        placed = cache["spec"]["volume"].get("perNode") or cache["spec"]["sync"]["job"]
+        assert placed["nodeSelector"]["kubernetes.io/os"] == "linux"
+
+
+def test_servers_run_and_copies_lie_on_the_same_nodes(render: Render) -> None:
+    """The API refuses another node affinity of a volume, once it is there."""
+    volume: Json = {"nodeSelector": {"pool": "gpu"}, "tolerations": [TOLERATION]}
+    volume["perNode"] = {"enabled": True, "path": "/ssd/models"}
+    objects = render(operator={"perNode": {"enabled": True}}, cache={"volume": volume})
+    group, server = objects.one("ModelCache")["spec"]["volume"]["perNode"], objects.server()
+    (term,) = objects.one("PersistentVolume")["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    matched = {each["key"]: each["values"] for each in term["matchExpressions"]}
+    assert matched == {key: [value] for key, value in group["nodeSelector"].items()}
+    assert server["nodeSelector"] == group["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "gpu"}
+    assert server["tolerations"] == group["tolerations"] == [TOLERATION]
+    assert "affinity" not in server
+    assert objects.one("ModelCache")["spec"]["sync"]["job"] == {}
+    assert objects.one("Deployment", "inference")["spec"]["strategy"]["type"] == "RollingUpdate"
+
+
+def test_a_volume_for_all_nodes_names_what_each_of_them_has(render: Render) -> None:
+    volume: Json = {"nodeSelector": None, "perNode": {"enabled": True, "path": "/ssd/models"}}
+    objects = render(operator={"perNode": {"enabled": True}}, cache={"volume": volume})
+    (term,) = objects.one("PersistentVolume")["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "Exists"}]
+    assert "nodeSelector" not in objects.one("ModelCache")["spec"]["volume"]["perNode"]
 
 
 def test_an_autoscaler_keeps_its_number_of_servers(rendered: Rendered) -> None:

@@ -25,6 +25,13 @@ SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())
 STANDALONE = {"operator": {"enabled": False}, "cache": {"standalone": True}}
 WITH_PEERS = {"operator": {"peers": {"enabled": True}}}
 
+
+def on_nodes(path: str = "/mnt/ssd/models", **cache: Json) -> Json:
+    """A copy on every node, with more of the cache's values."""
+    volume = {"perNode": {"enabled": True, "path": path}, **cache.pop("volume", {})}
+    return {"operator": {"perNode": {"enabled": True}}, "cache": {"volume": volume, **cache}}
+
+
 REFUSED: dict[str, tuple[Json, str]] = {
     "an unknown key": ({"operator": {"enabld": True}}, "'/operator': additional properties 'enabld' not allowed"),
     "an unknown key at the top": ({"inferense": {}}, "additional properties 'inferense' not allowed"),
@@ -164,6 +171,38 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {**WITH_PEERS, "cache": {"volume": {"accessModes": ["ReadWriteOncePod"]}, "peers": {"enabled": True}}},
         "cache.peers.enabled cannot serve a ReadWriteOncePod volume",
     ),
+    "copies without the right to see nodes": (
+        {"cache": on_nodes()["cache"]},
+        "cache.volume.perNode.enabled needs operator.perNode.enabled=true, which gives",
+    ),
+    "copies without an operator": (
+        {**STANDALONE, "cache": {**on_nodes()["cache"], "standalone": True}},
+        "cache.volume.perNode.enabled and cache.standalone exclude each other",
+    ),
+    "copies without Jobs": (on_nodes(job={"enabled": False}), "cache.volume.perNode.enabled needs sync Jobs"),
+    "copies on one node": (
+        on_nodes(volume={"oneNode": True}),
+        "cache.volume.perNode.enabled and cache.volume.oneNode exclude each other",
+    ),
+    "copies whose Jobs are placed": (
+        on_nodes(job={"nodeSelector": {"disk": "ssd"}}),
+        "cache.job.nodeSelector has no effect with cache.volume.perNode.enabled",
+    ),
+    "copies behind an existing claim at a path": (
+        on_nodes(volume={"existingClaim": "weights"}),
+        "cache.volume.existingClaim and cache.volume.perNode.path exclude each other",
+    ),
+    "copies nowhere": (on_nodes(""), "cache.volume.perNode.path is needed: name the directory"),
+    "copies at a relative path": (on_nodes("models"), "cache.volume.perNode.path=models is no absolute path"),
+    "copies at a path that leads up": (on_nodes("/mnt/.."), "cache.volume.perNode.path=/mnt/.. is no absolute path"),
+    "copies among the system's files": (
+        on_nodes("/etc/models"),
+        "cache.volume.perNode.path=/etc/models belongs to the node's system",
+    ),
+    "none at a time": (
+        {"cache": {"volume": {"perNode": {"maxParallel": 0}}}},
+        "'/cache/volume/perNode/maxParallel': minimum: got 0, want 1",
+    ),
     "a token in the open": (
         {"sync": {"env": [{"name": "HF_TOKEN", "value": "hf_x"}]}},
         "sync.env holds the token itself, where everybody can read it. Put it into a Secret",
@@ -233,6 +272,14 @@ def test_the_notes_say_where_the_peer_server_is_and_which_token_it_wants(helm: H
     notes = helm.run("install", "a", str(CHART), "--dry-run=client", values={**WITH_PEERS, "cache": {"peers": peers}})
     assert "--for=condition=PeersReady modelcache/a" in notes
     assert "create secret generic t --from-file=k=/dev/stdin" in notes
+
+
+def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> None:
+    def notes(**values: Any) -> str:
+        return helm.run("install", "a", str(CHART), "--dry-run=client", values={**on_nodes("/ssd/m"), **values})
+
+    assert "install -d -o 65532 -g 65532 -m 2775 /ssd/m" in notes()
+    assert "install -d -m 2775 /ssd/m" in notes(runAsDefaultUser=False)
 
 
 EMPTIED = (

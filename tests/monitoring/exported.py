@@ -1,8 +1,8 @@
 """What the four processes really export: each is run, given something to count, and scraped.
 
-The operator runs against the in-memory API, with one cache that gets complete and one whose token is refused. The sync
-is held up by its hub after some errors. The peer server has sent a file. The server has loaded, made a video and
-refused a request.
+The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, and one with
+a copy on every node. The sync is held up by its hub after some errors. The peer server has sent a file. The server has
+loaded, made a video and refused a request.
 """
 
 from __future__ import annotations
@@ -87,8 +87,11 @@ def _operator(folder: Path) -> str:
         kubeconfig = api.kubeconfig(folder)
         space = Space(prepared(kubeconfig), NAMESPACE)
         space.client.create("namespaces", {"metadata": {"name": NAMESPACE}}, "")
-        with OperatorProcess(kubeconfig, namespaces=(NAMESPACE,)) as operator:
+        with OperatorProcess(kubeconfig, "--per-node", namespaces=(NAMESPACE,)) as operator:
             _two_caches(space)
+            space.kubelet.claim("spread", accessModes=["ReadWriteMany"])
+            space.cache("spread", volume={"claimName": "spread", "perNode": {}})
+            eventually(lambda: "modelcache_copies{" in _scrape(operator.metrics_port), "copies are counted")
             text = _scrape(operator.metrics_port)
         space.client.close()
     return text

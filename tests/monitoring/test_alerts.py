@@ -27,8 +27,8 @@ DOCUMENT = ROOT / "docs/monitoring.md"
 NAMES = (
     *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCachePeerFileChanged"),
     *("ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
-    *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheOperatorDown"),
-    *("ModelCacheNamespaceNotServed", "ModelCacheLeadTimeFailed"),
+    *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheCopiesBehind"),
+    *("ModelCacheOperatorDown", "ModelCacheNamespaceNotServed", "ModelCacheLeadTimeFailed"),
     *("MultiTalkNotReady", "MultiTalkQueueFull", "MultiTalkErrorRate"),
 )
 

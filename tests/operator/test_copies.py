@@ -11,6 +11,7 @@ import pytest
 
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names
+from modelcache_operator.core.copy_proof import NOT_STARTED_S
 from modelcache_operator.core.reconcile import reconcile
 from modelcache_operator.core.status import to_json
 from support.copies import DIGEST, fill, group, report
@@ -220,6 +221,29 @@ def test_a_job_that_cannot_be_scheduled_holds_up_no_other_and_is_named() -> None
     world.settle()
     assert world.syncing() == ["n0", "n1"]
     assert "Insufficient cpu" in world.status["copies"][0]["message"]
+
+
+def test_a_job_whose_pod_does_not_start_holds_up_neither_copies_nor_pods_and_is_named() -> None:
+    """The directory is missing on the node: the kubelet says so in an Event, and nowhere else."""
+    world = group(3, maxParallel=1)
+    world.sync_copy("n0", report("n0"))
+    pod = world.add_pod("p", world.job_of("n1"))
+    world.pods[pod]["spec"]["nodeName"] = "n1"
+    world.wait(pod, "ContainerCreating")
+    world.settle()
+    assert (world.syncing(), states(world)) == (["n1"], {"n1": "syncing", "n2": "missing"})
+    world.now += NOT_STARTED_S
+    world.settle()
+    assert world.syncing() == ["n1", "n2"]
+    world.sync_copy("n2", report("n2"))
+    (found,) = world.status["copies"]
+    assert (found["state"], found["reason"]) == ("failed", "PodStarting")
+    assert "directory missing there? See its Events" in found["message"]
+    assert world.status["nodes"] == {"total": 3, "complete": 2, "syncing": 0, "failed": 1}
+    world.start(pod)
+    world.settle()
+    assert states(world) == {"n1": "syncing"}
+    assert "reason" not in world.status["copies"][0], "what held it up is over"
 
 
 def test_the_jobs_of_nodes_that_are_gone_or_left_the_group_are_deleted() -> None:

@@ -20,6 +20,7 @@ def board() -> Board:
     _sync(made)
     _models(made)
     _gate(made)
+    _copies(made)
     _peer_server(made)
     _syncs_in_range(made)
     return made
@@ -205,6 +206,20 @@ def _gate(made: Board) -> None:
         ),
     ):
         made.with_panel(panels.figure(title, description, unit, Query(expr), height=8))
+
+
+def _copies(made: Board) -> None:
+    made.with_row(Row("Copies on nodes"))
+    made.with_panel(
+        panels.lines(
+            "Copies",
+            "With spec.volume.perNode, by state: failed ones are retried; waiting ones are still to be synced, or "
+            "their node is away. status.copies names the nodes.",
+            panels.COUNT,
+            Query(f"max by (state) (modelcache_copies{{{ONE}}})", "{{state}}"),
+            width=24,
+        )
+    )
 
 
 SERVER = 'namespace="$namespace", pod=~"(mc-)?$cache-peers"'

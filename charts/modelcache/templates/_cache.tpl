@@ -3,11 +3,14 @@ What the values say about the cache, worked out once.
 
   modelcache.cache.name        name of the ModelCache that this release makes or serves
   modelcache.cache.claim       claim with the models
+  modelcache.cache.volume      PersistentVolume of the copies on nodes; it is cluster-wide
   modelcache.cache.manifest    ConfigMap with the manifest: NAME-modelcache, as the operator calls it
+  modelcache.cache.accessModes  of the claim
+  modelcache.cache.class         storageClassName of the claim, as a line, or nothing: the cluster's default
   modelcache.cache.shared      "true" if several nodes can mount the volume
   modelcache.cache.gated       "true" if serving pods wait at the gate: a Job proves the cache before they start
   modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
-  modelcache.cache.spec        spec of the manifest, but for what only the operator reads
+  modelcache.cache.spec        spec of the manifest, but for peers and sync
   modelcache.cache.job         spec.sync.job of the ModelCache
   modelcache.cache.placed      what of the server's placement the Job takes over, or nothing
   modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
@@ -31,8 +34,23 @@ What the values say about the cache, worked out once.
 {{- include "modelcache.cache.name" . }}-modelcache
 {{- end -}}
 
+{{- define "modelcache.cache.volume" -}}
+{{ include "modelcache.namespace" . }}.{{ include "modelcache.cache.claim" . }}
+{{- end -}}
+
+{{- define "modelcache.cache.accessModes" -}}
+{{- .Values.cache.volume.perNode.enabled | ternary (list "ReadWriteMany") .Values.cache.volume.accessModes | toYaml -}}
+{{- end -}}
+
+{{- define "modelcache.cache.class" -}}
+{{- $volume := .Values.cache.volume -}}
+{{- with $volume.storageClassName | default ($volume.perNode.enabled | ternary "-" "") -}}
+storageClassName: {{ eq . "-" | ternary "" . | quote }}
+{{- end -}}
+{{- end -}}
+
 {{- define "modelcache.cache.shared" -}}
-{{- has "ReadWriteMany" .Values.cache.volume.accessModes -}}
+{{- has "ReadWriteMany" (include "modelcache.cache.accessModes" . | fromYamlArray) -}}
 {{- end -}}
 
 {{- define "modelcache.cache.gated" -}}
@@ -62,6 +80,20 @@ elsewhere. A single server only prefers to: on a node that was lost, its predece
 {{- define "modelcache.cache.spec" -}}
 volume:
   claimName: {{ include "modelcache.cache.claim" . | quote }}
+  {{- with .Values.cache.volume }}
+  {{- if .perNode.enabled }}
+  perNode:
+    maxParallel: {{ .perNode.maxParallel }}
+    {{- with .nodeSelector }}
+    nodeSelector:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .tolerations }}
+    tolerations:
+      {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- end }}
+  {{- end }}
 allowPickles: {{ .Values.cache.allowPickles }}
 models:
 {{ toYaml .Values.cache.models }}
@@ -188,8 +220,10 @@ Job runs where the server can. What cache.job says itself stays as it is.
 {{- $security := include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml -}}
 {{- $_ := set $job "podSecurityContext" (merge (dict) ($given.podSecurityContext | default dict) $security) -}}
 {{- end -}}
+{{- if not $volume.perNode.enabled -}}{{- /* which says itself where its Jobs run */ -}}
 {{- $_ := set $job "nodeSelector" (merge (dict) ($given.nodeSelector | default $placed.nodeSelector | default dict) ($volume.nodeSelector | default dict)) -}}
 {{- $_ := set $job "tolerations" (concat ($volume.tolerations | default list) ($given.tolerations | default $placed.tolerations | default list) | uniq) -}}
+{{- end -}}
 {{- range $key := list "env" "volumes" "volumeMounts" -}}
 {{- $_ := set $job $key (concat (index $shared $key | default list) (index $given $key | default list)) -}}
 {{- end -}}

@@ -38,8 +38,39 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $cache.auth.secretName (not $cache.peers.tokenSecret.name) }}
 - cache.peers.enabled with cache.auth.secretName needs cache.peers.tokenSecret.name: without a token of its own, the peer server would give to everybody what the hub gives to your token alone. Name a Secret with a token that you choose
 {{- end }}
-{{- if has "ReadWriteOncePod" $cache.volume.accessModes }}
+{{- if has "ReadWriteOncePod" (include "modelcache.cache.accessModes" . | fromYamlArray) }}
 - cache.peers.enabled cannot serve a ReadWriteOncePod volume beside the pods that use it. Use ReadWriteMany or ReadWriteOnce in cache.volume.accessModes, or set cache.peers.enabled=false
+{{- end }}
+{{- end }}
+{{- $volume := $cache.volume }}
+{{- if $volume.perNode.enabled }}
+{{- if $cache.standalone }}
+- cache.volume.perNode.enabled and cache.standalone exclude each other: the operator syncs each node's copy, and standalone means no operator
+{{- else if and $operator.enabled (not $operator.perNode.enabled) }}
+- cache.volume.perNode.enabled needs operator.perNode.enabled=true, which gives the operator the right to see nodes
+{{- end }}
+{{- if not (kindIs "bool" $cache.job.enabled | ternary $cache.job.enabled true) }}
+- cache.volume.perNode.enabled needs sync Jobs: one syncs the copy of each node. Leave out cache.job.enabled=false
+{{- end }}
+{{- if eq (toString $volume.oneNode) "true" }}
+- cache.volume.perNode.enabled and cache.volume.oneNode exclude each other: pods run where a copy is. Leave out cache.volume.oneNode
+{{- end }}
+{{- range list "nodeSelector" "affinity" "topologySpreadConstraints" }}
+{{- if get $cache.job . }}
+- cache.job.{{ . }} has no effect with cache.volume.perNode.enabled: a Job runs on each node of cache.volume.nodeSelector. Leave it out
+{{- end }}
+{{- end }}
+{{- if and $volume.existingClaim $volume.perNode.path }}
+- cache.volume.existingClaim and cache.volume.perNode.path exclude each other: the volume of that claim has its path already
+{{- else if not $volume.existingClaim }}
+{{- $path := $volume.perNode.path | default "" }}
+{{- if not $path }}
+- cache.volume.perNode.path is needed: name the directory that has the copy on each node, such as /mnt/ssd/models
+{{- else if or (not (regexMatch "^(/[^/\\s]+)+$" $path)) (regexMatch "/[.][.]?(/|$)" $path) }}
+- cache.volume.perNode.path={{ $path }} is no absolute path. Give one such as /mnt/ssd/models, without "." and ".." and without a slash at the end
+{{- else if regexMatch "^/(home|media|mnt|opt|srv|tmp|var|var/lib|var/log|var/lib/kubelet(/.*)?|(bin|boot|dev|etc|lib|lib32|lib64|proc|root|run|sbin|sys|usr)(/.*)?)$" $path }}
+- cache.volume.perNode.path={{ $path }} belongs to the node's system, and the kubelet changes the group of all that is in it. Give a directory of its own, such as /mnt/ssd/models
+{{- end }}
 {{- end }}
 {{- end }}
 {{- $fullname := include "modelcache.fullname" . }}
@@ -52,7 +83,7 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $cache.volume.existingClaim $cache.volume.claimName }}
 - cache.volume.existingClaim and cache.volume.claimName exclude each other: the first is used as it is, the second is made
 {{- end }}
-{{- if and $inference.enabled (gt (int $inference.replicas) 1) (has "ReadWriteOncePod" $cache.volume.accessModes) }}
+{{- if and $inference.enabled (gt (int $inference.replicas) 1) (has "ReadWriteOncePod" (include "modelcache.cache.accessModes" . | fromYamlArray)) }}
 - inference.replicas={{ $inference.replicas }} cannot share a ReadWriteOncePod volume. Use ReadWriteMany (ReadWriteOnce on one node) in cache.volume.accessModes, or one replica
 {{- end }}
 {{- if and $inference.enabled (lt (include "modelcache.server.graceS" . | int) 0) }}

@@ -12,6 +12,7 @@ those with a dict.
   modelcache.inference.account   its service account
   modelcache.metadata            (dict "root" $ "component" "operator" "name" "a")  of an object; more keys: "labels",
                                  "annotations", "namespace" for another one than the release's, "clusterWide" for none
+  modelcache.kept                annotations of what stays when the release is uninstalled
   modelcache.labels              (dict "root" $ "component" "operator")  labels of an object
   modelcache.podLabels           (the same)  of a pod: without versions, or every upgrade would restart it
   modelcache.selector            (the same)  labels that never change, for selectors
@@ -75,6 +76,12 @@ labels:
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{- /* 90 GB are not fetched again because a release was uninstalled. Argo CD reads an annotation of its own when it prunes. */ -}}
+{{- define "modelcache.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false
 {{- end -}}
 
 {{- define "modelcache.selector" -}}

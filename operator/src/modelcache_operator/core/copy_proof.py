@@ -21,15 +21,17 @@ from modelcache_operator.core.copies import NO_MESSAGE, Copies, Copy, CopyState
 from modelcache_operator.core.copy_record import NOTHING, CopyRecord
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.nodes import Node, has_copy, is_available
-from modelcache_operator.core.observed import Job, Pod, Snapshot
+from modelcache_operator.core.observed import Job, Pod, RunState, Snapshot
 from modelcache_operator.core.proof import OwnedObjects, as_finished, current_record, damage_reports, record_outcome
 from modelcache_operator.core.spec import PerNodeSpec
 from modelcache_operator.core.status import CopyStatus, SyncRecord
 
+NOT_STARTED_S = 120.0
+"""A pod whose container has not started for so long is held up on its node; most often the volume cannot be mounted."""
 SETTLE_S = 5.0
 """A Job that ended waits so long for what its pod said, which another watch tells."""
 UNAVAILABLE = "NodeUnavailable"
-PASSING = (UNAVAILABLE, *messages.OF_NOW)
+PASSING = (UNAVAILABLE, "PodStarting", *messages.OF_NOW)
 """Reasons that are not said any more once they are over."""
 
 
@@ -187,18 +189,30 @@ def _copy(look: _Look, node: Node) -> Copy:
     available = is_available(node, look.group)
     job = next((job for job in reversed(look.jobs.get(node.name, ())) if not job.outcome), None)
     pods = look.job_pods.get(job.uid, ()) if job else ()
-    blocked = any(pod.unschedulable for pod in pods)
+    held_up = any(_is_held_up(look, pod) for pod in pods)
+    blocked = held_up or any(pod.unschedulable for pod in pods)
     copy = Copy(node, CopyState.COMPLETE, known, current, available, job, blocked)
     if current and not (job and job.resync):
         return copy
     state = CopyState.MISSING
     if not available:
         state = CopyState.UNAVAILABLE
-    elif known.failures:
+    elif known.failures or held_up:
         state = CopyState.FAILED
     elif job:
         state = CopyState.SYNCING
     return replace(copy, state=state, said=_said(look, replace(copy, state=state), pods))
+
+
+def _is_held_up(look: _Look, pod: Pod) -> bool:
+    """Whether it holds up its copy, and should hold up no other. Why is said in Events alone."""
+    if pod.state is not RunState.WAITING or not pod.node or pod.deleting:
+        return False
+    until = pod.created_at + NOT_STARTED_S
+    if look.now >= until:
+        return True
+    look.wake_at = min(look.wake_at or until, until)
+    return False
 
 
 def _said(look: _Look, copy: Copy, pods: list[Pod] | tuple[Pod, ...]) -> Message:
@@ -207,6 +221,10 @@ def _said(look: _Look, copy: Copy, pods: list[Pod] | tuple[Pod, ...]) -> Message
         why = "is not ready" if not copy.node.ready else "is cordoned" if not copy.node.schedulable else "is tainted"
         return Message(UNAVAILABLE, f"node {copy.node.name} {why}")
     trouble = next(filter(None, (messages.trouble(pod) for pod in pods)), None)
+    if trouble is None and copy.blocked:
+        trouble = Message(
+            "PodStarting", "its pod does not start: is the volume's directory missing there? See its Events"
+        )
     found = trouble or look.said.get(copy.node.name) or _failure(look, copy)
     if found:
         return found
