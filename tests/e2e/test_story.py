@@ -68,7 +68,7 @@ def test_progress_is_shown_while_it_syncs(site: Site, release: Release) -> None:
 
     eventually(progress, "some bytes of all are reported", 60, not_yet=UNSETTLED)
     table = site.kube.kubectl("get", "modelcaches").splitlines()
-    assert table[0].split() == ["NAME", "PHASE", "REASON", "MODELS", "PROGRESS", "SIZE", "RATE", "ETA", "AGE"]
+    assert table[0].split() == ["NAME", "PHASE", "REASON", "MODELS", "NODES", "PROGRESS", "SIZE", "RATE", "ETA", "AGE"]
     assert table[1].split()[:3] == [release.name, "Syncing", "Syncing"]
     site.kube.wait(f"modelcache/{release.name}", "condition=Reconciling")
 
