@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.cluster import Space
 from support.helm import Helm
+from support.hub import LocalHub, RepoBuilder
 from support.kubelet import Pod
 from support.node_selection import may_run
 from support.operator_process import OperatorProcess
+from support.peer import peer
 from support.reports import complete
 from support.service_account import bound_token
 from support.waiting import eventually
 
 Json = dict[str, Any]
 DIGEST = f"sha256:{'5' * 64}"
+ANSWERS = {
+    "phase": "Running",
+    "podIP": "10.1.2.3",
+    "podIPs": [{"ip": "10.1.2.3"}],
+    "conditions": [{"type": "Ready", "status": "True"}],
+}
 
 
 class Group:
@@ -43,10 +52,10 @@ class Group:
         condition = {"type": "Ready", "status": str(ready), "lastHeartbeatTime": beat}
         self.space.client.patch("nodes", name, {"status": {"conditions": [condition]}}, "", sub="status")
 
-    def cache(self, **per_node: Any) -> None:
+    def cache(self, *, peers: bool = False, **per_node: Any) -> None:
         self.space.kubelet.claim("models", accessModes=["ReadWriteMany"])
         volume = {"claimName": "models", "perNode": {"nodeSelector": {"pool": self.name}, **per_node}}
-        self.space.cache(volume=volume)
+        self.space.cache(volume=volume, peers={"enabled": peers})
 
     def job(self, node: str) -> Json:
         """The unfinished Job of a node."""
@@ -217,3 +226,34 @@ def test_a_status_is_written_every_two_seconds_at_most(space: Space, nodes: Grou
             nodes.sync(name)
         nodes.until("6/6")
         assert operator.metric("modelcache_operator_status_writes_total") - before <= 3
+
+
+def test_eight_copies_cost_the_hub_one(
+    space: Space, nodes: Group, hub: LocalHub, repo: RepoBuilder, tmp_path: Path
+) -> None:
+    """The operator as a process, the real sync for each Job, the real server beside the first copy."""
+    first, *others = (nodes.node() for _ in range(8))
+    disks = {name: tmp_path / name for name in nodes.nodes}
+    for disk in disks.values():
+        disk.mkdir()
+
+    def sync(name: str, served: str = "") -> int:
+        job = nodes.job(name)
+        _, code = space.kubelet.sync(job, disks[name], hub.endpoint, served)
+        space.kubelet.end_job(job, "Complete")
+        return code
+
+    with per_node(space), peer(disks[first]) as served:
+        nodes.cache(peers=True, maxParallel=7)
+        assert sync(first) == 0
+        once = hub.bytes_sent
+        pod = eventually(lambda: space.client.find("pods", "cache-peers", space.namespace), "it is served")
+        assert may_run(pod["spec"]["affinity"], first, {})
+        space.client.patch("pods", "cache-peers", {"status": ANSWERS}, space.namespace, sub="status")
+        assert [sync(name, served.endpoint) for name in others] == [0] * 7
+        nodes.until("8/8")
+    assert hub.bytes_sent == once > 2**20
+    files = [path for path in (disks[first] / "cache-base").iterdir() if path.is_file()]
+    assert len(files) == 3
+    for disk in disks.values():
+        assert all((disk / "cache-base" / path.name).read_bytes() == path.read_bytes() for path in files)

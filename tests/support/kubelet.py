@@ -126,29 +126,40 @@ class Kubelet:
         status = finished_job(job, outcome, reason, message)
         return self.client.patch("jobs", job["metadata"]["name"], {"status": status}, self.namespace, sub="status")
 
-    def sync(self, job: Json, volume: Path, endpoint: str) -> tuple[Pod, int]:
-        """Run the Job's pod to its end with the real init-sync; the Job's own end is left to the test."""
-        pod = self.pod_of(job)
-        return pod, self.init(pod, volume, endpoint)
+    def sync(self, job: Json, volume: Path, endpoint: str, peer: str = "") -> tuple[Pod, int]:
+        """Run the Job's pod to its end with the real init-sync; the Job's own end is left to the test.
 
-    def init(self, pod: Pod, volume: Path, endpoint: str) -> int:
+        ``peer``: what the address that it was given for its peer stands for.
+        """
+        pod = self.pod_of(job)
+        return pod, self.init(pod, volume, endpoint, peer)
+
+    def init(self, pod: Pod, volume: Path, endpoint: str, peer: str = "") -> int:
         """Run the init container of a serving pod to its end with the real init-sync."""
         pod.running()
-        code, message = self.run_init_sync(pod, volume, endpoint)
+        code, message = self.run_init_sync(pod, volume, endpoint, peer)
         pod.finish(code, message)
         return code
 
-    def run_init_sync(self, pod: Pod, volume: Path, endpoint: str) -> tuple[int, str]:
+    def run_init_sync(self, pod: Pod, volume: Path, endpoint: str, peer: str = "") -> tuple[int, str]:
         """Exit code and termination message of the container's own arguments, with its paths mapped to ours."""
         with tempfile.TemporaryDirectory() as folder:
-            spec, report = Path(folder) / "modelcache.yaml", Path(folder) / "report.json"
-            cache = pod.raw["metadata"]["labels"]["modelcache.dev/cache"]
+            report = Path(folder) / "report.json"
+            meta = pod.raw["metadata"]
+            cache = meta["labels"]["modelcache.dev/cache"]
             config = self.client.get("configmaps", f"{cache}-modelcache", self.namespace)
-            spec.write_bytes(config["data"]["modelcache.yaml"].encode())
-            mapped = {"/etc/modelcache/modelcache.yaml": str(spec), "/models": str(volume), "9464": "0"}
+            files = {"modelcache.yaml": config["data"]["modelcache.yaml"]}
+            if pins := (meta.get("annotations") or {}).get("modelcache.dev/pins"):
+                files["pins.json"] = pins
+            for name, text in files.items():
+                (Path(folder) / name).write_text(text)
+            mapped = {f"/etc/modelcache/{name}": f"{folder}/{name}" for name in files}
+            mapped |= {"/models": str(volume), "9464": "0"}
             arguments = [mapped.get(each, each) for each in pod.container["args"]]
             command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]
             environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder}
+            if any(each["name"] == "MODELCACHE_PEERS" for each in pod.container.get("env", ())):
+                environment["MODELCACHE_PEERS"] = peer
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
             text = report.read_text().strip() if report.exists() else done.stderr[-500:].strip()
             assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES, "tests have small reports"
