@@ -1,8 +1,9 @@
 """Where the pieces of one file come from: peers as long as one can be used, and the hub otherwise.
 
 A file has one hash, so wrong content does not say which piece was wrong. If one peer gave bytes of it, that peer is
-left out. If several did, each of them is tried alone until one of them gives the right content. If an earlier run left
-bytes of it, nobody knows who gave those, and nobody is left out.
+left out. If several did, each of them is tried alone, the most suspected first, until one of them gives the right
+content. That one is right now says nothing of the others: a peer may lie now and then. If an earlier run left bytes of
+the file, nobody knows who gave those, and nobody is left out.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ class Sources:
         """
         usable = [peer for peer in self._peers.usable() if self._lister in (None, peer)]
         with self._guard:
-            suspects = [peer for peer in self._suspects if peer in usable]
-            for peer in suspects[:1] or usable:
-                if peer not in self._lacking:
-                    self._peers.busy(peer, 1)
-                    return self._from.setdefault(peer, FileSource(self._peers.source(peer, self._blob.source), peer))
+            holders = [peer for peer in usable if peer not in self._lacking]
+            suspects = [peer for peer in self._suspects if peer in holders]
+            if suspects or holders:
+                peer = (suspects or holders)[0]
+                self._peers.busy(peer, 1)
+                return self._from.setdefault(peer, FileSource(self._peers.source(peer, self._blob.source), peer))
         if self._lister:
             why = f"peer {self._lister} lists {self._blob.label} and does not give it"
             raise NeedsChange(Reason.LISTING_INCONSISTENT, why)
@@ -102,16 +104,16 @@ class Sources:
             recovered, self._recovered = self._recovered, False
             if recovered:
                 gave = []
-            self._suspects = gave if len(gave) > 1 else []
+            self._suspects = self._peers.by_suspicion(gave) if len(gave) > 1 else []
         if len(gave) == 1:
             self._peers.leave_out(gave[0], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")
         self.hub.forget()
         return recovered or bool(gave)
 
     def right_content(self) -> None:
-        """Of two suspects, one gave the right content alone: it was the other."""
+        """Those who were under suspicion and did not give it stay so, for the next file."""
         with self._guard:
             suspects, self._suspects = self._suspects, []
-            others = [peer for peer in suspects if peer not in self._gave]
-        if len(suspects) == 2 and len(others) == 1:
-            self._peers.leave_out(others[0], Reason.CHECKSUM_MISMATCH, f"it gave wrong bytes of {self._blob.label}")
+            for peer in suspects:
+                if peer not in self._gave:
+                    self._peers.suspect(peer)

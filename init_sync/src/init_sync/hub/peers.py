@@ -64,6 +64,7 @@ class Peers:
         self._active: Counter[Peer] = Counter()
         self._listed: dict[tuple[str, str], Peer] = {}
         self._partial: set[Peer] = set()
+        self._suspicions: Counter[Peer] = Counter()
         self._guard = threading.Lock()
 
     def source(self, peer: Peer, file: RequiredFile) -> Source:
@@ -79,6 +80,16 @@ class Peers:
         """One more piece is fetched from it, or (-1) one less."""
         with self._guard:
             self._active[peer] += pieces
+
+    def suspect(self, peer: Peer) -> None:
+        """Bytes of it may have been wrong."""
+        with self._guard:
+            self._suspicions[peer] += 1
+
+    def by_suspicion(self, peers: Sequence[Peer]) -> list[Peer]:
+        """The most suspected first."""
+        with self._guard:
+            return sorted(peers, key=self._suspicions.__getitem__, reverse=True)
 
     def leave_out(self, peer: Peer, reason: Reason, why: str) -> None:
         """For the rest of the run."""
