@@ -93,6 +93,11 @@ class CopyLedger:
     def content(self) -> str:
         return self.contents[-1][0]
 
+    @property
+    def twins(self) -> bool:
+        """Two proofs of one volume."""
+        return self._twins_since < math.inf
+
     def slack_s(self, at: float) -> float:
         return SLACK_S if self.strict else NOTICED_S if at < self.blind_until else LATE_S
 
