@@ -1,7 +1,7 @@
 """What really happened to nodes and to the copies on them; ``ledger`` does the same for caches with one volume.
 
 Nothing here is taken from the status. A copy is proven for the uid of a node and a content from the moment at which the
-Job of this node was about to succeed there, until its next Job fails or a pod on the node reports another disk.
+Job of this node was about to succeed there, until its next one succeeds or a pod on the node reports another disk.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class CopyLedger:
         self.by_generation: dict[int, str] = {}
         self.violations: list[str] = []
         self.judged: dict[str, int] = {"gatesOfCopies": 0, "jobsOfCopies": 0, "statusesOfCopies": 0}
-        self.blind_until = 0.0
-        """The operator may see nothing new before."""
+        self.blind = False
+        """The operator may have a watch that says nothing, and see what is new with a full list alone."""
         self.strict = False
         """All is well: it sees everything at once."""
         self._jobs: dict[str, str] = {}
@@ -98,8 +98,9 @@ class CopyLedger:
         """Two proofs of one volume."""
         return self._twins_since < math.inf
 
-    def slack_s(self, at: float) -> float:
-        return SLACK_S if self.strict else NOTICED_S if at < self.blind_until else LATE_S
+    @property
+    def slack_s(self) -> float:
+        return SLACK_S if self.strict else NOTICED_S if self.blind else LATE_S
 
     def present(self) -> list[NodeLife]:
         return [each for each in self.nodes if each.ended_at == math.inf]
@@ -123,10 +124,15 @@ class CopyLedger:
             node.failed = False
             self.note()
 
-    def disproven(self, node: NodeLife, failed: bool = False) -> None:
+    def disproven(self, node: NodeLife) -> None:
         with self._guard:
             self._end(node)
-            node.failed = failed
+            self.note()
+
+    def failed(self, node: NodeLife) -> None:
+        """What was proven before stays so: the operator may have deleted the Job before it could see its end."""
+        with self._guard:
+            node.failed = True
             self.note()
 
     def _end(self, node: NodeLife) -> None:
@@ -143,7 +149,7 @@ class CopyLedger:
         with self._guard:
             present = self.present()
             self._room.append((self._clock(), self._count_room(present)))
-            volumes = [proof.volume for each in present if (proof := each.proof(self.content))]
+            volumes = [proof.volume for each in present if not each.failed and (proof := each.proof(self.content))]
             twins = any(one == other for one, other in combinations(volumes, 2))
             self._twins_since = min(self._twins_since, self._clock()) if twins else math.inf
 
@@ -180,7 +186,7 @@ class CopyLedger:
             return
         self._seen.add(uid)
         self.judged["jobsOfCopies"] += 1
-        slack_s = self.slack_s(now)
+        slack_s = self.slack_s
         node = self.by_uid(metadata["annotations"]["modelcache.dev/node-uid"])
         if node is None or node.ended_at < now - slack_s:
             self.violations.append(f"{now:.3f} {metadata['name']} is for a node that is gone: {node}")
@@ -199,7 +205,7 @@ class CopyLedger:
             return
         self.judged["gatesOfCopies"] += 1
         at = pod.opened_at = datetime.fromisoformat(raw["metadata"]["annotations"][OPENED]).timestamp()
-        slack_s = self.slack_s(at)
+        slack_s = self.slack_s
         affinity = raw["spec"].get("affinity")
         led = {each.name for each in self.nodes if may_run(affinity, each.name, each.labels)}
         proven = {
@@ -232,7 +238,7 @@ class CopyLedger:
             self.violations.append(f"{now:.3f} {count} does not add up to {states}")
         if status["observedGeneration"] != raw["metadata"]["generation"]:
             return
-        slack_s = self.slack_s(now)
+        slack_s = self.slack_s
         proven = {each.name for each in self.nodes if each.was_proven(content_of(raw), now, slack_s)}
         if count["complete"] > len(proven):
             self.violations.append(f"{now:.3f} {count}, but copies are on {sorted(proven)}")

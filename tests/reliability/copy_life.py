@@ -211,7 +211,7 @@ class CopyLife:
             self.patience = max(self.patience, time.time() + RETRY_S)
             pod.finish(2, incomplete(Reason.REPO_NOT_FOUND, "no such repository", CACHE))
             if ours:
-                self.ledger.disproven(node, failed=True)
+                self.ledger.failed(node)
         else:
             if ours:
                 self.ledger.proven(node, int(metadata["labels"]["modelcache.dev/generation"]))

@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from reliability.copy_life import CopyLife
-from reliability.ledger import NOTICED_S
 from reliability.life import Life
 from support.cluster import Cluster, Space
 from support.kubeapi import FaultProxy
@@ -128,7 +127,7 @@ class Town:
                 self.proxy.stop()
                 self._back_at = time.monotonic() + self._random.uniform(0.5, 5)
         if kind in ("a watch that says nothing", "an API that is away"):
-            self.copies.ledger.blind_until = time.time() + NOTICED_S
+            self.copies.ledger.blind = True
         self.tally[kind] += 1
 
     def strike(self) -> None:
@@ -162,6 +161,7 @@ class Town:
         self._back_at, self._starts_at = self._back_at and 0.0, self._starts_at and 0.0
         self.tick()
         self.proxy.cut_watches()  # the silent ones, which only the next full list would make up for
+        self.copies.ledger.blind = False
 
     def settle(self) -> None:
         """All Jobs succeed: every cache must become Ready, and no pod whose cache is there may be left waiting."""
