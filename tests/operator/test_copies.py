@@ -75,6 +75,40 @@ def test_all_at_once_if_the_manifest_says_so() -> None:
     assert world.syncing() == ["n1", "n2", "n3", "n4"]
 
 
+def lower_the_limit(world: PureCluster) -> None:
+    for job in map(world.job_of, world.syncing()):
+        world.start(world.add_pod(f"{job}-p", job))
+    world.change_spec(volume={"claimName": "models", "perNode": {"maxParallel": 1}})
+
+
+def lose_nodes_for_a_while(world: PureCluster) -> None:
+    for ready in (False, True):
+        for node in ("n1", "n2"):
+            world.set_ready(node, ready)
+        world.settle()
+
+
+def ask_for_a_resync(world: PureCluster) -> None:
+    world.annotate("now")
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        pytest.param(lower_the_limit, 2, id="the limit is lowered"),
+        pytest.param(lose_nodes_for_a_while, 4, id="nodes come back with their Jobs"),
+        pytest.param(ask_for_a_resync, 2, id="a resync is asked for"),
+    ],
+)
+def test_with_as_many_jobs_as_are_allowed_no_other_starts(change: Callable[[PureCluster], object], jobs: int) -> None:
+    world = group(9, maxParallel=2)
+    world.sync_copy("n0", report("n0"))
+    assert world.syncing() == ["n1", "n2"]
+    change(world)
+    world.settle()
+    assert len(world.syncing()) == jobs
+
+
 def test_others_get_the_pins_of_the_first_as_a_file_of_their_job() -> None:
     world = group(2)
     first = world.job_of("n0")
@@ -438,6 +472,15 @@ def test_one_volume_on_two_nodes_is_not_local() -> None:
     fill(world)
     assert figures(world) == "3/3"
     assert world.condition("VolumeReady")["status"] == "True"
+
+
+def test_a_node_that_left_the_group_may_give_its_disk_to_another_one() -> None:
+    world = group(2)
+    world.sync_copy("n0", report("n0"))
+    world.nodes["n0"]["spec"]["taints"] = [GPU]
+    world.settle()
+    world.sync_copy("n1", report("n0"))
+    assert (figures(world), world.condition("VolumeReady")["status"]) == ("1/1", "True")
 
 
 def test_a_claim_for_one_node_is_refused_in_words() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,36 @@ def test_an_exchange_while_a_job_runs_is_found_before_anything_is_called_complet
     assert "Ready" not in phases
     fill(space, 2, SECOND)
     eventually(lambda: not pod.gated, "the gate is removed")
+
+
+def test_of_many_caches_on_a_claim_that_was_exchanged_none_is_called_complete(
+    space: Space, slow_operator: OperatorProcess
+) -> None:
+    """The first one that asks for the claim updates what is known of it; the others ask at the same time."""
+    space.kubelet.claim("models")
+    names = [f"cache-{number}" for number in range(16)]
+    for name in names:
+        space.cache(name)
+    jobs = [space.job(1, name) for name in names]
+    pods = [space.kubelet.pod_of(job) for job in jobs]
+    delete_claim(space)
+    space.kubelet.claim("models")
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(names) + 1) as pool:
+        said = pool.submit(_called_complete, space, stop)
+        list(
+            pool.map(lambda each: each[1].finish(0, complete(each[0], volumeId=SECOND)), zip(names, pods, strict=True))
+        )
+        list(pool.map(lambda job: space.kubelet.end_job(job, "Complete"), jobs))
+        for name in names:
+            space.job(2, name)
+        stop.set()
+    assert said.result() == []
+
+
+def _called_complete(space: Space, stop: threading.Event) -> list[str]:
+    events = space.client.watch("modelcaches", space.namespace, stop)
+    return [each["object"]["metadata"]["name"] for each in events if each["object"].get("status", {}).get("complete")]
 
 
 def test_a_claim_that_is_being_deleted_is_not_complete_and_not_kept_by_a_finished_job(

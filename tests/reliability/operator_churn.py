@@ -4,7 +4,8 @@ One lives in a town of its own from beginning to end: its memory, threads and op
 killed or told to end every few seconds. In both towns caches, pods and claims come, change and go, Jobs succeed and
 fail, and the API cuts, refuses and forgets. Every minute both are left in peace: then every cache has to become Ready
 and no pod whose cache is there may still be gated. All the time a ledger of what was really done says which gates may
-be removed: a proof of a claim is none of the next claim of that name.
+be removed: a proof of a claim is none of the next claim of that name. Beside them each town has a cache with a copy on
+every node, and nodes that come, go, change their state and get other disks.
 
 Runs on a real kube-apiserver if ``KUBEBUILDER_ASSETS`` names one, else on the in-memory API.
 """
@@ -91,6 +92,7 @@ class Churn:
             for each in self.towns:
                 each.tick()
                 each.life.act()
+                each.copies.act()
             if now >= due["sample"]:
                 due["sample"] = now + SAMPLE_EVERY_S
                 self.samples.append(sample(self._steady.operator.process.pid, self._port, self._began))
@@ -105,7 +107,11 @@ class Churn:
 
 def wrongs(churn: Churn) -> list[str]:
     """Everything that should not have been."""
-    found = [each for one in churn.towns for each in (*one.violations, *one.life.ledger.violations)]
+    found = [
+        each
+        for one in churn.towns
+        for each in (*one.violations, *one.life.ledger.violations, *one.copies.ledger.violations)
+    ]
     flat = trends(churn.samples)
     if churn.minutes < LONG_ENOUGH_MIN or not flat:
         return found
@@ -138,6 +144,8 @@ def _town(one: Town) -> dict[str, Any]:
         "claimsDeleted": one.life.claims_deleted,
         "gatesOpened": len(waits),
         "statusesSeen": ledger.statuses,
+        "actsOfNodes": one.copies.acts,
+        **one.copies.ledger.judged,
         "waitSeconds": {
             "median": round(waits[len(waits) // 2], 3) if waits else None,
             "p99": round(waits[int(len(waits) * 0.99)], 3) if waits else None,

@@ -36,6 +36,7 @@ def test_operators_under_churn_open_every_gate_in_time_and_none_too_early(
     assert wrongs(churn) == []
     for each in churn.towns:
         assert each.life.ledger.waits_s, "no gate was removed: the churn did nothing"
+        assert all(each.copies.ledger.judged.values()), "nothing was judged of copies"
     assert rough.tally["operators killed"] + rough.tally["operators told to end"]
     assert "Nothing went wrong." in markdown(figures(churn, "API"))
 

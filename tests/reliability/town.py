@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from reliability.copy_life import CopyLife
 from reliability.life import Life
 from support.cluster import Cluster, Space
 from support.kubeapi import FaultProxy
@@ -39,8 +40,9 @@ UNTOUCHED = ("pods", "persistentvolumeclaims")
 class Town:
     """One of them."""
 
-    def __init__(self, space: Space, proxy: FaultProxy, operator: OperatorProcess, seed: int) -> None:
+    def __init__(self, space: Space, copies: Space, proxy: FaultProxy, operator: OperatorProcess, seed: int) -> None:
         self.life = Life(space, seed)
+        self.copies = CopyLife(copies, seed)
         self.proxy = proxy
         self.operator = operator
         self.tally: Counter[str] = Counter()
@@ -57,10 +59,14 @@ class Town:
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """Every version of pods, caches and claims is shown to the ledger."""
+        """Every version of pods, caches, claims and Jobs of copies is shown to the ledgers."""
         threads = [
-            threading.Thread(target=self._follow, args=(each,))
-            for each in ("pods", "modelcaches", "persistentvolumeclaims")
+            threading.Thread(target=self._follow, args=(life, each))
+            for life, resources in (
+                (self.life, ("pods", "modelcaches", "persistentvolumeclaims")),
+                (self.copies, ("pods", "modelcaches", "jobs")),
+            )
+            for each in resources
         ]
         for thread in threads:
             thread.start()
@@ -71,11 +77,11 @@ class Town:
             for thread in threads:
                 thread.join()
 
-    def _follow(self, resource: str) -> None:
+    def _follow(self, life: Life | CopyLife, resource: str) -> None:
         while not self._stop.is_set():
             try:
-                for event in self._client.watch(resource, self.life.namespace, self._stop):
-                    self.life.ledger.see(resource, event)
+                for event in self._client.watch(resource, life.namespace, self._stop):
+                    life.ledger.see(resource, event)
             except (OSError, http.client.HTTPException, ApiError):
                 self._stop.wait(0.1)
 
@@ -120,6 +126,8 @@ class Town:
             if self._back_at is None:
                 self.proxy.stop()
                 self._back_at = time.monotonic() + self._random.uniform(0.5, 5)
+        if kind in ("a watch that says nothing", "an API that is away"):
+            self.copies.ledger.blind = True
         self.tally[kind] += 1
 
     def strike(self) -> None:
@@ -153,15 +161,18 @@ class Town:
         self._back_at, self._starts_at = self._back_at and 0.0, self._starts_at and 0.0
         self.tick()
         self.proxy.cut_watches()  # the silent ones, which only the next full list would make up for
+        self.copies.ledger.blind = False
 
     def settle(self) -> None:
         """All Jobs succeed: every cache must become Ready, and no pod whose cache is there may be left waiting."""
         self.calm()
+        self.copies.calm()
         began, since = time.monotonic(), time.time()
         while True:
             self.life.settle()
+            self.copies.settle()
             self.tick()
-            left = self.life.unsettled(since)
+            left = self.life.unsettled(since) + self.copies.unsettled(since)
             took = time.monotonic() - began
             if not left or took > SETTLES_WITHIN_S:
                 break
@@ -170,8 +181,13 @@ class Town:
         self.tally["quiet points"] += 1
         at = time.strftime("%H:%M:%S")
         self.violations += [f"{self.life.namespace} at {at}, {took:.0f} s after all was well: {each}" for each in left]
+        try:
+            self.copies.drill(SETTLES_WITHIN_S)
+        except AssertionError as error:
+            self.violations.append(f"{at}: {error}")
         self._look_back()
         self.life.sweep()
+        self.copies.sweep()
 
     def _look_back(self) -> None:
         """At what the operator asked for and said since the last quiet point."""
@@ -192,12 +208,14 @@ def town(cluster: Cluster, name: str, folder: Path, seed: int) -> Iterator[Town]
     """With a running operator."""
     with ExitStack() as stack:
         cluster.client.create("namespaces", {"metadata": {"name": name}}, "")
-        space = Space(cluster, name)
+        cluster.client.create("namespaces", {"metadata": {"name": f"{name}-copies"}}, "")
+        space, copies = Space(cluster, name), Space(cluster, f"{name}-copies")
         own = folder / name
         own.mkdir()
         proxy = stack.enter_context(FaultProxy(cluster.kubeconfig))
-        settings = ("--lease-seconds", "15", "--progress-seconds", "5")
-        operator = OperatorProcess(proxy.kubeconfig(own), *settings, namespaces=(name,), module=REAL)
-        made = Town(space, proxy, stack.enter_context(operator.running()), seed)
+        settings = ("--lease-seconds", "15", "--progress-seconds", "5", "--per-node")
+        namespaces = (space.namespace, copies.namespace)
+        operator = OperatorProcess(proxy.kubeconfig(own), *settings, namespaces=namespaces, module=REAL)
+        made = Town(space, copies, proxy, stack.enter_context(operator.running()), seed)
         stack.enter_context(made.observed())
         yield made

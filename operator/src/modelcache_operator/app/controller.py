@@ -17,7 +17,7 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.core import names
 from modelcache_operator.core.gate import gated_pods
-from modelcache_operator.core.observed import NO_REFUSALS, Cache, Job, Pod, Snapshot
+from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Job, Pod, Snapshot
 from modelcache_operator.core.proof import is_new_proof, job_pods_stale
 from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.reconcile import Decision, reconcile
@@ -130,15 +130,17 @@ class Controller:
             await self._orphans(key)
             return
         decision = reconcile(snapshot, self._clock())
-        if is_new_proof(snapshot.cache.status, decision.status) and await self._look_at_claim(key):
-            self._queue.add(key)  # a proof is about one claim, and this one is another than it was
-            return
+        if is_new_proof(snapshot.cache.status, decision.status):
+            await self._look_at_claim(key)
+            if self._claim(snapshot.cache) != snapshot.claim:
+                self._queue.add(key)  # a proof is about one claim, and this one is another than it was
+                return
         await self._carry_out(key, snapshot.cache, decision)
 
     async def _observe(self, key: Key) -> Snapshot | None:
         """What is known, brought up to date where that matters: a claim that is not bound, pods of a Job that ended."""
         cache = self._mirror.caches.get(key)
-        claim = self._mirror.claims.get(Key(key.namespace, cache.volume.claim)) if cache else None
+        claim = self._claim(cache) if cache else None
         if cache and not (claim and claim.bound):
             await self._look_at_claim(key)
         snapshot = self._mirror.snapshot(key)
@@ -149,12 +151,14 @@ class Controller:
                 self._mirror.upsert_pod(raw)
         return self._mirror.snapshot(key)
 
-    async def _look_at_claim(self, key: Key) -> bool:
-        """Ask for the claim; returns whether it has changed."""
+    def _claim(self, cache: Cache) -> Claim | None:
+        return self._mirror.claims.get(Key(cache.namespace, cache.volume.claim))
+
+    async def _look_at_claim(self, key: Key) -> None:
+        """Ask for the claim. Another cache on it may have asked meanwhile, so that nothing changes by this answer."""
         claim = Key(key.namespace, self._mirror.caches[key].volume.claim)
         changed = set(await look_at_claim(self._api, self._mirror, claim)) if claim.name else set()
         self._queue.add_all(changed - {key})
-        return key in changed
 
     async def _carry_out(self, key: Key, cache: Cache, decision: Decision) -> None:
         await self._writer.prepare(cache, decision)

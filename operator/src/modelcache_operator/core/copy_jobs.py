@@ -77,16 +77,17 @@ def _turn(snapshot: Snapshot, copies: Copies, group: PerNodeSpec) -> _Turn:
     active = [copy for copy in copies.each if copy.job and copy.available and not copy.blocked]
     idle = [copy for copy in copies.each if copy.job is None and copy.available]
     current = [copy for copy in copies.each if copy.current]
+    free = max(0, group.max_parallel - len(active))  # nodes come back with their Jobs, and the limit may be lowered
     if cache.resync and cache.resync != record.resync:
         leading = any(copy.job and copy.job.resync == cache.resync for copy in active)
         if leading or (not current and active):
             return _Turn()
         proven = [copy for copy in idle if copy.current]
         order = sorted(proven or idle, key=lambda copy: (copy.record.at, copy.record.failures, copy.node.name))
-        return _Turn(tuple(order), 1, cache.resync)
+        return _Turn(tuple(order), min(1, free), cache.resync)
     order = sorted((copy for copy in idle if not copy.current), key=_by_failures)
     if current:
-        return _Turn(tuple(order), group.max_parallel - len(active), record.resync, _peer_wait(snapshot, copies))
+        return _Turn(tuple(order), free, record.resync, _peer_wait(snapshot, copies))
     finished = timestamps.parse(record.finished_at) or 0.0
     not_before = finished + retry_delay_s(record.failures) if record.failures else 0.0
     return _Turn(tuple(order), 0 if active else 1, "", not_before)

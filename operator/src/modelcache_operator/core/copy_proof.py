@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from modelcache_operator.core import copy_record, messages, timestamps
@@ -72,7 +72,7 @@ def look_at_copies(snapshot: Snapshot, objects: OwnedObjects, group: PerNodeSpec
     each = tuple(_copy(look, node) for _, node in sorted(snapshot.nodes.known.items()) if has_copy(node, group))
     kept = {name: found.text() for name, found in look.records.items() if found is not NOTHING}
     record = replace(look.record, copies=kept)
-    return Copies(record, each, unwanted, _same_volume(look.records), look.wake_at)
+    return Copies(record, each, unwanted, _same_volume(each), look.wake_at)
 
 
 def _with_newest_job(record: SyncRecord, objects: OwnedObjects) -> SyncRecord:
@@ -244,9 +244,11 @@ def _failure(look: _Look, copy: Copy) -> Message | None:
     return Message(reason, f"Job {ended[-1].name} failed: {ended[-1].outcome_message or reason}")
 
 
-def _same_volume(records: Mapping[str, CopyRecord]) -> tuple[str, ...]:
+def _same_volume(copies: Iterable[Copy]) -> tuple[str, ...]:
+    """A node that has left the group may have given its disk to another one."""
     seen: dict[str, str] = {}
-    for name, known in sorted(records.items()):
-        if known.volume_id and (first := seen.setdefault(known.volume_id, name)) != name:
+    for copy in copies:
+        volume, name = copy.record.volume_id, copy.node.name
+        if volume and (first := seen.setdefault(volume, name)) != name:
             return first, name
     return ()
