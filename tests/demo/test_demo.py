@@ -85,7 +85,7 @@ def test_the_demo_goes_from_an_empty_volume_to_a_video_a_warm_start_and_a_repair
         r"modelcache/multitalk +Syncing",
         r"modelcache/multitalk +Ready +3/3 +100%",
         r"the gate of multitalk-modelcache-inference-\w+ was removed \d+ ms after the cache became complete",
-        r"NAME +PHASE +REASON +MODELS +PROGRESS +SIZE +RATE +ETA +AGE",
+        r"NAME +PHASE +REASON +MODELS +NODES +PROGRESS +SIZE +RATE +ETA +AGE",
         r"video\.mp4 after [\d.]+ s: 64x64, 10 frames, 0\.\d+ s of sound",
         r"All models already complete!",
         r"the init container took \d+ ms, with 0 requests to the hub",
