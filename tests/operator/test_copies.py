@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import names
+from modelcache_operator.core import names, timestamps
 from modelcache_operator.core.copy_proof import NOT_STARTED_S
 from modelcache_operator.core.reconcile import reconcile
 from modelcache_operator.core.status import to_json
@@ -278,6 +278,79 @@ def test_a_job_whose_pod_does_not_start_holds_up_neither_copies_nor_pods_and_is_
     world.settle()
     assert states(world) == {"n1": "syncing"}
     assert "reason" not in world.status["copies"][0], "what held it up is over"
+
+
+NO_ROOM = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
+
+
+def test_a_job_that_cannot_be_scheduled_is_failed_after_two_minutes_and_syncing_once_it_is_placed() -> None:
+    world = group(2)
+    world.sync_copy("n0", report("n0"))
+    pods = [world.add_pod(f"serve-{number}", gated=True) for number in range(2)]
+    pod = world.add_pod("p", world.job_of("n1"))
+    world.pods[pod]["status"]["conditions"] = [NO_ROOM]
+    world.settle()
+    assert (states(world), world.opened) == ({"n1": "syncing"}, pods[:1])
+    world.now += 6
+    assert world.decide().wake_at == world.now - 6 + NOT_STARTED_S
+    world.now += NOT_STARTED_S - 6
+    world.settle()
+    assert (states(world), world.opened) == ({"n1": "failed"}, pods)
+    assert world.status["copies"][0]["reason"] == "Unschedulable"
+    assert "Insufficient cpu" in world.status["message"]
+    placed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": timestamps.stamp(world.now)}
+    world.pods[pod]["status"]["conditions"] = [placed]
+    world.pods[pod]["spec"]["nodeName"] = "n1"
+    world.settle()
+    assert states(world) == {"n1": "syncing"}
+    world.now += NOT_STARTED_S
+    world.settle()
+    assert states(world) == {"n1": "failed"}, "it does not start there"
+
+
+@pytest.mark.parametrize(("suspended", "reason"), [(False, "JobWithoutPod"), (True, "JobSuspended")])
+def test_a_job_without_a_pod_is_failed_after_two_minutes(suspended: bool, reason: str) -> None:
+    world = group(3, maxParallel=1)
+    pods = [world.add_pod(f"serve-{number}", gated=True) for number in range(2)]
+    world.sync_copy("n0", report("n0"))
+    assert world.opened == pods[:1]
+    job = world.job_of("n1")
+    world.jobs[job]["spec"]["suspend"] = suspended
+    world.now += NOT_STARTED_S
+    world.settle()
+    assert world.syncing() == ["n1"], "others would get no pod either, and all run at once when the quota is raised"
+    assert [(each["state"], each["reason"]) for each in world.status["copies"]] == [("failed", reason)] * 2
+    assert world.opened == pods, "no pod waits for them"
+    world.start(world.add_pod("p", job))
+    world.settle()
+    assert states(world) == {"n1": "syncing", "n2": "missing"}
+    assert "reason" not in str(world.status["copies"])
+
+
+def test_a_resync_that_cannot_start_takes_no_copy_away() -> None:
+    world = fill(group(2))
+    world.annotate("now")
+    world.settle()
+    world.pods[world.add_pod("p", world.job_of("n0"))]["status"]["conditions"] = [NO_ROOM]
+    world.settle()
+    assert "n0" not in states(world)
+
+
+def test_a_job_that_is_refused_takes_nothing_from_the_copies_that_are_complete() -> None:
+    world = group(2)
+    pods = [world.add_pod(f"serve-{number}", gated=True) for number in range(3)]
+    world.sync_copy("n0", report("n0"))
+    world.forget_job(world.job_of("n1"))
+    world.refused = "the API refuses Job cache-sync-2: exceeded quota"
+    world.settle(act=False)
+    assert (phase(world), figures(world), states(world)) == ("Ready", "1/2", {"n1": "failed"})
+    assert "exceeded quota" in world.condition("Complete")["message"]
+    assert world.status["copies"][0]["reason"] == "Refused"
+    assert world.decide().remove_gates.pods, "the others are not waited for"
+    world.refused = ""
+    world.settle()
+    assert (states(world), set(world.opened)) == ({"n1": "syncing"}, set(pods[:1]))
+    assert "exceeded quota" not in str(world.status)
 
 
 def test_the_jobs_of_nodes_that_are_gone_or_left_the_group_are_deleted() -> None:

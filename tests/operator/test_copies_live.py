@@ -12,6 +12,7 @@ import pytest
 from support.cluster import Space
 from support.helm import Helm
 from support.hub import LocalHub, RepoBuilder
+from support.kubeapi import FaultProxy
 from support.kubelet import Pod
 from support.node_selection import may_run
 from support.operator_process import OperatorProcess
@@ -257,3 +258,37 @@ def test_eight_copies_cost_the_hub_one(
     assert len(files) == 3
     for disk in disks.values():
         assert all((disk / "cache-base" / path.name).read_bytes() == path.read_bytes() for path in files)
+
+
+def test_jobs_that_are_refused_keep_no_pod_from_the_copies_that_are_complete(
+    space: Space, nodes: Group, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    first = nodes.node()
+    with OperatorProcess(proxy.kubeconfig(tmp_path), "--per-node", namespaces=(space.namespace,)):
+        nodes.cache()
+        nodes.sync(first)
+        nodes.until("1/1")
+        refused = proxy.faults.add(403, 1_000_000, "create", "jobs")
+        nodes.node()
+        eventually(lambda: space.status().get("nodes", {}).get("failed") == 1, "the other copy is failed")
+        assert "Job" in space.status()["message"]
+        pods = [space.kubelet.workload("cache", "models") for _ in range(2)]
+        eventually(lambda: not any(pod.gated for pod in pods), "both gates are removed")
+        assert (space.status()["phase"], bool(refused.spoilt)) == ("Ready", True)
+
+
+def test_a_pod_that_no_copy_is_for_stays_at_the_gate_and_is_told(space: Space, nodes: Group) -> None:
+    first = nodes.node()
+    elsewhere = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["elsewhere"]}]}]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": elsewhere}}}
+    with per_node(space):
+        nodes.cache()
+        lost = space.kubelet.workload("cache", "models", affinity=affinity)
+        nodes.sync(first)
+        nodes.until("1/1")
+
+        def told() -> list[str]:
+            return [each["message"] for each in space.events(lost.name) if each["type"] == "Warning"]
+
+        assert "matches the nodeSelector and node affinity" in eventually(told, "it is told")[0]
+        assert lost.gated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -12,11 +13,11 @@ from modelcache_operator.core import names
 from modelcache_operator.core.copies import Copies
 from modelcache_operator.core.copy_gate import MAX_NAMED, affinity_patch, requirements
 from modelcache_operator.core.copy_proof import look_at_copies
-from modelcache_operator.core.node_affinity import Requirement, restricted
+from modelcache_operator.core.node_affinity import Requirement, parse_required, restricted
 from modelcache_operator.core.proof import sort_objects
 from support.copies import group, report
 from support.kubeapi.patches import json_patch
-from support.node_selection import REQUIRED, may_run
+from support.node_selection import REQUIRED, may_run, may_run_pod
 from support.pure_cluster import PureCluster
 
 Json = dict[str, Any]
@@ -109,6 +110,42 @@ def test_the_patch_does_the_same_to_the_pod_and_nothing_to_another_version_of_it
     assert json_patch(pod, patch)["spec"]["affinity"] == restricted(affinity, requirement)
     with pytest.raises(Exception, match="test"):
         json_patch({**pod, "metadata": {"resourceVersion": "8"}}, patch)
+
+
+@settings(max_examples=400)
+@given(affinities, st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=2))
+def test_a_pod_matches_the_nodes_on_which_a_scheduler_may_place_it(affinity: Json, selector: Json) -> None:
+    spec = {"affinity": affinity, "nodeSelector": selector}
+    found = parse_required(spec)
+    for name, labels in NODES:
+        assert found.matches(name, labels) == may_run_pod(spec, {"metadata": {"name": name, "labels": labels}})
+
+
+NUMBERS = {
+    "greater": ("Gt", "5", "7", True),
+    "not greater than itself": ("Gt", "7", "7", False),
+    "less": ("Lt", "10", "7", True),
+    "greater than a negative number": ("Gt", "-1", "0", True),
+    "a label that is no whole number": ("Gt", "1", "1_0", False),
+    "a bound that is no whole number": ("Lt", "x", "1", False),
+    "no label": ("Gt", "1", None, False),
+}
+
+
+@pytest.mark.parametrize(("operator", "bound", "label", "matches"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_are_compared_as_a_scheduler_does(operator: str, bound: str, label: str | None, matches: bool) -> None:
+    labels = {} if label is None else {"gpus": label}
+    expression = {"key": "gpus", "operator": operator, "values": [bound]}
+    assert parse_required(required(matchExpressions=[expression])).matches("n0", labels) is matches
+
+
+def required(**term: Any) -> Json:
+    return {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term]}}}}
+
+
+def on(node: str) -> Json:
+    """As the DaemonSet controller writes it."""
+    return required(matchFields=[{"key": "metadata.name", "operator": "In", "values": [node]}])
 
 
 def look(world: PureCluster) -> Copies:
@@ -241,72 +278,212 @@ def test_a_pod_whose_nodes_are_full_is_told() -> None:
     assert pod in world.stranded
 
 
+# Where a pod may run by itself
+
+
+def add_pod(world: PureCluster, name: str, **spec: Any) -> str:
+    world.add_pod(name, gated=True)
+    world.pods[name]["spec"] |= spec
+    return name
+
+
+def test_pods_of_a_daemonset_are_ungated_each_when_the_copy_of_its_node_is_complete() -> None:
+    world = group(3)
+    pods = [add_pod(world, f"daemon-n{number}", **on(f"n{number}")) for number in (2, 1, 0)]
+    world.sync_copy("n0", report("n0"))
+    assert world.opened == ["daemon-n0"]
+    world.sync_copy("n2", report("n2"))
+    world.sync_copy("n1", "", code=1)
+    assert world.opened == ["daemon-n0", "daemon-n2"], "the copy of n1 failed"
+    world.now += 700
+    world.settle()
+    world.sync_copy("n1", report("n1"))
+    assert set(world.opened) == set(pods)
+    assert [_nodes_for(world, pod) for pod in pods] == [["n2"], ["n1"], ["n0"]]
+
+
+def _nodes_for(world: PureCluster, pod: str) -> list[str]:
+    return [name for name, node in world.nodes.items() if may_run_pod(world.pods[pod]["spec"], node)]
+
+
+def test_a_pod_that_can_use_no_copy_yet_takes_nobodys_place() -> None:
+    world = group(3)
+    add_pod(world, "daemon", **on("n1"))
+    add_pod(world, "deployed")
+    world.sync_copy("n0", report("n0"))
+    assert world.opened == ["deployed"]
+
+
+def test_a_pod_that_looks_for_other_nodes_takes_nobodys_place() -> None:
+    world = group(4)
+    add_pod(world, "first", **on("n0"))
+    world.sync_copy("n0", report("n0"))
+    place(world, world.add_pod("bound"), "n0")
+    add_pod(world, "second")
+    world.sync_copy("n1", report("n1"))
+    assert world.opened == ["first", "second"]
+
+
+OUTSIDE: dict[str, Json] = {
+    "by name": on("elsewhere"),
+    "by label": {"nodeSelector": {"pool": "cpu"}},
+    "by affinity": required(matchExpressions=[{"key": "pool", "operator": "In", "values": ["cpu"]}]),
+    "by nothing at all": required(),
+}
+
+
+@pytest.mark.parametrize("spec", OUTSIDE.values(), ids=OUTSIDE)
+def test_a_pod_that_no_node_of_the_group_is_for_stays_at_the_gate_and_is_told(spec: Json) -> None:
+    world = group(0, nodeSelector={"pool": "gpu"})
+    world.add_node("n0", {"pool": "gpu"})
+    world.add_node("elsewhere", {"pool": "cpu"})
+    world.settle()
+    add_pod(world, "lost", **spec)
+    add_pod(world, "deployed")
+    world.sync_copy("n0", report("n0"))
+    assert (world.opened, world.without_node) == (["deployed"], {"lost"})
+    assert world.status["pods"]["waiting"] == 1
+
+
+def test_a_pod_is_ungated_when_its_node_has_joined_the_group_and_has_a_copy() -> None:
+    world = group(0, nodeSelector={"pool": "gpu"})
+    world.add_node("n0", {"pool": "gpu"})
+    world.add_node("n1", {"pool": "cpu"})
+    world.settle()
+    add_pod(world, "daemon", **on("n1"))
+    world.sync_copy("n0", report("n0"))
+    world.nodes["n1"]["metadata"]["labels"]["pool"] = "gpu"
+    world.settle()
+    assert world.opened == []
+    world.sync_copy("n1", report("n1"))
+    assert world.opened == ["daemon"]
+
+
+def test_a_pod_whose_copy_may_still_come_is_told_nothing() -> None:
+    world = group(2)
+    add_pod(world, "daemon", **on("n1"))
+    world.sync_copy("n0", report("n0"))
+    world.sync_copy("n1", "", code=1)
+    world.now += 60
+    world.settle()
+    assert (world.opened, world.without_node) == ([], set())
+
+
 # Any cluster
 
 
-@settings(max_examples=60, deadline=None)
+ZONES = ("a", "b")
+choices: st.SearchStrategy[Json] = st.one_of(
+    st.just({}),
+    st.just({}),
+    st.sampled_from([on(f"n{number}") for number in range(5)]),
+    st.sampled_from([{"nodeSelector": {"zone": zone}} for zone in (*ZONES, "c")]),
+    st.sampled_from([required(matchExpressions=[{"key": "zone", "operator": "NotIn", "values": ["a"]}])]),
+)
+
+
+class Cluster:
+    """Nodes with room for some pods each, and pods that may run on some of them by themselves."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.data = data
+        self.world = group(data.draw(st.integers(1, 5)), maxParallel=data.draw(st.integers(1, 3)))
+        self.room = {name: data.draw(st.integers(0, 2)) for name in self.world.nodes}
+        for node in self.world.nodes.values():
+            node["metadata"]["labels"]["zone"] = data.draw(st.sampled_from(ZONES))
+        self.own: dict[str, Json] = {}
+        """What each pod said of nodes before its gate was removed."""
+
+    def add_pods(self, most: int) -> None:
+        for _ in range(self.data.draw(st.integers(0, most))):
+            (name,) = add_pods(self.world, 1)
+            self.world.pods[name]["spec"] |= self.data.draw(choices)
+            self.own[name] = deepcopy(self.world.pods[name]["spec"])
+        self.world.settle()
+
+    def gated(self) -> list[str]:
+        return [name for name in self.own if _is_gated(self.world.pods[name])]
+
+    def looking(self) -> list[str]:
+        pods = self.world.pods
+        return [name for name in self.own if not _is_gated(pods[name]) and not pods[name]["spec"].get("nodeName")]
+
+    def complete(self) -> set[str]:
+        return {copy.node.name for copy in look(self.world).each if copy.state == "complete"}
+
+    def free(self) -> set[str]:
+        return self.complete() - {self.world.pods[pod]["spec"].get("nodeName") for pod in self.own}
+
+    def matching(self, spec: Json, nodes: set[str]) -> set[str]:
+        return {name for name in nodes if may_run_pod(spec, self.world.nodes[name])}
+
+    def places(self, pods: list[str]) -> int:
+        """How many of them can have a free copy each."""
+        free, taken = self.free(), dict[str, str]()
+
+        def place(pod: str, tried: set[str]) -> bool:
+            for node in self.matching(self.world.pods[pod]["spec"], free) - tried:
+                tried.add(node)
+                if node not in taken or place(taken[node], tried):
+                    taken[node] = pod
+                    return True
+            return False
+
+        return sum(place(pod, set()) for pod in pods)
+
+    def schedule(self, pod: str) -> None:
+        spec = self.world.pods[pod]["spec"]
+        if fitting := sorted(name for name in self.matching(spec, set(self.room)) if self.room[name]):
+            self.room[fitting[0]] -= 1
+            spec["nodeName"] = fitting[0]
+
+    def check(self, looked: list[str]) -> None:
+        """``looked``: pods that looked for a node before the decision."""
+        complete, free, looking = self.complete(), self.free(), self.looking()
+        coming = {copy.node.name for copy in look(self.world).each if copy.state in ("missing", "syncing")}
+        others_come = {pod for pod in self.own if self.matching(self.own[pod], coming)}
+        for pod in looking:
+            assert self.matching(self.world.pods[pod]["spec"], complete), "no pod is led to where no copy is"
+        limited = [pod for pod in looking if pod in others_come and pod not in looked]
+        rest = [pod for pod in looking if pod not in limited]
+        assert self.places(looking) == self.places(rest) + len(limited), "each has a place of its own"
+        for pod in self.gated():
+            assert pod in others_come or not self.matching(self.own[pod], complete), "what can run is not held"
+            for node in self.matching(self.own[pod], free):
+                assert any(self.matching(self.world.pods[each]["spec"], {node}) for each in looking)
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_no_pod_starves_and_none_is_bound_to_full_nodes_beyond_the_rule(data: st.DataObject) -> None:
-    """Nodes with room for some pods each, pods that come at any time, and copies that succeed or fail in any order."""
-    world = group(data.draw(st.integers(1, 5)), maxParallel=data.draw(st.integers(1, 3)))
-    room = {name: data.draw(st.integers(0, 2)) for name in world.nodes}
-    add_pods(world, data.draw(st.integers(0, 6)))
-    world.settle()
+    """Pods that come at any time, and copies that succeed or fail in any order."""
+    cluster = Cluster(data)
+    world = cluster.world
+    cluster.add_pods(6)
     while syncing := world.syncing():
-        before = len(_looking(world))
+        looked = cluster.looking()
         node = data.draw(st.sampled_from(syncing))
         good = node == "n0" or data.draw(st.booleans())
         world.sync_copy(node, report(node) if good else "", code=0 if good else 1)
-        add_pods(world, data.draw(st.integers(0, 1)))
-        world.settle()
-        _rule_holds(world, before)
-        for pod in data.draw(st.lists(st.sampled_from(_looking(world)), unique=True)) if _looking(world) else ():
-            before = len(_looking(world))
-            _schedule(world, room, pod)
+        cluster.check(looked)
+        looked = cluster.looking()
+        cluster.add_pods(1)
+        cluster.check(looked)
+        for pod in data.draw(st.lists(st.sampled_from(cluster.looking()), unique=True)) if cluster.looking() else ():
+            looked = cluster.looking()
+            cluster.schedule(pod)
             world.settle()
-            _rule_holds(world, before)
-    for pod in _looking(world):
-        _schedule(world, room, pod)
+            cluster.check(looked)
+    for pod in cluster.looking():
+        cluster.schedule(pod)
     assert len(set(world.opened)) == len(world.opened), "each gate is removed once"
-    assert [raw["metadata"]["name"] for raw in _serving(world) if _is_gated(raw)] == [], "no other copy is to come"
-    for pod in _looking(world):
-        assert _fitting(world, room, pod) == [], "what could run does"
-
-
-def _rule_holds(world: PureCluster, before: int) -> None:
-    """``before``: pods that looked for a node before the decision."""
-    copies, looking = look(world), len(_looking(world))
-    if copies.settled:
-        return
-    occupied = {raw["spec"].get("nodeName") for raw in _serving(world)}
-    free = {copy.node.name for copy in copies.each if copy.state == "complete"} - occupied
-    assert looking <= max(len(free), before)
-    if any(_is_gated(raw) for raw in _serving(world)):
-        assert looking >= len(free), "a pod that could run is not held"
-
-
-def _serving(world: PureCluster) -> list[Json]:
-    return [raw for name, raw in world.pods.items() if name.startswith("serve")]
+    complete = cluster.complete()
+    for pod in cluster.gated():
+        assert not cluster.matching(cluster.own[pod], complete), "no other copy is to come"
+    for pod in cluster.looking():
+        room = {name for name, left in cluster.room.items() if left}
+        assert not cluster.matching(world.pods[pod]["spec"], room), "what could run does"
 
 
 def _is_gated(raw: Json) -> bool:
     return any(gate["name"] == names.GATE for gate in raw["spec"].get("schedulingGates", ()))
-
-
-def _looking(world: PureCluster) -> list[str]:
-    return [
-        raw["metadata"]["name"] for raw in _serving(world) if not _is_gated(raw) and not raw["spec"].get("nodeName")
-    ]
-
-
-def _fitting(world: PureCluster, room: dict[str, int], pod: str) -> list[str]:
-    affinity = world.pods[pod]["spec"].get("affinity")
-    return [
-        name for name, node in world.nodes.items() if room[name] and may_run(affinity, name, node["metadata"]["labels"])
-    ]
-
-
-def _schedule(world: PureCluster, room: dict[str, int], pod: str) -> None:
-    if fitting := _fitting(world, room, pod):
-        room[fitting[0]] -= 1
-        world.pods[pod]["spec"]["nodeName"] = fitting[0]

@@ -1,4 +1,4 @@
-"""What a scheduler makes of required node affinity, as Kubernetes documents it."""
+"""What a scheduler makes of a node selector and required node affinity, as Kubernetes documents them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ def may_run(affinity: Json | None, name: str, labels: Mapping[str, str]) -> bool
     if required is None:
         return True
     return any(_matches(term, name, labels) for term in required["nodeSelectorTerms"])
+
+
+def may_run_pod(spec: Json, node: Json) -> bool:
+    """Whether a pod may run on a node, as far as their specs say."""
+    meta = node["metadata"]
+    selected = (spec.get("nodeSelector") or {}).items() <= meta["labels"].items()
+    return selected and may_run(spec.get("affinity"), meta["name"], meta["labels"])
 
 
 def _matches(term: Json, name: str, labels: Mapping[str, str]) -> bool:

@@ -66,6 +66,8 @@ class PureCluster:
         self.nodes_refused = ""
         self.stranded: list[str] = []
         """Pods that were told so."""
+        self.without_node: set[str] = set()
+        """Pods that were told that no copy is for them."""
         self.new_claims = "Bound"
         """Phase of claims that the operator creates."""
         self.phases: list[str] = []
@@ -309,6 +311,7 @@ class PureCluster:
             body = jobs.sync_job(cache, request, "init-sync")
             body["metadata"] = {**self._object(request.name)["metadata"], **body["metadata"]}
             self.jobs[request.name] = body
+        self.without_node |= {pod.name for pod in decision.notify_without_node}
         self.stranded += [pod.name for pod in decision.notify_stranded]
         if decision.peers.delete:
             self.peer = None

@@ -161,7 +161,12 @@ class Controller:
         self._queue.add_all(changed - {key})
 
     async def _carry_out(self, key: Key, cache: Cache, decision: Decision) -> None:
-        await self._writer.prepare(cache, decision)
+        try:
+            await self._writer.prepare(cache, decision)
+        except Refused:
+            if cache.volume.per_node:
+                self._queue.add(key)  # copies that are complete need nothing of it: another look, which makes nothing
+            raise
         if decision.acts and self._mirror.refuse(key, reason="", object="", until=0.0):
             self._queue.add(key)  # the status of this look still speaks of the refusal
         cache = await self._write_status(key, cache, decision)
@@ -182,6 +187,7 @@ class Controller:
     async def _tell(self, cache: Cache, decision: Decision) -> None:
         await self._notices.waiting(cache, decision.notify_waiting, decision.status)
         await self._notices.not_joined(cache.name, decision.notify_strays)
+        await self._notices.without_node(decision.notify_without_node)
         await self._notices.stranded(decision.notify_stranded)
         if decision.notify_failed and decision.status.phase:
             await self._notices.lead_time_failed(cache.name, decision.notify_failed, decision.status.phase)

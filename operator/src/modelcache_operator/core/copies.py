@@ -37,9 +37,14 @@ class Copy:
     job: Job | None = None
     """The one that syncs it now."""
     blocked: bool = False
-    """The scheduler cannot place the Job's pod."""
+    """The scheduler cannot place the Job's pod, or it does not start."""
     said: Message = NO_MESSAGE
     """Why it is not complete."""
+
+    @property
+    def to_come(self) -> bool:
+        """Its turn is now or next."""
+        return self.state in (CopyState.MISSING, CopyState.SYNCING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +67,4 @@ class Copies:
     @property
     def settled(self) -> bool:
         """Nothing is to come but retries, and nodes that come back."""
-        return not any(copy.state in (CopyState.MISSING, CopyState.SYNCING) for copy in self.each)
+        return not any(copy.to_come for copy in self.each)

@@ -1,20 +1,25 @@
 """Which pods may look for a copy, and the affinity that leads them to one.
 
-- While copies are missing, at most as many pods are ungated and not yet scheduled as complete copies have no pod of the
-  cache: more of them would be bound to the few nodes that have a copy now, and wait there though others follow.
-- Once each copy is complete, failed or unavailable, all pods are ungated.
+- A pod stays at the gate until a copy is complete on a node that its own node selector and node affinity match. One
+  that matches no node of the group is told.
+- While copies that it could use are missing, it also needs a place: a complete copy that has no pod of the cache, and
+  that no ungated pod without a node needs. Otherwise it would be bound to the few nodes that have a copy now, and wait
+  there though others follow.
+- Once each copy that it could use is complete, failed or unavailable, it is ungated at once.
 - The patch that removes the gate adds the requirement to every term of the pod's own. It cannot be changed later, so a
   pod whose nodes are full or gone by then is told, and has to be created again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from modelcache_operator.core.copies import Copies, Copy, CopyState
+from modelcache_operator.core.copy_places import Places
 from modelcache_operator.core.gate import NONE, Removal, is_held_by_us_alone
-from modelcache_operator.core.node_affinity import Requirement, restricted
+from modelcache_operator.core.node_affinity import RequiredNodeAffinity, Requirement, restricted
 from modelcache_operator.core.nodes import HOSTNAME
 from modelcache_operator.core.observed import Pod, Snapshot
 from modelcache_operator.core.spec import PerNodeSpec
@@ -32,12 +37,44 @@ def copy_removal(snapshot: Snapshot, gated: tuple[Pod, ...], copies: Copies, gro
 
 def pods_to_ungate(snapshot: Snapshot, waiting: tuple[Pod, ...], copies: Copies) -> tuple[Pod, ...]:
     """Of those that wait, oldest first; while places are few, none that others hold too."""
-    if copies.settled or not waiting:
-        return waiting if any(_leads(copy) for copy in copies.each) else ()
-    pods = tuple(users_pods(snapshot))
-    free = {copy.node.name for copy in copies.each if copy.available and _leads(copy)} - {pod.node for pod in pods}
-    looking = sum(not pod.gates and not pod.node and not pod.deleting for pod in pods)
-    return tuple(filter(is_held_by_us_alone, waiting))[: max(0, len(free) - looking)]
+    usable = _matching(copy for copy in copies.each if _leads(copy))
+    coming = _matching(copy for copy in copies.each if copy.to_come and copy.node.host)
+    able = [pod for pod in waiting if usable(pod.node_affinity)]
+    limited = [pod for pod in able if coming(pod.node_affinity)]
+    chosen = {pod.uid for pod in able} - {pod.uid for pod in limited}
+    if limited:
+        pods = tuple(users_pods(snapshot))
+        free = {copy.node.name for copy in copies.each if copy.available and _leads(copy)} - {pod.node for pod in pods}
+        looking = [
+            pod
+            for pod in pods
+            if not pod.node and not pod.deleting and (not pod.gates or (pod.uid in chosen and is_held_by_us_alone(pod)))
+        ]
+        places = Places()
+        for pod in looking:
+            places.take(usable(pod.node_affinity) & free)
+        own = filter(is_held_by_us_alone, limited)
+        chosen |= {pod.uid for pod in own if places.take(usable(pod.node_affinity) & free)}
+    return tuple(pod for pod in waiting if pod.uid in chosen)
+
+
+def pods_without_node(gated: Iterable[Pod], copies: Copies) -> tuple[Pod, ...]:
+    """Those that no copy is for, complete or to come."""
+    possible = _matching(copy for copy in copies.each if copy.node.host)
+    return tuple(pod for pod in gated if not possible(pod.node_affinity))
+
+
+def _matching(copies: Iterable[Copy]) -> Callable[[RequiredNodeAffinity], frozenset[str]]:
+    """Which of their nodes match: pods of one template ask the same."""
+    nodes = {copy.node.name: copy.node for copy in copies}
+
+    @cache
+    def names(affinity: RequiredNodeAffinity) -> frozenset[str]:
+        named = affinity.named()
+        possible = nodes if named is None else named & nodes.keys()
+        return frozenset(name for name in possible if affinity.matches(name, nodes[name].labels))
+
+    return names
 
 
 def users_pods(snapshot: Snapshot) -> Iterable[Pod]:

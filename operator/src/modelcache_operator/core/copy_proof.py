@@ -5,15 +5,16 @@
 - The first copy that is proven sets the time from which the others must be: a resync moves it, and then all of them.
   A Job that was created later than that proves a later copy, whatever the clock of its node says.
 - A pod of the user's on the node that finds damage, or another volume, takes the proof from that copy alone.
-- A copy stays failed until it is proven, while it is retried too. A node on which no pod can start is unavailable,
-  unless its copy is proven.
+- A copy stays failed until it is proven, while it is retried too. One whose sync cannot start is failed meanwhile: its
+  Job is refused, or no pod of it has started for two minutes. Nobody knows when that ends, so nothing waits for it.
+- A node on which no pod can start is unavailable, unless its copy is proven.
 - One volume on two nodes means that the claim is not what it should be.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from modelcache_operator.core import copy_record, messages, timestamps
@@ -27,11 +28,11 @@ from modelcache_operator.core.spec import PerNodeSpec
 from modelcache_operator.core.status import CopyStatus, SyncRecord
 
 NOT_STARTED_S = 120.0
-"""A pod whose container has not started for so long is held up on its node; most often the volume cannot be mounted."""
+"""A Job without a pod, or a pod without a node, gets so long, and then the pod's container on its node."""
 SETTLE_S = 5.0
 """A Job that ended waits so long for what its pod said, which another watch tells."""
 UNAVAILABLE = "NodeUnavailable"
-PASSING = (UNAVAILABLE, "PodStarting", *messages.OF_NOW)
+PASSING = (UNAVAILABLE, "PodStarting", "JobWithoutPod", "JobSuspended", "Refused", "NameTaken", *messages.OF_NOW)
 """Reasons that are not said any more once they are over."""
 
 
@@ -50,6 +51,7 @@ class _Look:
     said: dict[str, Message] = field(default_factory=dict)
     before: dict[str, CopyStatus] = field(default_factory=dict)
     """What the status said of copies that were not complete."""
+    stalled: Message | None = None
     wake_at: float | None = None
 
     @property
@@ -69,6 +71,7 @@ def look_at_copies(snapshot: Snapshot, objects: OwnedObjects, group: PerNodeSpec
     for _, node, job in sorted(_ended(look), key=lambda each: (each[0], each[2].attempt)):
         _settle(look, node, job)
     _take_damage(look)
+    look.stalled = _stalled(look)
     each = tuple(_copy(look, node) for _, node in sorted(snapshot.nodes.known.items()) if has_copy(node, group))
     kept = {name: found.text() for name, found in look.records.items() if found is not NOTHING}
     record = replace(look.record, copies=kept)
@@ -189,10 +192,10 @@ def _copy(look: _Look, node: Node) -> Copy:
     available = is_available(node, look.group)
     job = next((job for job in reversed(look.jobs.get(node.name, ())) if not job.outcome), None)
     pods = look.job_pods.get(job.uid, ()) if job else ()
-    held_up = any(_is_held_up(look, pod) for pod in pods)
-    blocked = held_up or any(pod.unschedulable for pod in pods)
+    held_up = job is not None and _is_held_up(look, job, pods)
+    blocked = bool(pods) and (held_up or any(pod.unschedulable for pod in pods))
     copy = Copy(node, CopyState.COMPLETE, known, current, available, job, blocked)
-    if current and not (job and job.resync):
+    if current and not (job and job.resync and not (blocked or held_up)):
         return copy
     state = CopyState.MISSING
     if not available:
@@ -201,35 +204,61 @@ def _copy(look: _Look, node: Node) -> Copy:
         state = CopyState.FAILED
     elif job:
         state = CopyState.SYNCING
-    return replace(copy, state=state, said=_said(look, replace(copy, state=state), pods))
+    elif look.stalled:
+        state = CopyState.FAILED
+    return replace(copy, state=state, said=_said(look, replace(copy, state=state), pods, held_up))
 
 
-def _is_held_up(look: _Look, pod: Pod) -> bool:
-    """Whether it holds up its copy, and should hold up no other. Why is said in Events alone."""
-    if pod.state is not RunState.WAITING or not pod.node or pod.deleting:
+def _is_held_up(look: _Look, job: Job, pods: Collection[Pod]) -> bool:
+    """Whether it has waited too long for a pod, a node or the start of its container."""
+    waiting = [pod for pod in pods if pod.state is RunState.WAITING and not pod.deleting]
+    since = [pod.placed_at or pod.created_at for pod in waiting] if pods else [job.created_at]
+    if not since:
         return False
-    until = pod.created_at + NOT_STARTED_S
+    until = min(since) + NOT_STARTED_S
     if look.now >= until:
         return True
     look.wake_at = min(look.wake_at or until, until)
     return False
 
 
-def _said(look: _Look, copy: Copy, pods: list[Pod] | tuple[Pod, ...]) -> Message:
+def _said(look: _Look, copy: Copy, pods: Collection[Pod], held_up: bool) -> Message:
     """Why a copy is not complete: what is seen now, else what was said before."""
     if copy.state is CopyState.UNAVAILABLE:
         why = "is not ready" if not copy.node.ready else "is cordoned" if not copy.node.schedulable else "is tainted"
         return Message(UNAVAILABLE, f"node {copy.node.name} {why}")
     trouble = next(filter(None, (messages.trouble(pod) for pod in pods)), None)
-    if trouble is None and copy.blocked:
-        trouble = Message(
-            "PodStarting", "its pod does not start: is the volume's directory missing there? See its Events"
-        )
+    if trouble is None and held_up and copy.job:
+        trouble = _not_started(copy.job, pods)
     found = trouble or look.said.get(copy.node.name) or _failure(look, copy)
+    if found is None and copy.state is CopyState.FAILED and not copy.job and not copy.record.failures:
+        found = look.stalled
     if found:
         return found
     stored = look.before.get(copy.node.name)
     return Message(stored.reason, stored.message) if stored and stored.reason not in PASSING else NO_MESSAGE
+
+
+def _not_started(job: Job, pods: Collection[Pod]) -> Message:
+    """What the objects say; the rest is in Events alone."""
+    if job.suspended:
+        return messages.suspended(job)
+    if not pods:
+        return messages.no_pod(job)
+    if not any(pod.node for pod in pods):
+        return Message("PodStarting", "its pod gets no node: is there a scheduler, or another gate? See its Events")
+    return Message("PodStarting", "its pod does not start: is the volume's directory missing there? See its Events")
+
+
+def _stalled(look: _Look) -> Message | None:
+    """Why no further Job starts, for nobody knows how long: it is refused, or those that are there get no pod."""
+    if refused := look.snapshot.refusals.object:
+        return Message(look.snapshot.refusals.reason, refused)
+    jobs = [job for jobs in look.jobs.values() for job in jobs if not job.outcome]
+    if any(pod.state is RunState.RUNNING for job in jobs for pod in look.job_pods.get(job.uid, ())):
+        return None
+    without = (job for job in jobs if job.uid not in look.job_pods and _is_held_up(look, job, ()))
+    return next((_not_started(job, ()) for job in without), None)
 
 
 def _failure(look: _Look, copy: Copy) -> Message | None:

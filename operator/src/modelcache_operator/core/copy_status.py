@@ -24,6 +24,12 @@ def copies_are_hindered(inputs: PhaseInputs) -> PhaseDecision | None:
     return PhaseDecision(phase, found.reason, found.text, found.stalled)
 
 
+def copies_can_be_used(inputs: PhaseInputs) -> bool:
+    """A Job that is refused takes nothing from the copies that are complete; pods mount the ConfigMap, too."""
+    copies, snapshot = inputs.copies, inputs.snapshot
+    return bool(copies and copies.count(CopyState.COMPLETE)) and snapshot.config_digest == snapshot.cache.digest
+
+
 def copies_are_complete(inputs: PhaseInputs) -> PhaseDecision | None:
     """One is enough: pods can start there."""
     copies, refusals = inputs.copies, inputs.snapshot.refusals
@@ -31,7 +37,8 @@ def copies_are_complete(inputs: PhaseInputs) -> PhaseDecision | None:
         return None
     message = f"{copies.count(CopyState.COMPLETE)} of {len(copies.each)} nodes have a complete copy"
     more = "" if copies.settled else f"{message}; the others follow"
-    said = (message, _first_failure(copies), refusals.gate, refusals.owner)
+    refused = f"{refusals.object}; it is tried again" if refusals.object else ""
+    said = (message, refused or _first_failure(copies), refusals.gate, refusals.owner)
     return PhaseDecision(Phase.READY, "AllModelsVerified", ". ".join(filter(None, said)), more=more)
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from init_sync.core.report import ModelReport
+from modelcache_operator.core.node_affinity import ANY_NODE, RequiredNodeAffinity
 from modelcache_operator.core.nodes import NO_NODES, Nodes
 from modelcache_operator.core.spec import AuthSpec, JobSpec, PeersSpec, VolumeSpec
 from modelcache_operator.core.status import Status
@@ -150,6 +151,10 @@ class Pod:
     """That it asks for, and would hold idle if it ran before its models were there."""
     ended: bool = False
     """It does not use its volumes any more."""
+    placed_at: float | None = None
+    """When it got its node; None when it has none, or nothing says when."""
+    node_affinity: RequiredNodeAffinity = ANY_NODE
+    """Kept while it has no node."""
 
     @property
     def deleting(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from modelcache_operator.core import manifests, names, timestamps
 from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
+from modelcache_operator.core.node_affinity import ANY_NODE, parse_required
 from modelcache_operator.core.observed import Cache, Claim, Job, PeerPod, Pod, Run, RunState
 from modelcache_operator.core.reports import line, parse_report
 from modelcache_operator.core.spec import auth_spec, job_spec, lead_time_s, peers_spec, volume_spec
@@ -112,6 +113,8 @@ def parse_pod(raw: Json) -> Pod:
         memory_limit=line(((container.get("resources") or {}).get("limits") or {}).get("memory"), 32),
         gpus=gpu_count(spec),
         ended=_has_ended(status),
+        placed_at=_placed_at(status),
+        node_affinity=ANY_NODE if spec.get("nodeName") else parse_required(spec),
     )
 
 
@@ -264,6 +267,13 @@ def _unschedulable(status: Json) -> str:
         if each.get("type") == "PodScheduled" and each.get("reason") == "Unschedulable":
             return line(each.get("message")) or "the scheduler gives no reason"
     return ""
+
+
+def _placed_at(status: Json) -> float | None:
+    for each in status.get("conditions") or ():
+        if each.get("type") == "PodScheduled" and each.get("status") == "True":
+            return timestamps.parse(each.get("lastTransitionTime"))
+    return None
 
 
 def _run_state(container: Json, state: Json) -> RunState:

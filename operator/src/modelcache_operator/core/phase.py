@@ -16,7 +16,12 @@ from collections.abc import Callable
 
 from init_sync.core.errors import NeedsChange
 from modelcache_operator.core import messages
-from modelcache_operator.core.copy_status import copies_are_complete, copies_are_hindered, no_copy_is_complete
+from modelcache_operator.core.copy_status import (
+    copies_are_complete,
+    copies_are_hindered,
+    copies_can_be_used,
+    no_copy_is_complete,
+)
 from modelcache_operator.core.gate import gated_pods
 from modelcache_operator.core.observed import Pod, RunState
 from modelcache_operator.core.phase_inputs import (
@@ -54,7 +59,9 @@ def proven_volume_is_gone(inputs: PhaseInputs) -> PhaseDecision | None:
 
 def object_is_refused(inputs: PhaseInputs) -> PhaseDecision | None:
     refusals = inputs.snapshot.refusals
-    return PhaseDecision(Phase.FAILED, refusals.reason, refusals.object, stalled=True) if refusals.object else None
+    if not refusals.object or copies_can_be_used(inputs):
+        return None
+    return PhaseDecision(Phase.FAILED, refusals.reason, refusals.object, stalled=True)
 
 
 def claim_is_unusable(inputs: PhaseInputs) -> PhaseDecision | None:

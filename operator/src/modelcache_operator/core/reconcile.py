@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from modelcache_operator.core.claims import check_claim, conflict, is_made_for, wants_owner, wants_size
 from modelcache_operator.core.conditions import conditions
-from modelcache_operator.core.copy_gate import copy_removal, stranded_pods
+from modelcache_operator.core.copy_gate import copy_removal, pods_without_node, stranded_pods
 from modelcache_operator.core.copy_jobs import plan_copy_jobs, served_node
 from modelcache_operator.core.copy_proof import look_at_copies
 from modelcache_operator.core.copy_status import with_copies
@@ -82,6 +82,8 @@ class Decision:
     notices: tuple[Notice, ...] = ()
     notify_waiting: tuple[Pod, ...] = ()
     """Pods to be told what they wait for."""
+    notify_without_node: tuple[Pod, ...] = ()
+    """Pods to be told that no copy is for a node on which they may run."""
     notify_strays: tuple[Pod, ...] = ()
     """Pods to be told that they do not wait for the cache."""
     notify_stranded: tuple[Pod, ...] = ()
@@ -114,8 +116,9 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     peers = plan_peers(snapshot, objects, decided.phase is Phase.READY, now, served_node(copies) if copies else None)
     gated = () if cache.deleting else gated_pods(snapshot.pods)
     ready = decided.phase is Phase.READY
-    removal = _removal(inputs, decided, gated) if act else NONE
-    held = tuple(pod for pod in gated if pod not in removal.pods or snapshot.refusals.gate)
+    removal = _removal(inputs, decided, gated) if act or ready else NONE
+    ungated = set() if snapshot.refusals.gate else {pod.uid for pod in removal.pods}
+    held = tuple(pod for pod in gated if pod.uid not in ungated)
     creating = cache.volume.create and snapshot.claim is None
     return Decision(
         status=_status(inputs, decided, peers, sum(map(is_held_by_us_alone, held))),
@@ -129,12 +132,13 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         copy_jobs=tuple(_with_peer(each, snapshot) for each in requests[1:]),
         peers=peers if act else NO_PLAN,
         notices=(*_notices(cache.status, decided), *_peer_notices(cache.status, peers)),
-        notify_waiting=() if ready else tuple(pod for pod in held if now - pod.created_at >= WAITING_EVENT_S),
+        notify_waiting=() if ready else _long(held, now),
         notify_strays=stray_pods(objects),
+        notify_without_node=pods_without_node(_long(held, now), copies) if copies and ready else (),
         notify_stranded=stranded_pods(snapshot, now) if copies else (),
         notify_failed=failed_pods(objects, decided.phase),
         remove_gates=removal,
-        admit_jobs=queued_jobs(snapshot.jobs) if ready and act else (),
+        admit_jobs=queued_jobs(snapshot.jobs) if ready else (),
         wake_at=min((at for at in _wake_times(inputs, peers, gated) if at > now), default=None),
     )
 
@@ -152,6 +156,10 @@ def _removal(inputs: PhaseInputs, decided: PhaseDecision, gated: tuple[Pod, ...]
         syncing = tuple(pod for pod in gated if waits_by_itself(pod, snapshot))
         return NONE if inputs.problem or not inputs.volume.usable else Removal(syncing, Cause.JOBS_DISABLED)
     return early_removal(snapshot, inputs.objects, gated, inputs.now) if decided.phase is Phase.SYNCING else NONE
+
+
+def _long(waiting: tuple[Pod, ...], now: float) -> tuple[Pod, ...]:
+    return tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S)
 
 
 def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waiting: int) -> Status:

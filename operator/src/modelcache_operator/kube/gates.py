@@ -108,10 +108,12 @@ class Gates:
         return ""
 
     async def _present(self, pod: Pod) -> dict[str, Any]:
-        """The whole pod: of its affinity nothing is kept."""
+        """The whole pod, since its affinity is patched; it must match the nodes that it matched before."""
         raw = await self._api.find(kube.PODS, pod.namespace, pod.name)
         if raw is None:
             raise Missing(f"pod {pod.namespace}/{pod.name} is gone")
+        if parse_pod(raw).node_affinity != pod.node_affinity:
+            raise Conflict(f"removing the gate of pod {pod.namespace}/{pod.name}: its affinity changed meanwhile")
         return raw
 
     async def _is_held(self, pod: Pod) -> bool:

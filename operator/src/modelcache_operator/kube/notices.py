@@ -43,6 +43,15 @@ class Notices:
         """Again when the phase changes."""
         await self._each(pods, "Warning", unheld.LEAD_TIME_FAILED, unheld.lead_time_failed(cache, phase), phase)
 
+    async def without_node(self, pods: tuple[Pod, ...]) -> None:
+        """There will be no copy for them, whatever is synced."""
+        for pod in pods:
+            message = (
+                f"waits for ModelCache {pod.cache}, which has copies on other nodes: none that has one, or will "
+                "have one, matches the nodeSelector and node affinity of this pod. Correct them, or label a node"
+            )
+            await self.once(pod, "Warning", "WaitingForModelCache", message, "no node")
+
     async def stranded(self, pods: tuple[Pod, ...]) -> None:
         """Their nodes are full or gone; which these are was fixed when the gate was removed."""
         for pod in pods:
