@@ -7,21 +7,18 @@ is seen. On a real kube-apiserver if ``KUBEBUILDER_ASSETS`` names one, else on t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.cluster import Cluster, Space, prepared
-from support.kubeapi import LocalApi, RealApi, assets
+from support.cluster import Space, running
 from support.operator_process import REAL, OperatorProcess
 from support.reports import complete
 from support.waiting import eventually
@@ -30,17 +27,6 @@ Json = dict[str, Any]
 NAMESPACE = "default"
 DIGEST = f"sha256:{'5' * 64}"
 THREADS = 8
-
-
-@contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    programs = assets()
-    if programs:
-        with RealApi(programs, folder) as real:
-            yield prepared(real.kubeconfig(), real=real)
-    else:
-        with LocalApi() as local:
-            yield prepared(local.kubeconfig(folder), local)
 
 
 def make_node(space: Space, number: int) -> None:
@@ -110,7 +96,7 @@ def main() -> None:
     parser.add_argument("nodes", type=int, nargs="?", default=1000)
     parser.add_argument("--parallel", type=int, default=50)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, cluster(Path(folder)) as found:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as found:
         for key, value in measure(Space(found, NAMESPACE), options.nodes, options.parallel).items():
             print(f"{key}: {value}")
 

@@ -20,8 +20,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from reliability.town import Town, town
 from reliability.vitals import Sample, Trend, sample, trends
-from support.cluster import Cluster, prepared
-from support.kubeapi import LocalApi, RealApi, assets
+from support.cluster import running
 
 ACTS_PER_S = 6.0
 """In each town."""
@@ -45,17 +43,6 @@ LONG_ENOUGH_MIN = 20.0
 LEAK_MIB_PER_H = 10.0
 MORE_ALLOWED = {"threads": 2.0, "files": 16.0, "queue": 5.0, "tasks": 10.0}
 """By how much the median of the last quarter may exceed that of the first one. The pool of connections fills slowly."""
-
-
-@contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    programs = assets()
-    if programs:
-        with RealApi(programs, folder) as real:
-            yield prepared(real.kubeconfig(), real=real)
-    else:
-        with LocalApi() as local:
-            yield prepared(local.kubeconfig(folder), local)
 
 
 class Churn:
@@ -181,7 +168,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that operators and API end too
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # killed operators leave their connections
-    with tempfile.TemporaryDirectory(prefix="modelcache-churn-") as name, cluster(Path(name)) as api:
+    with tempfile.TemporaryDirectory(prefix="modelcache-churn-") as name, running(Path(name)) as api:
         folder, server = Path(name), "in-memory API" if api.local else "kube-apiserver"
         with town(api, "steady", folder, options.seed) as steady, town(api, "rough", folder, options.seed + 7) as rough:
             churn = Churn(steady, rough, options.seed)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from reliability.ledger import NOTICED_S, OPENED, SLACK_S, Ledger, PodLife
-from reliability.operator_churn import Churn, cluster, figures, markdown, wrongs
+from reliability.operator_churn import Churn, figures, markdown, wrongs
 from reliability.town import town
 from reliability.vitals import Sample, trends
 from support.clock import Clock
+from support.cluster import running
 
 Json = dict[str, Any]
 
@@ -24,7 +25,7 @@ def test_operators_under_churn_open_every_gate_in_time_and_none_too_early(
 ) -> None:
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     with (
-        cluster(tmp_path) as api,
+        running(tmp_path) as api,
         town(api, "steady", tmp_path, 1) as steady,
         town(api, "rough", tmp_path, 2) as rough,
     ):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from support.kubeapi import LocalApi, RealApi
+from support.kubeapi import LocalApi, RealApi, assets
 from support.kubeapi.client import Client
 from support.kubelet import Kubelet
 from support.waiting import eventually
@@ -34,6 +36,18 @@ def prepared(kubeconfig: Path, local: LocalApi | None = None, real: RealApi | No
         client.create("customresourcedefinitions", definition, "")
     eventually(lambda: client.list("modelcaches", "default") == [], "the API serves modelcaches", 30)
     return Cluster(client, kubeconfig, local, real)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """A real API server if there are programs for one, else the one in memory."""
+    programs = assets()
+    if programs:
+        with RealApi(programs, folder) as real:
+            yield prepared(real.kubeconfig(), real=real)
+    else:
+        with LocalApi() as local:
+            yield prepared(local.kubeconfig(folder), local)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,6 @@ class Execution:
         self._options = options
         self._progress = progress
         self._lock = lock
-        self._stop = stop
         self._hooks = Hooks(progress.hashed, stop)
         self._hub = Hub(options.settings, stop, progress.hub_error)
         self._peers = Peers(options.peers, options.peer_token, options.settings, stop, progress.peer_left_out)

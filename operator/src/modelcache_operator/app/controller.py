@@ -176,9 +176,8 @@ class Controller:
         if decision.admit_jobs and not await self._queues.admit(cache, decision.admit_jobs):
             self._queue.add_later(key, self._timing.longest_retry_s)
         if decision.create_claim or decision.create_job or decision.peers.create:
-            self._queue.add(
-                key
-            )  # a Job is made for a claim that exists; its name may be that of a foreign one; a uid is noted
+            # a Job is made for a claim that exists; its name may be that of a foreign one; a uid is noted
+            self._queue.add(key)
         if decision.wake_at is not None:
             self._queue.add_later(key, decision.wake_at - self._clock() + 0.05)
         if not decision.status.is_true("VolumeReady"):

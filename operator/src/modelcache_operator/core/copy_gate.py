@@ -79,7 +79,7 @@ def _matching(copies: Iterable[Copy]) -> Callable[[RequiredNodeAffinity], frozen
 
 def users_pods(snapshot: Snapshot) -> Iterable[Pod]:
     """Those that hold a place, or look for one."""
-    jobs = {job.uid for job in snapshot.jobs if job.attempt}  # users may label Jobs of theirs
+    jobs = snapshot.sync_job_uids
     return (pod for pod in snapshot.pods if not pod.ended and pod.owner_uid not in jobs)
 
 
@@ -88,8 +88,7 @@ def requirements(copies: Copies, selector: Mapping[str, str]) -> tuple[Requireme
     complete = [copy for copy in copies.each if _leads(copy)]
     if len(complete) <= MAX_NAMED:
         return (Requirement(HOSTNAME, "In", tuple(copy.node.host for copy in complete)),)
-    names = {copy.node.name for copy in complete}
-    others = tuple(copy.node.host for copy in copies.each if copy.node.name not in names and copy.node.host)
+    others = tuple(copy.node.host for copy in copies.each if copy.node.host and not _leads(copy))
     group = tuple(Requirement(key, "In", (value,)) for key, value in sorted(selector.items()))
     return (*((Requirement(HOSTNAME, "NotIn", others),) if others else ()), *group)
 

@@ -58,6 +58,13 @@ class _Look:
     def since(self) -> float:
         return timestamps.parse(self.record.proven_at) or 0.0
 
+    def is_past(self, until: float) -> bool:
+        """If not, this is to be looked at again then."""
+        if self.now >= until:
+            return True
+        self.wake_at = min(self.wake_at or until, until)
+        return False
+
 
 def look_at_copies(snapshot: Snapshot, objects: OwnedObjects, group: PerNodeSpec, now: float) -> Copies:
     """While the nodes are not known, nothing is, and nothing is forgotten."""
@@ -127,15 +134,10 @@ def _ended(look: _Look) -> Iterator[tuple[float, Node, Job]]:
 
 
 def _has_spoken(look: _Look, job: Job) -> bool:
-    code_of = {"Complete": (0,), "Failed": ()}[job.outcome]
     runs = [run for pod in look.job_pods.get(job.uid, ()) for run in pod.runs]
-    if any(not code_of or run.exit_code in code_of for run in runs):
+    if any(job.outcome == "Failed" or run.exit_code == 0 for run in runs):
         return True
-    until = (job.finished_at or job.created_at) + SETTLE_S
-    if look.now >= until:
-        return True
-    look.wake_at = min(look.wake_at or until, until)
-    return False
+    return look.is_past((job.finished_at or job.created_at) + SETTLE_S)
 
 
 def _settle(look: _Look, node: Node, job: Job) -> None:
@@ -213,13 +215,7 @@ def _is_held_up(look: _Look, job: Job, pods: Collection[Pod]) -> bool:
     """Whether it has waited too long for a pod, a node or the start of its container."""
     waiting = [pod for pod in pods if pod.state is RunState.WAITING and not pod.deleting]
     since = [pod.placed_at or pod.created_at for pod in waiting] if pods else [job.created_at]
-    if not since:
-        return False
-    until = min(since) + NOT_STARTED_S
-    if look.now >= until:
-        return True
-    look.wake_at = min(look.wake_at or until, until)
-    return False
+    return bool(since) and look.is_past(min(since) + NOT_STARTED_S)
 
 
 def _said(look: _Look, copy: Copy, pods: Collection[Pod], held_up: bool) -> Message:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelcache_operator.core.gate import NONE, Cause, Removal, waits_by_itself
+from modelcache_operator.core.nodes import HOSTNAME
 from modelcache_operator.core.observed import Job, Observation, Pod, Progress, Sample, Snapshot
 from modelcache_operator.core.proof import OwnedObjects, running_pods
 
@@ -101,4 +102,6 @@ def can_mount(pod: Pod, syncing: Pod, snapshot: Snapshot) -> bool:
     claim = snapshot.claim
     if claim is None or not claim.bound or "ReadWriteOncePod" in claim.access_modes:
         return False
-    return "ReadWriteMany" in claim.access_modes or pod.hostname == syncing.node != ""
+    return "ReadWriteMany" in claim.access_modes or (
+        syncing.node != "" and (HOSTNAME, syncing.node) in pod.node_affinity.selector
+    )

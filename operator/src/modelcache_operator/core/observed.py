@@ -125,8 +125,6 @@ class Pod:
     annotated: bool
     """Whether it has any annotation: the map to add one to may be missing."""
     claims: frozenset[str]
-    hostname: str
-    """Of the one node that it may run on, by its node selector; empty when it does not say."""
     verifies: bool
     """An init container of its own waits for the cache: it may be started before the cache is complete."""
     reason: str
@@ -337,6 +335,11 @@ class Snapshot:
     peers: Peers = NO_PEERS
     nodes: Nodes = NO_NODES
     """Nobody looks at them unless each node has a copy."""
+
+    @property
+    def sync_job_uids(self) -> frozenset[str]:
+        """Users may label Jobs of theirs, which have no attempt."""
+        return frozenset(job.uid for job in self.jobs if job.attempt)
 
     @property
     def claim_uid(self) -> str:

@@ -97,7 +97,6 @@ def parse_pod(raw: Json) -> Pod:
         opted_out=annotations.get(names.INJECT_ANNOTATION) == "false",
         annotated=bool(annotations),
         claims=frozenset(_claims(spec)),
-        hostname=(spec.get("nodeSelector") or {}).get("kubernetes.io/hostname") or "",
         verifies=_verifies(spec),
         reason=line(status.get("reason"), 64),
         unschedulable=_unschedulable(status),

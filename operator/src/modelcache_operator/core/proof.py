@@ -71,7 +71,7 @@ def sort_objects(snapshot: Snapshot) -> OwnedObjects:
     running = {pod.owner_uid for pod in snapshot.pods if pod.state is RunState.RUNNING}
     jobs = sorted((job for job in ours if _is_current(job, snapshot, running)), key=lambda job: job.attempt)
     current = {job.uid for job in jobs}
-    sync_jobs = {job.uid for job in snapshot.jobs if job.attempt}  # users may label Jobs of theirs
+    sync_jobs = snapshot.sync_job_uids
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
     if jobs:

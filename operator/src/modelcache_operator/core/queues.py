@@ -1,8 +1,8 @@
 """Jobs of the user's that Kueue admits once their cache is complete.
 
 A Job with the cache's label and the annotation ``kueue.x-k8s.io/admission-gated-by`` is not considered for admission,
-and takes no quota, until each name in the annotation was removed by whoever put it there. Ours is that of the gate.
-Kueue refuses names that are added or changed later, so ours is taken out of the list as it is, or not at all.
+and takes no quota, until each name in the annotation was removed by the one that put it there. Ours is that of the
+gate. Kueue refuses names that are added or changed later, so ours is taken out of the list as it is, or not at all.
 """
 
 from __future__ import annotations

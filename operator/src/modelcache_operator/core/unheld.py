@@ -1,7 +1,7 @@
 """Pods that may hold a GPU while their cache is not complete, though nobody wants that: the condition PodsHeld.
 
 A pod with the cache's label is *joined*: it has the gate, or an init container that waits for the cache. Admission
-policies see to that; before Kubernetes 1.36, or with the policies off, whoever wrote the pod did. And a pod whose gate
+policies see to that; before Kubernetes 1.36, or with the policies off, its author did. And a pod whose gate
 was removed early, for ``spec.gate.leadTime``, waits with its GPU when the sync fails after that.
 """
 
