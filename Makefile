@@ -67,7 +67,7 @@ reliability-operator: $(STAMP) ## Run operators while objects change at random (
 fuzz: $(STAMP) ## Fuzz manifests, reports, state files, hub responses and the HTTP API (MINUTES=10)
 	$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),10)
 
-parity: $(STAMP) ## Compare the engine's numbers with those of the official code (MULTITALK_GOLDEN=DIR)
+parity: $(STAMP) ## Compare the engine's numbers with those of the official code (MULTITALK_GOLDEN=DIR INFINITETALK_GOLDEN=DIR)
 	$(BIN)/python -m pytest tests/inference_engine/parity
 
 test-gpu: $(STAMP) ## Run the tests that need a GPU (TORCH must name a build for it)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.multitalk import AUDIO_FILE, INDEX_FILE, TOKENIZER_FILE, VAE_FILE, shard_file
+from inference.multitalk import INDEX_FILE, TOKENIZER_FILE, VAE_FILE, Variant, shard_file
 from support.checkpoint import tiny_checkpoint
 from support.hub.models import BASE, MINILM, MULTITALK, WAV2VEC, build_minilm, build_multitalk, minilm_folder
 from support.hub.store import Entry, Store
@@ -27,7 +27,7 @@ def multitalk(root: Path) -> Path:
 def test_multitalk_lies_under_its_official_names(multitalk: Path) -> None:
     base, audio = entries(multitalk, BASE), entries(multitalk, MULTITALK)
     assert {*(shard_file(number, 7) for number in range(1, 8)), INDEX_FILE, TOKENIZER_FILE} < base.keys()
-    assert {AUDIO_FILE, INDEX_FILE} < audio.keys()
+    assert {Variant.MULTITALK.audio_file, INDEX_FILE} < audio.keys()
     assert (base[VAE_FILE].sha256 is None, base[INDEX_FILE].sha256 is None) == (False, True)
 
 

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from inference.engine import MultiTalkEngine, load_engine
 from inference.engine.known_frames import encode_known, latent_size
-from inference.engine.pipeline import Pipeline, Scene
+from inference.engine.pipeline import Pipeline
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
 from inference.engine.sampling.teacache import plan_steps
+from inference.engine.scene import FeatureTable, Scene, Still
 from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import latent_masks, whole_picture
 from inference.generation import Sampling
@@ -81,7 +82,7 @@ def film(people: int, frames: int, sampling: Sampling) -> Callable[..., Tensor]:
         latent = latent_size(HEIGHT, WIDTH)
         masks = latent_masks((HEIGHT, WIDTH), (HEIGHT, WIDTH), latent, None) if people == 2 else whole_picture(latent)
         features = torch.stack([given(f"features.{n}", frames, 3, 32) for n in range(people)])
-        scene = Scene(given("scene", 3, 1, HEIGHT, WIDTH).clamp(-1, 1), features, masks)
+        scene = Scene(Still(given("scene", 3, 1, HEIGHT, WIDTH).clamp(-1, 1)), FeatureTable(features), masks)
         recipe = Recipe("two people talk", "bad", sampling)
         chunks = Pipeline(engine._parts, engine._geometry, CPU).run(scene, recipe, SeededNoise(1))
         return torch.cat(list(chunks), dim=1)[:, :, ::4, ::4]

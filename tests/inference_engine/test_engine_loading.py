@@ -21,7 +21,7 @@ from inference.engine.checkpoint.files import find_files
 from inference.engine.loading import Loader
 from inference.generation import LoadProgress
 from inference.multitalk import AUDIO, BASE, INDEX_FILE, WAV2VEC
-from inference_engine.parity.golden import folder as golden_folder
+from inference_engine.parity.golden import folder
 from inference_engine.parity.golden import weight as golden_weight
 
 SHARD = f"{BASE}/diffusion_pytorch_model-00002-of-00007.safetensors"
@@ -240,9 +240,9 @@ def test_an_unknown_device_is_refused(tiny_volume: Path) -> None:
         load_engine(tiny_volume, base=BASE, wav2vec=WAV2VEC, audio=AUDIO, device="gpu")
 
 
-@pytest.mark.skipif(golden_folder() is None, reason="no reference folder: set MULTITALK_GOLDEN")
+@pytest.mark.skipif(folder("multitalk") is None, reason="no reference folder: set MULTITALK_GOLDEN")
 def test_the_reference_layout_is_accepted(tmp_path: Path) -> None:
-    source = golden_folder()
+    source = folder("multitalk")
     assert source is not None
     layout = json.loads((source / "checkpoint_layout.json").read_bytes())
     salt = json.loads((source / "cases.json").read_bytes())["salt"]

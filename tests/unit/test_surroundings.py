@@ -32,6 +32,7 @@ STAYS = {
     "KUBEBUILDER_ASSETS": "/bin",
     "MODELCACHE_TEST_API": "local",
     "MULTITALK_GOLDEN": "/golden",
+    "INFINITETALK_GOLDEN": "/golden",
 }
 
 

@@ -19,7 +19,7 @@ from inference import multitalk
 from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.wav2vec_keys import Wav2VecConfig
 from inference.engine.geometry import KEY as GEOMETRY
-from inference.multitalk import AUDIO, BASE, WAV2VEC
+from inference.multitalk import AUDIO, BASE, WAV2VEC, Variant
 from multitalk_checkpoint.shapes import Shapes, VaeShape, clip_shapes, dit_shapes, text_shapes, vae_shapes, voice_shapes
 
 
@@ -56,7 +56,7 @@ def weight_files(networks: Networks) -> list[WeightFile]:
             WeightFile(f"{BASE}/{name}", "dit", shapes, networks.dit_dtype)
             for name, shapes in _sharded(base, networks.shards).items()
         ),
-        WeightFile(f"{AUDIO}/{multitalk.AUDIO_FILE}", "dit", audio, networks.dit_dtype),
+        WeightFile(f"{AUDIO}/{Variant.MULTITALK.audio_file}", "dit", audio, networks.dit_dtype),
         WeightFile(f"{BASE}/{multitalk.TEXT_FILE}", "t5", text_shapes(networks.text), torch.bfloat16),
         WeightFile(f"{BASE}/{multitalk.CLIP_FILE}", "clip", clip_shapes(networks.clip)),
         WeightFile(f"{BASE}/{multitalk.VAE_FILE}", "vae", vae_shapes(networks.vae)),
@@ -72,7 +72,7 @@ def json_files(networks: Networks) -> dict[str, Mapping[str, object]]:
     return {
         f"{BASE}/{multitalk.CONFIG_FILE}": _dit_settings(networks.dit) | extra,
         f"{BASE}/{multitalk.INDEX_FILE}": _index(shards),
-        f"{AUDIO}/{multitalk.INDEX_FILE}": _index({**shards, multitalk.AUDIO_FILE: audio}),
+        f"{AUDIO}/{multitalk.INDEX_FILE}": _index({**shards, Variant.MULTITALK.audio_file: audio}),
         f"{WAV2VEC}/{multitalk.CONFIG_FILE}": _voice_settings(networks.voice),
         f"{WAV2VEC}/{multitalk.VOICE_PREPROCESSOR_FILE}": {
             "do_normalize": True, "sampling_rate": multitalk.SAMPLE_RATE, "feature_size": 1,

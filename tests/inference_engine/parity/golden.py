@@ -1,4 +1,4 @@
-"""The reference folder: its cases, and the weights and inputs that follow from names.
+"""The reference folders: their cases, and the weights and inputs that follow from names.
 
 A case names a file of expected tensors, the shapes and tolerances in it, and how its inputs come about: stored in the
 file, or drawn from a generator seeded by a name. Another folder of the same form serves as well; nothing here knows a
@@ -23,17 +23,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-DEFAULT_FOLDER = REPOSITORY.parent / "shared" / "golden" / "multitalk"
+DEFAULT_FOLDERS = REPOSITORY.parent / "shared" / "golden"
+VARIABLES = {"multitalk": "MULTITALK_GOLDEN", "infinitetalk": "INFINITETALK_GOLDEN"}
 
 
-def folder() -> Path | None:
-    """The reference folder, if there is one; one that is named must be there."""
-    named = os.environ.get("MULTITALK_GOLDEN")
-    path = Path(named or DEFAULT_FOLDER)
+def folder(model: str) -> Path | None:
+    """The reference folder of a model, if there is one; one that is named must be there."""
+    named = os.environ.get(VARIABLES[model])
+    path = Path(named or DEFAULT_FOLDERS / model)
     if (path / "cases.json").is_file():
         return path
     if named:
-        raise FileNotFoundError(f"MULTITALK_GOLDEN={named}: no cases.json there")
+        raise FileNotFoundError(f"{VARIABLES[model]}={named}: no cases.json there")
     return None
 
 

@@ -8,15 +8,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inference.engine.continuation import Opening
 from inference.engine.geometry import Geometry
 from inference.engine.known_frames import known_mask, latent_frames, latent_size
-from inference.engine.pipeline import Hooks, Pipeline, Scene
+from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.guidance import GuidanceScales
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import plan_steps
+from inference.engine.scene import FeatureTable, Scene, Still
 from inference.engine.video.frames import resize_crop, to_pixels
 from inference.engine.video.regions import latent_masks, token_masks, whole_picture
 from inference.engine.video.windows import gather, plan_windows
@@ -160,9 +162,9 @@ class Recorder:
         self.outputs: Outputs = {}
         self.traces: list[Trace] = []
 
-    def window(self, number: int, known: Tensor, inputs: WindowInputs) -> Trace:
+    def window(self, number: int, opening: Opening, inputs: WindowInputs) -> Trace:
         self.outputs[f"y.{number}"] = inputs.condition
-        self.outputs[f"cond_pixels.{number}"] = known
+        self.outputs[f"cond_pixels.{number}"] = opening.shown
         self.outputs[f"clip.{number}"] = inputs.image_features[:, ::32, ::16]
         self.outputs[f"audio.{number}"] = inputs.voice_features[:, :, :, 0, :2]
         self.traces.append(Trace())
@@ -187,7 +189,7 @@ def generate(case: Case) -> Outputs:
     masks = whole_picture(latent)
     if args["people"] == 2:
         masks = latent_masks(image.shape[:2], (height, width), latent, None)
-    scene = Scene(to_pixels(resize_crop(Image.fromarray(image), height, width)), features, masks)
+    scene = Scene(Still(to_pixels(resize_crop(Image.fromarray(image), height, width))), FeatureTable(features), masks)
     sampling = Sampling(
         steps=args["sampling_steps"],
         text_guidance=args["text_guide_scale"],

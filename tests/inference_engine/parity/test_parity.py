@@ -1,14 +1,15 @@
-"""Every case of the reference folder, at the tolerance that it states."""
+"""Every case of the reference folders, at the tolerance that it states."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
-from inference_engine.parity import golden, media, modules, sampling
+from inference_engine.parity import golden, infinitetalk, media, modules, sampling
 from inference_engine.parity.golden import Case
 from inference_engine.parity.modules import Outputs
 
@@ -22,6 +23,10 @@ RUNS: dict[str, Callable[[Case], Outputs]] = {
     "dit_forward": modules.dit_forward,
     "frames_uint8": media.frames_uint8,
     "generate": sampling.generate,
+    "infinitetalk_condition": infinitetalk.condition,
+    "infinitetalk_generate": infinitetalk.generate,
+    "infinitetalk_sampler": infinitetalk.sampler,
+    "infinitetalk_window_plan": infinitetalk.window_plan,
     "lora": media.lora,
     "masks": media.masks,
     "resize_crop": media.resize_crop_case,
@@ -36,19 +41,19 @@ RUNS: dict[str, Callable[[Case], Outputs]] = {
     "wav2vec2": modules.wav2vec2,
     "window_plan": sampling.window_plan,
 }
-FOLDER = golden.folder()
-CASES = golden.read_cases(FOLDER) if FOLDER else []
+FOLDERS = [found for model in golden.VARIABLES if (found := golden.folder(model))]
+CASES = [case for folder in FOLDERS for case in golden.read_cases(folder)]
 
 
-@pytest.mark.skipif(not FOLDER, reason="no reference folder: set MULTITALK_GOLDEN to compare with the official numbers")
-def test_every_case_of_the_reference_folder_is_compared() -> None:
-    assert FOLDER is not None
-    listed = json.loads((FOLDER / "cases.json").read_bytes())
-    assert len(CASES) == listed["case_count"] > 0
-    assert len({case.id for case in CASES}) == len(CASES)
+@pytest.mark.skipif(not FOLDERS, reason=f"no reference folder: set {' or '.join(golden.VARIABLES.values())} to compare")
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_case_of_a_reference_folder_is_compared(folder: Path) -> None:
+    listed = json.loads((folder / "cases.json").read_bytes())
+    found = [case.id for case in CASES if case.folder == folder]
+    assert len(found) == len(set(found)) == listed["case_count"] > 0
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.folder.name}-{case.id}")
 def test_equals_the_official_code(case: Case) -> None:
     assert case.kind in RUNS, f"no comparison is written for kind {case.kind}"
     outputs = RUNS[case.kind](case)

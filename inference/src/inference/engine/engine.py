@@ -25,11 +25,13 @@ from inference.engine.known_frames import latent_size
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
 from inference.engine.offload import compile_blocks, lent
-from inference.engine.pipeline import Hooks, Pipeline, Scene
+from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
+from inference.engine.scene import Scene, Still
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video.regions import check_boxes, check_regions, latent_masks, whole_picture
+from inference.engine.voice_features import voice_features
 from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -99,8 +101,8 @@ class MultiTalkEngine:
             masks = latent_masks(source, size, latent, boxes)
             check_regions(masks)
         waves = [torch.from_numpy(wave).to(self._device) for wave in tracks.people]
-        features = torch.stack([self._parts.voice(wave, tracks.frames).float() for wave in waves])
-        return Scene(to_pixels(resize_crop(image, *size)), features, masks), size
+        voices = voice_features(self._parts.voice, waves, tracks.frames)
+        return Scene(Still(to_pixels(resize_crop(image, *size))), voices, masks), size
 
     def _check_room(self, pixels: int) -> None:
         # Said now, not after an hour of steps when the frames are decoded.

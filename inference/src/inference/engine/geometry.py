@@ -1,8 +1,8 @@
 """Lengths and sizes that a checkpoint was trained for.
 
-The released model makes windows of 81 frames, each continuing the last 25 of the one before, at the sizes of
-`video.buckets`. A checkpoint for other windows or smaller pictures (such as the tiny one for tests) says so in its
-`config.json`:
+The released models make windows of 81 frames, each continuing the last 25 of the one before (InfiniteTalk: 9), at the
+sizes of `video.buckets`. A checkpoint for other windows or smaller pictures (such as the tiny one for tests) says so
+in its `config.json`:
 
     "multitalk_geometry": {"frame_num": 9, "motion_frames": 5, "scale": 0.1}
 
@@ -16,21 +16,23 @@ from dataclasses import dataclass
 
 from inference.engine.errors import CheckpointError
 from inference.engine.video.buckets import SIZES, Size, nearest_size
+from inference.multitalk import Variant
 
 KEY = "multitalk_geometry"
 DEFAULT_FRAMES = 81
-DEFAULT_MOTION = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Frames of a window, frames it takes over, and the scale of its pictures."""
+    """Frames of a window, frames it takes over and how, and the scale of its pictures."""
 
     frame_num: int = DEFAULT_FRAMES
-    motion_frames: int = DEFAULT_MOTION
+    motion_frames: int = Variant.MULTITALK.motion_frames
     scale: float = 1.0
     granularity: int = 16
     """Pixels per token: the autoencoder's stride times the transformer's patch."""
+    variant: Variant = Variant.MULTITALK
+    """How a window continues the one before."""
 
     def __post_init__(self) -> None:
         """Refuse lengths that do not divide into latent frames."""
@@ -42,8 +44,8 @@ class Geometry:
             raise CheckpointError(f"reading config.json: {KEY}.scale must be above 0 and at most 1")
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, object]) -> Geometry:
-        """Read the optional entry of config.json."""
+    def from_settings(cls, settings: Mapping[str, object], variant: Variant = Variant.MULTITALK) -> Geometry:
+        """Read the optional entry of config.json; what it leaves open is as published for the variant."""
         given = settings.get(KEY, {})
         if not isinstance(given, dict) or given.keys() - {"frame_num", "motion_frames", "scale"}:
             raise CheckpointError(
@@ -52,7 +54,8 @@ class Geometry:
         try:
             return cls(
                 frame_num=int(given.get("frame_num", DEFAULT_FRAMES)),
-                motion_frames=int(given.get("motion_frames", DEFAULT_MOTION)),
+                motion_frames=int(given.get("motion_frames", variant.motion_frames)),
+                variant=variant,
                 scale=float(given.get("scale", 1.0)),
             )
         except (TypeError, ValueError) as e:

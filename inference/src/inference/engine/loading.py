@@ -55,7 +55,7 @@ class Loader:
         self._on_progress = on_progress
         self._room_for = room_for
         self.settings = read_settings(files.config)
-        self.geometry = Geometry.from_settings(self.settings)
+        self.geometry = Geometry.from_settings(self.settings, files.variant)
         self.reports: list[LoadReport] = []
 
     def load(self) -> tuple[Components, MemoryPlan]:

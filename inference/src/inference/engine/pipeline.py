@@ -17,39 +17,29 @@ import torch
 from torch import Tensor, nn
 
 from inference.engine.components import Components
+from inference.engine.continuation import CONTINUATIONS, Opening
 from inference.engine.geometry import Geometry
-from inference.engine.known_frames import MASK_CHANNELS, encode_known, latent_frames
+from inference.engine.known_frames import MASK_CHANNELS
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import NoiseSource
 from inference.engine.sampling.sampler import Observer, sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import plan_steps
+from inference.engine.scene import Scene
 from inference.engine.video.colour import match_colours
 from inference.engine.video.regions import token_masks
-from inference.engine.video.windows import Window, gather, plan_windows
+from inference.engine.video.windows import Window, plan_windows
 from inference.generation import Cancelled, Progress
 
 Lend = Callable[[nn.Module], AbstractContextManager[None]]
 """Brings an encoder to the device for as long as it is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The inputs of a video as tensors."""
-
-    picture: Tensor
-    """First frame at the output size, `[3, 1, H, W]` in -1..1."""
-    voice_features: Tensor
-    """`[people, video frames, layers, dim]`."""
-    masks: Tensor
-    """Person 1, person 2 and background, `[3, h, w]` on the latents' grid."""
-
-
 class PipelineObserver(Protocol):
     """Sees the intermediate results of every window; for tests."""
 
-    def window(self, number: int, known: Tensor, inputs: WindowInputs) -> Observer:
+    def window(self, number: int, opening: Opening, inputs: WindowInputs) -> Observer:
         """See what a window starts from, and return an observer of its steps."""
         ...
 
@@ -95,26 +85,25 @@ class Pipeline:
         """Yield new frames `[3, n, H, W]` in -1..1 on the host, window by window."""
         hooks = hooks or Hooks()
         motion = self._geometry.motion_frames
-        plan = plan_windows(
-            scene.voice_features.shape[1], self._geometry.frame_num, motion, recipe.max_frames, recipe.drop_tail
-        )
+        plan = plan_windows(scene.voices.frames, self._geometry.frame_num, motion, recipe.max_frames, recipe.drop_tail)
         hooks.report(Progress("encoding", 0, len(plan.windows), 0, recipe.sampling.steps))
         prompts = self._encode_prompts(recipe)
-        known = scene.picture.to(self._device)
+        goal = scene.source.frame(0).to(self._device)
+        last: Tensor | None = None
         made = 0
         for window in plan.windows:
 
             def report(stage: str, step: int, number: int = window.number) -> None:
                 hooks.report(Progress(stage, number, len(plan.windows), step, recipe.sampling.steps))
 
-            inputs = self._window_inputs(window, scene, known)
-            observer = hooks.observer.window(window.number, known, inputs) if hooks.observer else None
-            held = latent_frames(known.shape[1]) if window.number else 0
-            latent = self._sample(inputs, held, recipe, prompts, noise, partial(report, "sampling"), observer)
+            opening = self._open(window, scene, last)
+            inputs = self._window_inputs(window, scene, opening)
+            observer = hooks.observer.window(window.number, opening, inputs) if hooks.observer else None
+            latent = self._sample(inputs, opening, recipe, prompts, noise, partial(report, "sampling"), observer)
             report("decoding", recipe.sampling.steps)
-            frames = self._decode(latent, scene, recipe, window.number, hooks)
+            frames = self._decode(latent, goal, recipe, window.number, hooks)
             fresh = frames[:, motion if window.number else 0 :][:, : plan.output_frames - made]
-            known = frames[:, -motion:]
+            last = frames[:, -motion:]
             made += fresh.shape[1]
             yield fresh.cpu()
 
@@ -122,24 +111,24 @@ class Pipeline:
     def _sample(
         self,
         inputs: WindowInputs,
-        held: int,
+        opening: Opening,
         recipe: Recipe,
         prompts: Prompts,
         noise: NoiseSource,
         before_step: Callable[[int], None],
         observer: Observer | None,
     ) -> Tensor:
-        """Make one window's latent; its first `held` latent frames are known."""
+        """Make one window's latent."""
         times = timesteps(recipe.sampling.steps, recipe.shift)
         predictor = self._predictor(inputs, recipe, prompts, times)
-        latents = inputs.condition[MASK_CHANNELS:]
         return sample(
-            latents.shape,
+            inputs.condition[MASK_CHANNELS:].shape,
             times,
             predictor,
             recipe.scales,
             noise,
-            known=latents[:, :held] if held else None,
+            known=opening.known,
+            noise_known=opening.noised,
             device=self._device,
             before_step=before_step,
             observer=observer,
@@ -154,22 +143,26 @@ class Pipeline:
         return WindowPredictor(dit, inputs, prompts, passes, time, plan, batch_passes=batched)
 
     @torch.inference_mode()
-    def _decode(self, latent: Tensor, scene: Scene, recipe: Recipe, number: int, hooks: Hooks) -> Tensor:
+    def _decode(self, latent: Tensor, goal: Tensor, recipe: Recipe, number: int, hooks: Hooks) -> Tensor:
         frames = self._parts.vae.decode(latent)
         if hooks.observer:
             hooks.observer.decoded(number, frames)
-        return match_colours(frames, scene.picture.to(frames.device), recipe.colour_strength)
+        return match_colours(frames, goal, recipe.colour_strength)
 
     @torch.inference_mode()
-    def _window_inputs(self, window: Window, scene: Scene, known: Tensor) -> WindowInputs:
+    def _open(self, window: Window, scene: Scene, last: Tensor | None) -> Opening:
+        source = scene.source.frame(window.start).to(self._device)
+        return CONTINUATIONS[self._geometry.variant](self._parts.vae, self._geometry.frame_num, source, last)
+
+    @torch.inference_mode()
+    def _window_inputs(self, window: Window, scene: Scene, opening: Opening) -> WindowInputs:
         with self._lend(self._parts.clip.model):
-            image_features = self._parts.clip.encode(known[:, -1][None])
-        condition = encode_known(self._parts.vae, known, self._geometry.frame_num)
-        grid = self._parts.dit.grid(condition.shape)
+            image_features = self._parts.clip.encode(opening.shown[:, -1][None])
+        grid = self._parts.dit.grid(opening.condition.shape)
         return WindowInputs(
-            condition=condition,
+            condition=opening.condition,
             image_features=image_features,
-            voice_features=gather(scene.voice_features, window).to(self._device),
+            voice_features=scene.voices.heard(window).to(self._device),
             masks=token_masks(scene.masks, grid[1:]).to(self._device),
         )
 

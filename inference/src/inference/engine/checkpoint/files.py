@@ -1,12 +1,12 @@
-"""The files of MultiTalk on the volume, found by their official names.
+"""The files of MultiTalk or InfiniteTalk on the volume, found by their official names.
 
     BASE/config.json  diffusion_pytorch_model-00001-of-0000N.safetensors ...  Wan2.1_VAE.pth
          models_t5_umt5-xxl-enc-bf16.pth  models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth
          google/umt5-xxl/tokenizer.json
     WAV2VEC/config.json  model.safetensors (or pytorch_model.bin)
-    AUDIO/multitalk.safetensors (or the same file, linked or copied, in BASE)
+    AUDIO/multitalk.safetensors or infinitetalk.safetensors (or the same file, linked or copied, in BASE)
 
-No index.json is needed: the shards and multitalk.safetensors say in their headers what they hold. If BASE has one
+No index.json is needed: the shards and the file of audio layers say in their headers what they hold. If BASE has one
 that differs, `check_index` reports it; a loader that trusts such an index leaves the audio layers random.
 """
 
@@ -19,11 +19,14 @@ from pathlib import Path
 
 from inference import multitalk
 from inference.engine.errors import CheckpointError
+from inference.multitalk import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """Every file that the engine reads."""
+
+    variant: Variant
 
     config: Path
     shards: tuple[Path, ...]
@@ -48,10 +51,12 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
             missing.append(" or ".join(str(path.relative_to(volume)) for path in candidates))
         return found or candidates[0]
 
+    audio_layers = first(*(folder / each.audio_file for folder in (layers, root) for each in Variant))
     files = ModelFiles(
+        variant=Variant(audio_layers.stem),
         config=first(root / multitalk.CONFIG_FILE),
         shards=_find_shards(root, volume, missing),
-        audio_layers=first(layers / multitalk.AUDIO_FILE, root / multitalk.AUDIO_FILE),
+        audio_layers=audio_layers,
         index=_optional(root / multitalk.INDEX_FILE),
         text=first(root / multitalk.TEXT_FILE),
         tokenizer=first(root / multitalk.TOKENIZER_FILE),

@@ -21,6 +21,10 @@ WAVE_EPS = 1e-7
 class ConvLayer(nn.Module):
     """Convolution without padding, group norm on the first, GELU."""
 
+    conv: nn.Conv1d
+    layer_norm: nn.GroupNorm
+    """On the first layer alone."""
+
     def __init__(self, sizes: tuple[int, int, int, int], bias: bool, normed: bool) -> None:
         super().__init__()
         inputs, outputs, kernel, stride = sizes
@@ -176,9 +180,13 @@ class VoiceEncoder(nn.Module):
     def forward(self, wave: Tensor, frames: int) -> Tensor:
         """Encode `[samples]` to `[frames, layers, dim]`, whatever the number of samples."""
         features = self.feature_extractor(normalize(wave)[None])
-        resampled = F.interpolate(features, size=frames, mode="linear", align_corners=True)
-        out: Tensor = self.encoder(self.feature_projection(resampled.transpose(1, 2)))[0]
-        return out
+        return self.encode(F.interpolate(features, size=frames, mode="linear", align_corners=True)[0].T)
+
+    @torch.inference_mode()
+    def encode(self, features: Tensor) -> Tensor:
+        """Encode convolutional features at the frame rate, `[frames, channels]` to `[frames, layers, dim]`."""
+        out: Tensor = self.encoder(self.feature_projection(features[None]))[0]
+        return out.float()
 
 
 def normalize(wave: Tensor) -> Tensor:

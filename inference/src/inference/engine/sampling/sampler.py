@@ -1,9 +1,8 @@
 """The loop over steps: predict, guide, move, put known frames back.
 
-Plain Euler on the velocity. In windows after the first, the latents of the frames that are already known are
-overwritten before the first step and after each one, by themselves noised to the time in question; their noise is
-fresh each time. All noise of a window is drawn and moved before its first step, so that nothing in the loop waits for
-the device.
+Plain Euler on the velocity. Latents of frames that are already known are overwritten before the first step and after
+each one, as they are or noised to the time in question; their noise is fresh each time. All noise of a window is drawn
+and moved before its first step, so that nothing in the loop waits for the device.
 """
 
 from __future__ import annotations
@@ -49,15 +48,19 @@ def sample(
     noise: NoiseSource,
     *,
     known: Tensor | None,
+    noise_known: bool = True,
     device: torch.device,
     before_step: Callable[[int], None] = lambda _: None,
     observer: Observer | None = None,
 ) -> Tensor:
-    """Make one window's latent `shape` (channels, frames, rows, columns); `known` holds its first frames, if any."""
+    """Make one window's latent `shape` (channels, frames, rows, columns).
+
+    `known` holds its first frames, if they are known; `noise_known` says whether they are noised to each step's time.
+    """
     moments = times.tolist()
     guidance = make_guidance(scales)
     latent = noise.normal(shape).to(device)
-    held = _held_frames(known, moments, noise)
+    held = _held_frames(known, moments, noise) if noise_known or known is None else [known] * len(moments)
     latent = _hold(latent, held, 0)
     for step, (now, then) in enumerate(pairwise(moments)):
         before_step(step)

@@ -51,12 +51,15 @@ def plan_windows(
 def _window(number: int, start: int, frame_num: int, audio_frames: int) -> Window:
     stop = start + frame_num
     # Only a window that reaches the end of the audio looks beyond it; others repeat the last row.
-    mirrored = stop >= audio_frames
-    rows = tuple(
+    return Window(number, start, stop, heard_rows(start, stop, audio_frames, mirrored=stop >= audio_frames))
+
+
+def heard_rows(start: int, stop: int, audio_frames: int, *, mirrored: bool) -> tuple[tuple[int, ...], ...]:
+    """Rows that each frame from `start` to `stop` hears; beyond the end the audio runs back, or its last row stays."""
+    return tuple(
         tuple(_row(frame + offset, audio_frames, mirrored) for offset in range(-CONTEXT, CONTEXT + 1))
         for frame in range(start, stop)
     )
-    return Window(number, start, stop, rows)
 
 
 def _row(index: int, audio_frames: int, mirrored: bool) -> int:
