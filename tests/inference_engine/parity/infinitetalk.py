@@ -8,6 +8,7 @@ from torch import Tensor
 
 from inference.engine.components import Components
 from inference.engine.continuation import Opening
+from inference.engine.dit.parallel import ALONE
 from inference.engine.geometry import Geometry
 from inference.engine.known_frames import latent_frames, latent_size
 from inference.engine.pipeline import Hooks, Pipeline
@@ -29,6 +30,7 @@ from inference_engine.parity.modules import Outputs
 from inference_engine.parity.sampling import CPU, RecordedNoise, RecordedPredictions, Recorder, Trace, scales_of
 
 NOISE = "noise (in order of use)"
+SHARDS = ALONE
 
 
 def drawn(case: Case) -> RecordedNoise:
@@ -138,7 +140,7 @@ def _generate(case: Case, parts: Components) -> Outputs:
     features = torch.stack([case.given(spec) for spec in case.record["inputs"]["audio_embeddings"]])
     recipe = _recipe(case)
     geometry = Geometry(args["frame_num"], args["motion_frame"], variant=Variant.INFINITETALK)
-    pipeline = Pipeline(parts, geometry, CPU)
+    pipeline = Pipeline(parts, geometry, CPU, shards=SHARDS)
     scene = Scene(source, FeatureTable(features), masks)
     made = list(pipeline.run(scene, recipe, noise, Hooks(observer=recorder)))
     noise.assert_used_up()

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from inference.engine.continuation import Opening
+from inference.engine.dit.parallel import ALONE
 from inference.engine.geometry import Geometry
 from inference.engine.known_frames import known_mask, latent_frames, latent_size
 from inference.engine.pipeline import Hooks, Pipeline
@@ -28,6 +29,7 @@ from inference_engine.parity.golden import Case
 from inference_engine.parity.modules import Outputs
 
 CPU = torch.device("cpu")
+SHARDS = ALONE
 
 
 class RecordedNoise:
@@ -208,7 +210,7 @@ def generate(case: Case) -> Outputs:
     assert recipe.scales == scales_of(case, "text_guide_scale", "audio_guide_scale", "apg_on")
     noise = RecordedNoise(case, case.record["inputs"]["noise (in order of use)"])
     recorder = Recorder()
-    pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU)
+    pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU, shards=SHARDS)
     video = torch.cat(list(pipeline.run(scene, recipe, noise, Hooks(observer=recorder))), dim=1)
     noise.assert_used_up()
     contexts = parts.text.encode([args["prompt"], args["negative_prompt"]])

@@ -56,17 +56,22 @@ def test_every_case_of_a_reference_folder_is_compared(folder: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.folder.name}-{case.id}")
 def test_equals_the_official_code(case: Case) -> None:
     assert case.kind in RUNS, f"no comparison is written for kind {case.kind}"
-    outputs = RUNS[case.kind](case)
-    problems = []
+    found = problems(case, RUNS[case.kind](case))
+    assert not found, "\n".join(found)
+
+
+def problems(case: Case, outputs: Outputs) -> list[str]:
+    """How the outputs differ from what is recorded, by more than the case allows."""
+    found = []
     for name, (expected, tolerance) in case.expected().items():
-        found = outputs.get(name)
-        if found is None:
-            problems.append(f"{name}: not computed")
-        elif tuple(found.shape) != tuple(expected.shape):
-            problems.append(f"{name}: shape {tuple(found.shape)} instead of {tuple(expected.shape)}")
+        output = outputs.get(name)
+        if output is None:
+            found.append(f"{name}: not computed")
+        elif tuple(output.shape) != tuple(expected.shape):
+            found.append(f"{name}: shape {tuple(output.shape)} instead of {tuple(expected.shape)}")
         else:
-            worst = (found.detach().double() - expected.double()).abs().max().item()
+            worst = (output.detach().double() - expected.double()).abs().max().item()
             if not worst <= tolerance:
-                problems.append(f"{name}: off by {worst:.3g}, allowed {tolerance:g}")
+                found.append(f"{name}: off by {worst:.3g}, allowed {tolerance:g}")
             assert torch.isfinite(expected).all()
-    assert not problems, "\n".join(problems)
+    return found

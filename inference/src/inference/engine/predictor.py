@@ -16,6 +16,7 @@ from torch import Tensor
 from inference.engine.dit.audio import Voices
 from inference.engine.dit.block import Guides
 from inference.engine.dit.model import MultiTalkDiT, TimeConditioning
+from inference.engine.dit.parallel import ALONE, TokenShards
 from inference.engine.dit.rotary import grid_rotary
 from inference.engine.sampling.guidance import Pass
 from inference.engine.sampling.teacache import ResidualCache, StepEstimate
@@ -55,8 +56,10 @@ class WindowPredictor:
         plan: Sequence[StepEstimate] | None,
         *,
         batch_passes: bool = True,
+        shards: TokenShards = ALONE,
     ) -> None:
         self._dit = dit
+        self._shards = shards
         self._time = time
         self._plan = plan
         self._cache = ResidualCache()
@@ -93,6 +96,7 @@ class WindowPredictor:
             voices=self._voices(inputs.voice_features, passes),
             masks=inputs.masks,
             rotary=grid_rotary(grid, self._dit.config.head_dim, image.device),
+            shards=self._shards,
         )
 
     @staticmethod

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from inference.engine.dit.config import FRAMES_PER_LATENT, AudioProjectorConfig
 from inference.engine.dit.layers import attend
+from inference.engine.dit.parallel import ALONE, TokenShards
 from inference.engine.dit.speakers import LabelPositions, LabelRotary, key_positions
 
 AUDIO_NORM_EPS = 1e-5
@@ -83,25 +84,29 @@ class AudioCrossAttention(nn.Module):
         self.query_rotary = LabelRotary()
         self.key_rotary = LabelRotary()
 
-    def forward(self, x: Tensor, voices: Voices, speaker_map: Tensor | None) -> Tensor:
-        """Hear two voices in the first `voices.pairs` samples of the batch, one in the rest."""
+    def forward(
+        self, x: Tensor, voices: Voices, speaker_map: Tensor | None, tokens: int, shards: TokenShards = ALONE
+    ) -> Tensor:
+        """Hear two voices in the first `voices.pairs` samples of the batch, one in the rest; `tokens` of all shards."""
+        query = shards.to_heads(torch.unflatten(self.q_linear(x), -1, (self.num_heads, -1)), tokens)
         parts = []
         if voices.pair is not None:
             assert speaker_map is not None
-            parts.append(self._hear(x[: voices.pairs], voices.pair, self.positions(speaker_map)))
+            parts.append(self._hear(query[: voices.pairs], voices.pair, self.positions(speaker_map), shards))
         if voices.single is not None:
-            parts.append(self._hear(x[voices.pairs :], voices.single, None))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+            parts.append(self._hear(query[voices.pairs :], voices.single, None, shards))
+        heard = parts[0] if len(parts) == 1 else torch.cat(parts)
+        out: Tensor = self.proj(shards.to_tokens(heard))
+        return out
 
-    def _hear(self, x: Tensor, audio: Tensor, positions: Tensor | None) -> Tensor:
+    def _hear(self, query: Tensor, audio: Tensor, positions: Tensor | None, shards: TokenShards) -> Tensor:
         batch, frames = audio.shape[:2]
-        query = torch.unflatten(self.q_linear(x), -1, (self.num_heads, -1))
-        key, value = torch.unflatten(self.kv_linear(audio), -1, (2, self.num_heads, -1)).unbind(3)
+        both = torch.unflatten(self.kv_linear(audio), -1, (2, self.num_heads, -1)).unbind(3)
+        key, value = (shards.own_heads(each.flatten(1, 2)).unflatten(1, (frames, -1)) for each in both)
         if positions is not None:
             query = self.query_rotary(query, positions)
-            places = key_positions(audio.shape[2] // 2, x.device).repeat(frames)
+            places = key_positions(audio.shape[2] // 2, query.device).repeat(frames)
             key = torch.unflatten(self.key_rotary(key.flatten(1, 2), places), 1, (frames, -1))
         per_frame = torch.unflatten(query, 1, (frames, -1)).flatten(0, 1)
         heard = attend(per_frame, key.flatten(0, 1), value.flatten(0, 1))
-        out: Tensor = self.proj(torch.unflatten(heard, 0, (batch, frames)).flatten(1, 2))
-        return out
+        return torch.unflatten(heard, 0, (batch, frames)).flatten(1, 2)

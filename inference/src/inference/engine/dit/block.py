@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from inference.engine.dit.audio import AudioCrossAttention, Voices
 from inference.engine.dit.config import DitConfig
 from inference.engine.dit.layers import RMSNorm, attend, gate, modulate
+from inference.engine.dit.parallel import ALONE, TokenShards
 from inference.engine.dit.rotary import Rotary
 from inference.engine.dit.speakers import SpeakerMap
 
@@ -29,6 +30,7 @@ class Guides:
     masks: Tensor
     """Regions of person 1, person 2 and background on the token grid of one frame, `[3, tokens per frame]`."""
     rotary: Rotary
+    shards: TokenShards = ALONE
 
 
 class SelfAttention(nn.Module):
@@ -45,17 +47,18 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, guides: Guides) -> tuple[Tensor, Tensor | None]:
         """Return the attended tokens, and the speaker map of the samples with two voices."""
-        query = guides.rotary.rotate(self._heads(self.norm_q(self.q(x))))
-        key = guides.rotary.rotate(self._heads(self.norm_k(self.k(x))))
-        out = self.o(attend(query, key, self._heads(self.v(x))))
+        query = guides.rotary.rotate(self._heads(self.norm_q(self.q(x)), guides))
+        key = guides.rotary.rotate(self._heads(self.norm_k(self.k(x)), guides))
+        out = self.o(guides.shards.to_tokens(attend(query, key, self._heads(self.v(x), guides))))
         pairs = guides.voices.pairs
         if not pairs:
             return out, None
         per_frame = guides.masks.shape[-1]
-        return out, self.speaker_map(query[:pairs], key[:pairs, :per_frame], guides.masks)
+        seen = self.speaker_map(query[:pairs], key[:pairs, :per_frame], guides.masks) / guides.shards.size
+        return out, guides.shards.total(seen)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return torch.unflatten(x, -1, (self.num_heads, -1))
+    def _heads(self, x: Tensor, guides: Guides) -> Tensor:
+        return guides.shards.to_heads(torch.unflatten(x, -1, (self.num_heads, -1)), guides.rotary.tokens)
 
 
 class TextImageAttention(nn.Module):
@@ -106,5 +109,6 @@ class Block(nn.Module):
         attended, speaker_map = self.self_attn(modulate(x, self.norm1, e[0], e[1]), guides)
         x = gate(x, attended, e[2])
         x = x + self.cross_attn(self.norm3(x), guides.text, guides.image)
-        x = x + self.audio_cross_attn(self.norm_x(x), guides.voices, speaker_map)
+        tokens, shards = guides.rotary.tokens, guides.shards
+        x = x + self.audio_cross_attn(self.norm_x(x), guides.voices, speaker_map, tokens, shards)
         return gate(x, self.ffn(modulate(x, self.norm2, e[3], e[4])), e[5])

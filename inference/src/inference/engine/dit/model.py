@@ -127,10 +127,12 @@ class MultiTalkDiT(nn.Module):
         return tokens
 
     def run_blocks(self, tokens: Tensor, time: TimeConditioning, guides: Guides) -> Tensor:
-        """Run all layers."""
+        """Run all layers, each process of a group on its part of the tokens."""
+        count = tokens.shape[1]
+        tokens = guides.shards.split(tokens)
         for block in self.blocks:
             tokens = block(tokens, time.blocks, guides)
-        return tokens
+        return guides.shards.join(tokens, count)
 
     def unembed(self, tokens: Tensor, time: TimeConditioning, grid: tuple[int, int, int]) -> Tensor:
         """Join tokens back into a velocity `[batch, out_channels, T, h, w]`, float32."""

@@ -29,6 +29,11 @@ class Rotary:
         cos, sin = angles.cos().float(), angles.sin().float()
         return cls(cos.repeat_interleave(2, -1), torch.stack((-sin, sin), dim=-1).flatten(-2))
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the row."""
+        return self.cos.shape[-3]
+
     def to(self, device: torch.device | str) -> Rotary:
         """Move both tables."""
         return Rotary(self.cos.to(device), self.sin.to(device))
