@@ -102,7 +102,7 @@ class AudioCrossAttention(nn.Module):
     def _hear(self, query: Tensor, audio: Tensor, positions: Tensor | None, shards: TokenShards) -> Tensor:
         batch, frames = audio.shape[:2]
         both = torch.unflatten(self.kv_linear(audio), -1, (2, self.num_heads, -1)).unbind(3)
-        key, value = (shards.own_heads(each.flatten(1, 2)).unflatten(1, (frames, -1)) for each in both)
+        key, value = (torch.unflatten(shards.own_heads(each.flatten(1, 2)), 1, (frames, -1)) for each in both)
         if positions is not None:
             query = self.query_rotary(query, positions)
             places = key_positions(audio.shape[2] // 2, query.device).repeat(frames)
