@@ -9,8 +9,9 @@ from torch import Tensor
 from inference.engine.components import Components
 from inference.engine.continuation import Opening
 from inference.engine.dit.parallel import ALONE
+from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE
 from inference.engine.geometry import Geometry
-from inference.engine.known_frames import latent_frames, latent_size
+from inference.engine.known_frames import latent_frames
 from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.predictor import WindowInputs
 from inference.engine.recipe import Recipe
@@ -20,12 +21,12 @@ from inference.engine.sampling.teacache import plan_steps
 from inference.engine.scene import FeatureTable, Scene
 from inference.engine.video.colour import match_colours
 from inference.engine.video.frames import resize_crop, to_pixels
-from inference.engine.video.regions import latent_masks, whole_picture
 from inference.engine.video.windows import heard_rows, plan_windows
-from inference.generation import Box, Sampling
+from inference.generation import Sampling
 from inference.multitalk import Variant
 from inference_engine.parity import models
 from inference_engine.parity.golden import Case
+from inference_engine.parity.media import masks_of
 from inference_engine.parity.modules import Outputs
 from inference_engine.parity.sampling import CPU, RecordedNoise, RecordedPredictions, Recorder, Trace, scales_of
 
@@ -57,6 +58,9 @@ def window_plan(case: Case) -> Outputs:
         ]
         heard = torch.tensor(rows)
         available = c["video_frames"] or 1
+        assert (c["source"] == "video") == (c["video_frames"] is not None)
+        assert len(c["audio_frames"]) == c["people"]
+        assert [min(w.start, available - 1) for w in plan.windows] == c["reference_frames"]
         outputs[f"{c['name']}.audio5"] = heard
         outputs[f"{c['name']}.audio"] = heard[..., 2]
         outputs[f"{c['name']}.windows"] = torch.tensor(
@@ -73,6 +77,7 @@ def sampler(case: Case) -> Outputs:
     args, noise = case.args, drawn(case)
     shape = case.record["inputs"][NOISE][0]["shape"]
     times = timesteps(args["steps"], args["shift"])
+    assert shape[1] == latent_frames(args["frame_num"])
     scales = scales_of(case, "text_scale", "audio_scale", "apg")
     assert [one.value for one in scales.passes] == args["passes"]
     outputs: Outputs = {"timesteps": times}
@@ -132,11 +137,9 @@ def condition(case: Case) -> Outputs:
 def _generate(case: Case, parts: Components) -> Outputs:
     args, noise, recorder = case.args, drawn(case), OpeningRecorder()
     size = args["target_size"][0], args["target_size"][1]
-    source, latent = RecordedSource(case, size), latent_size(*size)
-    masks = whole_picture(latent)
-    if args["people"] == 2:
-        boxes = (Box(*args["bbox"]["person1"]), Box(*args["bbox"]["person2"])) if args["bbox"] else None
-        masks = latent_masks(source.height_width, size, latent, boxes)
+    source = RecordedSource(case, size)
+    assert (args["vae_stride"], args["patch_size"]) == ([TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE], [1, 2, 2])
+    masks = masks_of(args["people"], args["bbox"], source.height_width, size)
     features = torch.stack([case.given(spec) for spec in case.record["inputs"]["audio_embeddings"]])
     recipe = _recipe(case)
     geometry = Geometry(args["frame_num"], args["motion_frame"], variant=Variant.INFINITETALK)
@@ -144,6 +147,7 @@ def _generate(case: Case, parts: Components) -> Outputs:
     scene = Scene(source, FeatureTable(features), masks)
     made = list(pipeline.run(scene, recipe, noise, Hooks(observer=recorder)))
     noise.assert_used_up()
+    assert (len(features), len(made)) == (args["people"], args["windows"])
     contexts = parts.text.encode([args["prompt"], args["negative_prompt"]])
     times = timesteps(args["sampling_steps"], args["shift"])
     outputs = recorder.finish() | {

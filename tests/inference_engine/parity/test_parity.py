@@ -74,4 +74,10 @@ def problems(case: Case, outputs: Outputs) -> list[str]:
             if not worst <= tolerance:
                 found.append(f"{name}: off by {worst:.3g}, allowed {tolerance:g}")
             assert torch.isfinite(expected).all()
-    return found
+    return found + [f"{name}: an argument that this comparison does not know" for name in case.args.unread()]
+
+
+def test_an_argument_that_no_comparison_reads_is_found() -> None:
+    args = golden.Arguments({"steps": 4, "masks": "ones", "bbox": {"person1": [0]}, "cases": [{"size": 1}, {"fps": 2}]})
+    assert (args["steps"], args["cases"][0]["size"], args.get("absent")) == (4, 1, None)
+    assert args.unread() == ["bbox", "bbox.person1", "cases.fps"]
