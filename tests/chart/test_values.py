@@ -315,6 +315,14 @@ def test_a_group_of_values_cannot_be_emptied() -> None:
     assert optional == [("global",), ("podSecurityContext", "seccompProfile"), ("monitoring", "rules", "thresholds")]
 
 
+def test_a_switch_that_chooses_between_two_cannot_be_emptied() -> None:
+    """An `if` takes null for false; a `ternary` ends in an error that names no value."""
+    texts = "".join(each.read_text() for each in sorted((CHART / "templates").rglob("*.*")))
+    switches = {tuple(each.split(".")) for each in re.findall(r"(?<!empty )\.Values\.([\w.]+) \| ternary", texts)}
+    assert ("operator", "enabled") in switches
+    assert [path for path in switches if path[-1] not in _schema_at(path[:-1]).get("required", ())] == []
+
+
 def _schema_at(path: tuple[str, ...]) -> Json:
     schema = SCHEMA
     for name in path:
