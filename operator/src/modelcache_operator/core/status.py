@@ -42,14 +42,16 @@ def _with_defaults(model: Any) -> Any:
     if not isinstance(model, dict):
         return model
     reason = model.get("reason")
-    return {"complete": False, "revision": "", **model, "reason": reason if reason in list(Reason) else None}
+    texts = {key: intern(each) for key, each in model.items() if type(each) is str}
+    known = {"reason": reason if reason in list(Reason) else None}
+    return {"complete": False, "revision": "", **model, **texts, **known}
 
 
 Model = Annotated[ModelReport, BeforeValidator(_with_defaults)]
 Word = Annotated[str, AfterValidator(intern)]
 """One of a few that all caches have: kept once."""
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""RFC 3339, in UTC; empty: never."""
+Time = Annotated[Word, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, in UTC; empty: never. One status says most of its times more than once."""
 
 
 @with_config(CAMEL)
@@ -76,21 +78,21 @@ class Condition:
 class Summary:
     """The figures as kubectl prints them."""
 
-    models: str = ""
+    models: Word = ""
     """Complete models of all."""
-    progress: str = ""
+    progress: Word = ""
     """Bytes present of all, in percent."""
-    size: str = ""
+    size: Word = ""
     """Bytes of all models."""
-    rate: str = ""
+    rate: Word = ""
     """Rate of a running sync."""
-    eta: str = ""
+    eta: Word = ""
     """Estimated time remaining of a running sync."""
-    commit: str = ""
+    commit: Word = ""
     """Commit of each model."""
-    digest: str = ""
+    digest: Word = ""
     """Digest of each model."""
-    nodes: str = ""
+    nodes: Word = ""
     """Complete copies of all, with spec.volume.perNode."""
 
 
@@ -143,7 +145,7 @@ class SyncRecord:
 class CommitPods:
     """Pods that were started on the same commits."""
 
-    commit: str = ""
+    commit: Word = ""
     """Commit of each model, as in the summary; absent where no pod says it."""
     pods: int = 0
     """How many pods."""
