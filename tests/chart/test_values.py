@@ -298,6 +298,11 @@ def test_an_emptied_value_is_the_same_as_none_or_refused_by_name(render: Render,
     assert re.search(rf"^$|missing property '{path.split('.')[-1]}'|{re.escape(path)}=", _refusal(render, values))
 
 
+def test_resources_of_a_cache_stand_alone_where_those_of_all_syncs_are_emptied(render: Render) -> None:
+    objects = render(sync={"resources": None}, cache={"job": {"resources": {"limits": {"memory": "2Gi"}}}})
+    assert objects.one("ModelCache")["spec"]["sync"]["job"]["resources"] == {"limits": {"memory": "2Gi"}}
+
+
 def _refusal(render: Render, values: Json) -> str:
     """Nothing if they are taken."""
     try:
