@@ -199,8 +199,11 @@ class Pod:
     def unschedulable(self, message: str) -> None:
         self._write(unschedulable(message))
 
-    def waiting(self, reason: str, message: str = "") -> None:
+    def waiting(self, reason: str, message: str = "", placed_at: str = "") -> None:
+        """``placed_at``: when it got its node."""
         self._status(waiting(reason, message), "Pending")
+        if placed_at:
+            self._write({"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": placed_at}]})
 
     def running(self, address: str = "127.0.0.1") -> None:
         self._status({"running": {"startedAt": now()}}, "Pending" if self.in_init else "Running", address)
