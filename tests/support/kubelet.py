@@ -92,8 +92,9 @@ class Kubelet:
         init: bool = True,
         inject: str = "",
         affinity: Json | None = None,
+        peers: str = "",
     ) -> Pod:
-        """A serving pod, as the chart or a user writes it."""
+        """A serving pod, as the chart or a user writes it; ``peers``: the value of MODELCACHE_PEERS."""
         name = name or f"serve-{uuid.uuid4().hex[:6]}"
         arguments = ["sync", "--spec", "/etc/modelcache/modelcache.yaml", "--volume", "/models"]
         spec: Json = {
@@ -109,6 +110,8 @@ class Kubelet:
             "containers": [{"name": "serve", "image": "serve"}],
             "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}],
         }
+        if peers:
+            spec["initContainers"][0]["env"] = [{"name": "MODELCACHE_PEERS", "value": peers}]
         if not init:
             del spec["initContainers"]
         if affinity:
