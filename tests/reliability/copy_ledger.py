@@ -76,6 +76,7 @@ class CopyLedger:
         self.pods: dict[str, UserPod] = {}
         self.contents: list[tuple[str, float]] = []
         self.by_generation: dict[int, str] = {}
+        self.claim_uid = ""
         self.violations: list[str] = []
         self.judged: dict[str, int] = {"gatesOfCopies": 0, "jobsOfCopies": 0, "statusesOfCopies": 0}
         self.blind = False
@@ -142,8 +143,9 @@ class CopyLedger:
         for each in node.proofs:
             each.until = min(each.until, self._clock())
 
-    def claim_exchanged(self) -> None:
+    def claim_exchanged(self, uid: str) -> None:
         with self._guard:
+            self.claim_uid = uid
             for node in self.nodes:
                 self._end(node)
                 node.failed = False
@@ -256,8 +258,9 @@ class CopyLedger:
         figures = (count["total"] - count["complete"], count["syncing"], count["failed"])
         if figures != (len(states), states.count("syncing"), states.count("failed")):
             self.violations.append(f"{now:.3f} {count} does not add up to {states}")
-        if status["observedGeneration"] != raw["metadata"]["generation"]:
-            return
+        about = (status["observedGeneration"], (status.get("sync") or {}).get("claimUid"))
+        if about != (raw["metadata"]["generation"], self.claim_uid):
+            return  # an operator that was killed has to wait for the lease before it sees more
         slack_s = self.slack_s
         proven = {each.name for each in self.nodes if each.was_proven(content_of(raw), now, slack_s)}
         if count["complete"] > len(proven):

@@ -54,7 +54,6 @@ class CopyLife:
         """Until when a Job may not be due."""
         self._stuck: dict[str, Pod] = {}
         """Pods of Jobs, by uid of these, that do not start."""
-        self._claim_uid = ""
         self._create_claim()
         group = {"nodeSelector": {"pool": self.namespace}, "maxParallel": PARALLEL}
         began = time.time()
@@ -161,14 +160,14 @@ class CopyLife:
         self.patience = 0.0
 
     def _create_claim(self) -> None:
-        self._claim_uid = self._space.kubelet.claim(CLAIM, accessModes=["ReadWriteMany"])["metadata"]["uid"]
+        claim = self._space.kubelet.claim(CLAIM, accessModes=["ReadWriteMany"])
+        self.ledger.claim_exchanged(claim["metadata"]["uid"])
 
     def _exchange_claim(self) -> None:
         """Another one of the same name: nothing is proven of it."""
         self._client.delete("persistentvolumeclaims", CLAIM, self.namespace)
         with suppress(ApiError):  # without a controller that does so once no pod mounts it
             self._client.patch("persistentvolumeclaims", CLAIM, {"metadata": {"finalizers": None}}, self.namespace)
-        self.ledger.claim_exchanged()
         self._create_claim()
         self.patience = 0.0
 
@@ -235,7 +234,10 @@ class CopyLife:
     def _is_for(self, job: Json, node: NodeLife) -> bool:
         """Not for an earlier node of this name, nor an earlier claim."""
         notes = job["metadata"]["annotations"]
-        return (notes["modelcache.dev/node-uid"], notes["modelcache.dev/claim-uid"]) == (node.uid, self._claim_uid)
+        return (notes["modelcache.dev/node-uid"], notes["modelcache.dev/claim-uid"]) == (
+            node.uid,
+            self.ledger.claim_uid,
+        )
 
     def finish(self, job: Json, node: NodeLife, fails: bool = False) -> None:
         metadata = job["metadata"]

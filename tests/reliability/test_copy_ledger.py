@@ -22,6 +22,7 @@ class World:
     def __init__(self) -> None:
         self.clock = Clock(START_S)
         self.ledger = CopyLedger(self.clock)
+        self.ledger.claim_exchanged("first")
         self.ledger.changed(self.cache(), self.clock.now_s)
         for number in range(3):
             self.join(f"n{number}")
@@ -87,13 +88,14 @@ class World:
         return self
 
     def exchange_claim(self) -> World:
-        self.ledger.claim_exchanged()
+        self.ledger.claim_exchanged("second")
         return self.late()
 
-    def say(self, complete: int, *states: str) -> World:
+    def say(self, complete: int, *states: str, claim: str = "") -> World:
         count = {"total": 3, "complete": complete, "syncing": states.count("syncing"), "failed": states.count("failed")}
         copies = [{"state": each} for each in states]
-        found = self.cache(nodes=count, copies=copies, complete=complete > 0, observedGeneration=1)
+        sync = {"claimUid": claim or self.ledger.claim_uid}
+        found = self.cache(nodes=count, copies=copies, complete=complete > 0, observedGeneration=1, sync=sync)
         return self.see("modelcaches", found)
 
     def see(self, resource: str, raw: Json) -> World:
@@ -114,6 +116,7 @@ RIGHT: dict[str, Act] = {
     ),
     "a Job on each of two nodes": lambda w: w.create_job("j1", "n1").create_job("j2", "n2"),
     "the next Job of a node": lambda w: w.create_job("j1", "n1").end_job("j1").create_job("j2", "n1"),
+    "a status of the claim before": lambda w: w.exchange_claim().say(1, "syncing", "missing", claim="first"),
     "a status that adds up": lambda w: w.say(1, "syncing", "missing"),
 }
 WRONG: dict[str, tuple[Act, str]] = {
@@ -141,6 +144,10 @@ WRONG: dict[str, tuple[Act, str]] = {
         "there are Jobs on",
     ),
     "one name twice": (lambda w: w.create_job("j", "n1").create_job("j", "n2", "u2"), "second Job of the name j"),
+    "more complete than proven of another claim": (
+        lambda w: w.exchange_claim().say(1, "syncing", "missing"),
+        "but copies are on []",
+    ),
     "figures that do not add up": (lambda w: w.say(1, "syncing"), "does not add up"),
     "more complete than proven": (lambda w: w.say(2, "missing"), "but copies are on ['n0']"),
 }
