@@ -1,4 +1,7 @@
-"""Random lives of nodes and a cache with a copy on each: they come, go, are cordoned, tainted, or get another disk."""
+"""Random lives of nodes and a cache with a copy on each: they come, go, are cordoned, tainted, or get another disk.
+
+Sometimes the claim is another one, and sometimes the pod of a Job does not start.
+"""
 
 from __future__ import annotations
 
@@ -234,10 +237,8 @@ class CopyLife:
     def _is_for(self, job: Json, node: NodeLife) -> bool:
         """Not for an earlier node of this name, nor an earlier claim."""
         notes = job["metadata"]["annotations"]
-        return (notes["modelcache.dev/node-uid"], notes["modelcache.dev/claim-uid"]) == (
-            node.uid,
-            self.ledger.claim_uid,
-        )
+        uids = {"node": node.uid, "claim": self.ledger.claim_uid}
+        return all(notes[f"modelcache.dev/{name}-uid"] == uid for name, uid in uids.items())
 
     def finish(self, job: Json, node: NodeLife, fails: bool = False) -> None:
         metadata = job["metadata"]
