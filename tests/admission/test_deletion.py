@@ -18,15 +18,19 @@ from support.waiting import eventually
 
 SERVED, UNSERVED, ENDING = "deletion", "deletion-unserved", "deletion-ending"
 CLAIMS, CACHES = "persistentvolumeclaim", "modelcache"
-CONTROLLERS = tuple(f"system:serviceaccount:kube-system:{name}" for name in ("namespace-controller", "generic-garbage-collector"))
-GOES_ON = "uses this cache. It goes on, but its successors will wait at the gate until there is a ModelCache of this name again"
-WAITS = "pod waits waits for this cache. It goes on waiting until there is a ModelCache of this name again"
+CONTROLLERS = tuple(
+    f"system:serviceaccount:kube-system:{name}" for name in ("namespace-controller", "generic-garbage-collector")
+)
+AGAIN = "until there is a ModelCache of this name again"
+GOES_ON = f"uses this cache. It goes on, but its successors will wait at the gate {AGAIN}"
+WAITS = f"pod waits waits for this cache. It goes on waiting {AGAIN}"
 
 
 def kept(cache: str, claim: str) -> str:
     return (
-        f"the models of ModelCache {cache} are on this claim, and it would fetch all of them again. Delete that first; or, to "
-        f"delete the claim alone: kubectl annotate -n {SERVED} persistentvolumeclaim {claim} modelcache.dev/allow-deletion=true"
+        f"the models of ModelCache {cache} are on this claim, and it would fetch all of them again. Delete that first; "
+        f"or, to delete the claim alone: kubectl annotate -n {SERVED} persistentvolumeclaim {claim} "
+        "modelcache.dev/allow-deletion=true"
     )
 
 
@@ -64,7 +68,9 @@ TABLE: dict[str, Row] = {
         CLAIMS, "idle-models", denied=kept("idle", "idle-models"), user="system:serviceaccount:argocd:argocd"
     ),
     "a claim named after its cache": Row(CLAIMS, "swept", denied=kept("swept", "swept")),
-    "a claim that several caches name, its own among them": Row(CLAIMS, "used-models", denied=kept("used", "used-models")),
+    "a claim that several caches name, its own among them": Row(
+        CLAIMS, "used-models", denied=kept("used", "used-models")
+    ),
     "a claim that an administrator labelled": Row(CLAIMS, "theirs", denied=kept("listing", "theirs")),
     "a claim without a label that a cache names": Row(CLAIMS, "strangers"),
     "a claim of another cache that a cache names": Row(CLAIMS, "others-models"),
@@ -94,8 +100,14 @@ def deletions(api: Ground) -> Ground:
         World(api, api.namespace(name)).make()
     api.client.call("DELETE", api.client.path("namespaces", "", ENDING), {})
     api.install(Release({**ALONE, "operator": {"namespaces": [SERVED, ENDING]}}, "deletion", "c"), about="deletion")
-    for name in ("a cache that two pods use", "a claim that the operator made", "a claim that an administrator labelled"):
-        eventually(lambda name=name: said(api, TABLE[name]), f"{name} is protected", 30, wanted=expected(TABLE[name]).__eq__)
+    for name in (
+        "a cache that two pods use",
+        "a claim that the operator made",
+        "a claim that an administrator labelled",
+    ):
+        eventually(
+            lambda name=name: said(api, TABLE[name]), f"{name} is protected", 30, wanted=expected(TABLE[name]).__eq__
+        )
     return api
 
 
@@ -110,7 +122,9 @@ def expected(row: Row) -> tuple[bool, set[str]]:
 
 
 def test_each_row_of_the_table_is_allowed_warned_of_or_denied(deletions: Ground) -> None:
-    wrong = {name: (got, expected(row)) for name, row in TABLE.items() if (got := said(deletions, row)) != expected(row)}
+    wrong = {
+        name: (got, expected(row)) for name, row in TABLE.items() if (got := said(deletions, row)) != expected(row)
+    }
     assert wrong == {}
 
 

@@ -1,6 +1,6 @@
-"""What goes when a release, a namespace, a cache or the definition is deleted: on an API server of its own, with controllers.
+"""What goes when a release, a namespace, a cache or the definition is deleted, with controllers at work.
 
-The controllers are the real ones, which Kubernetes runs by accounts of their own or, where it is told nothing, by one of the manager's.
+The controllers are the real ones, with accounts of their own, as kubeadm has it, or with one for all.
 """
 
 from __future__ import annotations
@@ -88,13 +88,17 @@ def test_a_release_is_uninstalled_while_pods_use_its_cache_and_its_claim_stays(c
     helm.run("install", "video", str(CHART), *release, values=one_more, kubeconfig=cluster.real.kubeconfig())
     claim = cluster.client.get("persistentvolumeclaims", "video-models", namespace)
     assert claim["metadata"]["labels"].items().isdisjoint(MADE.items())
-    cluster.client.patch("persistentvolumeclaims", "video-models", {"status": {"phase": "Bound"}}, namespace, sub="status")
+    cluster.client.patch(
+        "persistentvolumeclaims", "video-models", {"status": {"phase": "Bound"}}, namespace, sub="status"
+    )
     World(cluster, namespace).pod("serves", "video")
     protected(cluster, namespace, "video-models")
 
     helm.run("uninstall", "video", *release, kubeconfig=cluster.real.kubeconfig())
     assert cluster.client.list("modelcaches", namespace) == []
-    assert "deletionTimestamp" not in cluster.client.get("persistentvolumeclaims", "video-models", namespace)["metadata"]
+    assert (
+        "deletionTimestamp" not in cluster.client.get("persistentvolumeclaims", "video-models", namespace)["metadata"]
+    )
     asked = ("delete", "persistentvolumeclaim", "video-models", "--wait=false")
     eventually(lambda: kubectl(cluster, namespace, *asked)[0], "the claim can be deleted after its cache", 10)
 

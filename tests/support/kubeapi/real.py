@@ -92,7 +92,7 @@ class RealApi:
 
     @contextmanager
     def controllers(self, *names: str, own_accounts: bool = False) -> Iterator[None]:
-        """Let controllers work, such as ``job-controller``, until the block is left; as the admin, or by accounts of their own."""
+        """Let controllers work, such as ``job-controller``, until the block is left; by default as the admin."""
         self._run(
             CONTROLLERS,
             *(f"--kubeconfig={self.kubeconfig()}", f"--controllers={','.join(names)}", "--leader-elect=false"),
