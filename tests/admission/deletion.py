@@ -13,7 +13,7 @@ from support.kubeapi import ApiError, assets
 Json = dict[str, Any]
 CACHE_LABEL, ALLOWED = "modelcache.dev/cache", {"modelcache.dev/allow-deletion": "true"}
 MADE = {"app.kubernetes.io/managed-by": "modelcache-operator"}
-GATED = {"schedulingGates": [{"name": GATE}]}
+GATES = [{"name": GATE}]
 FINALIZER = "test.example/kept"
 
 
@@ -72,7 +72,7 @@ class World:
         self.pod("serves", "used")
         self.pod("trains", "used")
         self.cache("awaited")
-        self.pod("waits", "awaited", "Pending", **GATED)
+        self.pod("waits", "awaited", "Pending", schedulingGates=GATES)
         self.cache("swept", volume={"create": {"size": "1Gi"}, "deletionPolicy": "Delete"})
         self.pod("reads", "swept")
         self.cache("done")

@@ -71,7 +71,7 @@ TABLE: dict[str, Row] = {
     "a claim that several caches name, its own among them": Row(
         CLAIMS, "used-models", denied=kept("used", "used-models")
     ),
-    "a claim that an administrator labelled": Row(CLAIMS, "theirs", denied=kept("listing", "theirs")),
+    "a claim of an administrator's": Row(CLAIMS, "theirs", denied=kept("listing", "theirs")),
     "a claim without a label that a cache names": Row(CLAIMS, "strangers"),
     "a claim of another cache that a cache names": Row(CLAIMS, "others-models"),
     "a claim that its cache does not name any more": Row(CLAIMS, "moved-old"),
@@ -100,15 +100,13 @@ def deletions(api: Ground) -> Ground:
         World(api, api.namespace(name)).make()
     api.client.call("DELETE", api.client.path("namespaces", "", ENDING), {})
     api.install(Release({**ALONE, "operator": {"namespaces": [SERVED, ENDING]}}, "deletion", "c"), about="deletion")
-    for name in (
-        "a cache that two pods use",
-        "a claim that the operator made",
-        "a claim that an administrator labelled",
-    ):
-        eventually(
-            lambda name=name: said(api, TABLE[name]), f"{name} is protected", 30, wanted=expected(TABLE[name]).__eq__
-        )
+    for name in ("a cache that two pods use", "a claim that the operator made", "a claim of an administrator's"):
+        _until_protected(api, TABLE[name])
     return api
+
+
+def _until_protected(ground: Ground, row: Row) -> None:
+    eventually(lambda: said(ground, row), f"{row.name} is protected", 30, wanted=expected(row).__eq__)
 
 
 def said(ground: Ground, row: Row) -> tuple[bool, set[str]]:
@@ -134,7 +132,7 @@ def test_the_message_has_the_command_that_allows_it(deletions: Ground) -> None:
     world.cache("kept")
     world.claim("kept-models", of="kept")
     row = Row(CLAIMS, "kept-models", denied=kept("kept", "kept-models"))
-    eventually(lambda: said(deletions, row), "it is protected", 20, wanted=expected(row).__eq__)
+    _until_protected(deletions, row)
     command = row.denied.rpartition("kubectl ")[2].split()
     assert kubectl(deletions, "default", *command)[0]
     assert said(deletions, row) == (True, set())
