@@ -16,7 +16,7 @@ from support.helm import CHART, Helm, Release
 from support.kubeapi import RealApi, assets
 from support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 OPERATORS = Release({**ALONE, "operator": {"allNamespaces": True}}, "operator", "system")
 CONTROLLERS = (
     *("serviceaccount-controller", "namespace-controller", "garbage-collector-controller"),
@@ -55,6 +55,14 @@ def served(ground: Ground, namespace: str) -> World:
     return world
 
 
+def swept(world: World, name: str) -> None:
+    """A cache whose claim goes with it, as the operator makes it."""
+    world.cache(name, volume={"create": {"size": "1Gi"}, "deletionPolicy": "Delete"})
+    uid = world.ground.client.get("modelcaches", name, world.namespace)["metadata"]["uid"]
+    kind = {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache", "name": name, "uid": uid}
+    world.claim(name, of=name, ownerReferences=[kind])
+
+
 def gone(ground: Ground, resource: str, name: str, namespace: str) -> None:
     eventually(lambda: ground.client.find(resource, name, namespace) is None, f"{name} is gone", SECONDS)
 
@@ -71,11 +79,7 @@ def test_a_namespace_goes_with_all_that_is_in_it(cluster: Ground, own_accounts: 
 
 def test_a_claim_goes_with_its_cache_where_the_manifest_says_so(cluster: Ground) -> None:
     namespace = cluster.namespace("swept")
-    world = World(cluster, namespace)
-    world.cache("swept", volume={"create": {"size": "1Gi"}, "deletionPolicy": "Delete"})
-    uid = cluster.client.get("modelcaches", "swept", namespace)["metadata"]["uid"]
-    kind = {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache", "name": "swept", "uid": uid}
-    world.claim("swept", of="swept", ownerReferences=[kind])
+    swept(World(cluster, namespace), "swept")
     protected(cluster, namespace, "swept")
     with cluster.real.controllers(*CONTROLLERS, own_accounts=True):
         assert kubectl(cluster, namespace, "delete", "modelcache", "swept") == (True, "")
@@ -105,8 +109,15 @@ def test_a_release_is_uninstalled_while_pods_use_its_cache_and_its_claim_stays(c
 
 def test_a_definition_that_is_gone_blocks_no_claim_and_one_that_comes_later_protects_it(cluster: Ground) -> None:
     """As with Argo CD, too, which may apply policies before the definition."""
-    served(cluster, "undefined")
-    assert kubectl(cluster, "", "delete", "crd", "modelcaches.modelcache.dev") == (True, "")
+    world = served(cluster, "undefined")
+    for name in ("first", "swept"):
+        swept(world, name)
+    with cluster.real.controllers(*CONTROLLERS, own_accounts=True):
+        assert kubectl(cluster, "undefined", "delete", "modelcache", "first")[0]
+        gone(cluster, "persistentvolumeclaims", "first", "undefined")  # so the collector knows all caches
+        assert kubectl(cluster, "", "delete", "crd", "modelcaches.modelcache.dev") == (True, "")
+        gone(cluster, "persistentvolumeclaims", "swept", "undefined")
+    assert cluster.client.find("persistentvolumeclaims", "used-models", "undefined") is not None
     asked = ("delete", "persistentvolumeclaim", "used-models", "--dry-run=server")
     eventually(lambda: kubectl(cluster, "undefined", *asked)[0], "the claim can be deleted", 10)
     cluster.real.stop()
