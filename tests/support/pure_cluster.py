@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from modelcache_operator.core import jobs, names, parse, peer_objects, render, timestamps
+from modelcache_operator.core import jobs, names, parse, parse_pods, peer_objects, render, timestamps
 from modelcache_operator.core.copy_gate import affinity_patch
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
@@ -240,7 +240,7 @@ class PureCluster:
     def snapshot(self) -> Snapshot:
         return Snapshot(
             cache=self.parsed(),
-            pods=tuple(parse.parse_pod(each) for each in self.pods.values()),
+            pods=tuple(parse_pods.parse_pod(each) for each in self.pods.values()),
             jobs=tuple(parse.parse_job(each) for each in self.jobs.values()),
             claim=parse.parse_claim(self.claim) if self.claim else None,
             config_digest=parse.config_digest(self.config) if self.config else None,
@@ -256,7 +256,7 @@ class PureCluster:
                 peers=self.peers_refused,
                 peers_reason="Refused" if self.peers_refused else "",
             ),
-            peers=Peers(parse.parse_peer_pod(self.peer) if self.peer else None, self.peer_created, "init-sync"),
+            peers=Peers(parse_pods.parse_peer_pod(self.peer) if self.peer else None, self.peer_created, "init-sync"),
             claim_shared=self.claim_shared,
             nodes=Nodes(
                 {name: parse_node(node) for name, node in self.nodes.items()},

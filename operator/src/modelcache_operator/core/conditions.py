@@ -18,9 +18,9 @@ from __future__ import annotations
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.claims import difference
 from modelcache_operator.core.copy_status import NOT_LOCAL, not_local
+from modelcache_operator.core.owned_objects import running_pods
 from modelcache_operator.core.peers import PEERS_READY, SERVING, PeerPlan
 from modelcache_operator.core.phase_inputs import PhaseDecision, PhaseInputs
-from modelcache_operator.core.proof import running_pods
 from modelcache_operator.core.status import Condition, Phase, Status
 from modelcache_operator.core.unheld import PODS_HELD, pods_held
 

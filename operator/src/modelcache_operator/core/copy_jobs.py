@@ -18,8 +18,8 @@ from modelcache_operator.core import names, timestamps
 from modelcache_operator.core.copies import Copies, Copy
 from modelcache_operator.core.job_plan import REPAIR_INTERVAL_S, JobPlan, JobRequest, retry_delay_s
 from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.peers import serving_pod
-from modelcache_operator.core.proof import OwnedObjects
 from modelcache_operator.core.spec import PerNodeSpec
 
 PEER_WAIT_S = 60.0

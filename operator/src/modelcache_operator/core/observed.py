@@ -1,7 +1,7 @@
 """The objects of one cache as the operator observed them, reduced to what a decision needs.
 
-``parse`` makes them from the API's JSON, the mirror keeps them, and ``reconcile`` gets them as one ``Snapshot``. Points
-in time are seconds since 1970.
+``parse`` and ``parse_pods`` make them from the API's JSON, the mirror keeps them, and ``reconcile`` gets them as one
+``Snapshot``. Points in time are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Job:
     """That it was made for; empty unless it syncs the copy of one node."""
     node_uid: str = ""
     kept_by: str = ""
-    """The container that keeps it from finishing after its sync container has ended; see ``proof``."""
+    """The container that keeps it from finishing after its sync container has ended; see ``owned_objects``."""
 
 
 @dataclass(frozen=True, slots=True)

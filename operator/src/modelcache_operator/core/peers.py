@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from modelcache_operator.core import peer_objects
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.observed import PeerPod, Snapshot
-from modelcache_operator.core.proof import OwnedObjects
+from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.status import PeersStatus
 
 REPLACE_S = 30.0

@@ -24,6 +24,7 @@ from modelcache_operator.core.copy_status import (
 )
 from modelcache_operator.core.gate import gated_pods
 from modelcache_operator.core.observed import Pod, RunState
+from modelcache_operator.core.owned_objects import running_pods
 from modelcache_operator.core.phase_inputs import (
     PhaseDecision,
     PhaseInputs,
@@ -35,7 +36,7 @@ from modelcache_operator.core.phase_inputs import (
     obstacle,
     users_pods,
 )
-from modelcache_operator.core.proof import is_proven, running_pods
+from modelcache_operator.core.proof import is_proven
 from modelcache_operator.core.status import Phase
 
 Rule = Callable[[PhaseInputs], PhaseDecision | None]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from modelcache_operator.core import messages
 from modelcache_operator.core.claims import ClaimCheck
 from modelcache_operator.core.copies import Copies
+from modelcache_operator.core.damage import damage_reports
 from modelcache_operator.core.job_plan import JobPlan
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.observed import Job, Pod, Run, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, damage_reports, relevant_pods, running_pods
+from modelcache_operator.core.owned_objects import OwnedObjects, relevant_pods, running_pods
 from modelcache_operator.core.status import Phase, SyncRecord
 
 NO_POD_S = 30.0

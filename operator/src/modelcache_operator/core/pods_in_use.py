@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from modelcache_operator.core.observed import Pod, RunState, Snapshot
-from modelcache_operator.core.proof import OwnedObjects
+from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.status import CommitPods, PodsStatus
 
 MAX_COMMITS = 10

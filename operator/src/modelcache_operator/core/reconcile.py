@@ -32,13 +32,14 @@ from modelcache_operator.core.gate import NONE, Cause, Removal, gated_pods, is_h
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
 from modelcache_operator.core.lead_time import early_removal
 from modelcache_operator.core.observed import Job, Pod, Snapshot
+from modelcache_operator.core.owned_objects import sort_objects
 from modelcache_operator.core.peer_objects import address
 from modelcache_operator.core.peers import NO_PLAN, PEERS_READY, SERVING, PeerPlan, plan_peers, serving_pod
 from modelcache_operator.core.phase import decide_phase
 from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseDecision, PhaseInputs
 from modelcache_operator.core.pods_in_use import pods_status
 from modelcache_operator.core.progress import with_progress
-from modelcache_operator.core.proof import sort_objects, update_record
+from modelcache_operator.core.proof import update_record
 from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.core.summary import summary

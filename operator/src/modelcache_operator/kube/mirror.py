@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelcache_operator.core import parse
+from modelcache_operator.core import parse, parse_pods
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.lead_time import with_samples
 from modelcache_operator.core.limits import Limits
@@ -116,9 +116,9 @@ class Mirror:
         self._ended.pop(key, None)
 
     def upsert_pod(self, raw: Json) -> Iterable[Key]:
-        if parse.is_peer_pod(raw):
-            return tables.upsert(self.peer_pods, parse.parse_peer_pod(raw))
-        new = parse.parse_pod(raw)
+        if parse_pods.is_peer_pod(raw):
+            return tables.upsert(self.peer_pods, parse_pods.parse_peer_pod(raw))
+        new = parse_pods.parse_pod(raw)
         key = Key(new.namespace, new.cache)
         old = self.pods[key].get(new.name) if key in self.pods else None
         changed = tables.upsert(self.pods, new)
@@ -133,10 +133,10 @@ class Mirror:
         return tables.upsert(self.jobs, parse.parse_job(raw))
 
     def delete_pod(self, raw: Json) -> Iterable[Key]:
-        if parse.is_peer_pod(raw):
-            return tables.delete(self.peer_pods, parse.parse_peer_pod(raw))
+        if parse_pods.is_peer_pod(raw):
+            return tables.delete(self.peer_pods, parse_pods.parse_peer_pod(raw))
         self.progress.pop(raw["metadata"]["uid"], None)
-        return tables.delete(self.pods, parse.parse_pod(raw))
+        return tables.delete(self.pods, parse_pods.parse_pod(raw))
 
     def remove_pod(self, pod: Pod) -> None:
         """It was looked for and is not there."""
