@@ -14,7 +14,7 @@ from modelcache_operator.core.copies import Copies
 from modelcache_operator.core.copy_gate import MAX_NAMED, affinity_patch, requirements
 from modelcache_operator.core.copy_proof import look_at_copies
 from modelcache_operator.core.node_affinity import Requirement, parse_required, restricted
-from modelcache_operator.core.proof import sort_objects
+from modelcache_operator.core.owned_objects import sort_objects
 from support.copies import group, report
 from support.kubeapi.patches import json_patch
 from support.node_selection import REQUIRED, may_run, may_run_pod

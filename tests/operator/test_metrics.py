@@ -11,7 +11,7 @@ from init_sync.core.reasons import Reason
 from modelcache_operator.app.counters import Counters
 from modelcache_operator.app.metrics import CacheCollector
 from modelcache_operator.core.gate import Cause
-from modelcache_operator.core.parse import parse_pod
+from modelcache_operator.core.parse_pods import parse_pod
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
 from support.pure_cluster import PureCluster

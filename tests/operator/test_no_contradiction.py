@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import names, parse, timestamps
+from modelcache_operator.core import names, parse, parse_pods, timestamps
 from modelcache_operator.core.gate import Cause
 from modelcache_operator.core.observed import NO_REFUSALS, Progress, Refusals, RunState, Snapshot
 from modelcache_operator.core.reconcile import Decision, reconcile
@@ -159,7 +159,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         spec["sync"] = {"job": {"backoffLimit": -1}}  # what decides the content is valid, the rest is not
     raw = {"metadata": metadata, "spec": spec, "status": draw(statuses()) if draw(mostly) else {}}
     claim = draw(claims()) if draw(mostly) else None
-    seen = [parse.parse_pod(draw(pods(number))) for number in range(draw(st.integers(0, 3)))]
+    seen = [parse_pods.parse_pod(draw(pods(number))) for number in range(draw(st.integers(0, 3)))]
     told = [(pod.uid, parse_report(json.dumps(draw(reports())))) for pod in seen if draw(booleans)]
     return Snapshot(
         cache=parse.parse_cache(raw),

@@ -79,7 +79,7 @@ def _matching(copies: Iterable[Copy]) -> Callable[[RequiredNodeAffinity], frozen
 
 def users_pods(snapshot: Snapshot) -> Iterable[Pod]:
     """Those that hold a place, or look for one."""
-    jobs = snapshot.sync_job_uids
+    jobs = snapshot.own_job_uids
     return (pod for pod in snapshot.pods if not pod.ended and pod.owner_uid not in jobs)
 
 

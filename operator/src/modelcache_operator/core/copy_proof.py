@@ -20,10 +20,12 @@ from dataclasses import dataclass, field, replace
 from modelcache_operator.core import copy_record, messages, timestamps
 from modelcache_operator.core.copies import NO_MESSAGE, Copies, Copy, CopyState
 from modelcache_operator.core.copy_record import NOTHING, CopyRecord
+from modelcache_operator.core.damage import damage_reports
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.nodes import Node, has_copy, is_available
 from modelcache_operator.core.observed import Job, Pod, RunState, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, as_finished, current_record, damage_reports, record_outcome
+from modelcache_operator.core.owned_objects import OwnedObjects, as_finished
+from modelcache_operator.core.proof import current_record, record_outcome
 from modelcache_operator.core.spec import PerNodeSpec
 from modelcache_operator.core.status import CopyStatus, SyncRecord
 
@@ -99,7 +101,7 @@ def _sort(look: _Look, objects: OwnedObjects) -> tuple[Job, ...]:
     for pod in look.snapshot.pods:
         if pod.owner_uid:
             look.job_pods[pod.owner_uid].append(pod)
-    for pod in objects.workloads:
+    for pod in (*objects.workloads, *objects.scrub_pods):
         if pod.node:
             look.users[pod.node].append(pod)
     unwanted = []
