@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Iterable
 
 from init_sync.core.settings import PEER_PORT, SYNC_PORT, SyncOptions
 from init_sync.shell.flags import (
@@ -31,8 +32,11 @@ exit codes:
 """
 
 PLAN_EPILOG = """\
-example:
+examples:
   init-sync plan --spec examples/multitalk.yaml --volume /models
+  init-sync plan --spec examples/multitalk.yaml --json    # of an empty volume: how large must it be?
+  init-sync status --spec examples/multitalk.yaml --volume /models --json | tee pins.json
+  init-sync plan --spec examples/multitalk.yaml --compare-to pins.json    # what has the branch for us, and how much?
 
 exit codes:
   0  a plan was made
@@ -48,6 +52,19 @@ example:
 exit codes:
   0  ended by SIGTERM or SIGINT
   2  the volume or the token cannot be read, or the address cannot be had
+"""
+
+PRUNE_EPILOG = """\
+example:
+  init-sync prune --spec examples/multitalk.yaml --volume /models --dry-run    # says what would go, removes nothing
+
+A file goes if a sync of the cache of this name put it there, it was not changed since, and neither the manifest nor a
+receipt on the volume needs it. Other caches' files and those that were there before stay.
+
+exit codes:
+  0  nothing that is unused is left, or (--dry-run) it was told
+  1  another process is writing to the volume, or a file could not be removed
+  2  bad manifest, or nobody can tell what is needed on the volume
 """
 
 SUMS_EPILOG = """\
@@ -166,9 +183,33 @@ class Plan(OnManifest):
         "root of the volume; without it, the plan is for an empty one", metavar="DIR", default=None
     )
     refresh: bool = REFRESH
+    compare_to: str | None = flag(
+        "without a volume: count only what a copy of these pins lacks: its report (init-sync status --json)",
+        metavar="FILE",
+        default=None,
+    )
     json: bool = flag("print the plan as one JSON object, file by file", default=False)
     report: str | None = flag(
-        "where to write the plan without its files, at most 4096 bytes", metavar="FILE", default=None
+        "where to write the plan without its files, or why there is none, at most 4096 bytes "
+        "(default: the container's termination log)",
+        metavar="FILE",
+        default=None,
+    )
+
+    def problems(self) -> Iterable[str]:
+        if self.compare_to and self.volume:
+            yield "--compare-to: is for a plan without --volume; with one, the plan is compared with what is on it"
+
+
+class Prune(LogSettings, OnVolume):
+    """Remove files that syncs of this cache put on the volume and nothing needs any more."""
+
+    dry_run: bool = flag("only say what would be removed", default=False)
+    json: bool = flag("print what was removed as one JSON object", default=False)
+    report: str | None = flag(
+        "where to write the same, at most 4096 bytes (default: the container's termination log)",
+        metavar="FILE",
+        default=None,
     )
 
 
@@ -195,6 +236,7 @@ COMMANDS: dict[str, tuple[type[Settings], str]] = {
     "status": (Status, EPILOG),
     "plan": (Plan, PLAN_EPILOG),
     "sums": (Sums, SUMS_EPILOG),
+    "prune": (Prune, PRUNE_EPILOG),
     "serve": (Serve, SERVE_EPILOG),
 }
 

@@ -5,6 +5,8 @@
       .modelcache/
         volume.json                             the volume's random id (volume.identity)
         receipts/<directory>-<digest>.json      what was verified (core.receipt)
+        needs/<digest>-<cache>                  another cache needs that receipt too (volume.needs)
+        owned/<cache>-<digest>                  what syncs of one cache put on the volume (volume.owned)
         pins/<directory>-<digest>.json          the commit that a branch was resolved to, with its listing
         partial/<content id>.part, .journal     bytes on their way (volume.partial)
         lock/<generation>                       the syncing process (volume.lock)
@@ -29,6 +31,8 @@ from init_sync.volume.volume import Volume, sync_file
 
 IDENTITY = f"{STATE_DIRECTORY}/volume.json"
 RECEIPTS = f"{STATE_DIRECTORY}/receipts"
+NEEDS = f"{STATE_DIRECTORY}/needs"
+OWNED = f"{STATE_DIRECTORY}/owned"
 PINS = f"{STATE_DIRECTORY}/pins"
 PARTIALS = f"{STATE_DIRECTORY}/partial"
 LOCK = f"{STATE_DIRECTORY}/lock"
@@ -41,10 +45,19 @@ MAX_STATE_FILES_BYTES = 128 << 20
 """Of all in one directory that are looked through: a receipt has some 200 to 300 bytes for each file of its model."""
 MAX_SLUG_BYTES = 200
 TEMPORARY = re.compile(r"[a-z0-9-]+\.[0-9a-f]{12}")
+RECEIPT = re.compile(r".*-[0-9a-f]{16}\.json")
 
 
 def receipt_path(model: Model) -> str:
     return f"{RECEIPTS}/{_slug(model.path)}-{model.requirement_digest()[:16]}.json"
+
+
+def cache_key(cache: str) -> str:
+    return hashlib.sha256(cache.encode()).hexdigest()[:16]
+
+
+def owned_path(cache: str) -> str:
+    return f"{OWNED}/{_slug(cache)}-{cache_key(cache)}"
 
 
 def pin_path(model: Model, revision: str) -> str:
