@@ -36,6 +36,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from init_sync.core.reasons import Reason
 from init_sync.shell.flags import ANY_HOST, WrongSettings
 from init_sync.shell.listen import CannotListen, any_address
 from modelcache_operator.app.counters import LABELS, Counters
@@ -49,6 +50,7 @@ from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
 
 MAX_DAMAGED = 20
+DAMAGE = (Reason.CHECKSUM_MISMATCH, Reason.SIZE_MISMATCH, Reason.FILE_MISSING, Reason.LINK_BROKEN)
 GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
     "complete": ("1 while a GPU may start.", lambda cache: float(cache.status.complete)),
     "stalled": ("1 while only a change by a person can help.", lambda cache: float(cache.status.is_true("Stalled"))),
@@ -124,7 +126,8 @@ class CacheCollector(Collector):
         text = "1 for a pod that uses a volume on which damage was found."
         family = GaugeMetricFamily("modelcache_damaged_pod_info", text, labels=(*LABELS, "pod"))
         for cache in caches:
-            if cache.status.phase is Phase.DEGRADED and cache.status.is_true("VolumeReady"):
+            why = cache.status.condition("Complete")
+            if cache.status.phase is Phase.DEGRADED and why and why.reason in DAMAGE:
                 for name in sorted(self._using(cache))[:MAX_DAMAGED]:
                     family.add_metric((cache.namespace, cache.name, name), 1.0)
         return family
