@@ -1,8 +1,8 @@
 """What the four processes really export: each is run, given something to count, and scraped.
 
-The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, one with a copy
-on every node, and one that is scrubbed and asked about updates, and damaged. The sync is held up by its hub after some errors. The peer server has sent a file. The server has
-loaded, made a video and refused a request.
+The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, one with a
+copy on every node, and one that is scrubbed and asked about updates, and damaged. The sync is held up by its hub after
+some errors. The peer server has sent a file. The server has loaded, made a video and refused a request.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ def _operator(folder: Path) -> str:
             space.kubelet.claim("spread", accessModes=["ReadWriteMany"])
             space.cache("spread", volume={"claimName": "spread", "perNode": {}})
             _damaged_cache(space)
-            for name in ("copies", "update_available", "unused_bytes", "damaged_pod_info"):
-                eventually(lambda name=name: f"modelcache_{name}{{" in _scrape(operator.metrics_port), f"{name} is there")
+            late = ("copies{", "update_available{", "unused_bytes{", "damaged_pod_info{")
+            port = operator.metrics_port
+            eventually(lambda: all(f"modelcache_{name}" in _scrape(port) for name in late), "all is exported")
             text = _scrape(operator.metrics_port)
         space.client.close()
     return text
