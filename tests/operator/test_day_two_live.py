@@ -19,6 +19,7 @@ from support.reports import GIB, complete
 from support.tasks import plan_report
 from support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(150)
 Json = dict[str, Any]
 SOON = {"check": "1m"}
 
