@@ -84,11 +84,17 @@ def component_of(document: Json) -> str:
 
 def selects(selector: Json, labels: Json) -> bool:
     """Whether a label selector matches."""
-    for expression in selector.get("matchExpressions", ()):
-        assert expression["operator"] == "Exists", expression
-        if expression["key"] not in labels:
-            return False
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    by_label = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return by_label and all(_meets(each, labels) for each in selector.get("matchExpressions", ()))
+
+
+def _meets(expression: Json, labels: Json) -> bool:
+    value = labels.get(expression["key"])
+    return {
+        "Exists": value is not None,
+        "In": value in expression.get("values", ()),
+        "NotIn": value not in expression.get("values", ()),
+    }[expression["operator"]]
 
 
 def env_of(container: Json) -> dict[str, Json]:

@@ -80,6 +80,16 @@ SETS: dict[str, Release] = {
             "cache": {"volume": {"accessModes": ["ReadWriteMany"]}, "gate": {"leadTime": "3m"}},
         }
     ),
+    "day two": Release(
+        {
+            "cache": {
+                "volume": {"size": "auto", "headroom": "20%", "prune": True, "storageClassName": "fast"},
+                "scrub": {"every": "168h", "rate": "100Mi"},
+                "updates": {"check": "24h"},
+            },
+        },
+        api_versions=MONITORS,
+    ),
     "no job": Release({"cache": {"job": {"enabled": False}}}),
     "label": Release(api_versions=MUTATING),
     "label, for three namespaces": Release(

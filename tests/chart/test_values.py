@@ -32,6 +32,20 @@ def on_nodes(path: str = "/mnt/ssd/models", **cache: Json) -> Json:
     return {"operator": {"perNode": {"enabled": True}}, "cache": {"volume": volume, **cache}}
 
 
+def sized(**volume: Any) -> Json:
+    """A claim whose size the operator asks the hub for."""
+    return {"cache": {"volume": {"size": "auto", **volume}}}
+
+
+TASKS: dict[str, Json] = {
+    "cache.volume.size=auto": {"volume": {"size": "auto"}},
+    "cache.volume.prune": {"volume": {"prune": True}},
+    "cache.scrub.every": {"scrub": {"every": "168h"}},
+    "cache.updates.check": {"updates": {"check": "24h"}},
+}
+"""Values for which the operator makes Jobs."""
+
+
 REFUSED: dict[str, tuple[Json, str]] = {
     "an unknown key": ({"operator": {"enabld": True}}, "'/operator': additional properties 'enabld' not allowed"),
     "an unknown key at the top": ({"inferense": {}}, "additional properties 'inferense' not allowed"),
@@ -68,6 +82,54 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"cache": {"gate": {"leadTime": "180"}}},
         "cache.gate.leadTime=180 is no duration. Give one such as 3m",
     ),
+    "a lead time that is longer than a word": (
+        {"cache": {"gate": {"leadTime": "1m" * 9}}},
+        "maxLength: got 18, want 16",
+    ),
+    "a scrub in days": (
+        {"cache": {"scrub": {"every": "7d"}}},
+        "cache.scrub.every=7d is no duration. Give one such as 24h or 168h",
+    ),
+    "a scrub at no rate": ({"cache": {"scrub": {"every": "168h", "rate": "0"}}}, "cache.scrub.rate=0 is no size"),
+    "a check in days": (
+        {"cache": {"updates": {"check": "1d"}}},
+        "cache.updates.check=1d is no duration. Give one such as 24h",
+    ),
+    "headroom of a given size": (
+        {"cache": {"volume": {"headroom": "10%"}}},
+        "cache.volume.headroom has no effect on a size that is given. Set cache.volume.size=auto",
+    ),
+    "headroom that is no share": (
+        sized(headroom="10Gi"),
+        "cache.volume.headroom=10Gi is no share. Give a whole number",
+    ),
+    "a claim that exists, of a size that is asked for": (
+        sized(existingClaim="weights"),
+        "cache.volume.size=auto and cache.volume.existingClaim exclude each other",
+    ),
+    "copies of a size that is asked for": (
+        on_nodes(volume={"size": "auto"}),
+        "cache.volume.size=auto and cache.volume.perNode.enabled exclude each other",
+    ),
+    "annotations of a claim that the operator makes": (
+        sized(annotations={"a": "b"}),
+        "cache.volume.annotations have no effect with cache.volume.size=auto",
+    ),
+    "no class for a claim that the operator makes": (
+        sized(storageClassName="-"),
+        "cache.volume.storageClassName=- cannot be with cache.volume.size=auto",
+    ),
+    **{
+        f"{key} without an operator": (
+            {**STANDALONE, "cache": {"standalone": True, **cache}},
+            f"{key} and cache.standalone exclude each other",
+        )
+        for key, cache in TASKS.items()
+    },
+    **{
+        f"{key} without Jobs": ({"cache": {"job": {"enabled": False}, **cache}}, f"{key} needs Jobs of the operator")
+        for key, cache in TASKS.items()
+    },
     "a port that is none": (
         {"sync": {"endpoint": "http://hub:99999/x"}},
         "http://hub:99999/x has a port above",
@@ -272,6 +334,17 @@ def test_the_notes_say_where_the_peer_server_is_and_which_token_it_wants(helm: H
     notes = helm.run("install", "a", str(CHART), "--dry-run=client", values={**WITH_PEERS, "cache": {"peers": peers}})
     assert "--for=condition=PeersReady modelcache/a" in notes
     assert "create secret generic t --from-file=k=/dev/stdin" in notes
+
+
+def test_the_notes_say_where_the_size_is_told_and_how_an_update_is_taken(helm: Helm) -> None:
+    values = {"cache": {"volume": {"size": "auto"}, "updates": {"check": "24h"}}}
+    notes = helm.run("install", "a", str(CHART), "--dry-run=client", values=values)
+    assert "get modelcaches a -o jsonpath='{.status.size}'" in notes
+    assert "annotate modelcache a modelcache.dev/resync=" in notes
+    assert "keeps claim a-models" in notes
+    plain = helm.run("install", "a", str(CHART), "--dry-run=client", values={})
+    assert "status.size" not in plain
+    assert "resync" not in plain
 
 
 def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> None:

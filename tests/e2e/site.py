@@ -24,6 +24,7 @@ SENTENCES: Json = {
 }
 GPU = "e2e.modelcache.dev/gpu"
 HUB_PORT, CDN_PORT = 8090, 8091
+HUB_ROOT = "/data/hub"
 SECURITY = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -76,6 +77,16 @@ class Hub:
     def asked_for_models(self) -> list[Json]:
         """Not what its client asks for itself."""
         return [each for each in self.requests() if each["repo"]]
+
+    def fetched(self) -> set[str]:
+        """Files that were asked for since ``forget``."""
+        return {request["file"] for request in self.requests() if request["kind"] == "blob"}
+
+    def commit(self, repo: str, **editions: int) -> str:
+        """Move main of a repository to these ``.safetensors``, of a mebibyte each; the commit."""
+        files = [f"{name}.safetensors={edition}" for name, edition in editions.items()]
+        command = ["exec", "deployment/hub", "--", "python", "-m", "e2e.in_pod.commit", HUB_ROOT, repo, *files]
+        return self.kube.kubectl(*command).strip()
 
     def _control(self, method: str, path: str, body: str = "") -> str:
         url = f"http://127.0.0.1:{HUB_PORT}/_control/{path}"
@@ -218,7 +229,7 @@ def takes_pods(node: Json) -> bool:
 
 def _hub(kube: Kube, images: Images) -> list[Json]:
     labels = {"app": "hub"}
-    arguments = ["e2e.in_pod.hub", "--root", "/data/hub", "--host", "0.0.0.0", "--name", f"hub.{kube.namespace}.svc"]
+    arguments = ["e2e.in_pod.hub", "--root", HUB_ROOT, "--host", "0.0.0.0", "--name", f"hub.{kube.namespace}.svc"]
     ports = ["--port", str(HUB_PORT), "--cdn-port", str(CDN_PORT), "--control"]
     container = {
         "name": "hub",

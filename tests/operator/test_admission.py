@@ -33,6 +33,7 @@ OF_A_JOB = {"batch.kubernetes.io/controller-uid": "2f0e9d66-5b0c-4b7e-8d54-b5a1d
 STATUSES = {"apiGroups": ["modelcache.dev"], "resources": ["modelcaches/status"], "verbs": ["patch"]}
 OWNED = {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache"}
 OWNER_UID = "7a3c2f5e-0d53-4b61-9d28-6a7f1f0c9e11"
+SIZED = {"claimName": "models", "create": {"size": "auto"}}
 CREATE = {"claimName": "models", "create": {"size": "1Gi"}}
 
 
@@ -86,6 +87,18 @@ CASES: dict[str, tuple[Json, list[Json], str]] = {
     "labels": (job(labels={"app": "prod-frontend"}), [JOBS], "may not create Jobs"),
     "a new claim": ({"volume": CREATE}, [USE, CLAIMS], "may not create PersistentVolumeClaims"),
     "a copy on every node": ({"volume": {"claimName": "models", "perNode": {}}}, [JOBS], "may not create Jobs"),
+    "a size that a Job asks for": (
+        {"volume": SIZED},
+        [CLAIMS, JOBS],
+        "for each of which .*: spec.volume.create.size: auto$",
+    ),
+    "pruning": (
+        {"volume": {"claimName": "models", "prune": True}},
+        [USE, JOBS],
+        "for each of which .*: spec.volume.prune$",
+    ),
+    "scrubbing": ({"scrub": {}}, [USE, JOBS], "for each of which .*: spec.scrub$"),
+    "looking for updates": ({"updates": {}}, [USE, JOBS], "for each of which .*: spec.updates$"),
     "deletion": ({"volume": CREATE | {"deletionPolicy": "Delete"}}, [USE, CLAIMS, DELETE], "may not delete the claim"),
 }
 """What is written, the rights that allow it, and what is said when the last of them is missing."""
@@ -162,6 +175,11 @@ def test_nulls_are_no_way_around_it_and_no_trouble(space: Space) -> None:
     peers = {"peers": {"enabled": None, "tokenSecret": None}}
     author.create("modelcaches", manifest("no-peers", peers), space.namespace)
     author.create("modelcaches", manifest("no-sync", {"sync": None}), space.namespace)
+    tasks = {"scrub": None, "updates": None, "volume": {"claimName": "models", "prune": None, "create": None}}
+    author.create("modelcaches", manifest("no-tasks", tasks), space.namespace)
+    author.create(
+        "modelcaches", manifest("prunes-nothing", {"volume": {"claimName": "models", "prune": False}}), space.namespace
+    )
     with pytest.raises(ApiError, match="nor use the claim no-volume"):
         author.create("modelcaches", manifest("no-volume", {"volume": None}), space.namespace)
 

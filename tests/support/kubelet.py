@@ -159,7 +159,8 @@ class Kubelet:
             mapped = {f"/etc/modelcache/{name}": f"{folder}/{name}" for name in files}
             mapped |= {"/models": str(volume), "9464": "0"}
             arguments = [mapped.get(each, each) for each in pod.container["args"]]
-            command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]
+            command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report)]
+            command += ["--give-up-after", "1"] if arguments[0] == "sync" else []
             environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder}
             if any(each["name"] == "MODELCACHE_PEERS" for each in pod.container.get("env", ())):
                 environment["MODELCACHE_PEERS"] = peer

@@ -36,6 +36,8 @@ REVISION = Rule(
     not_ending=(".", "/"),
 )
 QUANTITY = Rule(r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?", "use a Kubernetes quantity such as '110Gi'")
+SIZE = Rule(f"(auto|{QUANTITY.pattern})", "use a Kubernetes quantity such as '110Gi', or 'auto'")
+PERCENT = Rule(r"[0-9]{1,3}%", "use a whole number of percent, such as '10%'")
 VOLUME_NAME = Rule(
     NAME.pattern,
     f"{NAME.cure}; models, manifest and tmp are volumes of the Job's own",
@@ -140,6 +142,13 @@ NEEDS_JOBS = (
     "must be true with spec.volume.perNode, for a Job syncs the copy of each node: set it to true, or remove "
     "spec.volume.perNode"
 )
+TASKS_NEED_JOBS = (
+    "must be true with spec.volume.create.size: auto, spec.volume.prune, spec.scrub and spec.updates, for Jobs do what "
+    "these ask for: set it to true, or remove them"
+)
+HEADROOM_OF_AUTO = (
+    "has no effect on a size that is given: set spec.volume.create.size to auto, or remove spec.volume.create.headroom"
+)
 
 VOLUME = Group(
     "The PersistentVolumeClaim that holds the models, in the namespace of the cache.",
@@ -148,7 +157,17 @@ VOLUME = Group(
         "create": Group(
             "Create the claim unless it exists.",
             {
-                "size": Text("A Kubernetes quantity, such as 110Gi.", rule=QUANTITY, max_length=32, required=True),
+                "size": Text(
+                    "A Kubernetes quantity, such as 110Gi. auto: what the models need, which a Job asks the hub before "
+                    "the claim is created, and again when they change; the claim is enlarged then, and never made "
+                    "smaller.",
+                    rule=SIZE,
+                    max_length=32,
+                    required=True,
+                ),
+                "headroom": Text(
+                    "With size: auto, how much more than the models need is requested. 10% unless set.", rule=PERCENT
+                ),
                 "storageClassName": _object_name("The cluster's default class unless set."),
                 "accessModes": Listing(
                     "How the claim is mounted. Several nodes need ReadWriteMany.",
@@ -158,6 +177,17 @@ VOLUME = Group(
                     default=("ReadWriteOnce",),
                 ),
             },
+            cel=(
+                (
+                    "!has(self.headroom) || self.size == 'auto'",
+                    f"spec.volume.create.headroom {HEADROOM_OF_AUTO}",
+                ),
+            ),
+        ),
+        "prune": Flag(
+            "Whether a Job removes files of this cache that nothing needs any more: after each sync of other content, "
+            "once no pod uses the content before it.",
+            default=False,
         ),
         "deletionPolicy": Choice(
             "What becomes of a claim that the operator created when the cache is deleted: Retain keeps it, Delete "
@@ -326,6 +356,37 @@ GATE = Group(
     },
 )
 
+SCRUB = Group(
+    "The files on the volume are read again on a schedule, and compared with their receipts, while the cache is Ready. "
+    "A file that is damaged is synced again. Never unless set.",
+    {
+        "every": Duration(
+            "How long after one such reading, or a sync, the next begins; up to a tenth of it later, so that caches do "
+            "not all begin at once.",
+            rule=TIME_SPAN,
+            minimum="1m",
+            default="168h",
+        ),
+        "rate": Text("Bytes a second that are read at most.", rule=QUANTITY, max_length=32, default="50Mi"),
+    },
+    optional=True,
+)
+
+UPDATES = Group(
+    "The hub is asked on a schedule whether branches and tags have moved since the sync. The condition UpdateAvailable "
+    "says so; nothing is fetched until the annotation modelcache.dev/resync is set. Never unless set.",
+    {
+        "check": Duration(
+            "How long after one such question, or a sync, the next is asked; up to a tenth of it later, so that caches "
+            "do not all ask at once.",
+            rule=TIME_SPAN,
+            minimum="1m",
+            default="24h",
+        ),
+    },
+    optional=True,
+)
+
 SPEC = Group(
     "What the volume must hold, and how it gets there.",
     {
@@ -354,9 +415,17 @@ SPEC = Group(
         "sync": Group("How syncing is done.", {"job": JOB}),
         "gate": GATE,
         "peers": PEERS,
+        "scrub": SCRUB,
+        "updates": UPDATES,
     },
     required=True,
     cel=(
+        (
+            "!has(self.sync) || !has(self.sync.job) || !has(self.sync.job.enabled) || self.sync.job.enabled "
+            "|| !(has(self.scrub) || has(self.updates) || has(self.volume) && (has(self.volume.prune) && "
+            "self.volume.prune || has(self.volume.create) && self.volume.create.size == 'auto'))",
+            f"spec.sync.job.enabled {TASKS_NEED_JOBS}",
+        ),
         (
             "!has(self.auth) || !has(self.peers) || !has(self.peers.enabled) || !self.peers.enabled "
             "|| has(self.peers.tokenSecret)",

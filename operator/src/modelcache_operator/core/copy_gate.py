@@ -69,7 +69,7 @@ def pods_without_node(gated: Iterable[Pod], copies: Copies) -> tuple[Pod, ...]:
 
 def users_pods(snapshot: Snapshot) -> Iterable[Pod]:
     """Those that hold a place, or look for one."""
-    jobs = snapshot.sync_job_uids
+    jobs = snapshot.own_job_uids
     return (pod for pod in snapshot.pods if not pod.ended and pod.owner_uid not in jobs)
 
 

@@ -98,7 +98,7 @@ def _sort(look: _Look, objects: OwnedObjects) -> tuple[Job, ...]:
     for pod in look.snapshot.pods:
         if pod.owner_uid:
             look.job_pods[pod.owner_uid].append(pod)
-    for pod in objects.workloads:
+    for pod in (*objects.workloads, *objects.scrub_pods):
         if pod.node:
             look.users[pod.node].append(pod)
     unwanted = []

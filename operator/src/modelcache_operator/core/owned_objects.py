@@ -27,6 +27,10 @@ class OwnedObjects:
     """The user's, that mount the claim."""
     unmounted: tuple[Pod, ...]
     """The user's, with the cache's label, that do not mount the claim: what they do says nothing about it."""
+    tasks: tuple[Job, ...] = ()
+    """Jobs of this object that are no syncs."""
+    scrub_pods: tuple[Pod, ...] = ()
+    """Of scrubs of this claim that ended."""
 
     @property
     def latest(self) -> Job | None:
@@ -35,23 +39,33 @@ class OwnedObjects:
 
 def sort_objects(snapshot: Snapshot) -> OwnedObjects:
     cache = snapshot.cache
-    ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid]
+    ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid and not job.task]
     running = {pod.owner_uid for pod in snapshot.pods if pod.state is RunState.RUNNING}
     jobs = sorted((job for job in ours if _is_current(job, snapshot, running)), key=lambda job: job.attempt)
     current = {job.uid for job in jobs}
-    sync_jobs = snapshot.sync_job_uids
+    own, tasks = snapshot.own_job_uids, _tasks(snapshot)
+    scrubs = {job.uid for job in tasks if job.task == "scrub" and job.outcome}
     newest = jobs[-1].uid if jobs else ""
     job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
     if jobs:
         jobs[-1] = as_finished(jobs[-1], job_pods)
-    users = [pod for pod in snapshot.pods if pod.owner_uid not in sync_jobs and not pod.deleting]
+    alive = [pod for pod in snapshot.pods if not pod.deleting]
+    users = [pod for pod in alive if pod.owner_uid not in own and not (pod.task and pod.owner_uid)]
+    scrub_pods = [pod for pod in alive if pod.owner_uid in scrubs and cache.volume.claim in pod.claims]
     return OwnedObjects(
         jobs=tuple(jobs),
         superseded=tuple(job for job in ours if job.uid not in current),
         job_pods=tuple(job_pods),
         workloads=tuple(_on_claim(pod, snapshot.claim) for pod in users if cache.volume.claim in pod.claims),
         unmounted=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
+        tasks=tasks,
+        scrub_pods=tuple(_on_claim(pod, snapshot.claim) for pod in scrub_pods),
     )
+
+
+def _tasks(snapshot: Snapshot) -> tuple[Job, ...]:
+    ours = [job for job in snapshot.jobs if job.task and job.attempt and job.owner_uid == snapshot.cache.uid]
+    return tuple(as_finished(job, [pod for pod in snapshot.pods if pod.owner_uid == job.uid]) for job in ours)
 
 
 def _is_current(job: Job, snapshot: Snapshot, running: Collection[str]) -> bool:
@@ -76,7 +90,8 @@ def as_finished(job: Job, pods: Iterable[Pod]) -> Job:
         return job
     run = left[0].runs[-1]
     report = run.observation
-    if run.exit_code == 0 and not (report and report.complete and report.manifest == job.manifest):
+    proves = job.task or (report and report.complete and report.manifest == job.manifest)
+    if run.exit_code == 0 and not proves:
         return job
     outcome = "Failed" if run.exit_code else "Complete"
     return replace(job, outcome=outcome, finished_at=run.finished_at, kept_by=left[0].running_neighbours[0])

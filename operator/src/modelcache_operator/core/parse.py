@@ -15,8 +15,17 @@ from modelcache_operator.core import manifests, names, timestamps
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.observed import Cache, Claim, Job
 from modelcache_operator.core.reports import line
-from modelcache_operator.core.spec import auth_spec, job_spec, lead_time_s, peers_spec, volume_spec
+from modelcache_operator.core.spec import (
+    auth_spec,
+    job_spec,
+    lead_time_s,
+    peers_spec,
+    scrub_spec,
+    updates_s,
+    volume_spec,
+)
 from modelcache_operator.core.status import Status, parse_status
+from modelcache_operator.core.volume_size import sized
 
 Json = Mapping[str, Any]
 MAX_GATES = 2048
@@ -28,12 +37,14 @@ def parse_cache(raw: Json, known: Cache | None = None, defaults: Json = NO_DEFAU
     meta = raw["metadata"]
     if known is None or (known.uid, known.generation) != (meta["uid"], meta.get("generation") or 1):
         known = _read_manifest(raw, defaults)
+    status = parse_status(raw.get("status") or {})
     return replace(
         known,
         version=meta.get("resourceVersion") or "",
         resync=line((meta.get("annotations") or {}).get(names.RESYNC_ANNOTATION), 128),
         deleting=bool(meta.get("deletionTimestamp")),
-        status=parse_status(raw.get("status") or {}),
+        volume=sized(known.volume, status.size, known.content),
+        status=status,
     )
 
 
@@ -65,6 +76,8 @@ def _read_manifest(raw: Json, defaults: Json) -> Cache:
         job=job,
         peers=peers_spec(manifest),
         lead_time_s=lead_time_s(manifest),
+        scrub=scrub_spec(manifest),
+        updates_s=updates_s(manifest),
         status=Status(),
     )
 
@@ -94,6 +107,8 @@ def parse_job(raw: Json) -> Job:
         resync=line(annotations.get(names.RESYNC_ANNOTATION), 128),
         node=annotations.get(names.NODE_ANNOTATION) or "",
         node_uid=annotations.get(names.NODE_UID_ANNOTATION) or "",
+        task=line(labels.get(names.TASK_LABEL), 16),
+        about=line(annotations.get(names.ABOUT_ANNOTATION), 64),
         created_at=timestamps.parse(meta.get("creationTimestamp")) or 0.0,
         deleting=bool(meta.get("deletionTimestamp")),
         suspended=(raw.get("spec") or {}).get("suspend") is True,

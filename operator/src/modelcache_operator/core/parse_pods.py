@@ -15,7 +15,7 @@ from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.node_affinity import ANY_NODE, parse_required
 from modelcache_operator.core.observed import PeerPod, Pod, Run, RunState
 from modelcache_operator.core.parse import WHOLE_NUMBER, controller_uid
-from modelcache_operator.core.reports import line, parse_report
+from modelcache_operator.core.reports import line, parse_report, parse_task_report
 
 Json = Mapping[str, Any]
 MAX_COMMITS = 1024
@@ -27,6 +27,7 @@ def parse_pod(raw: Json) -> Pod:
     state = _named(status.get("initContainerStatuses"), status.get("containerStatuses"))
     now = state.get("state") or {}
     annotations = meta.get("annotations") or {}
+    task = intern(line((meta.get("labels") or {}).get(names.TASK_LABEL), 16))
     return Pod(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
@@ -51,7 +52,7 @@ def parse_pod(raw: Json) -> Pod:
         running_since=timestamps.parse((now.get("running") or {}).get("startedAt")),
         waiting_reason=line((now.get("waiting") or {}).get("reason"), 64),
         waiting_message=line((now.get("waiting") or {}).get("message")),
-        runs=_runs(meta["uid"], state),
+        runs=_runs(meta["uid"], state, task),
         running_neighbours=_running_neighbours(status),
         address=status.get("podIP") or "",
         host_network=bool(spec.get("hostNetwork")),
@@ -60,6 +61,7 @@ def parse_pod(raw: Json) -> Pod:
         gpus=gpu_count(spec),
         ended=_has_ended(status),
         placed_at=_placed_at(status),
+        task=task,
         node_affinity=ANY_NODE if spec.get("nodeName") else parse_required(spec),
     )
 
@@ -149,16 +151,16 @@ def _run_state(container: Json, state: Json) -> RunState:
     return RunState.FINISHED if "terminated" in state else RunState.WAITING
 
 
-def _runs(uid: str, container: Json) -> tuple[Run, ...]:
+def _runs(uid: str, container: Json, task: str) -> tuple[Run, ...]:
     """The run before the last restart, if any, and the present one, if it has ended."""
     restarts = container.get("restartCount") or 0
     before = (container.get("lastState") or {}).get("terminated")
     ended = (container.get("state") or {}).get("terminated")
     found = [(before, restarts - 1), (ended, restarts)]
-    return tuple(_run(f"{uid[:13]}/{number}", each) for each, number in found if each)
+    return tuple(_run(f"{uid[:13]}/{number}", each, task) for each, number in found if each)
 
 
-def _run(key: str, ended: Json) -> Run:
+def _run(key: str, ended: Json, task: str) -> Run:
     finished = timestamps.parse(ended.get("finishedAt")) or 0.0
     message = ended.get("message")
     return Run(
@@ -168,6 +170,7 @@ def _run(key: str, ended: Json) -> Run:
         exit_code=ended.get("exitCode") or 0,
         reason=line(ended.get("reason"), 64),
         observation=parse_report(message) if isinstance(message, str) else None,
+        task=parse_task_report(message) if task and isinstance(message, str) else None,
     )
 
 

@@ -30,6 +30,7 @@ from modelcache_operator.core.phase_inputs import (
     PhaseInputs,
     damage,
     failure,
+    in_use,
     is_fetching,
     last_failure,
     next_attempt,
@@ -93,7 +94,8 @@ def content_is_damaged(inputs: PhaseInputs) -> PhaseDecision | None:
     if not inputs.record.proven_at:
         return None
     found = damage(inputs)
-    return PhaseDecision(Phase.DEGRADED, found.reason, found.text + next_attempt(inputs), found.stalled)
+    text = found.text + in_use(inputs) + next_attempt(inputs)
+    return PhaseDecision(Phase.DEGRADED, found.reason, text, found.stalled)
 
 
 def last_job_failed(inputs: PhaseInputs) -> PhaseDecision | None:

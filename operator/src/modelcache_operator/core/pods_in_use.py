@@ -23,6 +23,22 @@ def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str, waiting:
     )
 
 
+def used_nodes(objects: OwnedObjects) -> tuple[str, ...]:
+    """Nodes on which pods of the cache use the claim."""
+    return tuple(sorted({pod.node for pod in objects.workloads if pod.node and pod.uses_volumes}))
+
+
+def pods_on_older_content(snapshot: Snapshot, objects: OwnedObjects, commit: str, proven_at: float) -> int:
+    """Started pods that may use files of another content than the proven one: all that do not say that they use it."""
+
+    def is_older(pod: Pod) -> bool:
+        report = pod.runs[-1].observation if pod.runs else None
+        same = report is not None and report.manifest == snapshot.cache.digest
+        return pod.created_at < proven_at and not (same and commit and _commit(pod, snapshot.cache.models) == commit)
+
+    return sum(is_older(pod) for pod in objects.workloads if pod.uses_volumes and _has_started(pod))
+
+
 def _has_started(pod: Pod) -> bool:
     if pod.state is RunState.ABSENT:
         return bool(pod.commit) and bool(pod.node)

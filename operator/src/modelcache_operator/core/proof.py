@@ -110,7 +110,7 @@ def record_outcome(record: SyncRecord, job: Job, objects: OwnedObjects) -> SyncR
         return replace(
             proven,
             digests=_agreed(fitting, record.manifest, lambda model: model.digest),
-            commits=_agreed(fitting, record.manifest, lambda model: model.commit) if job.node else {},
+            commits=_agreed(fitting, record.manifest, lambda model: model.commit),
         )
     return replace(record, failures=record.failures + 1, broken_at=finished)
 

@@ -18,7 +18,7 @@ from typing import Any
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
-from modelcache_operator.core.observed import Observation
+from modelcache_operator.core.observed import Observation, TaskReport
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_MODELS = 100
@@ -37,13 +37,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069
 
 def parse_report(text: str | bytes) -> Observation | None:
     """None when ``text`` is not a report at all; wrong values inside a report count as absent."""
-    if len(text) > MAX_REPORT_BYTES:
-        return None
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(data, dict) or not isinstance(data.get("complete"), bool):
+    data = _mapping(text)
+    if data is None or not isinstance(data.get("complete"), bool):
         return None
     listed = data.get("models")
     models = tuple(_models(listed[:MAX_MODELS])) if isinstance(listed, list) else ()
@@ -58,7 +53,36 @@ def parse_report(text: str | bytes) -> Observation | None:
         models=models,
         manifest=_matching(DIGEST, data.get("manifest")) or "",
         volume_id=_matching(VOLUME_ID, data.get("volumeId")) or "",
+        bytes_unused=None if data.get("bytesUnused") is None else _count(data["bytesUnused"]),
     )
+
+
+def parse_task_report(text: str | bytes) -> TaskReport | None:
+    """Likewise, of a plan or of what was pruned."""
+    data = _mapping(text)
+    if data is None or not {"bytesToFetch", "bytesFreed"} & data.keys():
+        return None
+    listed = data.get("models")
+    models = [each for each in listed[:MAX_MODELS] if isinstance(each, dict)] if isinstance(listed, list) else []
+    commits = {line(each.get("name"), 63): _matching(COMMIT, each.get("commit")) for each in models}
+    return TaskReport(
+        bytes_total=_count(data.get("bytesTotal")),
+        bytes_to_fetch=_count(data.get("bytesToFetch")),
+        bytes_freed=_count(data.get("bytesFreed")),
+        commits={name: commit for name, commit in commits.items() if name and commit},
+        reason=_reason(data.get("reason")),
+        message=line(data.get("message")),
+    )
+
+
+def _mapping(text: str | bytes) -> dict[str, Any] | None:
+    if len(text) > MAX_REPORT_BYTES:
+        return None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def line(value: object, limit: int = MAX_MESSAGE) -> str:

@@ -60,8 +60,8 @@ class Mirror:
         """The owner's uid of each cache's ConfigMap, and the digest of the manifest in it."""
         self.progress: dict[str, Progress] = {}
         self.refusals: dict[Key, Refusals] = {}
-        self.on_run: Callable[[Key, Run], None] = lambda _key, _run: None
-        """Called once for each run of a sync container whose end is seen."""
+        self.on_run: Callable[[Key, Run, str], None] = lambda _key, _run, _task: None
+        """Called once for each run of a sync container whose end is seen, with the task of its pod if it has one."""
         self.peer_pods: dict[Key, dict[str, PeerPod]] = defaultdict(dict)
         self.peers_created: dict[Key, str] = {}
         """Uid of the peer server's pod that this process created last."""
@@ -89,7 +89,7 @@ class Mirror:
             touched |= self._claims.add(key, new)
             if old:
                 self._forget_claim(key, old)
-                self.refuse(key, size="", peers="", peers_reason="")
+                self.refuse(key, size="", task="", peers="", peers_reason="")
         self.caches[key] = new
         return touched
 
@@ -126,7 +126,7 @@ class Mirror:
             known = {run.key for run in old.runs} if old else set()
             for run in new.runs:
                 if run.key not in known:
-                    self.on_run(key, run)
+                    self.on_run(key, run, new.task)
         return changed
 
     def upsert_job(self, raw: Json) -> Iterable[Key]:
@@ -144,10 +144,11 @@ class Mirror:
         tables.delete(self.pods, pod)
 
     def delete_job(self, raw: Json) -> Iterable[Key]:
-        """A sync Job may have finished since it was seen last, and been deleted at once."""
+        """A sync Job may have finished since it was seen last, and been deleted at once. A task is done again then."""
         job = parse.parse_job(raw)
         key = Key(job.namespace, job.cache)
-        if job.outcome and job.attempt and key in self.caches:  # the Jobs of a deleted cache are collected after it
+        counts = job.outcome and job.attempt and not job.task
+        if counts and key in self.caches:  # the Jobs of a deleted cache are collected after it
             self._ended[key] = job
         return tables.delete(self.jobs, job)
 
@@ -237,6 +238,6 @@ class Mirror:
     def prune_caches(self, exists: Exists, version: int) -> Iterable[Key]:
         self.peer_endpoints.clear()  # to be compared again
         for key in list(self.refusals):
-            self.refuse(key, owner="", size="", peers="", peers_reason="")  # to be tried again
+            self.refuse(key, owner="", size="", task="", peers="", peers_reason="")  # to be tried again
         gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
         return [each for key in gone for each in self.delete_cache(key)]
