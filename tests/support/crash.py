@@ -162,6 +162,7 @@ def _serve() -> None:
     import init_sync.app.progress_display
     import init_sync.app.prune_command
     import init_sync.app.report_file
+    import init_sync.app.scrub_command
     import init_sync.app.sync_command
     import init_sync.app.table
     import init_sync.app.verify

@@ -23,6 +23,7 @@ COMMANDS = ForkServer(
         "init_sync.app.verify",
         "init_sync.app.plan_command",
         "init_sync.app.prune_command",
+        "init_sync.app.scrub_command",
         "init_sync.app.progress_display",
         "init_sync.app.table",
     ),

@@ -16,6 +16,7 @@ from init_sync.shell.flags import (
     add_flags,
     flag,
     make_parser,
+    matching,
     number,
     one_of,
     read_settings,
@@ -52,6 +53,21 @@ example:
 exit codes:
   0  ended by SIGTERM or SIGINT
   2  the volume or the token cannot be read, or the address cannot be had
+"""
+
+SCRUB_EPILOG = """\
+examples:
+  init-sync scrub --spec examples/multitalk.yaml --volume /models    # what is a week old, at 50 MiB/s
+  init-sync scrub --spec examples/multitalk.yaml --volume /models --older-than 0s --rate 1Gi
+
+It reads from the disk at idle priority, and leaves the page cache as it is where the file system lets it. It may be
+ended at any time, and goes on where it was: receipts say when each file was last verified. status, verify and sync see
+what it found; a sync fetches the damaged files again, and no others.
+
+exit codes:
+  0  nothing is damaged
+  1  a model is damaged or incomplete, which a sync cures; or another process kept the volume's lock; or interrupted
+  2  bad manifest, or the volume cannot be read or written to
 """
 
 PRUNE_EPILOG = """\
@@ -91,6 +107,7 @@ environment:
 {EPILOG}"""
 
 DEFAULTS = SyncOptions()
+LEAST_RATE = 64 << 10
 SECONDS = number(0.1, 86_400, unit="seconds")
 
 
@@ -99,6 +116,16 @@ def peer_address(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+/?", text):
         raise ValueError(f"{text!r} is not the address of a peer; use http://HOST:PORT")
     return text.rstrip("/")
+
+
+def rate(text: str) -> str:
+    """Of bytes in a second, as a quantity."""
+    from init_sync.core.fields import quantity_bytes
+    from init_sync.core.manifest_schema import QUANTITY
+
+    if not QUANTITY.allows(text) or quantity_bytes(text) < LEAST_RATE:
+        raise ValueError(f"{text!r} is not a rate of 64Ki or more, such as 50Mi")
+    return text
 
 
 VOLUME: str = flag("root of the volume", metavar="DIR")
@@ -213,6 +240,29 @@ class Prune(LogSettings, OnVolume):
     )
 
 
+class Scrub(LogSettings, OnVolume):
+    """Read files again whose verification is old, at a limited rate, and record what is damaged."""
+
+    rate: str = flag(
+        "bytes read each second, at most: 64Ki or more",
+        rate,
+        "RATE",
+        default="50Mi",
+    )
+    older_than: str = flag(
+        "read files that were last verified so long ago; 0s: all",
+        matching(r"(?=[0-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?", "a time such as 168h"),
+        "TIME",
+        default="168h",
+    )
+    report: str | None = flag(
+        "where to write the JSON report (default: the container's termination log)", metavar="FILE", default=None
+    )
+    metrics_port: int | None = flag(
+        "serve /metrics and /status while scrubbing; 0 picks a free port", PORT, "N", default=None
+    )
+
+
 class Serve(LogSettings):
     """Offer what receipts prove on a volume to other copies, in the hub's API."""
 
@@ -237,6 +287,7 @@ COMMANDS: dict[str, tuple[type[Settings], str]] = {
     "plan": (Plan, PLAN_EPILOG),
     "sums": (Sums, SUMS_EPILOG),
     "prune": (Prune, PRUNE_EPILOG),
+    "scrub": (Scrub, SCRUB_EPILOG),
     "serve": (Serve, SERVE_EPILOG),
 }
 

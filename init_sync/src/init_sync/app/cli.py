@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from init_sync.app.arguments import Plan, Prune, Serve, Status, Sums, Sync, Verify, read_arguments
+from init_sync.app.arguments import Plan, Prune, Scrub, Serve, Status, Sums, Sync, Verify, read_arguments
 from init_sync.core.errors import SyncError
 from init_sync.shell.flags import Settings, WrongSettings
 from init_sync.shell.formatting import accept_any_text, printable, size
@@ -46,6 +46,10 @@ def _carry_out(settings: Settings) -> int:
             from init_sync.app.prune_command import prune
 
             return prune(settings)
+        case Scrub():
+            from init_sync.app.scrub_command import scrub
+
+            return scrub(settings)
         case Sums():
             from init_sync.app.sums import sums
 

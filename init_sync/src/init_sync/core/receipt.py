@@ -29,6 +29,27 @@ from init_sync.core.volumepath import path_problem
 
 FORMAT = 1
 MAX_TEXT = 4096
+DAMAGED_NS = -1
+"""The time of a file that a scrub found damaged: whoever reads the receipt, version 0.1.0 too, finds another one."""
+
+
+class Damage(NamedTuple):
+    """What a scrub found."""
+
+    kind: str
+    """``content`` or ``unreadable``."""
+    mtime_ns: int
+    """Of the file that it read; one of another time was not read."""
+
+    @property
+    def message(self) -> str:
+        return DAMAGES[self.kind]
+
+
+DAMAGES = {
+    "content": "its content is not what was verified, as a scrub found",
+    "unreadable": "it cannot be read from its disk, as a scrub found",
+}
 
 
 class ReceiptFile(NamedTuple):
@@ -44,6 +65,7 @@ class ReceiptFile(NamedTuple):
     """The SHA-256 of a file whose content id is git's; empty when it is not known."""
     verified_at: str = ""
     """When its bytes were last hashed; empty: when the receipt says."""
+    damage: Damage | None = None
 
     @property
     def checksum(self) -> str:
@@ -142,6 +164,7 @@ class Receipt(NamedTuple):
                     "blocks": file.blocks,
                     **({"sha256": file.sha256} if file.sha256 else {}),
                     **({"verifiedAt": file.verified_at} if file.verified_at else {}),
+                    **({"damage": {"kind": file.damage.kind, "mtimeNs": file.damage.mtime_ns}} if file.damage else {}),
                 }
                 for file in self.files
             ],
@@ -203,7 +226,15 @@ def _file(data: Mapping[str, Any]) -> ReceiptFile:
         blocks=_count(data["blocks"]),
         sha256=_checksum(data.get("sha256", "")),
         verified_at=_line(data.get("verifiedAt", "")),
+        damage=_damage(data["damage"]) if "damage" in data else None,
     )
+
+
+def _damage(data: Mapping[str, Any]) -> Damage:
+    damage = Damage(_line(data["kind"]), int(data["mtimeNs"]))
+    if damage.kind not in DAMAGES:
+        raise ValueError("a receipt holds damage of a kind that no scrub writes")
+    return damage
 
 
 def _link(data: Mapping[str, Any]) -> ReceiptLink:

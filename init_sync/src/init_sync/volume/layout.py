@@ -118,9 +118,10 @@ def read_json(volume: Volume, path: str) -> Any:
     return data if check == _check(data) else None
 
 
-def write_json(volume: Volume, path: str, data: dict[str, Any]) -> None:
+def write_json(volume: Volume, path: str, data: dict[str, Any], mtime_ns: int | None = None) -> None:
     """Write a file of ours so that it is there complete or not at all, also after a power failure.
 
+    ``mtime_ns``: the time that it is to have.
     ``check`` is added, a hash over everything else: a flipped bit in a receipt must not vouch for wrong content.
     """
     text = json.dumps({**data, "check": _check(data)}, ensure_ascii=False, indent=1).encode()
@@ -130,6 +131,8 @@ def write_json(volume: Volume, path: str, data: dict[str, Any]) -> None:
     with os.fdopen(volume.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.write(text)
         file.flush()
+        if mtime_ns is not None:
+            os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
         sync_file(file.fileno())
     volume.rename(temporary, path)
 

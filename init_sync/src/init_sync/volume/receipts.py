@@ -25,15 +25,18 @@ def load_receipt(volume: Volume, model: Model) -> Receipt | None:
     return receipt if receipt and receipt.requirement == model.requirement_digest() else None
 
 
-def store_receipt(volume: Volume, model: Model, receipt: Receipt) -> None:
-    """In the place of the one before: whose that was goes on needing it."""
+def store_receipt(volume: Volume, model: Model, receipt: Receipt, *, keeps_time: bool = False) -> None:
+    """In the place of the one before: whose that was goes on needing it.
+
+    ``keeps_time``: it says no more of files that it does not change than before, young ones included.
+    """
     path = receipt_path(model)
     before = read_receipt(volume, path)
     if (before.cache if before else "") != receipt.cache and volume.exists(path):
         from init_sync.volume.needs import note_need  # rare, and not needed on a warm start
 
         note_need(volume, receipt.requirement, before.cache if before else "")
-    write_json(volume, path, receipt.to_json())
+    write_json(volume, path, receipt.to_json(), receipt.written_ns if keeps_time else None)
 
 
 def all_receipts(volume: Volume) -> Iterator[Receipt]:
