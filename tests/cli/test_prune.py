@@ -346,3 +346,15 @@ def test_a_file_that_cannot_be_removed_is_told_and_stays_known(
     lock.release()
     assert (report.files, report.files_removed) == (2, 1)
     assert prune(without(spec, "wav2vec"), whole).report["paths"] == ["wav2vec/model.safetensors"]
+
+
+def test_receipts_that_save_the_next_sync_from_reading_stay_until_it_has_its_own(
+    repo: RepoBuilder, volume: Path, hub: LocalHub
+) -> None:
+    assert run_sync(manifest(model("it", repo.name)), volume, hub).returncode == 0
+    other = manifest(model("it", repo.name, exclude=["nothing"]))
+    assert prune(other, volume).report["files"] == 0
+    done = run_sync(other, volume, hub)
+    assert (done.returncode, done.report["bytesFetched"], done.report["bytesVerified"]) == (0, 0, 0)
+    assert prune(other, volume).returncode == 0
+    assert len(state(volume, "receipts")) == 1

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+from functools import partial
 
 from init_sync.app.arguments import Scrub
 from init_sync.app.progress_display import set_up_log
@@ -52,7 +53,8 @@ def scrub(options: Scrub) -> int:
 def _run(options: Scrub, progress: Progress) -> None:
     volume = Volume(options.volume)
     rate, older_than_s = quantity_bytes(options.rate), duration_s(options.older_than)
-    run = Run(progress.manifest, volume, progress, rate=rate, older_than_s=older_than_s)
+    begin = partial(_lower_priority, volume)
+    run = Run(progress.manifest, volume, progress, rate=rate, older_than_s=older_than_s, begin=begin)
 
     def end(error: SyncError) -> None:  # what was not recorded yet is read again
         run.release()
@@ -64,11 +66,11 @@ def _run(options: Scrub, progress: Progress) -> None:
         from init_sync.app.metrics import serve
 
         serve(progress, options.metrics_port)
-    _say_priority(volume)
     run.run()
 
 
-def _say_priority(volume: Volume) -> None:
+def _lower_priority(volume: Volume) -> None:
+    """Of the thread that calls this."""
     processor, disk = become_idle()
     try:
         scheduler = disk_scheduler(os.fstat(volume.descriptor).st_dev)

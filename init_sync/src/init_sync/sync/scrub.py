@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from init_sync.volume.failures import volume_failure
 from init_sync.volume.hashing import checksum_of, matches, new_hash
 from init_sync.volume.identity import read_volume_id
 from init_sync.volume.links import COPY
-from init_sync.volume.lock import VolumeLock
+from init_sync.volume.lock import LockLost, VolumeLock
 from init_sync.volume.receipts import as_receipt_file, differs, load_receipt, store_receipt
 from init_sync.volume.uncached import CHUNK_BYTES, Uncached
 from init_sync.volume.volume import NoFile, Volume, volume_problem
@@ -80,14 +81,17 @@ class Scrub:
         *,
         rate: int,
         older_than_s: float,
+        begin: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """``begin`` is called by the thread that reads, to lower its priority: not by the one that holds the lock."""
         self._manifest = manifest
         self._volume = volume
         self._progress = progress
         self._rate = rate
         self._older_than_s = older_than_s
         self._now = now
+        self._reader = ThreadPoolExecutor(1, "scrub", begin)
         self._next_at = self._line_at = self._recorded_at = time.monotonic()
         self._found: list[Found] = []
         """Not yet recorded."""
@@ -148,7 +152,7 @@ class Scrub:
 
     def _read(self, due: Due) -> None:
         self._progress.activity = due.file.path
-        found = self._result(due)
+        found = self._reader.submit(self._result, due).result()
         if found is None:
             return
         self._found.append(found)
@@ -225,6 +229,8 @@ class Scrub:
                 return False
             for name in {each.due.model.name for each in self._found}:
                 self._record_model([each for each in self._found if each.due.model.name == name], lock)
+        except LockLost:
+            return False
         except OSError as error:
             raise volume_failure(error, "recording what was read") from error
         finally:

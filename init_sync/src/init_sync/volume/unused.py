@@ -42,6 +42,7 @@ class Unused:
     directories: tuple[str, ...]
     """Those that may be empty once the files are gone, deepest first."""
     stale_receipts: tuple[str, ...]
+    """While a model has no receipt those that name one of the files: others may save the sync from reading theirs."""
     stale_needs: tuple[str, ...]
     """Requirements that this cache has noted as needed, and needs no longer."""
 
@@ -69,13 +70,16 @@ def find_unused(volume: Volume, manifest: Manifest) -> Unused:
     gone = {file.path for file in left}
     found = _Found(volume, left)
     prefixes = {requirement[:16] for requirement in own}
+    ready = own <= {receipt.requirement for receipt in receipts.values()}
     return Unused(
         files=tuple(sorted(found.there, key=lambda file: (not file.text, file.path))),
         bytes=found.bytes,
         changed=tuple(sorted(found.changed)),
         needed=tuple(file for file in owned.values() if file.path not in gone),
         directories=_directories(file.path for file in left if file.path not in found.changed),
-        stale_receipts=tuple(sorted(stale)),
+        stale_receipts=tuple(
+            sorted(path for path in stale if ready or _names_any(volume, receipts[path], found.there))
+        ),
         stale_needs=tuple(sorted(each for each, caches in needs.items() if key in caches and each not in prefixes)),
     )
 
@@ -155,6 +159,12 @@ def _need_present(volume: Volume, manifest: Manifest, receipts: Iterable[Receipt
         places.need(_places_of(model))
         if requirement is None:
             places.need_below(model.path)  # nobody knows which files it needs
+
+
+def _names_any(volume: Volume, receipt: Receipt, files: Iterable[OwnedFile]) -> bool:
+    places = _Places(volume)
+    places.need(_named_by([receipt]))
+    return any(places.needs(file.path) for file in files)
 
 
 def _places_of(model: Model) -> Iterator[str]:
