@@ -238,9 +238,7 @@ def _day_two(made: Board) -> None:
     )
     scrubs = f"sum by (result) (increase(modelcache_scrubs_total{{{ONE}}}[$__rate_interval]))"
     made.with_panel(
-        panels.lines(
-            "Scrubs", "That ended, by result.", panels.COUNT, Query(scrubs, "{{result}}"), width=8, bars=True
-        )
+        panels.lines("Scrubs", "That ended, by result.", panels.COUNT, Query(scrubs, "{{result}}"), width=8, bars=True)
     )
     damaged = f"max by (pod) (modelcache_damaged_pod_info{{{ONE}}})"
     made.with_panel(
