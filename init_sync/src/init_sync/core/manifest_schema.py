@@ -3,8 +3,8 @@
 Made of this table: what ``init-sync`` and the operator accept and the words in which they refuse (``manifest``), and by
 ``make generated`` the custom resource definition, the reference page and the chart's schema of models and Job.
 
-A new field is one entry here, or in ``manifest_job``, and an attribute where code reads it. If it decides which files are
-needed, it belongs in ``Model.requirement_digest`` too.
+A new field is one entry here, or in ``manifest_job``, and an attribute where code reads it. If it decides which files
+are needed, it belongs in ``Model.requirement_digest`` too.
 """
 
 from __future__ import annotations
