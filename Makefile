@@ -130,6 +130,7 @@ bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches, and copies on 1,000 nodes (KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000
 	$(BIN)/python tests/bench/bench_copies.py 1000
+	$(BIN)/python tests/bench/bench_copy_gate.py 1000
 
 simulate-lead-time: $(STAMP) ## Compute what spec.gate.leadTime brings, as the table of docs/scheduling.md
 	$(BIN)/python tests/bench/simulate_lead_time.py

@@ -208,7 +208,7 @@ SETS: dict[str, Release] = {
     "dotted": Release(name="video.prod"),
     "digit": Release(name="4k"),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.
-    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on"),
+    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on", api_versions=MONITORS),
     "everything": Release(
         {
             "nameOverride": "cache",

@@ -164,15 +164,16 @@ def test_everything_can_be_closed_further(rendered: Rendered) -> None:
     assert ports(policy_of(objects, SYNC_POD)["egress"]) == {53, 5353, 8443}
 
 
-def test_the_peer_server_is_reached_by_sync_jobs_and_prometheus_and_reaches_nothing(rendered: Rendered) -> None:
+def test_the_peer_server_is_reached_by_pods_of_caches_and_prometheus_and_reaches_nothing(rendered: Rendered) -> None:
     objects = rendered("peers")
     spec = policy_of(objects, objects.peer_server()["metadata"]["labels"])
     assert "egress" not in spec
     assert ports(spec["ingress"]) == {9465}
-    (jobs,), (prometheus,) = (rule["from"] for rule in spec["ingress"])
-    assert set(jobs) == {"podSelector"}, "those of its own namespace"
-    assert selects(jobs["podSelector"], SYNC_POD)
-    assert not selects(jobs["podSelector"], {names.CACHE_LABEL: "multitalk"})
+    (pods,), (prometheus,) = (rule["from"] for rule in spec["ingress"])
+    assert set(pods) == {"podSelector"}, "those of its own namespace"
+    assert selects(pods["podSelector"], SYNC_POD)
+    assert selects(pods["podSelector"], {names.CACHE_LABEL: "multitalk"}), "a pod whose node has no copy fills it"
+    assert not selects(pods["podSelector"], {"app": "other"})
     assert prometheus["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
 
 

@@ -371,6 +371,11 @@ def test_an_emptied_value_is_the_same_as_none_or_refused_by_name(render: Render,
     assert re.search(rf"^$|missing property '{path.split('.')[-1]}'|{re.escape(path)}=", _refusal(render, values))
 
 
+def test_resources_of_a_cache_stand_alone_where_those_of_all_syncs_are_emptied(render: Render) -> None:
+    objects = render(sync={"resources": None}, cache={"job": {"resources": {"limits": {"memory": "2Gi"}}}})
+    assert objects.one("ModelCache")["spec"]["sync"]["job"]["resources"] == {"limits": {"memory": "2Gi"}}
+
+
 def _refusal(render: Render, values: Json) -> str:
     """Nothing if they are taken."""
     try:
@@ -386,6 +391,14 @@ def test_a_group_of_values_cannot_be_emptied() -> None:
     assert len(groups) > 20
     optional = [path for path in groups if path[-1] not in _schema_at(path[:-1]).get("required", ())]
     assert optional == [("global",), ("podSecurityContext", "seccompProfile"), ("monitoring", "rules", "thresholds")]
+
+
+def test_a_switch_that_chooses_between_two_cannot_be_emptied() -> None:
+    """An `if` takes null for false; a `ternary` ends in an error that names no value."""
+    texts = "".join(each.read_text() for each in sorted((CHART / "templates").rglob("*.*")))
+    switches = {tuple(each.split(".")) for each in re.findall(r"(?<!empty )\.Values\.([\w.]+) \| ternary", texts)}
+    assert ("operator", "enabled") in switches
+    assert [path for path in switches if path[-1] not in _schema_at(path[:-1]).get("required", ())] == []
 
 
 def _schema_at(path: tuple[str, ...]) -> Json:

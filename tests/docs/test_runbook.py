@@ -20,7 +20,7 @@ SPEAKERS = (
     *("core/messages.py", "core/claims.py", "core/phase.py", "core/phase_inputs.py", "core/conditions.py"),
     *("core/peers.py", "core/unheld.py", "kube/gates.py", "kube/notices.py", "kube/queues.py", "kube/errors.py"),
     *("core/tasks.py", "core/task_ends.py", "core/task_plan.py"),
-    *("core/copy_status.py", "core/copy_proof.py", "kube/node_table.py"),
+    *("core/copy_status.py", "core/copy_messages.py", "kube/node_table.py"),
 )
 NOT_REASONS = frozenset(
     {

@@ -81,6 +81,13 @@ class Hub:
         command = ["exec", "deployment/hub", "--", "python", "-m", "e2e.in_pod.commit", HUB_ROOT, repo, *files]
         return self.kube.kubectl(*command).strip()
 
+    def file_bytes(self) -> int:
+        return int(json.loads(self._control("GET", "log"))["bytes_sent"])
+
+    def asked_for_models(self) -> list[Json]:
+        """Not what its client asks for itself."""
+        return [each for each in self.requests() if each["repo"]]
+
     def _control(self, method: str, path: str, body: str = "") -> str:
         url = f"http://127.0.0.1:{HUB_PORT}/_control/{path}"
         return self.kube.kubectl("exec", "deployment/hub", "--", "python", "-m", "e2e.in_pod.ask", method, url, body)
@@ -194,7 +201,7 @@ def _namespace(kube: Kube) -> Iterator[None]:
 def _gpu() -> Iterator[None]:
     """One node offers one, which nothing but the scheduler looks at: so the checks need no GPU and take none away."""
     nodes = json.loads(run(["kubectl", "get", "nodes", "--output", "json"]).stdout)["items"]
-    node = next(each["metadata"]["name"] for each in nodes if _takes_pods(each))
+    node = next(each["metadata"]["name"] for each in nodes if takes_pods(each))
     pointer = GPU.replace("/", "~1")
     offer = {"status": {part: {GPU: "1"} for part in ("capacity", "allocatable")}}
     patch = ["kubectl", "patch", "node", node, "--subresource=status"]
@@ -214,7 +221,7 @@ def _allocatable(node: str) -> dict[str, str]:
     return found
 
 
-def _takes_pods(node: Json) -> bool:
+def takes_pods(node: Json) -> bool:
     taints = node["spec"].get("taints", [])
     ready = {each["type"]: each["status"] for each in node["status"]["conditions"]}.get("Ready")
     return ready == "True" and not any(taint["effect"] != "PreferNoSchedule" for taint in taints)

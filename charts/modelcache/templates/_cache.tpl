@@ -234,7 +234,7 @@ Job runs where the server can. What cache.job says itself stays as it is.
 {{- $affinity := merge (dict) (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml) ($placed.affinity | default dict) -}}
 {{- $job := merge (dict) $given (dict "affinity" $affinity) $shared -}}
 {{- /* Of two mappings, a half may be the cache's own; the operator takes each as a whole. */ -}}
-{{- with $given.resources -}}{{- $_ := set $job "resources" (merge (dict) . $.Values.sync.resources) -}}{{- end -}}
+{{- with $given.resources -}}{{- $_ := set $job "resources" (merge (dict) . ($.Values.sync.resources | default dict)) -}}{{- end -}}
 {{- if or $given.podSecurityContext (kindIs "bool" $given.runAsDefaultUser) -}}
 {{- $defaultUser := kindIs "bool" $given.runAsDefaultUser | ternary $given.runAsDefaultUser (ne (toString .Values.runAsDefaultUser) "false") -}}
 {{- $security := include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml -}}

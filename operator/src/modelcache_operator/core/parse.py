@@ -99,7 +99,7 @@ def parse_job(raw: Json) -> Job:
         uid=meta["uid"],
         version=meta.get("resourceVersion") or "",
         cache=intern(labels.get(names.CACHE_LABEL) or ""),
-        owner_uid=controller_uid(meta),
+        owner_uid=_cache_uid(meta),
         generation=_whole_number(labels.get(names.GENERATION_LABEL)),
         attempt=_whole_number(labels.get(names.ATTEMPT_LABEL)),
         claim_uid=annotations.get(names.CLAIM_UID_ANNOTATION) or "",
@@ -161,8 +161,19 @@ def is_own_config_map(raw: Json, cache: Cache) -> bool:
 
 
 def controller_uid(meta: Json) -> str:
+    return _controller(meta).get("uid") or ""
+
+
+def _cache_uid(meta: Json) -> str:
+    """Of the ModelCache that controls it. A reference of another kind with that uid is none: no policy looks at it."""
+    owner = _controller(meta)
+    ours = owner.get("kind") == names.KIND and (owner.get("apiVersion") or "").startswith(f"{names.GROUP}/")
+    return (owner.get("uid") or "") if ours else ""
+
+
+def _controller(meta: Json) -> Json:
     owners: Iterable[Json] = meta.get("ownerReferences") or ()
-    return next((each.get("uid") or "" for each in owners if each.get("controller")), "")
+    return next((each for each in owners if each.get("controller")), {})
 
 
 def _exact(text: object) -> str:

@@ -2,7 +2,9 @@
 
 The text is a pod's termination message or what its ``/status`` answered, so anybody who can create a pod chooses it.
 Nothing of it is believed to be of the right type, length or range; strings are cut and lose their control characters,
-unknown keys are dropped. Whether a well-formed report is believed is decided elsewhere (``evidence``).
+unknown keys are dropped. Whether a well-formed report is believed is decided elsewhere (``proof``).
+
+Text is interned: the pods of a cache, and its status, say the same names, commits and digests.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 from init_sync.core.reasons import Reason
@@ -87,7 +90,7 @@ def line(value: object, limit: int = MAX_MESSAGE) -> str:
     if not isinstance(value, str):
         return ""
     text = CONTROL.sub(" ", value[: 4 * limit]).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return intern(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def _models(listed: list[Any]) -> list[ModelReport]:
@@ -96,7 +99,7 @@ def _models(listed: list[Any]) -> list[ModelReport]:
         name = each.get("name") if isinstance(each, dict) else None
         # A manifest that could not be read reports under no name.
         if isinstance(name, str) and name not in found and (NAME.fullmatch(name) or not name):
-            found[name] = _model(name, each)
+            found[name] = _model(intern(name), each)
     return list(found.values())
 
 
@@ -112,7 +115,7 @@ def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
         bytes_present=_count(data.get("bytesPresent")),
         commit=_matching(COMMIT, data.get("commit")),
         chosen=_chosen(data.get("chosen")),
-        verified_at=None if verified is None else timestamps.stamp(verified),
+        verified_at=None if verified is None else intern(timestamps.stamp(verified)),
         digest=_matching(DIGEST, data.get("digest")) if complete else None,
         reason=_reason(data.get("reason")),
         message=line(data.get("message")),
@@ -126,7 +129,7 @@ def _count(value: object) -> int:
 
 
 def _matching(pattern: re.Pattern[str], value: object) -> str | None:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else None
+    return intern(value) if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
 def _chosen(value: object) -> dict[str, str]:

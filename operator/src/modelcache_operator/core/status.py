@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from sys import intern
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
@@ -39,7 +40,9 @@ def _with_defaults(model: Any) -> Any:
     if not isinstance(model, dict):
         return model
     reason = model.get("reason")
-    return {"complete": False, "revision": "", **model, "reason": reason if reason in list(Reason) else None}
+    texts = {key: intern(each) for key, each in model.items() if type(each) is str}
+    known = {"reason": reason if reason in list(Reason) else None}
+    return {"complete": False, "revision": "", **model, **texts, **known}
 
 
 Model = Annotated[ModelReport, BeforeValidator(_with_defaults)]
@@ -69,21 +72,21 @@ class Condition:
 class Summary:
     """The figures as kubectl prints them."""
 
-    models: str = ""
+    models: Word = ""
     """Complete models of all."""
-    progress: str = ""
+    progress: Word = ""
     """Bytes present of all, in percent."""
-    size: str = ""
+    size: Word = ""
     """Bytes of all models."""
-    rate: str = ""
+    rate: Word = ""
     """Rate of a running sync."""
-    eta: str = ""
+    eta: Word = ""
     """Estimated time remaining of a running sync."""
-    commit: str = ""
+    commit: Word = ""
     """Commit of each model."""
-    digest: str = ""
+    digest: Word = ""
     """Digest of each model."""
-    nodes: str = ""
+    nodes: Word = ""
     """Complete copies of all, with spec.volume.perNode."""
 
 
@@ -137,7 +140,7 @@ class SyncRecord:
 class CommitPods:
     """Pods that were started on the same commits."""
 
-    commit: str = ""
+    commit: Word = ""
     """Commit of each model, as in the summary; absent where no pod says it."""
     pods: int = 0
     """How many pods."""

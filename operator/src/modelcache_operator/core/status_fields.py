@@ -12,5 +12,5 @@ CAMEL = ConfigDict(extra="ignore", alias_generator=to_camel, validate_by_name=Tr
 """Keys that this version does not know are dropped."""
 Word = Annotated[str, AfterValidator(intern)]
 """One of a few that all caches have: kept once."""
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""RFC 3339, in UTC; empty: never."""
+Time = Annotated[Word, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, in UTC; empty: never. One status says most of its times more than once."""
