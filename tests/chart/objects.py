@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 from init_sync.core.problems import Problems
 from modelcache_operator.core import peer_objects
 from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults, with_defaults

@@ -399,6 +399,34 @@ def test_copies_are_pruned_one_node_after_the_other() -> None:
     assert nodes == ["n0", "n1"]
 
 
+def test_a_sync_whose_report_is_lost_is_followed_by_a_prune() -> None:
+    world = synced(volume={"claimName": "models", "prune": True})
+    end_task(world, "prune", {"bytesFreed": 1})
+    assert world.status["prune"]["bytesUnused"] == 0
+    world.annotate("1")
+    world.settle()
+    report = complete(digest=DIGEST, manifest=world.digest)
+    report["models"][0]["commit"] = NEWER
+    world.sync_well(report)
+    assert len(task_jobs(world, "prune")) == 1
+
+
+def test_a_last_node_that_fails_begins_no_further_round() -> None:
+    world = fill(group(2))
+    world.change_spec(scrub={"every": "1h"}, volume={**world.cache["spec"]["volume"], "prune": True})
+    world.settle()
+    for command in ("prune", "scrub"):
+        while not task_jobs(world, command):
+            world.now += HOUR
+            world.settle()
+        end_task(world, command, complete(manifest=world.digest))
+        end_task(world, command, code=137)
+        world.now += 120
+        world.settle()
+        assert task_jobs(world, command) == []
+    assert world.status["scrub"]["finishedAt"]
+
+
 def test_what_prune_would_free_is_told_without_prune() -> None:
     world = PureCluster()
     world.settle()

@@ -28,6 +28,7 @@ CLAIMS = ("claim-a", "claim-a", "claim-a", "claim-b")
 VOLUMES = (None, "a" * 32, "b" * 32)
 START = 1_790_000_000
 NOW = START + 1000
+A_CACHE: Json = {"apiVersion": names.API_VERSION, "kind": names.KIND, "controller": True}
 TASKS: Json = {"scrub": {}, "updates": {"check": "1h"}}
 AUTO: Json = {"claimName": "models", "create": {"size": "auto"}, "prune": True}
 SPEC: Json = {
@@ -80,7 +81,7 @@ def jobs(draw: st.DrawFn, number: int) -> Json:
             names.DIGEST_ANNOTATION: draw(digests),
             **draw(st.sampled_from([{}, {names.RESYNC_ANNOTATION: "1"}])),
         },
-        "ownerReferences": [{"uid": draw(st.sampled_from([OWN, OWN, OWN, OTHER])), "controller": True}],
+        "ownerReferences": [{**A_CACHE, "uid": draw(st.sampled_from([OWN, OWN, OWN, OTHER]))}],
         "creationTimestamp": draw(stamps),
     }
     outcome = draw(st.sampled_from(["", "Complete", "Failed"]))
@@ -99,7 +100,7 @@ def tasks(draw: st.DrawFn, cache: Cache, claim: Claim | None, number: int) -> tu
     about = known.get(task, "") if draw(mostly) else "another"
     name = f"cache-{task.command}-{number}"
     labels = {names.CACHE_LABEL: "cache", names.ATTEMPT_LABEL: str(number), names.TASK_LABEL: task.command}
-    owner = [{"uid": OWN if draw(mostly) else OTHER, "controller": True}]
+    owner = [{**A_CACHE, "uid": OWN if draw(mostly) else OTHER}]
     metadata: Json = {"name": name, "namespace": "ns", "uid": name, "labels": labels}
     metadata |= {"creationTimestamp": draw(stamps)}
     metadata |= {"annotations": {names.ABOUT_ANNOTATION: about}, "ownerReferences": owner}

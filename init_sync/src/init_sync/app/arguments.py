@@ -121,7 +121,7 @@ def peer_address(text: str) -> str:
 def rate(text: str) -> str:
     """Of bytes in a second, as a quantity."""
     from init_sync.core.fields import quantity_bytes
-    from init_sync.core.manifest_schema import QUANTITY
+    from init_sync.core.manifest_rules import QUANTITY
 
     if not QUANTITY.allows(text) or quantity_bytes(text) < LEAST_RATE:
         raise ValueError(f"{text!r} is not a rate of 64Ki or more, such as 50Mi")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from init_sync.core.fields import Choice, Flag, Number
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 
 CHOICES = (Flag, Number, Choice)
 FIELDS = tuple(name for name, field in JOB.fields.items() if not isinstance(field, CHOICES))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from init_sync.core.fields import duration_s
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 from init_sync.core.spec import Manifest
 from modelcache_operator.core.job_defaults import with_defaults
 

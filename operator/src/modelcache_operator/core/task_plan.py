@@ -26,6 +26,7 @@ from modelcache_operator.core.tasks import (
     in_round,
     is_in_the_way,
     newest_job,
+    next_node,
     place,
     stored,
 )
@@ -155,9 +156,10 @@ def _look_at_use(tasks: Tasks, status: Status, parts: dict[Task, Part], notices:
     prune = parts.get(Task.PRUNE)
     if isinstance(prune, PruneStatus):
         unused = _unused(inputs, prune)
+        passed = inputs.copies is not None and prune.node != "" and next_node(inputs.copies, prune.node) is None
         proven_at = timestamps.parse(inputs.record.proven_at) or 0.0
         older = pods_on_older_content(inputs.snapshot, inputs.objects, status.summary.commit, proven_at)
-        done = prune.job.done or (status.complete and unused == 0 and not inputs.copies)
+        done = prune.job.done or (status.complete and (passed or _leaves_nothing(inputs)))
         waiting = 0 if done else older
         parts[Task.PRUNE] = replace(
             prune, waiting_for_pods=waiting, bytes_unused=unused, job=replace(prune.job, done=done)
@@ -166,6 +168,13 @@ def _look_at_use(tasks: Tasks, status: Status, parts: dict[Task, Part], notices:
     if isinstance(scrub, ScrubStatus) and inputs.copies and scrub.node and status.complete and in_round(scrub):
         parts[Task.SCRUB], told = finish_round(inputs, scrub, timestamps.stamp(inputs.now))
         notices.extend(told)
+
+
+def _leaves_nothing(inputs: TaskInputs) -> bool:
+    """As the sync says that proved what is there."""
+    runs = [run for pod in inputs.objects.job_pods for run in pod.runs if run.exit_code == 0 and run.observation]
+    said = {run.observation.bytes_unused for run in runs if run.observation}
+    return said == {0} and inputs.copies is None
 
 
 def _unused(inputs: TaskInputs, known: PruneStatus) -> int | None:

@@ -136,7 +136,7 @@ def due_at(inputs: TaskInputs, task: Task, part: Part) -> float | None:
         return None
     if job.done and task in (Task.SIZE, Task.PRUNE):
         return None
-    if job.failures:
+    if job.failures and not (isinstance(part, ScrubStatus) and not in_round(part)):
         return (timestamps.parse(job.failed_at) or now) + _delay_s(task, job)
     if isinstance(part, ScrubStatus) and inputs.cache.scrub:
         return now if in_round(part) else _scheduled(inputs, inputs.cache.scrub.every_s, part.finished_at, part.next_at)
@@ -168,9 +168,9 @@ def place(inputs: TaskInputs, part: Part) -> tuple[str, Message | None]:
         return node or "", None if node else Message("NoNodes", "no node has a complete copy that can be read")
     claim = inputs.snapshot.claim
     modes = claim.access_modes if claim else ()
-    users = [pod for pod in inputs.objects.workloads if pod.uses_volumes]
+    users = [pod.name for pod in inputs.objects.workloads if pod.uses_volumes]
     if "ReadWriteOncePod" in modes and users:
-        text = f"claim {inputs.cache.volume.claim} is ReadWriteOncePod, and pod {users[0].name} uses it"
+        text = f"claim {inputs.cache.volume.claim} is ReadWriteOncePod, and pod {min(users)} uses it"
         return "", Message("VolumeInUse", f"{text}: this waits until no pod does")
     nodes = used_nodes(inputs.objects)
     return nodes[0] if nodes and "ReadWriteMany" not in modes else "", None
