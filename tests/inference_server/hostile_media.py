@@ -64,7 +64,7 @@ def huge_pictures() -> dict[str, bytes]:
 
 def other_formats() -> dict[str, bytes]:
     """Decoders that an upload does not reach, and files that are no pictures."""
-    forms = ("GIF", "ICO", "JPEG2000", "PPM", "TGA", "PCX", "DDS", "EPS", "PDF", "ICNS", "SGI", "AVIF", "QOI")
+    forms = ("GIF", "ICO", "JPEG2000", "PPM", "TGA", "PCX", "DDS", "EPS", "PDF", "ICNS", "SGI", "QOI")
     made = {form: saved(blank(), form) for form in forms if form in _saveable()}
     made["SVG"] = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
     made["ZIP"] = b"PK\x03\x04" + bytes(200)
