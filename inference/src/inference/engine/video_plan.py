@@ -90,4 +90,6 @@ def _regions(request: GenerationRequest, source: Size, size: Size, geometry: Geo
         raise InvalidInput("box", "makes no difference where nobody speaks; leave it out")
     masks = speaker_masks(source, size, latent_size(*size), boxes)
     check_regions(masks[: len(boxes)], geometry.token_grid(size))
+    if len(boxes) > 1 and bool((masks[0] == masks[1]).all()):
+        raise InvalidInput("box", "is the same for both people; each needs a place of their own")
     return masks
