@@ -130,7 +130,8 @@ def test_a_silent_microphone_moves_nothing(
         run(engine, make_request(speakers=(Speaker(make_voice(0.8)), Speaker(other))), tmp_path / "film.mp4")
         films.append(Film(tmp_path / "film.mp4").frames.astype(float))
     quiet, noisy, talking = (float(np.abs(film - films[0]).mean()) for film in films)
-    assert (quiet, noisy) == (0, pytest.approx(0, abs=0.5))  # x264 does not repeat every frame at this size
+    assert quiet == 0
+    assert noisy < 0.5  # x264 does not repeat every frame at this size
     assert talking > 2
 
 
