@@ -120,7 +120,7 @@ def test_what_the_engine_cannot_make_is_refused_before_the_queue(
         ({"image": png(96, 64)}, "80x48", 5, "0.2"),
         ({"image": png(64, 96), "size": "720x1280"}, "80x112", 5, "0.2"),
         ({"image": png(64, 64), "size": "1280x720", "seconds": "0.1"}, "96x96", 2, "0.08"),
-        ({"voices": (wav(0.4), wav(0.21)), "audio_mode": "add"}, "96x64", 16, "0.64"),
+        ({"voices": (wav(0.4), wav(0.21)), "audio_mode": "add"}, "64x64", 16, "0.64"),
     ],
     ids=["one voice", "portrait", "square and cut", "in turn"],
 )
