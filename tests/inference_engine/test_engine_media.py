@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.engine.audio_tracks import TARGET_LUFS, arrange, fit_to_frames, measure_lufs, normalize_loudness
+from inference.engine.audio_tracks import TARGET_LUFS, level, measure_lufs, normalize_loudness, on_time_line
 from inference.engine.geometry import Geometry
 from inference.engine.video.buckets import SIZES, nearest_size
 from inference.engine.video.colour import match_colours
@@ -22,6 +22,7 @@ from inference.media.audio_file import decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS
 from inference.media.mp4 import Mp4Writer
+from inference.media.soundtrack import Soundtrack
 from inference_engine.sounds import MakeVoice, write_sound
 
 
@@ -40,32 +41,38 @@ def test_what_cannot_be_measured_stays_as_it_is(wave: np.ndarray) -> None:
     assert np.array_equal(normalize_loudness(wave), wave)
 
 
-def test_voices_together_are_padded_to_the_longer() -> None:
-    tracks = arrange([tone(1), tone(0.5)], "para")
-    assert [len(wave) for wave in (*tracks.people, tracks.mix)] == [16_000] * 3
-    assert not tracks.people[1][8_000:].any()
-    assert np.allclose(tracks.mix, tracks.people[0] + tracks.people[1])
+def test_one_gain_for_all_voices_of_a_conversation() -> None:
+    loud, quiet = level([tone(2, 0.3), tone(2, 0.1)])
+    assert loud is not None
+    assert quiet is not None
+    assert measure_lufs(loud) == pytest.approx(TARGET_LUFS, abs=0.01)
+    assert np.abs(loud).max() / np.abs(quiet).max() == pytest.approx(3, rel=1e-3)
 
 
-def test_a_person_without_a_voice_is_silent_for_as_long_as_the_video() -> None:
-    assert [len(wave) for wave in arrange([None, tone(0.5)], "para").people] == [8_000, 8_000]
-    alone = arrange([None], "para", silent_seconds=0.4)
-    assert len(alone.mix) == 6_400
-    assert not alone.mix.any()
+@pytest.mark.parametrize("below_db", [30, 43, 60, 90])
+def test_a_microphone_that_hears_only_the_room_is_silence(below_db: float) -> None:
+    room = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) * 0.2 * 10 ** (-below_db / 20)
+    talk, silent = level([tone(2, 0.3), room.astype(np.float32)])
+    assert talk is not None
+    assert silent is None
 
 
-def test_voices_in_turn_leave_each_other_silent() -> None:
-    tracks = arrange([tone(1), tone(0.5)], "add")
-    assert len(tracks.mix) == 24_000
-    assert not tracks.people[0][16_000:].any()
-    assert not tracks.people[1][:16_000].any()
-    assert np.array_equal(tracks.mix[16_000:], tone(0.5))
+def test_a_voice_too_short_to_be_measured_is_no_background() -> None:
+    assert level([tone(2, 0.3), tone(0.2, 0.01)])[1] is not None
+    assert level([None, tone(0.2)])[0] is None
 
 
-@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (640, 1), (641, 2), (16_000, 25)])
-def test_tracks_end_with_a_frame(samples: int, frames: int) -> None:
-    tracks = fit_to_frames(arrange([np.ones(samples, np.float32)], "para"))
-    assert (tracks.frames, len(tracks.mix), int(tracks.mix.sum())) == (frames, frames * 640, samples)
+def test_one_voice_alone_is_brought_to_one_loudness_however_quiet() -> None:
+    (alone,) = level([tone(2, 0.001)])
+    assert alone is not None
+    assert measure_lufs(alone) == pytest.approx(TARGET_LUFS, abs=0.01)
+
+
+def test_a_voice_is_put_where_it_begins_and_cut_where_the_video_ends() -> None:
+    assert on_time_line(np.ones(3, np.float32), 2, 8).tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
+    assert on_time_line(np.ones(3, np.float32), 2, 4).tolist() == [0, 0, 1, 1]
+    assert on_time_line(np.ones(3, np.float32), 9, 4).tolist() == [0, 0, 0, 0]
+    assert not on_time_line(None, 0, 4).any()
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
@@ -73,7 +80,7 @@ def test_any_sound_file_becomes_mono_at_16_khz(tmp_path: Path, suffix: str) -> N
     path = tmp_path / f"voice.{suffix}"
     stereo = np.stack((tone(1), tone(1)), axis=1).repeat(3, axis=0)
     write_sound(path, stereo, 48_000)
-    wave = decode_audio(path, DEFAULT_LIMITS)
+    wave = decode_audio(path, DEFAULT_LIMITS).wave
     assert abs(len(wave) - 16_000) < 200
     assert wave.dtype == np.float32
     assert 0.05 < np.abs(wave).max() < 0.2
@@ -81,9 +88,9 @@ def test_any_sound_file_becomes_mono_at_16_khz(tmp_path: Path, suffix: str) -> N
 
 def test_the_sound_of_a_film_is_a_voice(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
-    with Mp4Writer(path, 64, 64, tone(1)) as film:
+    with Mp4Writer(path, 64, 64, Soundtrack(tone(1)[None], 16_000)) as film:
         film.add(np.zeros((25, 64, 64, 3), np.uint8))
-    assert abs(len(decode_audio(path, DEFAULT_LIMITS)) - 16_000) <= 1024
+    assert abs(len(decode_audio(path, DEFAULT_LIMITS).wave) - 16_000) <= 1024
 
 
 def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
@@ -109,13 +116,13 @@ def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
 def test_a_script_that_names_other_files_is_refused(tmp_path: Path, script: str) -> None:
     write_sound(tmp_path / "voice.wav", tone(1), 16_000)
     (tmp_path / "list.wav").write_text(script)
-    with pytest.raises(InvalidInput, match="not audio"):
+    with pytest.raises(InvalidInput, match=r"not audio|playlist"):
         decode_audio(tmp_path / "list.wav", DEFAULT_LIMITS)
 
 
 def test_a_format_whose_decoder_starts_a_program_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "picture.eps")
-    with pytest.raises(InvalidInput, match="not a picture"):
+    with pytest.raises(InvalidInput, match="PostScript"):
         decode_image(tmp_path / "picture.eps", DEFAULT_LIMITS)
 
 
@@ -126,24 +133,9 @@ def test_an_empty_voice_is_refused(tmp_path: Path) -> None:
         decode_audio(path, DEFAULT_LIMITS)
 
 
-def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
-    image = Image.new("RGB", (80, 40))
-    exif = image.getexif()
-    exif[0x0112] = 6  # rotated by a quarter
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    assert decode_image(tmp_path / "turned.jpg", DEFAULT_LIMITS).size == (40, 80)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / ("picture.tif" if mode in ("CMYK", "I;16") else "picture.png")
-    Image.new(mode, (64, 64)).save(path)
-    assert decode_image(path, DEFAULT_LIMITS).mode == "RGB"
-
-
 @pytest.mark.parametrize(
     ("size", "word"),
-    [((31, 64), "few"), ((900, 64), "narrow"), ((8_000, 7_000), "megapixels"), ((14_000, 14_000), "megapixels")],
+    [((31, 64), "few"), ((8_000, 7_000), "megapixels"), ((14_000, 14_000), "megapixels")],
 )
 def test_sizes_out_of_range_are_refused(tmp_path: Path, size: tuple[int, int], word: str) -> None:
     path = tmp_path / "picture.png"
@@ -214,7 +206,7 @@ def test_a_film_that_fails_leaves_nothing(tmp_path: Path, make_voice: MakeVoice)
     folder.mkdir()
 
     def fail() -> None:
-        with Mp4Writer(folder / "film.mp4", 64, 64, tone(1)) as film:
+        with Mp4Writer(folder / "film.mp4", 64, 64, Soundtrack(tone(1)[None], 16_000)) as film:
             film.add(np.zeros((3, 64, 64, 3), np.uint8))
             raise KeyError
 

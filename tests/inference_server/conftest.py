@@ -12,8 +12,8 @@ from inference_server.harness import RunningServer, config_for, running
 
 
 @pytest.fixture
-def engine() -> DrawingEngine:
-    return DrawingEngine()
+def engine(tmp_path: Path) -> DrawingEngine:
+    return DrawingEngine(limits=config_for(tmp_path).media_limits)
 
 
 @pytest.fixture

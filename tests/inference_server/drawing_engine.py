@@ -17,10 +17,11 @@ import av
 import numpy as np
 from PIL.Image import Image
 
-from inference.generation import Cancelled, GenerationRequest, Progress
+from inference.generation import Cancelled, GenerationRequest, InvalidInput, MediaInfo, Progress, VideoPlan
 from inference.media.audio_file import decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.media.timing import time_voices
 from inference.multitalk import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 WIDTH = 64
@@ -84,6 +85,13 @@ class DrawingEngine:
         self._limits = limits
         self.requests: list[GenerationRequest] = []
 
+    def plan_video(self, request: GenerationRequest, media: MediaInfo) -> VideoPlan:
+        timing = time_voices(media.voices, request.audio_mode, request.seconds, self._limits)
+        for speaker in request.speakers:
+            if speaker.box and not speaker.box.inside(media.height, media.width):
+                raise InvalidInput("box", "is not inside the picture", "box_outside_image")
+        return VideoPlan(WIDTH, drawn_height(media.width, media.height), timing.frames, timing.seconds)
+
     def generate(
         self,
         request: GenerationRequest,
@@ -101,7 +109,7 @@ class DrawingEngine:
             if cancelled():
                 raise Cancelled
         on_progress(Progress("decoding", 0, 1, steps, steps))
-        voices = [decode_audio(each.audio, self._limits) for each in request.speakers if each.audio]
+        voices = [decode_audio(each.audio, self._limits).wave for each in request.speakers if each.audio]
         sound = mix(voices or [np.zeros(round((request.seconds or 0) * SAMPLE_RATE), np.float32)], request.audio_mode)
         if request.seconds is not None:
             sound = sound[: round(request.seconds * SAMPLE_RATE)]
@@ -119,8 +127,12 @@ def mix(voices: list[np.ndarray], mode: str) -> np.ndarray:
     return together
 
 
+def drawn_height(width: int, height: int) -> int:
+    return max(2, round(WIDTH * height / width / 2) * 2)
+
+
 def draw(source: Image, sound: np.ndarray, output: Path) -> None:
-    height = max(2, round(WIDTH * source.height / source.width / 2) * 2)
+    height = drawn_height(*source.size)
     still = np.asarray(source.resize((WIDTH, height)), dtype=np.float32)
     with av.open(str(output), "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})

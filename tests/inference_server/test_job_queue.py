@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from inference.generation import GenerationRequest, Speaker
+from inference.generation import GenerationRequest, Speaker, VideoPlan
 from inference.server.job_queue import JobQueue, QueueClosed, QueueFull
 from inference.server.jobs import SHUTTING_DOWN, CheckedRequest, Clip, Job, JobError, Status
 from inference.server.retention import Retention, surplus
 
-REQUEST = CheckedRequest(GenerationRequest("p", Path("image"), (Speaker(Path("voice")),)), "multitalk", "832x480", 1.0)
+PLAN = VideoPlan(832, 480, 25, 1.0)
+REQUEST = CheckedRequest(GenerationRequest("p", Path("image"), (Speaker(Path("voice")),)), "multitalk", PLAN)
 RULE = Retention(ttl_s=10, max_results=3, max_bytes=100)
 ERROR = JobError("generation_failed", "no")
 

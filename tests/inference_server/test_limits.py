@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from inference.generation import GenerationRequest, InvalidInput, Speaker
+from inference.generation import AudioMode, InvalidInput, VoiceInfo
+from inference.media.audio_file import decode_audio
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.media.timing import time_voices
 from inference.server.config import ServerConfig
 from inference_server.drawing_engine import DrawingEngine
 from inference_server.harness import RunningServer, config_for, error_of, running
@@ -86,32 +88,33 @@ def test_the_defaults_of_the_flags_and_of_the_engine_are_the_same() -> None:
     assert config.media_limits == DEFAULT_LIMITS
 
 
-def test_the_engine_reads_voices_up_to_its_limit_and_not_beyond(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="the engine needs torch")
-    from inference.engine.inputs import read_tracks
-
-    (tmp_path / "voice").write_bytes(voice(700))
-    request = GenerationRequest("p", tmp_path / "picture", (Speaker(tmp_path / "voice"),))
-    assert read_tracks(request, MediaLimits(seconds=900)).frames == 700 * 25
-    assert read_tracks(request, MediaLimits(seconds=700)).frames == 700 * 25
+def test_voices_are_read_up_to_the_limit_and_not_beyond(tmp_path: Path) -> None:
+    path = tmp_path / "voice"
+    path.write_bytes(voice(700))
+    for seconds in (900.0, 700.0):
+        read = decode_audio(path, MediaLimits(seconds=seconds))
+        assert (len(read.wave), read.info) == (700 * 16_000, VoiceInfo(700.0))
     with pytest.raises(InvalidInput, match="audio: is longer than 699 s"):
-        read_tracks(request, MediaLimits(seconds=699))
+        decode_audio(path, MediaLimits(seconds=699))
+
+
+SIX = VoiceInfo(6.0)
 
 
 @pytest.mark.parametrize(
     ("voices", "mode", "seconds", "field"),
-    [((6.0, 6.0), "add", None, "audio"), ((None,), "para", 11.0, "seconds"), ((6.0, 6.0), "add", 11.0, "seconds")],
-    ids=["voices together", "silence", "voices cut to too much"],
+    [
+        ((SIX, SIX), "add", None, "audio"),
+        ((None,), "para", 11.0, "seconds"),
+        ((SIX, SIX), "add", 11.0, "seconds"),
+        ((SIX, VoiceInfo(6.0, start=5.0)), "para", None, "audio"),
+        ((SIX, VoiceInfo(6.0, start=11.0)), "para", 4.0, "audio"),
+    ],
+    ids=["voices together", "silence", "voices cut to too much", "voices apart", "a voice that begins too late"],
 )
-def test_the_engine_makes_no_video_beyond_its_limit(
-    tmp_path: Path, voices: tuple[float | None, ...], mode: Any, seconds: float | None, field: str
+def test_no_video_is_made_beyond_the_limit(
+    voices: tuple[VoiceInfo | None, ...], mode: AudioMode, seconds: float | None, field: str
 ) -> None:
-    pytest.importorskip("torch", reason="the engine needs torch")
-    from inference.engine.inputs import read_tracks
-
-    (tmp_path / "voice").write_bytes(voice(6.0))
-    speakers = tuple(Speaker(tmp_path / "voice" if length else None) for length in voices)
-    request = GenerationRequest("p", tmp_path / "picture", speakers, audio_mode=mode, seconds=seconds)
-    with pytest.raises(InvalidInput, match="longer than the 10 s") as caught:
-        read_tracks(request, MediaLimits(seconds=10))
+    with pytest.raises(InvalidInput, match=r"longer than the 10 s|begins 11 s after") as caught:
+        time_voices(voices, mode, seconds, MediaLimits(seconds=10))
     assert caught.value.field == field

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from inference_server.harness import RunningServer, config_for, loading
+from inference_server.harness import RunningServer, config_for, error_of, loading
 from inference_server.hostile_media import saved, wav_head
 from inference_server.media import decode, png, wav
 from support.checkpoint import tiny_checkpoint
@@ -82,8 +82,58 @@ def test_a_generation_is_cancelled_between_two_steps(tiny: RunningServer) -> Non
     assert tiny.video(video_id)["status"] == "cancelled"
 
 
-def test_what_only_the_engine_can_refuse_fails_the_video_with_the_forms_field(tiny: RunningServer) -> None:
-    hair = "0,0,64,46,0,95.2,64,95.8"  # lies in the picture, and covers no pixel of it
-    video_id = tiny.create(image=png(96, 64), voices=(wav(0.2), wav(0.2)), box=hair, steps="1")
-    failed = ended(tiny, video_id)
-    assert (failed["status"], failed["error"]["code"], failed["error"]["param"]) == ("failed", "invalid_input", "box")
+HAIR = "0,0,64,46,0,95.2,64,95.8"  # lies in the picture, and covers no pixel of it
+CUT_AWAY = "0,0,100,100,0,108,100,109"  # of a picture that is 110 wide, 10 are cut off
+REFUSED: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "a box without a pixel": ({"voices": (wav(0.2), wav(0.2)), "box": HAIR}, "box", "box_too_small", "person 2"),
+    "a box in the border that is cut off": (
+        {"image": png(110, 100), "voices": (wav(0.2), wav(0.2)), "box": CUT_AWAY}, "box", "box_too_small", "cut off",
+    ),
+    "a small box of one person": ({"box": "0,95,64,96"}, "box", "box_too_small", "person 1"),
+    "one box for both": (
+        {"voices": (wav(0.2), wav(0.2)), "box": "0,0,64,40,0,0,64,40"}, "box", "invalid_input", "the same for both",
+    ),
+    "boxes in parts of the picture": (
+        {"voices": (wav(0.2), wav(0.2)), "box": "0,0,1,0.5,0,0.5,1,1"}, "box", "box_too_small", "person 1",
+    ),
+    "a box where nobody speaks": ({"voices": (), "box": "0,0,64,40"}, "box", "invalid_input", "nobody speaks"),
+    "a panorama": ({"image": png(1600, 200)}, "input_reference", "invalid_image", "52% of it would be cut off"),
+    "a tower": ({"image": png(100, 520)}, "input_reference", "invalid_image", "cut off"),
+    "a size of the other orientation": ({"size": "720x1280"}, "size", "invalid_value", "use 1280x720"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+def test_what_the_engine_cannot_make_is_refused_before_the_queue(
+    tiny: RunningServer, case: tuple[dict[str, Any], str, str, str]
+) -> None:
+    fields, param, code, words = case
+    answer = tiny.post(**({"image": png(96, 64), "voices": (wav(0.2),)} | fields))
+    error = error_of(answer)
+    assert (answer.status_code, error["param"], error["code"]) == (400, param, code)
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "size", "frames", "seconds"),
+    [
+        ({"image": png(96, 64)}, "80x48", 5, "0.2"),
+        ({"image": png(64, 96), "size": "720x1280"}, "80x112", 5, "0.2"),
+        ({"image": png(64, 64), "size": "1280x720", "seconds": "0.1"}, "96x96", 2, "0.08"),
+        ({"voices": (wav(0.4), wav(0.21)), "audio_mode": "add"}, "64x64", 16, "0.64"),
+    ],
+    ids=["one voice", "portrait", "square and cut", "in turn"],
+)
+def test_the_first_response_says_what_will_be_made(
+    tiny: RunningServer, fields: dict[str, Any], size: str, frames: int, seconds: str
+) -> None:
+    told = tiny.post(**({"voices": (wav(0.2),), "steps": "1"} | fields)).json()
+    width, height = map(int, told["size"].split("x"))
+    assert (told["size"], told["width"], told["height"]) == (size, width, height)
+    assert (told["frames"], told["seconds"]) == (frames, seconds)
+    made = ended(tiny, told["id"])
+    seen = decode(tiny.http.get(f"/v1/videos/{told['id']}/content").content)
+    assert (seen.width, seen.height, seen.frames) == (width, height, frames)
+    assert [made[name] for name in ("size", "width", "height", "frames", "seconds")] == [
+        told[name] for name in ("size", "width", "height", "frames", "seconds")
+    ]

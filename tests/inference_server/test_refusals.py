@@ -31,7 +31,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "picture cut short": ({"image": png()[:-30]}, 400, "invalid_image", "input_reference"),
     "picture too large": ({"image": png(1200, 1000)}, 400, "invalid_image", "input_reference"),
     "picture too small": ({"image": png(16, 16)}, 400, "invalid_image", "input_reference"),
-    "picture too narrow": ({"image": png(900, 40)}, 400, "invalid_image", "input_reference"),
+    "a size of the other orientation": ({"size": "720x1280"}, 400, "invalid_value", "size"),
     "voice that is text": ({"voices": (b"not a voice",)}, 400, "invalid_audio", "audio"),
     "voice without a sample": ({"voices": (wav(0),)}, 400, "invalid_audio", "audio"),
     "voice that is a picture": ({"voices": (png(),)}, 400, "invalid_audio", "audio"),

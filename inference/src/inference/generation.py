@@ -92,6 +92,35 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceInfo:
+    """What is known of a voice once its file is decoded."""
+
+    seconds: float
+    """From where the file begins to the end of its sound, pauses included."""
+    start: float = 0.0
+    """Where the file begins on its own clock, in seconds; 0 where the format has no clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """The picture's size in pixels, upright, and each person's voice; None is a person who is silent."""
+
+    width: int
+    height: int
+    voices: tuple[VoiceInfo | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPlan:
+    """What will be made."""
+
+    width: int
+    height: int
+    frames: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a generation is: `step` of `steps` in `window` of `windows`, both counted from 0."""
 
@@ -132,7 +161,11 @@ class InvalidInput(ValueError):
 
 
 class VideoEngine(Protocol):
-    """Makes one video at a time; not safe to call from two threads at once."""
+    """Makes one video at a time; `generate` is not safe to call from two threads at once, `plan_video` is."""
+
+    def plan_video(self, request: GenerationRequest, media: MediaInfo) -> VideoPlan:
+        """Say what `generate` would make, without a look at the files; raises `InvalidInput` if it would refuse."""
+        ...
 
     def generate(
         self,

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,42 @@ class RuleStore:
         return weight(self._salt, self._model, name, self.shapes[name]) * self._scaled.get(name, 1.0)
 
 
+REMARKS = frozenset({"note", "weights_note", "masks", "order", "closest_gap_to_threshold"})
+"""Arguments that describe what is stored, or are read as text by `Case.store`."""
+
+
+class Arguments(Mapping[str, Any]):
+    """The arguments of a case. It knows which were read, so that none is left out in silence."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = {name: _arguments(value) for name, value in given.items()}
+        self._read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self._read.add(name)
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def unread(self) -> list[str]:
+        """Names of the arguments that nobody asked for, also within lists."""
+        left = [name for name in self._given if name not in self._read | REMARKS]
+        for name, value in self._given.items():
+            for one in value if isinstance(value, list) else [value]:
+                left += [f"{name}.{inner}" for inner in one.unread()] if isinstance(one, Arguments) else []
+        return left
+
+
+def _arguments(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Arguments(value)
+    return [_arguments(one) for one in value] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class Case:
     """One recorded case."""
@@ -102,9 +138,9 @@ class Case:
     def kind(self) -> str:
         return str(self.record["kind"])
 
-    @property
-    def args(self) -> Mapping[str, Any]:
-        return self.record.get("args") or {}
+    @cached_property
+    def args(self) -> Arguments:
+        return Arguments(self.record.get("args") or {})
 
     @property
     def salt(self) -> str:
@@ -145,7 +181,8 @@ class Case:
         return RuleStore(self.salt, tag, shapes, self._scaled())
 
     def _scaled(self) -> dict[str, float]:
-        text = json.dumps(self.args)
+        text = json.dumps(self.record.get("args"))
+        assert text.count("weights_note") == len(re.findall(r"weights_note[^,}]* multiplied by ", text)), "unknown note"
         return {name: float(by) for name, by in re.findall(r"([\w.]+) multiplied by ([\d.]*\d)", text)}
 
     def expected(self) -> dict[str, tuple[Tensor, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,15 +10,18 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
-from inference.engine.audio_tracks import arrange, measure_lufs, normalize_loudness
+from inference.engine.audio_tracks import TARGET_LUFS, measure_lufs, normalize_loudness, on_time_line
 from inference.engine.checkpoint.lora import Lora, merge_all
 from inference.engine.known_frames import latent_size
 from inference.engine.video.buckets import nearest_size
 from inference.engine.video.colour import match_colours
 from inference.engine.video.frames import resize_crop, to_uint8
-from inference.engine.video.regions import latent_masks, whole_picture
-from inference.generation import Box
+from inference.engine.video.regions import MARGIN, latent_masks, whole_picture
+from inference.generation import Box, VoiceInfo
+from inference.media.limits import DEFAULT_LIMITS
+from inference.media.timing import time_voices
 from inference_engine.parity.golden import Case
 from inference_engine.parity.modules import Outputs
 
@@ -33,6 +37,7 @@ def buckets(case: Case) -> Outputs:
 
 def resize_crop_case(case: Case) -> Outputs:
     outputs = {}
+    assert case.args["scale"] == "targets are [height,width]"
     for number, (height, width) in enumerate(case.args["targets"]):
         image = Image.fromarray(case.stored(f"image.{number}").to(torch.uint8).numpy())
         outputs[f"crop.{number}"] = torch.from_numpy(resize_crop(image, height, width)).permute(2, 0, 1)
@@ -42,32 +47,45 @@ def resize_crop_case(case: Case) -> Outputs:
 def masks(case: Case) -> Outputs:
     outputs = {}
     for number, c in enumerate(case.args["cases"]):
-        latent = latent_size(*c["target"])
-        if c["people"] == 1:
-            outputs[f"mask.{number}"] = whole_picture(latent)
-            continue
-        boxes = (Box(*c["bbox"]["person1"]), Box(*c["bbox"]["person2"])) if c["bbox"] else None
         source = (c["source_height"], c["source_width"])
-        outputs[f"mask.{number}"] = latent_masks(source, tuple(c["target"]), latent, boxes)
+        outputs[f"mask.{number}"] = masks_of(c["people"], c["bbox"], source, tuple(c["target"]))
+    assert case.args["face_scale"] == MARGIN
     return outputs
+
+
+def masks_of(
+    people: int, boxes: Mapping[str, list[float]] | None, source: tuple[int, int], target: tuple[int, int]
+) -> Tensor:
+    """Masks as the official code draws them: one person has the whole picture, box or not."""
+    latent = latent_size(*target)
+    if people == 1:
+        return whole_picture(latent)
+    pair = (Box(*boxes["person1"]), Box(*boxes["person2"])) if boxes else None
+    return latent_masks(source, target, latent, pair)
 
 
 def audio_mix(case: Case) -> Outputs:
     names = [key.removeprefix("in.") for key in case.file if key.startswith("in.")]
     raw = {name: case.stored(name).numpy() for name in names}
     rate = case.args["sample_rate"]
+    assert case.args["target_lufs"] == TARGET_LUFS
     loud = {name: normalize_loudness(wave, rate) for name, wave in raw.items()}
     outputs = {f"loud.{name}": torch.from_numpy(wave) for name, wave in loud.items()}
     outputs |= {f"lufs.{name}": torch.tensor([measure_lufs(wave, rate)]) for name, wave in raw.items()}
     for c in case.args["cases"]:
+        name = c["name"]
         if "official" in c:
             continue
-        pair = [None if c[side] == "None" else loud[Path(c[side]).stem] for side in ("left", "right")]
-        tracks = arrange(pair, c["type"])
-        assert [len(tracks.mix), *(len(wave) for wave in tracks.people)] == c["lengths"]
-        outputs[f"{c['name']}.sum"] = torch.from_numpy(tracks.mix)
-        tails = np.stack([np.concatenate((wave[:64], wave[-64:])) for wave in tracks.people])
-        outputs[f"{c['name']}.tails"] = torch.from_numpy(tails)
+        named = [None if c[side] == "None" else loud[Path(c[side]).stem] for side in ("left", "right")]
+        length = max(len(wave) for wave in named if wave is not None)
+        pair = [np.zeros(length, np.float32) if wave is None else wave for wave in named]
+        starts = time_voices([VoiceInfo(len(wave) / rate) for wave in pair], c["type"], None, DEFAULT_LIMITS).starts
+        ends = [round(start * rate) + len(wave) for wave, start in zip(pair, starts, strict=True)]
+        tracks = [on_time_line(w, round(at * rate), max(ends)) for w, at in zip(pair, starts, strict=True)]
+        assert [max(ends), *map(len, tracks)] == c["lengths"]
+        outputs[f"{name}.sum"] = torch.from_numpy(tracks[0] + tracks[1])
+        tails = np.stack([np.concatenate((wave[:64], wave[-64:])) for wave in tracks])
+        outputs[f"{name}.tails"] = torch.from_numpy(tails)
     return outputs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,8 @@ def dit_forward(case: Case) -> Outputs:
         image = model.project_image(case.input("clip_fea"))
         latent, condition = case.input("x")[None], case.input("y")
         grid = model.grid(latent.shape)
+        assert (list(latent.shape[2:]), math.prod(grid)) == (case.args["latent_grid"], case.args["seq_len"])
+        assert audio.shape[0] == case.args["people"]
         joined = join_people(audio)
         voices = Voices(joined, None) if audio.shape[0] == 2 else Voices(None, joined)
         masks = token_masks(case.input("ref_target_masks"), grid[1:])
@@ -117,13 +120,17 @@ def audio_proj(case: Case) -> Outputs:
     config = AudioProjectorConfig.from_shapes(store.shapes)
     projector = AudioProjector(config)
     projector.load_state_dict({name: store.read(name) for name in store.shapes})
+    first, later = case.input("first"), case.input("later")
+    assert len(first) == len(later) == case.args["people"]
+    assert first.shape[1] + later.shape[1] == case.args["latent_frames"]
     with torch.inference_mode():
-        return {"tokens": projector.project(case.input("first"), case.input("later"))}
+        return {"tokens": projector.project(first, later)}
 
 
 def wav2vec2(case: Case) -> Outputs:
     encoder = models.voice(case)
     wave = case.input("wave")
+    assert len(wave) == case.args["samples"]
     tap = Tap()
     tap.output(encoder.feature_extractor, "conv_features", lambda out: out[0].T)
     tap.input(encoder.feature_projection, "interpolated")
@@ -145,6 +152,7 @@ def vae_condition(case: Case) -> Outputs:
     autoencoder = models.vae(case)
     first = to_pixels(case.stored("image").to(torch.uint8).numpy())
     later = case.input("frames")[:, -case.args["known_later"] :]
+    assert first.shape[1:] == (case.args["known_first"], case.args["height"], case.args["width"])
     outputs = {}
     with torch.inference_mode():
         for name, known in (("first", first), ("later", later)):
@@ -156,12 +164,18 @@ def vae_condition(case: Case) -> Outputs:
 def clip(case: Case) -> Outputs:
     encoder = models.clip(case)
     image = case.input("image")[:, :, 0]
+    assert list(image.shape[-2:]) == [case.args["height"], case.args["width"]]
+    config = encoder.model.config
+    assert (config.image_size, config.num_hidden_layers) == (case.args["image_size"], case.args["blocks_run"])
+    assert case.args["blocks_total"] == case.args["blocks_run"] + 1
     return {"features": encoder.encode(image), "pixels": encoder.prepare(image)[:, :, ::7, ::5]}
 
 
 def t5(case: Case) -> Outputs:
     encoder = models.text(case, case.args["length"])
-    contexts = encoder.encode_ids(case.stored("ids").long(), case.stored("mask").long())
+    mask = case.stored("mask").long()
+    assert mask.sum(1).tolist() == case.args["true_lengths"]
+    contexts = encoder.encode_ids(case.stored("ids").long(), mask)
     return {f"context.{number}": context for number, context in enumerate(contexts)}
 
 

@@ -8,21 +8,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE
 from inference.engine.geometry import Geometry
-from inference.engine.known_frames import known_mask, latent_frames, latent_size
+from inference.engine.known_frames import known_mask, latent_frames
 from inference.engine.pipeline import Hooks, Pipeline, Scene
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.guidance import GuidanceScales
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
-from inference.engine.sampling.teacache import plan_steps
+from inference.engine.sampling.teacache import ALWAYS_COMPUTED, plan_steps
 from inference.engine.video.frames import resize_crop, to_pixels
-from inference.engine.video.regions import latent_masks, token_masks, whole_picture
+from inference.engine.video.regions import token_masks, whole_picture
 from inference.engine.video.windows import gather, plan_windows
 from inference.generation import Sampling
 from inference_engine.parity import models
 from inference_engine.parity.golden import Case
+from inference_engine.parity.media import masks_of
 from inference_engine.parity.modules import Outputs
 
 CPU = torch.device("cpu")
@@ -70,8 +72,13 @@ class RecordedPredictions:
 
 def scales_of(case: Case, text: str, audio: str, apg: str) -> GuidanceScales:
     args = case.args
-    limits = {"apg_momentum": args["apg_momentum"], "apg_norm_limit": args["apg_norm_threshold"]} if args[apg] else {}
-    return GuidanceScales(text=args[text], audio=args[audio], apg=bool(args[apg]), **limits)
+    limits = {"apg_momentum": args["apg_momentum"], "apg_norm_limit": args["apg_norm_threshold"]}
+    if not args[apg]:
+        assert set(limits.values()) == {None}
+        limits = {}
+    scales = GuidanceScales(text=args[text], audio=args[audio], apg=bool(args[apg]), **limits)
+    assert [one.value for one in scales.passes] == args["passes"]
+    return scales
 
 
 def sampler(case: Case) -> Outputs:
@@ -82,7 +89,8 @@ def sampler(case: Case) -> Outputs:
     times = timesteps(args["steps"], args["shift"])
     assert torch.allclose(times, torch.tensor(args["timesteps"]), atol=1e-3)
     scales = scales_of(case, "text_scale", "audio_scale", "apg")
-    assert [one.value for one in scales.passes] == args["passes"]
+    assert latent_frames(args["frame_num"]) == shape[1]
+    held = latent_frames(args["motion_frame"])
     outputs = {}
     for window in range(args["windows"]):
         cond_latent = case.given(f"{case.id}.cond_latent.{window}", shape)
@@ -93,7 +101,7 @@ def sampler(case: Case) -> Outputs:
             RecordedPredictions(case, window, shape),
             scales,
             noise,
-            known=cond_latent[:, : latent_frames(args["motion_frame"])] if window else None,
+            known=cond_latent[:, :held] if window else None,
             device=CPU,
             observer=trace,
         )
@@ -118,6 +126,7 @@ def window_plan(case: Case) -> Outputs:
 
 def teacache_plan(case: Case) -> Outputs:
     model = models.dit(case)
+    assert case.args["warmup_steps"] == ALWAYS_COMPUTED
     outputs = {}
     for c in case.args["cases"]:
         times = timesteps(c["steps"], c["shift"])[:-1]
@@ -136,6 +145,7 @@ def teacache_run(case: Case) -> Outputs:
     latents = case.input("cond_latent")
     condition = torch.cat((known_mask(1, args["frame_num"], latents), latents))
     features = torch.stack([case.given(spec) for spec in case.record["inputs"]["audio_embeddings"]])
+    assert len(features) == args["people"]
     window = plan_windows(features.shape[1], args["frame_num"], 1, args["frame_num"]).windows[0]
     masks = token_masks(whole_picture((latents.shape[-2], latents.shape[-1])), model.grid(latents.shape)[1:])
     inputs = WindowInputs(condition, case.input("clip_fea"), gather(features, window), masks)
@@ -182,11 +192,10 @@ def generate(case: Case) -> Outputs:
     args, parts = case.args, models.all_parts(case)
     image = case.stored("image").to(torch.uint8).numpy()
     height, width = args["target_size"]
+    assert (args["vae_stride"], args["patch_size"]) == ([TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE], [1, 2, 2])
     features = torch.stack([case.given(spec) for spec in case.record["inputs"]["audio_embeddings"]])
-    latent = latent_size(height, width)
-    masks = whole_picture(latent)
-    if args["people"] == 2:
-        masks = latent_masks(image.shape[:2], (height, width), latent, None)
+    assert len(features) == args["people"]
+    masks = masks_of(args["people"], args.get("bbox"), image.shape[:2], (height, width))
     scene = Scene(to_pixels(resize_crop(Image.fromarray(image), height, width)), features, masks)
     sampling = Sampling(
         steps=args["sampling_steps"],

@@ -64,4 +64,11 @@ def test_equals_the_official_code(case: Case) -> None:
             if not worst <= tolerance:
                 problems.append(f"{name}: off by {worst:.3g}, allowed {tolerance:g}")
             assert torch.isfinite(expected).all()
+    problems += [f"{name}: an argument that this comparison does not know" for name in case.args.unread()]
     assert not problems, "\n".join(problems)
+
+
+def test_an_argument_that_no_comparison_reads_is_found() -> None:
+    args = golden.Arguments({"steps": 4, "masks": "ones", "bbox": {"person1": [0]}, "cases": [{"size": 1}, {"fps": 2}]})
+    assert (args["steps"], args["cases"][0]["size"], args.get("absent")) == (4, 1, None)
+    assert args.unread() == ["bbox", "bbox.person1", "cases.fps"]

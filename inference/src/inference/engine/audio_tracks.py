@@ -1,22 +1,18 @@
-"""Voices on one time line: loudness, who speaks when, and the mixed track.
+"""What the network hears: voices at -23 LUFS on one time line, each as long as the video.
 
-Each voice is brought to -23 LUFS on its own. With `para` they sound at the same time, with `add` the second begins
-when the first has ended; in both cases every person's track has the full length, silent where others speak.
-Waves are float32 mono at `SAMPLE_RATE`.
+Waves are float32 mono at `SAMPLE_RATE`. The sound of the video is another matter: see `media.soundtrack`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyloudnorm  # type: ignore[import-untyped]
 
-from inference.generation import AudioMode
-from inference.multitalk import SAMPLE_RATE, SAMPLES_PER_FRAME
+from inference.multitalk import SAMPLE_RATE
 
 Wave = npt.NDArray[np.float32]
 
@@ -24,19 +20,8 @@ TARGET_LUFS = -23.0
 LOUDEST_CREDIBLE = 100.0
 """Beyond this the measurement means silence (minus infinity), which is left as it is."""
 METER_BLOCK_S = 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class AudioTracks:
-    """One track per person, all of the same length, and their sum."""
-
-    people: tuple[Wave, ...]
-    mix: Wave
-
-    @property
-    def frames(self) -> int:
-        """Video frames that the tracks cover."""
-        return len(self.mix) // SAMPLES_PER_FRAME
+BACKGROUND_LU = 25.0
+"""A track that is quieter than the other by more is a microphone that hears the room, or the other person."""
 
 
 def measure_lufs(wave: Wave, rate: int = SAMPLE_RATE) -> float:
@@ -56,28 +41,32 @@ def normalize_loudness(wave: Wave, rate: int = SAMPLE_RATE) -> Wave:
     return (wave * 10 ** ((TARGET_LUFS - loudness) / 20)).astype(np.float32)
 
 
-def arrange(waves: Sequence[Wave | None], mode: AudioMode, silent_seconds: float = 0.0) -> AudioTracks:
-    """Put one or two voices on the time line; None is a person who is silent, for `silent_seconds` if all are."""
-    spoken = [len(wave) for wave in waves if wave is not None]
-    silence = np.zeros(max(spoken, default=round(silent_seconds * SAMPLE_RATE)), np.float32)
-    voices = [silence if wave is None else wave for wave in waves]
-    if len(voices) == 1:
-        return AudioTracks((voices[0],), voices[0])
-    people: tuple[Wave, ...]
-    if mode == "add":
-        first, second = voices
-        people = (np.pad(first, (0, len(second))), np.pad(second, (len(first), 0)))
-    else:
-        people = tuple(np.pad(voice, (0, len(silence) - len(voice))) for voice in voices)
-    return AudioTracks(people, sum(people[1:], people[0]))
+def level(waves: Sequence[Wave | None]) -> list[Wave | None]:
+    """Bring the voices of one conversation to the target loudness by one gain, that of the loudest of them.
+
+    The encoder that comes after this brings every track to the same size, the noise of a silent person's microphone
+    too, and the mouth would follow it: what is far below the loudest voice is silence.
+    """
+    measured = [-np.inf if wave is None else measure_lufs(wave) for wave in waves]
+    loudest = max(measured)
+    if len(waves) == 1 or not abs(loudest) <= LOUDEST_CREDIBLE:
+        return [None if wave is None else normalize_loudness(wave) for wave in waves]
+    gain = np.float32(10 ** ((TARGET_LUFS - loudest) / 20))
+    return [
+        None if wave is None or _is_background(wave, found, loudest) else wave * gain
+        for wave, found in zip(waves, measured, strict=True)
+    ]
 
 
-def fit_to_frames(tracks: AudioTracks, frames: int | None = None) -> AudioTracks:
-    """Pad with silence, or cut, so that the tracks end exactly with a video frame."""
-    count = frames if frames is not None else max(1, -(-len(tracks.mix) // SAMPLES_PER_FRAME))
-    return AudioTracks(tuple(_fit(wave, count) for wave in tracks.people), _fit(tracks.mix, count))
+def _is_background(wave: Wave, loudness: float, loudest: float) -> bool:
+    measurable = len(wave) >= int(METER_BLOCK_S * SAMPLE_RATE)
+    return measurable and loudness < loudest - BACKGROUND_LU
 
 
-def _fit(wave: Wave, frames: int) -> Wave:
-    samples = frames * SAMPLES_PER_FRAME
-    return np.pad(wave[:samples], (0, max(0, samples - len(wave)))).astype(np.float32)
+def on_time_line(wave: Wave | None, start: int, samples: int) -> Wave:
+    """A person's track: silence, the voice from sample `start` on, silence; what is beyond the end is cut."""
+    track = np.zeros(samples, np.float32)
+    if wave is not None:
+        part = track[start : start + len(wave)]
+        part += wave[: len(part)]
+    return track

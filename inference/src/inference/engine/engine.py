@@ -6,22 +6,21 @@ frames that are encoded as they come. Everything random follows from the request
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import torch
+from PIL.Image import Image
 from torch import nn
 
-from inference.engine.audio_tracks import AudioTracks
+from inference.engine.audio_tracks import level, on_time_line
 from inference.engine.checkpoint.streaming import LoadReport
 from inference.engine.components import Components, check_fit
 from inference.engine.errors import EngineError
 from inference.engine.geometry import Geometry
-from inference.engine.inputs import check_request, read_tracks
-from inference.engine.known_frames import latent_size
+from inference.engine.inputs import check_request
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
 from inference.engine.offload import compile_blocks, lent
@@ -29,11 +28,15 @@ from inference.engine.pipeline import Hooks, Pipeline, Scene
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
-from inference.engine.video.regions import check_boxes, check_regions, latent_masks, whole_picture
-from inference.generation import Cancelled, GenerationRequest, InvalidInput, Progress
+from inference.engine.video_plan import ScenePlan, plan_scene
+from inference.generation import Cancelled, GenerationRequest, MediaInfo, Progress, VideoPlan
+from inference.media.audio_file import Voice, decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.media.mp4 import Mp4Writer
+from inference.media.soundtrack import Upload, mix
+from inference.media.timing import Timing
+from inference.multitalk import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 class MultiTalkEngine:
@@ -71,14 +74,18 @@ class MultiTalkEngine:
         """Write a complete MP4 at `output`, or nothing."""
         check_request(request)
         on_progress(Progress("reading", 0, 1, 0, request.sampling.steps))
-        tracks = read_tracks(request, self._limits)
+        voices = [decode_audio(speaker.audio, self._limits) if speaker.audio else None for speaker in request.speakers]
         if cancelled():
             raise Cancelled
+        image = decode_image(request.image, self._limits)
+        media = MediaInfo(image.width, image.height, tuple(voice.info if voice else None for voice in voices))
+        plan = self._plan_scene(request, media)
+        sound = mix(_uploads(request, voices, plan.timing), plan.timing.frames, self._limits)
         try:
-            scene, size = self._scene(request, tracks)
+            scene = self._scene(image, voices, plan)
             recipe, noise = Recipe.from_request(request), SeededNoise(request.sampling.seed)
             frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
-            with Mp4Writer(output, *size, tracks.mix) as video:
+            with Mp4Writer(output, *plan.size, sound) as video:
                 for chunk in frames:
                     video.add(to_uint8(chunk))
         except torch.OutOfMemoryError as e:
@@ -87,30 +94,27 @@ class MultiTalkEngine:
                 "host, or choose a smaller resolution"
             ) from e
 
-    def _scene(self, request: GenerationRequest, tracks: AudioTracks) -> tuple[Scene, tuple[int, int]]:
-        image = decode_image(request.image, self._limits)
-        source = (image.height, image.width)
-        size = self._geometry.output_size(*source, request.resolution)
-        self._check_room(math.prod(size))
-        latent = latent_size(*size)
-        boxes = check_boxes([speaker.box for speaker in request.speakers], *source)
-        masks = whole_picture(latent)
-        if len(request.speakers) > 1:
-            masks = latent_masks(source, size, latent, boxes)
-            check_regions(masks)
-        waves = [torch.from_numpy(wave).to(self._device) for wave in tracks.people]
-        features = torch.stack([self._parts.voice(wave, tracks.frames).float() for wave in waves])
-        return Scene(to_pixels(resize_crop(image, *size)), features, masks), size
+    def plan_video(self, request: GenerationRequest, media: MediaInfo) -> VideoPlan:
+        """Say what `generate` would make, or raise `InvalidInput`."""
+        return self._plan_scene(request, media).video
 
-    def _check_room(self, pixels: int) -> None:
-        # Said now, not after an hour of steps when the frames are decoded.
-        short = self.plan.shortage(self._geometry.tokens(pixels), pixels)
-        if short:
-            raise InvalidInput(
-                "size",
-                f"this device lacks {short / 1e9:.1f} GB for it; choose a smaller one, or start the server with "
-                "--room-for multitalk-720, so that more weights wait on the host",
-            )
+    def _plan_scene(self, request: GenerationRequest, media: MediaInfo) -> ScenePlan:
+        return plan_scene(request, media, self._geometry, self.plan, self._limits)
+
+    def _scene(self, image: Image, voices: Sequence[Voice | None], plan: ScenePlan) -> Scene:
+        waves = level([voice.wave if voice else None for voice in voices])
+        waves += [None] * (plan.people - len(waves))
+        starts = (*plan.timing.starts, 0.0)
+        samples = plan.timing.frames * SAMPLES_PER_FRAME
+        tracks = [on_time_line(wave, round(at * SAMPLE_RATE), samples) for wave, at in zip(waves, starts, strict=False)]
+        heard = [torch.from_numpy(track).to(self._device) for track in tracks]
+        features = torch.stack([self._parts.voice(track, plan.timing.frames).float() for track in heard])
+        return Scene(to_pixels(resize_crop(image, *plan.size)), features, plan.masks)
+
+
+def _uploads(request: GenerationRequest, voices: Sequence[Voice | None], timing: Timing) -> list[Upload]:
+    together = zip(request.speakers, voices, timing.starts, strict=True)
+    return [Upload(who.audio, voice.form, start) for who, voice, start in together if who.audio and voice]
 
 
 def load_engine(

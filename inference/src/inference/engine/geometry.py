@@ -71,6 +71,10 @@ class Geometry:
         """Pick the output size (height, width) for a picture."""
         return self._scaled(nearest_size(height, width, resolution))
 
+    def token_grid(self, size: Size) -> Size:
+        """Rows and columns of tokens of a frame."""
+        return size[0] // self.granularity, size[1] // self.granularity
+
     def _scaled(self, size: Size) -> Size:
         if self.scale == 1:
             return size

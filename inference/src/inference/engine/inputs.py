@@ -1,15 +1,11 @@
-"""The inputs of a request: refused before any work if no video can be made from them; voices become tracks."""
+"""The numbers of a request: refused before any work if no video can be made from them."""
 
 from __future__ import annotations
 
 import math
 
-from inference.engine.audio_tracks import AudioTracks, arrange, fit_to_frames, normalize_loudness
 from inference.engine.video.buckets import SIZES
-from inference.generation import MAX_SPEAKERS, ApiField, GenerationRequest, InvalidInput, Sampling, Speaker
-from inference.media.audio_file import Wave, decode_audio
-from inference.media.limits import MediaLimits
-from inference.multitalk import FPS, SAMPLE_RATE
+from inference.generation import MAX_SPEAKERS, ApiField, GenerationRequest, InvalidInput, Sampling
 
 
 def check_request(request: GenerationRequest) -> None:
@@ -45,19 +41,3 @@ def _check_sampling(sampling: Sampling) -> None:
 def _check_positive(field: ApiField, value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise InvalidInput(field, "must be greater than 0")
-
-
-def read_tracks(request: GenerationRequest, limits: MediaLimits) -> AudioTracks:
-    """Decode the voices, bring them to one loudness, and put them on the time line, in whole frames."""
-    waves = [_read_voice(speaker, limits) for speaker in request.speakers]
-    tracks = arrange(waves, request.audio_mode, request.seconds or 0.0)
-    spoken = len(tracks.mix) / SAMPLE_RATE if any(wave is not None for wave in waves) else 0.0
-    limits.video_seconds(spoken, request.seconds)
-    tracks = fit_to_frames(tracks)
-    if request.seconds is None:
-        return tracks
-    return fit_to_frames(tracks, min(tracks.frames, max(1, round(request.seconds * FPS))))
-
-
-def _read_voice(speaker: Speaker, limits: MediaLimits) -> Wave | None:
-    return normalize_loudness(decode_audio(speaker.audio, limits)) if speaker.audio else None

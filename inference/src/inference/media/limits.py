@@ -17,15 +17,26 @@ INVALID: dict[FileField, str] = {"input_reference": "invalid_image", "audio": "i
 TOO_LONG = "too_long"
 """Codes of refusals."""
 
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
+"""Pillow's names, which are those that people know."""
 SMALLEST_SIDE = 32
-WIDEST_RATIO = 8.0
 
-SOUND_FORMATS = "WAV, MP3, FLAC, OGG, M4A or a video with sound"
-"""For people; what is decoded is the two lists below."""
-SOUND_CONTAINERS = ("wav", "w64", "mp3", "flac", "ogg", "aac", "aiff", "mov", "matroska", "webm", "avi")
+SOUND_CONTAINERS = {
+    "WAV": ("wav", "w64"),
+    "MP3": ("mp3",),
+    "M4A": (),  # FFmpeg's mov
+    "AAC": ("aac",),
+    "OGG": ("ogg",),
+    "FLAC": ("flac",),
+    "AIFF": ("aiff",),
+    "CAF": ("caf",),
+    "AMR": ("amr",),
+    "the sound of a MOV, MP4, 3GP, Matroska, WebM or AVI": ("mov", "matroska", "webm", "avi"),
+}
+"""What people call a format, and FFmpeg's names of it."""
 SOUND_CODECS = (
-    *("aac", "ac3", "eac3", "alac", "flac", "vorbis", "opus", "speex", "amrnb", "amrwb", "adpcm_ms", "adpcm_ima_wav"),
+    *("aac", "ac3", "eac3", "alac", "flac", "vorbis", "opus", "speex", "amrnb", "amrwb"),
+    *("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt"),
     *("mp3", "mp3float", "mp2", "mp2float", "pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be"),
     *("pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"),
 )
@@ -33,6 +44,9 @@ SOUND_RATES = (4_000, 768_000)
 """Hertz. The resampler's filter grows with the rate; a header can claim two billion."""
 MOST_STREAMS = 64
 """Of one file, which has fewer: FFmpeg holds a decoder for each, and does not open more than these."""
+
+PICTURE_FORMATS_TEXT = ", ".join(PICTURE_FORMATS[:-1]) + " or " + PICTURE_FORMATS[-1]
+SOUND_FORMATS_TEXT = ", ".join(SOUND_CONTAINERS)
 
 _PROCESS_BYTES = 512 * 2**20
 _BYTES_PER_PIXEL = 24

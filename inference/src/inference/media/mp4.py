@@ -18,7 +18,8 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 
-from inference.multitalk import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from inference.media.soundtrack import Soundtrack
+from inference.multitalk import FPS
 
 VIDEO_OPTIONS = {
     "crf": "18",
@@ -27,21 +28,27 @@ VIDEO_OPTIONS = {
     "x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709",
 }
 AUDIO_BITRATE = 96_000
+"""Of each channel; lower at rates at which AAC holds less."""
+AUDIO_BITS_PER_SAMPLE = 6
+LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 class Mp4Writer:
     """A video being written: `add` frames, leave the block to finish; an exception removes the file."""
 
-    def __init__(self, output: Path, height: int, width: int, sound: npt.NDArray[np.float32]) -> None:
+    def __init__(self, output: Path, height: int, width: int, sound: Soundtrack) -> None:
         self._output = output
         self._partial = output.with_name(f".{output.name}.partial")
-        self._sound = np.clip(sound, -1, 1)
+        self._sound = sound
         self._frames = 0
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
         self._video = self._container.add_stream("libx264", rate=FPS, options=VIDEO_OPTIONS)
         self._video.height, self._video.width, self._video.pix_fmt = height, width, "yuv420p"
         self._video.codec_context.time_base = Fraction(1, FPS)
-        self._audio = self._container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", bit_rate=AUDIO_BITRATE)
+        channels = len(sound.wave)
+        bits = channels * min(AUDIO_BITRATE, AUDIO_BITS_PER_SAMPLE * sound.rate)
+        self._layout = LAYOUTS[channels]
+        self._audio = self._container.add_stream("aac", rate=sound.rate, layout=self._layout, bit_rate=bits)
 
     def __enter__(self) -> Mp4Writer:
         """Begin."""
@@ -58,13 +65,14 @@ class Mp4Writer:
             self._frames += 1
 
     def _add_sound(self, number: int) -> None:
-        samples = self._sound[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME]
-        padded = np.zeros(SAMPLES_PER_FRAME, np.float32)
-        padded[: len(samples)] = samples
-        frame = AudioFrame.from_ndarray(padded[None], format="fltp", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
-        frame.pts = number * SAMPLES_PER_FRAME
-        frame.time_base = Fraction(1, SAMPLE_RATE)
+        size = self._sound.frame_samples
+        samples = self._sound.wave[:, number * size : (number + 1) * size]
+        padded = np.zeros((len(samples), size), np.float32)
+        padded[:, : samples.shape[1]] = samples
+        frame = AudioFrame.from_ndarray(padded, format="fltp", layout=self._layout)
+        frame.sample_rate = self._sound.rate
+        frame.pts = number * size
+        frame.time_base = Fraction(1, self._sound.rate)
         self._container.mux(self._audio.encode(frame))
 
     def __exit__(

@@ -8,6 +8,7 @@ engine decodes the files again.
     stdin   {"limits": {"pixels": 50000000, "seconds": 40.0}, "time_s": 30, "files": [["input_reference", "/..."], ...]}
     stdout  {"ready": true}
             {"width": 64, "height": 48}
+            {"seconds": 0.8, "start": 0.0}
             {"refused": "holds no sound.", "code": "invalid_audio"}
 
 One line for each file, in their order; the first refusal is the last line.
@@ -21,6 +22,7 @@ import json
 import os
 import resource
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from inference.generation import FileField, InvalidInput
@@ -58,14 +60,14 @@ def _confine(memory_bytes: int, seconds: int) -> None:
 
 
 def _decode(field: FileField, path: Path, limits: MediaLimits) -> dict[str, float | str]:
-    from inference.media.audio_file import audio_seconds
+    from inference.media.audio_file import measure_audio
     from inference.media.image_file import decode_image
 
     try:
         if field == "input_reference":
             picture = decode_image(path, limits)
             return {"width": picture.width, "height": picture.height}
-        return {"seconds": audio_seconds(path, limits)}
+        return asdict(measure_audio(path, limits))
     except InvalidInput as refusal:
         return {"refused": refusal.message, "code": refusal.code}
     except Exception as error:  # damaged files make Pillow raise nearly anything

@@ -63,7 +63,7 @@ async def _read(service: Service, video_id: str, headers: Headers, body: AsyncIt
         raise too_large(service.limits.body_bytes)
     folder = await run_in_threadpool(service.scratch.create, video_id)
     form = await receive_form(body, headers.get("content-type", ""), folder, service.limits)
-    request = await read_request(form, service.rules, service.prober)
+    request = await read_request(form, service.rules, service.prober, service.plan_video)
     return service.queue.submit(video_id, request)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from inference.generation import MAX_SPEAKERS, AudioMode, Resolution, Sampling
-from inference.media.limits import PICTURE_FORMATS, SOUND_FORMATS
+from inference.media.limits import PICTURE_FORMATS_TEXT, SOUND_FORMATS_TEXT
 from inference.server.errors import ApiError, invalid
 from inference.server.multipart import FILE_FIELDS
 
@@ -47,13 +47,14 @@ class VideoFields(BaseModel):
     ] = None
     size: Annotated[
         Size | None,
-        Field(description="Chooses the area, 480p or 720p; the shape is the picture's."),
+        Field(description="Chooses the area, 480p or 720p; the shape is the picture's, and so is the orientation."),
     ] = None
     box: Annotated[
         str | None,
         Field(
             description="Where each person is, in pixels of the picture: top,left,bottom,right for person 1, then "
-            "the same for person 2; repeat the field or continue after a comma. Left out: left and right half."
+            "the same for person 2; repeat the field or continue after a comma. With one voice, everybody outside of "
+            "its box keeps silent. Left out: left and right half for two, the whole picture for one."
         ),
     ] = None
     audio_mode: Annotated[
@@ -97,13 +98,13 @@ def request_body_schema() -> dict[str, Any]:
     file_kind = {"type": "string", "contentMediaType": "application/octet-stream"}
     schema["properties"] |= _SAMPLING.json_schema()["properties"] | {
         "input_reference": file_kind
-        | {"description": f"The picture with the people. Formats: {', '.join(PICTURE_FORMATS)}."},
+        | {"description": f"The picture with the people. Formats: {PICTURE_FORMATS_TEXT}."},
         "audio": {
             "type": "array",
             "items": file_kind,
             "maxItems": MAX_SPEAKERS,
             "description": "The voices: one file per person, in the order of the boxes; repeat it. "
-            f"{SOUND_FORMATS}; a data URL as text, or the word none for a person who is silent. "
+            f"{SOUND_FORMATS_TEXT}; a data URL as text, or the word none for a person who is silent. "
             "Left out: one person who is silent for `seconds`.",
         },
     }

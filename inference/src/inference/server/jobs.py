@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from inference.generation import GenerationRequest
+from inference.generation import GenerationRequest, VideoPlan
 
 
 class Status(StrEnum):
@@ -48,8 +48,7 @@ class CheckedRequest:
 
     generation: GenerationRequest
     model: str
-    size: str
-    seconds: float
+    plan: VideoPlan
 
 
 @dataclass(frozen=True, slots=True)

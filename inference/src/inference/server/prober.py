@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.generation import FileField, InvalidInput
+from inference.generation import FileField, InvalidInput, MediaInfo, VoiceInfo
 from inference.media import probe
 from inference.media.limits import INVALID, MediaLimits
 from init_sync.shell.logs import fields
@@ -36,15 +36,6 @@ class MediaFiles:
 
     def by_field(self) -> list[tuple[FileField, Path]]:
         return [("input_reference", self.picture), *(("audio", path) for path in self.voices if path)]
-
-
-@dataclass(frozen=True, slots=True)
-class MediaInfo:
-    """The picture's size in pixels, upright, and the length of each voice; 0 for a person who is silent."""
-
-    width: int
-    height: int
-    seconds: tuple[float, ...]
 
 
 class Prober:
@@ -107,6 +98,9 @@ class Prober:
 
 def _info(results: list[dict[str, Any]], files: MediaFiles) -> MediaInfo:
     picture, *voices = results
-    lengths = iter(voices)
-    seconds = tuple(float(next(lengths)["seconds"]) if path else 0.0 for path in files.voices)
-    return MediaInfo(int(picture["width"]), int(picture["height"]), seconds)
+    found = iter(voices)
+    return MediaInfo(
+        int(picture["width"]),
+        int(picture["height"]),
+        tuple(VoiceInfo(**next(found)) if path else None for path in files.voices),
+    )

@@ -1,29 +1,43 @@
-"""A form made into a `CheckedRequest`, or refused: counts the people, decodes the files, compares boxes and picture.
+"""A form made into a `CheckedRequest`, or refused: counts the people, decodes the files, asks the engine for its plan.
 
 Errors are `ApiError`s with these codes: missing_parameter, unknown_parameter, duplicate_parameter, invalid_value,
-model_not_found, invalid_image, invalid_audio, too_many_people, too_long, box_outside_image.
+model_not_found, invalid_image, invalid_audio, too_many_people, too_long, box_outside_image, box_too_small, and
+invalid_input for what only this engine or this device refuses.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
-from inference.generation import MAX_SPEAKERS, AudioMode, Box, FileField, GenerationRequest, InvalidInput, Speaker
-from inference.media.limits import INVALID, MediaLimits
+from inference.generation import (
+    MAX_SPEAKERS,
+    AudioMode,
+    Box,
+    FileField,
+    GenerationRequest,
+    InvalidInput,
+    MediaInfo,
+    Speaker,
+    VideoPlan,
+)
+from inference.media.limits import INVALID
 from inference.server.errors import ApiError, invalid
-from inference.server.fields import RESOLUTIONS, read_fields
+from inference.server.fields import RESOLUTIONS, Size, read_fields
 from inference.server.jobs import CheckedRequest
 from inference.server.multipart import Form
-from inference.server.prober import MediaFiles, MediaInfo, Prober
+from inference.server.prober import MediaFiles, Prober
 
 SILENT_SECONDS = 4.0
 """Length of a video without voice and without `seconds`: the default of OpenAI's API."""
+
+Plan = Callable[[GenerationRequest, MediaInfo], VideoPlan]
+"""The engine's `plan_video`."""
 
 _DATA_URL_HEAD = 256
 _DATA_URL_PIECE = 1 << 20
@@ -34,34 +48,43 @@ class RequestRules:
     """What this server makes."""
 
     model: str
-    limits: MediaLimits
 
 
-async def read_request(form: Form, rules: RequestRules, prober: Prober) -> CheckedRequest:
+async def read_request(form: Form, rules: RequestRules, prober: Prober, plan: Plan) -> CheckedRequest:
     """Check everything that can be checked without the device."""
     fields, sampling = read_fields(form.texts)
     _require_model(fields.model, rules.model)
     files = await run_in_threadpool(_choose_files, form, fields.audio_mode)
+    silent = not any(files.voices)
+    boxes = _read_boxes(fields.box, len(files.voices))
     try:
         media = await prober.probe(files)
-        spoken = spoken_seconds(media.seconds, fields.audio_mode)
-        seconds = fields.seconds if spoken else fields.seconds or SILENT_SECONDS
-        length = rules.limits.video_seconds(spoken, seconds)
+        generation = GenerationRequest(
+            prompt=fields.prompt,
+            image=files.picture,
+            speakers=tuple(Speaker(voice, box) for voice, box in zip(files.voices, boxes, strict=True)),
+            negative_prompt=fields.negative_prompt,
+            audio_mode=fields.audio_mode,
+            resolution=RESOLUTIONS[fields.size] if fields.size else "multitalk-480",
+            seconds=fields.seconds or SILENT_SECONDS if silent else fields.seconds,
+            sampling=sampling,
+        )
+        planned = plan(generation, media)
     except InvalidInput as error:
-        raise invalid(error.field, error.code, error.message) from error
-    boxes = _read_boxes(fields.box, len(files.voices), media)
-    size = fields.size or ("832x480" if media.width >= media.height else "480x832")
-    generation = GenerationRequest(
-        prompt=fields.prompt,
-        image=files.picture,
-        speakers=tuple(Speaker(voice, box) for voice, box in zip(files.voices, boxes, strict=True)),
-        negative_prompt=fields.negative_prompt,
-        audio_mode=fields.audio_mode,
-        resolution=RESOLUTIONS[size],
-        seconds=seconds,
-        sampling=sampling,
-    )
-    return CheckedRequest(generation, model=rules.model, size=size, seconds=length)
+        raise invalid(error.field, error.code, f"{error.message.removesuffix('.')}.") from error
+    _check_orientation(fields.size, planned)
+    return CheckedRequest(generation, model=rules.model, plan=planned)
+
+
+def _check_orientation(size: Size | None, planned: VideoPlan) -> None:
+    """The shape is the picture's. A size of the other orientation cannot be meant."""
+    if size is None:
+        return
+    width, height = map(int, size.split("x"))
+    if (width > height and planned.width < planned.height) or (width < height and planned.width > planned.height):
+        asked, made = ("landscape", "portrait") if width > height else ("portrait", "landscape")
+        text = f"{size} is {asked}, and the picture is {made}; use {height}x{width}, or turn or crop the picture."
+        raise invalid("size", "invalid_value", text)
 
 
 def _require_model(asked: str | None, served: str) -> None:
@@ -113,12 +136,7 @@ def _decode_data_url(path: Path, field: FileField) -> None:
         same.truncate()
 
 
-def spoken_seconds(lengths: Sequence[float], mode: AudioMode) -> float:
-    """The length of the sound track; 0 if nobody speaks."""
-    return sum(lengths) if mode == "add" else max(lengths)
-
-
-def _read_boxes(text: str | None, people: int, picture: MediaInfo) -> list[Box | None]:
+def _read_boxes(text: str | None, people: int) -> list[Box | None]:
     if text is None:
         return [None] * people
     try:
@@ -127,16 +145,4 @@ def _read_boxes(text: str | None, people: int, picture: MediaInfo) -> list[Box |
         raise invalid("box", "invalid_value", "must be numbers: top,left,bottom,right for each person.") from error
     if len(numbers) != 4 * people:
         raise invalid("box", "invalid_value", f"has {len(numbers)} numbers; {people} people need {4 * people}.")
-    return [_box(numbers[start : start + 4], picture) for start in range(0, len(numbers), 4)]
-
-
-def _box(numbers: list[float], picture: MediaInfo) -> Box:
-    box = Box(*numbers)
-    if not box.inside(picture.height, picture.width):
-        raise invalid(
-            "box",
-            "box_outside_image",
-            f"top,left,bottom,right = {','.join(f'{number:g}' for number in numbers)} is not inside the picture, which "
-            f"is {picture.height} high and {picture.width} wide.",
-        )
-    return box
+    return [Box(*numbers[start : start + 4]) for start in range(0, len(numbers), 4)]

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 
-from inference.generation import VideoEngine
+from inference.generation import GenerationRequest, MediaInfo, VideoEngine, VideoPlan
 from inference.server.config import ServerConfig
 from inference.server.engines import LoadEngine
 from inference.server.job_queue import JobQueue
@@ -40,7 +40,7 @@ class Service:
         self.readiness = Readiness()
         self.metrics = ServerMetrics()
         self.scratch = Scratch(config.scratch)
-        self.rules = RequestRules(config.model, config.media_limits)
+        self.rules = RequestRules(config.model)
         self.prober = Prober(config.media_limits)
         self.limits = UploadLimits(config.max_upload_bytes, config.upload_timeout_s)
         retention = Retention(config.result_ttl_s, config.max_results, config.results_budget_bytes)
@@ -48,6 +48,7 @@ class Service:
         self.worker: GenerationWorker | None = None
         self._load = load
         self._loader: EngineLoader | None = None
+        self._engine: VideoEngine | None = None
         self._add_gauges()
 
     def _add_gauges(self) -> None:
@@ -65,6 +66,7 @@ class Service:
         """Begin to load the engine; requests are accepted once it is loaded."""
 
         def loaded(engine: VideoEngine) -> None:
+            self._engine = engine
             self.worker = GenerationWorker(engine, self.queue, self.scratch, self.metrics)
             self.worker.start()
             self.readiness.loaded()
@@ -74,6 +76,11 @@ class Service:
             lambda progress: load(config, progress), self.readiness, self.metrics, loaded, on_load_failed
         )
         self._loader.start()
+
+    def plan_video(self, request: GenerationRequest, media: MediaInfo) -> VideoPlan:
+        """What the engine would make; requests are accepted only once it is there."""
+        assert self._engine is not None
+        return self._engine.plan_video(request, media)
 
     @property
     def failing(self) -> bool:

@@ -2,9 +2,10 @@
 
     {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
      "prompt": "...", "seconds": "4", "size": "832x480", "created_at": 1764000000, "completed_at": null,
-     "expires_at": null, "error": null, "remixed_from_video_id": null}
+     "expires_at": null, "error": null, "remixed_from_video_id": null, "width": 832, "height": 480, "frames": 100}
 
-Fields and spelling are OpenAI's (`seconds` is a string there). `cancelled` is a status of ours: their API knows no
+Fields and spelling are OpenAI's (`seconds` is a string there), but for the last three. From the first response on, they
+say what will be made, not what was asked for. `cancelled` is a status of ours: their API knows no
 cancellation, and their client passes an unknown status through.
 """
 
@@ -42,6 +43,9 @@ class Video(BaseModel):
     expires_at: int | None = None
     error: VideoError | None = None
     remixed_from_video_id: str | None = None
+    width: int
+    height: int
+    frames: int
 
 
 class VideoList(BaseModel):
@@ -111,19 +115,23 @@ class ReadinessResponse(BaseModel):
 
 
 def video(job: Job) -> Video:
-    clip = job.clip
+    clip, plan = job.clip, job.request.plan
+    made = clip or plan
     return Video(
         id=job.id,
         model=job.request.model,
         status=job.status,
         progress=job.progress,
         prompt=job.request.generation.prompt,
-        seconds=_seconds(clip.seconds if clip else job.request.seconds),
-        size=f"{clip.width}x{clip.height}" if clip else job.request.size,
+        seconds=_seconds(made.seconds),
+        size=f"{made.width}x{made.height}",
         created_at=int(job.created_at),
         completed_at=None if job.finished_at is None else int(job.finished_at),
         expires_at=int(job.expires_at) if clip and job.expires_at is not None else None,
         error=VideoError(code=job.error.code, message=job.error.message, param=job.error.param) if job.error else None,
+        width=made.width,
+        height=made.height,
+        frames=plan.frames,
     )
 
 

@@ -90,7 +90,7 @@ class GenerationWorker:
     def _run(self) -> None:
         while (job := self._queue.take()) is not None:
             self._metrics.queue_wait_seconds.observe((job.started_at or job.created_at) - job.created_at)
-            log.info("video started", extra=fields(id=job.id, seconds=job.request.seconds))
+            log.info("video started", extra=fields(id=job.id, seconds=job.request.plan.seconds))
             began = time.monotonic()
             ended = self._queue.finish(job.id, self._generate(job))
             self._record(job, ended, time.monotonic() - began)

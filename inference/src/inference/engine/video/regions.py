@@ -1,7 +1,7 @@
 """Where the speakers are: masks of person 1, person 2 and background on the grid of latents.
 
 The masks are drawn on the source picture and take the same way as the picture: scaled to cover the output, cut to its
-middle, then sampled at the latents' grid, always by nearest neighbour. One person alone owns the whole picture.
+middle, then sampled at the latents' grid, always by nearest neighbour. One person without a box owns the whole picture.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
+from inference.engine.video.buckets import Size
 from inference.engine.video.frames import CropPlan, plan_crop
 from inference.generation import Box, InvalidInput
 
+OUTSIDE, TOO_SMALL = "box_outside_image", "box_too_small"
+"""Codes of refusals."""
 MARGIN = 0.05
 """Share of a half picture that is left free around a speaker who has no box."""
 
@@ -27,35 +30,45 @@ def default_boxes(height: int, width: int) -> tuple[Box, Box]:
     return Box(top, near, bottom, far), Box(top, shifted[0], bottom, shifted[1])
 
 
-def check_boxes(boxes: Sequence[Box | None], height: int, width: int) -> tuple[Box, Box] | None:
-    """Refuse boxes that are not inside the picture; None if the default halves are meant.
-
-    One person alone owns the whole picture: a box is checked then, and makes no difference.
-    """
+def check_boxes(boxes: Sequence[Box | None], height: int, width: int) -> None:
+    """Refuse boxes that are not inside the picture, and one box for two people."""
     for number, box in enumerate(boxes, 1):
         if box is not None and not box.inside(height, width):
             raise InvalidInput(
                 "box",
                 f"of person {number} (top {box.top:g}, left {box.left:g}, bottom {box.bottom:g}, right {box.right:g}) "
                 f"is not inside the picture, which is {height} high and {width} wide",
+                OUTSIDE,
             )
-    given = [box for box in boxes if box is not None]
-    if len(boxes) < 2 or not given:
-        return None
-    if len(given) == 1:
+    if len(boxes) > 1 and 0 < sum(box is not None for box in boxes) < len(boxes):
         raise InvalidInput("box", "give one for both people, or for neither")
-    return given[0], given[1]
 
 
-def latent_masks(
-    source: tuple[int, int], target: tuple[int, int], latent: tuple[int, int], boxes: tuple[Box, Box] | None
-) -> Tensor:
-    """Draw masks `[3, latent rows, latent columns]` for two people; sizes are (height, width)."""
-    first, second = (_draw(box, source) for box in boxes or default_boxes(*source))
-    background = ((first + second) == 0).float()
-    full = torch.stack((first, second, background))
+def speaker_masks(source: Size, target: Size, latent: Size, boxes: Sequence[Box | None]) -> Tensor:
+    """Draw masks `[3, latent rows, latent columns]` for the people of a video; sizes are (height, width)."""
+    first, *second = boxes
+    if second:
+        given = None if first is None or second[0] is None else (first, second[0])
+        return latent_masks(source, target, latent, given)
+    if first is None:
+        return whole_picture(latent)
+    return split_masks(source, target, latent, first)
+
+
+def latent_masks(source: Size, target: Size, latent: Size, boxes: tuple[Box, Box] | None) -> Tensor:
+    """Masks of two people, by default of the left and the right half."""
     plan = plan_crop(*source, *target)
-    return F.interpolate(_crop(full, plan)[None], size=latent, mode="nearest")[0]
+    first, second = (_draw(box, source, plan, latent) for box in boxes or default_boxes(*source))
+    return torch.stack((first, second, ((first + second) == 0).float()))
+
+
+def split_masks(source: Size, target: Size, latent: Size, box: Box) -> Tensor:
+    """Masks of one person in a box; whoever else is in the picture is the second person, and silent.
+
+    Without a second person others would be background, which hears both voices.
+    """
+    inside = _draw(box, source, plan_crop(*source, *target), latent)
+    return torch.stack((inside, 1 - inside, torch.zeros(latent)))
 
 
 def whole_picture(latent: tuple[int, int]) -> Tensor:
@@ -68,22 +81,28 @@ def token_masks(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     return (F.interpolate(masks[None], size=grid, mode="nearest")[0] > 0).flatten(1)
 
 
-def check_regions(masks: Tensor) -> None:
-    """Refuse boxes that leave a speaker no token: too small, or cut away with the picture's border."""
-    for number in range(2):
-        if not bool(masks[number].any()):
+def check_regions(masks: Tensor, grid: Size) -> None:
+    """Refuse boxes that leave one of these people no token: too small, or cut away with the picture's border."""
+    for number, mask in enumerate(token_masks(masks, grid), 1):
+        if not bool(mask.any()):
             raise InvalidInput(
                 "box",
-                f"of person {number + 1} is too small, or lies in the border that is cut off to fit the video's size",
+                f"of person {number} is too small, or lies in the border that is cut off to fit the video's size",
+                TOO_SMALL,
             )
 
 
-def _draw(box: Box, source: tuple[int, int]) -> Tensor:
-    mask = torch.zeros(source)
-    mask[int(box.top) : int(box.bottom), int(box.left) : int(box.right)] = 1
-    return mask
+def _draw(box: Box, source: Size, plan: CropPlan, latent: Size) -> Tensor:
+    """A box is rows by columns, so that no mask as large as the picture is needed: it can have 50 megapixels."""
+    rows = _sampled(source[0], plan.covering_height, plan.top, plan.height, latent[0])
+    columns = _sampled(source[1], plan.covering_width, plan.left, plan.width, latent[1])
+    inside_rows = (rows >= int(box.top)) & (rows < int(box.bottom))
+    inside_columns = (columns >= int(box.left)) & (columns < int(box.right))
+    return (inside_rows[:, None] & inside_columns[None]).float()
 
 
-def _crop(masks: Tensor, plan: CropPlan) -> Tensor:
-    scaled = F.interpolate(masks[None], size=(plan.covering_height, plan.covering_width), mode="nearest")[0]
-    return scaled[:, plan.top : plan.top + plan.height, plan.left : plan.left + plan.width]
+def _sampled(source: int, covering: int, start: int, length: int, latent: int) -> Tensor:
+    """The rows (or columns) of the picture that the latents' rows are taken from."""
+    rows = torch.arange(source, dtype=torch.float64)[None, None]
+    scaled = F.interpolate(rows, size=covering, mode="nearest")[..., start : start + length]
+    return F.interpolate(scaled, size=latent, mode="nearest")[0, 0]
