@@ -178,3 +178,16 @@ def test_the_served_model_is_listed_and_can_be_looked_up(server: RunningServer) 
     assert (model["id"], model["object"]) == ("multitalk", "model")
     assert server.http.get("/v1/models/multitalk").json() == model
     assert error_of(server.http.get("/v1/models/sora-2"))["code"] == "model_not_found"
+
+
+def test_a_preset_gives_the_defaults_and_a_request_may_still_say_otherwise(tmp_path: Path) -> None:
+    engine = DrawingEngine()
+    with running(config_for(tmp_path, preset="fusionx"), engine) as server:
+        server.wait_status(server.create(steps=None), "completed")
+        server.wait_status(server.create(steps="3", text_guidance="2"), "completed")
+        shown = server.http.get("/v1/models").json()["data"][0]["defaults"]
+        form = server.http.get("/openapi.json").json()["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
+    assert engine.requests[0].sampling == Sampling(steps=8, text_guidance=1, audio_guidance=2, shift=2)
+    assert engine.requests[1].sampling == Sampling(steps=3, text_guidance=2, audio_guidance=2, shift=2)
+    assert (shown["steps"], shown["text_guidance"], shown["shift"]) == (8, 1, 2)
+    assert form["multipart/form-data"]["schema"]["properties"]["steps"]["default"] == 8

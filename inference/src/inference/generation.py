@@ -92,6 +92,14 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A LoRA that is merged at load, and how strongly."""
+
+    path: Path
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a generation is: `step` of `steps` in `window` of `windows`, both counted from 0."""
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from inference.generation import LoraFile, Sampling
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.hosts import host_name
+from inference.server.presets import PRESETS, lora_file, sampling_defaults
 from init_sync.shell import flags
 from init_sync.shell.flags import ANY_HOST, PORT, flag, number, one_of, several, whole
 from init_sync.shell.log_settings import LogSettings
@@ -70,7 +72,16 @@ class ServerConfig(LogSettings):
         one_of("multitalk-480", "multitalk-720"),
         default="multitalk-480",
     )
-    lora: tuple[Path, ...] = flag("LoRA files merged at load, separated by commas", several(Path), default=())
+    lora: tuple[LoraFile, ...] = flag(
+        "LoRA files merged at load, separated by commas; each may say how strongly: FILE=0.8, without: 1",
+        several(lora_file),
+        default=(),
+    )
+    preset: str | None = flag(
+        "steps, guidance and shift for requests that name none: fusionx or lightx2v, as these LoRAs need",
+        one_of(*PRESETS),
+        default=None,
+    )
     compile: bool = flag("compile the transformer: slower first request, faster steps", default=False)
 
     model: str = flag("model name in the API", default="multitalk")
@@ -121,6 +132,11 @@ class ServerConfig(LogSettings):
     def results_budget_bytes(self) -> int:
         """Room on the scratch directory beside the uploads of all unfinished jobs."""
         return int(self.scratch_gib * GIB) - self.max_jobs * self.max_upload_bytes
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of requests that say nothing else."""
+        return sampling_defaults(self.preset)
 
     @property
     def media_limits(self) -> MediaLimits:

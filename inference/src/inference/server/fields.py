@@ -66,7 +66,7 @@ _SAMPLING = TypeAdapter(Sampling)
 SAMPLING_FIELDS = frozenset(field.name for field in dataclasses.fields(Sampling))
 
 
-def read_fields(texts: dict[str, list[str]]) -> tuple[VideoFields, Sampling]:
+def read_fields(texts: dict[str, list[str]], defaults: Sampling) -> tuple[VideoFields, Sampling]:
     """Parse the text parts of a form; raises `ApiError` for the first wrong one. An empty text is no value."""
     given = {name: [value for value in values if value.strip()] for name, values in texts.items()}
     for name, values in given.items():
@@ -75,7 +75,7 @@ def read_fields(texts: dict[str, list[str]]) -> tuple[VideoFields, Sampling]:
     joined = {name: ",".join(values) for name, values in given.items() if values}
     sampling = {name: joined.pop(name) for name in SAMPLING_FIELDS & joined.keys()}
     try:
-        return VideoFields.model_validate(joined), _SAMPLING.validate_python(sampling)
+        return VideoFields.model_validate(joined), _SAMPLING.validate_python(dataclasses.asdict(defaults) | sampling)
     except ValidationError as error:
         raise _first_problem(error) from error
 
@@ -91,11 +91,14 @@ def _first_problem(error: ValidationError) -> ApiError:
     return invalid(name, "invalid_value", f"{problem['msg']}.")
 
 
-def request_body_schema() -> dict[str, Any]:
+def request_body_schema(defaults: Sampling) -> dict[str, Any]:
     """The form for the OpenAPI page."""
     schema = VideoFields.model_json_schema()
     file_kind = {"type": "string", "contentMediaType": "application/octet-stream"}
-    schema["properties"] |= _SAMPLING.json_schema()["properties"] | {
+    sampling = _SAMPLING.json_schema()["properties"]
+    for name, value in dataclasses.asdict(defaults).items():
+        sampling[name]["default"] = value
+    schema["properties"] |= sampling | {
         "input_reference": file_kind
         | {"description": f"The picture with the people. Formats: {', '.join(PICTURE_FORMATS)}."},
         "audio": {

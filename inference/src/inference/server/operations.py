@@ -6,6 +6,7 @@ GET /readyz while loading: 503
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.resources import files
 
 from fastapi import APIRouter
@@ -35,7 +36,8 @@ class OperationRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._model = wire.Model(id=service.config.model, created=service.started_at)
+        defaults = wire.Defaults(**asdict(service.config.sampling))
+        self._model = wire.Model(id=service.config.model, created=service.started_at, defaults=defaults)
 
     def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route

@@ -14,7 +14,16 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
-from inference.generation import MAX_SPEAKERS, AudioMode, Box, FileField, GenerationRequest, InvalidInput, Speaker
+from inference.generation import (
+    MAX_SPEAKERS,
+    AudioMode,
+    Box,
+    FileField,
+    GenerationRequest,
+    InvalidInput,
+    Sampling,
+    Speaker,
+)
 from inference.media.limits import INVALID, MediaLimits
 from inference.server.errors import ApiError, invalid
 from inference.server.fields import RESOLUTIONS, read_fields
@@ -35,11 +44,12 @@ class RequestRules:
 
     model: str
     limits: MediaLimits
+    sampling: Sampling
 
 
 async def read_request(form: Form, rules: RequestRules, prober: Prober) -> CheckedRequest:
     """Check everything that can be checked without the device."""
-    fields, sampling = read_fields(form.texts)
+    fields, sampling = read_fields(form.texts, rules.sampling)
     _require_model(fields.model, rules.model)
     files = await run_in_threadpool(_choose_files, form, fields.audio_mode)
     try:

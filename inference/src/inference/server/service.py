@@ -40,7 +40,7 @@ class Service:
         self.readiness = Readiness()
         self.metrics = ServerMetrics()
         self.scratch = Scratch(config.scratch)
-        self.rules = RequestRules(config.model, config.media_limits)
+        self.rules = RequestRules(config.model, config.media_limits, config.sampling)
         self.prober = Prober(config.media_limits)
         self.limits = UploadLimits(config.max_upload_bytes, config.upload_timeout_s)
         retention = Retention(config.result_ttl_s, config.max_results, config.results_budget_bytes)

@@ -38,7 +38,10 @@ class VideoRoutes:
 
     def add_to(self, router: APIRouter) -> None:
         add = partial(router.add_api_route, tags=["videos"])
-        body = {"required": True, "content": {"multipart/form-data": {"schema": request_body_schema()}}}
+        body = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": request_body_schema(self._service.config.sampling)}},
+        }
         add(
             "/v1/videos",
             self.create,

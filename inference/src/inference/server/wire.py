@@ -62,6 +62,18 @@ class VideoDeleted(BaseModel):
     deleted: bool = True
 
 
+class Defaults(BaseModel):
+    """What a request gets for the fields that it leaves out; `shift` is null where it follows from the size."""
+
+    steps: int
+    seed: int
+    text_guidance: float
+    audio_guidance: float
+    shift: float | None
+    use_apg: bool
+    teacache_threshold: float
+
+
 class Model(BaseModel):
     """A model that is served."""
 
@@ -69,6 +81,7 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "MeiGen-AI"
+    defaults: Defaults
 
 
 class ModelList(BaseModel):
