@@ -74,9 +74,9 @@ def added(path: Path, parameters: Mapping[str, Shape], strength: float = 1.0) ->
     lora = Lora(LoraFile(path, strength), parameters)
     found = {}
     for name in lora.changes:
-        values = lora.merge(name, torch.zeros(parameters[name])).unique()
-        assert len(values) == 1, name
-        found[name] = values.item()
+        merged = lora.merge(name, torch.zeros(parameters[name]))
+        assert merged.min() == merged.max(), name
+        found[name] = merged.max().item()
     return found
 
 

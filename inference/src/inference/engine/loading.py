@@ -13,6 +13,7 @@ import torch
 from inference.engine import components
 from inference.engine.checkpoint.files import ModelFiles, check_index, find_files, read_settings
 from inference.engine.checkpoint.lora import Lora
+from inference.engine.checkpoint.other_layouts import foreign_names
 from inference.engine.checkpoint.store import SafetensorsStore, TensorStore, TorchStore
 from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
@@ -21,7 +22,7 @@ from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
 from inference.engine.encoders.vae import VaeSizes
-from inference.engine.errors import EngineError
+from inference.engine.errors import CheckpointError, EngineError
 from inference.engine.geometry import Geometry
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
 from inference.engine.offload import stream_blocks
@@ -65,6 +66,8 @@ class Loader:
         problem = check_index(self._files.index, {name: dit_store.origin(name) for name in dit_store.shapes})
         if problem:
             log.warning("%s", problem)
+        if reason := foreign_names(dit_store.shapes):
+            raise CheckpointError(f"reading {dit_store.origin(next(iter(dit_store.shapes)))}: {reason}")
         config = DitConfig.from_checkpoint(dit_store.shapes, self.settings)
         loras = [Lora(file, dit_store.shapes) for file in self._loras]
         stores = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from inference.generation import LoraFile, Sampling
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.multitalk import AUDIO, BASE, WAV2VEC
+from inference.server.api_keys import read_keys
 from inference.server.hosts import host_name
 from inference.server.presets import PRESETS, lora_file, sampling_defaults
 from init_sync.shell import flags
@@ -101,6 +102,13 @@ class ServerConfig(LogSettings):
         default=(),
     )
 
+    api_key_file: tuple[str, ...] | None = flag(
+        "file with keys, one on each line; /v1 is then for clients that send one of them as a bearer token",
+        read_keys,
+        "FILE",
+        default=None,
+    )
+
     queue: int = flag("videos that may wait while one is generated; beyond that 429", whole(0), default=8)
     max_upload_mib: float = flag("largest request body", POSITIVE, default=64.0)
     max_seconds: float = flag("maximum length of a video, and of each voice", POSITIVE, default=DEFAULT_LIMITS.seconds)
@@ -110,7 +118,9 @@ class ServerConfig(LogSettings):
     upload_timeout_s: float = flag("a request body must arrive within this time", POSITIVE, default=120.0)
 
     scratch: Path = flag(
-        "directory for uploads and results; emptied at start, used by one server alone", Path, default=DEFAULT_SCRATCH
+        "directory for uploads and results, of one server alone; results in it are served again after a restart",
+        Path,
+        default=DEFAULT_SCRATCH,
     )
     scratch_gib: float = flag("most that the scratch directory may hold", POSITIVE, default=4.0)
     max_results: int = flag("finished videos kept; the oldest go first", whole(1), default=100)
@@ -132,6 +142,11 @@ class ServerConfig(LogSettings):
     def results_budget_bytes(self) -> int:
         """Room on the scratch directory beside the uploads of all unfinished jobs."""
         return int(self.scratch_gib * GIB) - self.max_jobs * self.max_upload_bytes
+
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """Empty: clients need none."""
+        return self.api_key_file or ()
 
     @property
     def sampling(self) -> Sampling:

@@ -8,6 +8,7 @@ picture and the voices are files; here they are only described, for the OpenAPI 
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,6 +29,8 @@ RESOLUTIONS: dict[str, Resolution] = {
     "1792x1024": "multitalk-720",
 }
 """MultiTalk keeps the shape of the picture and knows two areas; a size chooses the nearer one."""
+
+DRAW_SEED = -1
 
 
 class VideoFields(BaseModel):
@@ -75,9 +78,12 @@ def read_fields(texts: dict[str, list[str]], defaults: Sampling) -> tuple[VideoF
     joined = {name: ",".join(values) for name, values in given.items() if values}
     sampling = {name: joined.pop(name) for name in SAMPLING_FIELDS & joined.keys()}
     try:
-        return VideoFields.model_validate(joined), _SAMPLING.validate_python(dataclasses.asdict(defaults) | sampling)
+        fields = VideoFields.model_validate(joined)
+        wanted = _SAMPLING.validate_python(dataclasses.asdict(defaults) | sampling)
     except ValidationError as error:
         raise _first_problem(error) from error
+    seed = secrets.randbelow(2**32) if wanted.seed == DRAW_SEED else wanted.seed
+    return fields, dataclasses.replace(wanted, seed=seed)
 
 
 def _first_problem(error: ValidationError) -> ApiError:

@@ -6,7 +6,6 @@ GET /readyz while loading: 503
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.resources import files
 
 from fastapi import APIRouter
@@ -36,8 +35,7 @@ class OperationRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        defaults = wire.Defaults(**asdict(service.config.sampling))
-        self._model = wire.Model(id=service.config.model, created=service.started_at, defaults=defaults)
+        self._model = wire.Model(id=service.config.model, created=service.started_at, defaults=service.config.sampling)
 
     def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route

@@ -1,7 +1,7 @@
 """The JSON objects of the API, as pydantic models, and how a job becomes one.
 
     {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
-     "prompt": "...", "seconds": "4", "size": "832x480", "created_at": 1764000000, "completed_at": null,
+     "prompt": "...", "seconds": "4", "size": "832x480", "seed": 42, "created_at": 1764000000, "completed_at": null,
      "expires_at": null, "error": null, "remixed_from_video_id": null}
 
 Fields and spelling are OpenAI's (`seconds` is a string there). `cancelled` is a status of ours: their API knows no
@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from inference.generation import Sampling
 from inference.server.job_table import Page
 from inference.server.jobs import Job, Status
 
@@ -37,6 +38,7 @@ class Video(BaseModel):
     prompt: str
     seconds: str
     size: str
+    seed: int
     created_at: int
     completed_at: int | None = None
     expires_at: int | None = None
@@ -62,26 +64,15 @@ class VideoDeleted(BaseModel):
     deleted: bool = True
 
 
-class Defaults(BaseModel):
-    """What a request gets for the fields that it leaves out; `shift` is null where it follows from the size."""
-
-    steps: int
-    seed: int
-    text_guidance: float
-    audio_guidance: float
-    shift: float | None
-    use_apg: bool
-    teacache_threshold: float
-
-
 class Model(BaseModel):
-    """A model that is served."""
+    """A model that is served; the last one is ours."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "MeiGen-AI"
-    defaults: Defaults
+    defaults: Sampling
+    """Of the sampling fields of POST /v1/videos."""
 
 
 class ModelList(BaseModel):
@@ -133,6 +124,7 @@ def video(job: Job) -> Video:
         prompt=job.request.generation.prompt,
         seconds=_seconds(clip.seconds if clip else job.request.seconds),
         size=f"{clip.width}x{clip.height}" if clip else job.request.size,
+        seed=job.request.generation.sampling.seed,
         created_at=int(job.created_at),
         completed_at=None if job.finished_at is None else int(job.finished_at),
         expires_at=int(job.expires_at) if clip and job.expires_at is not None else None,
