@@ -8,11 +8,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from inference.server.config import read_config
+from inference.server.api_keys import KeysUnusable, read_keys
 from inference_server.drawing_engine import DrawingEngine
 from inference_server.harness import TIMEOUT_S, RunningServer, config_for, error_of, running
 from inference_server.media import png
-from init_sync.shell.flags import WrongSettings
 
 KEYS = ("0123456789abcdef", "fedcba9876543210")
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -20,7 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning"
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[RunningServer]:
-    with running(config_for(tmp_path, api_key_file=KEYS), DrawingEngine()) as server:
+    file = tmp_path / "keys"
+    file.write_text("\n".join(KEYS) + "\n")
+    with running(config_for(tmp_path, api_key_file=file), DrawingEngine()) as server:
         yield server
 
 
@@ -72,15 +73,11 @@ def test_a_key_is_no_way_around_the_rule_against_other_sites(locked: RunningServ
     assert locked.http.delete("/v1/videos/video_0", headers=headers).status_code == 403
 
 
-def read(file: Path) -> tuple[str, ...]:
-    arguments = ["--spec", "m.yaml", "--volume", "/models", "--api-key-file", str(file)]
-    return read_config(arguments, {}).api_keys
-
-
 def test_the_file_has_a_key_on_each_line(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("\n".join(KEYS) + "\n")
-    assert read(file) == KEYS
+    assert read_keys(file) == KEYS
+    assert read_keys(None) == ()
 
 
 @pytest.mark.parametrize(
@@ -99,8 +96,6 @@ def test_a_file_that_cannot_be_meant_is_refused_without_showing_keys(
     file = tmp_path / "keys"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(WrongSettings) as caught:
-        read(file)
-    (problem,) = caught.value.problems
-    assert reason in problem
-    assert "short" not in problem.replace("shorter", "")
+    with pytest.raises(KeysUnusable, match=f"^reading --api-key-file: .*{reason}") as caught:
+        read_keys(file)
+    assert "short" not in str(caught.value).replace("shorter", "")

@@ -54,7 +54,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(
         Guarded,
-        admitted=Admittance(service.config.allowed_hosts, service.config.api_keys),
+        admitted=Admittance(service.config.allowed_hosts, service.api_keys),
         body_bytes=service.limits.body_bytes,
     )
     app.add_middleware(Observed, metrics=service.metrics)  # the last one added sees all responses

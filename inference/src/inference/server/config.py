@@ -11,7 +11,6 @@ from pathlib import Path
 from inference.generation import LoraFile, Sampling
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.multitalk import AUDIO, BASE, WAV2VEC
-from inference.server.api_keys import read_keys
 from inference.server.hosts import host_name
 from inference.server.presets import PRESETS, lora_file, sampling_defaults
 from init_sync.shell import flags
@@ -102,10 +101,9 @@ class ServerConfig(LogSettings):
         default=(),
     )
 
-    api_key_file: tuple[str, ...] | None = flag(
+    api_key_file: Path | None = flag(
         "file with keys, one on each line; /v1 is then for clients that send one of them as a bearer token",
-        read_keys,
-        "FILE",
+        Path,
         default=None,
     )
 
@@ -142,11 +140,6 @@ class ServerConfig(LogSettings):
     def results_budget_bytes(self) -> int:
         """Room on the scratch directory beside the uploads of all unfinished jobs."""
         return int(self.scratch_gib * GIB) - self.max_jobs * self.max_upload_bytes
-
-    @property
-    def api_keys(self) -> tuple[str, ...]:
-        """Empty: clients need none."""
-        return self.api_key_file or ()
 
     @property
     def sampling(self) -> Sampling:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from inference.generation import VideoEngine
+from inference.server.api_keys import read_keys
 from inference.server.config import ServerConfig
 from inference.server.engines import LoadEngine
 from inference.server.job_queue import JobQueue
@@ -36,6 +37,7 @@ class Service:
     def __init__(self, config: ServerConfig, load: LoadEngine, clock: Callable[[], float] = time.time) -> None:
         self.config = config
         self.started_at = int(clock())
+        self.api_keys = read_keys(config.api_key_file)
         self.readiness = Readiness()
         self.metrics = ServerMetrics()
         self.scratch = Scratch(config.scratch)
