@@ -28,7 +28,7 @@
 - --volume=/models
 - --port=8000
 - {{ printf "--allowed-hosts=%s" (include "modelcache.server.hosts" .) | quote }}
-{{- if (.Values.inference.apiKeySecret).name }}
+{{- if .Values.inference.apiKeySecret.name }}
 - --api-key-file=/etc/multitalk/keys
 {{- end }}
 - --scratch=/scratch/multitalk
