@@ -271,7 +271,8 @@ SETS: dict[str, Release] = {
             },
             "inference": {
                 **EXTRAS,
-                "settings": {"queue": 2, "lora": ["/lora/a", "/lora/b"], "compile": True, "memoryLimitGib": 20.5},
+                "settings": {"queue": 2, "lora": ["/lora/a", "/lora/b=0.5"], "compile": True, "memoryLimitGib": 20.5},
+                "apiKeySecret": {"name": "clients", "key": "all"},
                 "strategy": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
                 "service": {

@@ -217,6 +217,14 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"inference": {"terminationGracePeriodSeconds": 30}},
         "too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to 35 at least",
     ),
+    "several servers for one scratch directory": (
+        {"inference": {"scratchClaim": "videos", "replicas": 2, "strategy": "Recreate"}},
+        "inference.scratchClaim is for one server at a time: two pods cannot share it",
+    ),
+    "two servers at once during a rollout": (
+        {"inference": {"scratchClaim": "videos", "strategy": "RollingUpdate"}},
+        "inference.scratchClaim is for one server at a time: two pods cannot share it",
+    ),
     "a server without an operator": (
         {**STANDALONE, "cache": {"standalone": True, "peers": {"enabled": True}}},
         "cache.peers.enabled and cache.standalone exclude each other",
@@ -347,6 +355,12 @@ def test_the_notes_say_where_the_size_is_told_and_how_an_update_is_taken(helm: H
     assert "resync" not in plain
 
 
+def test_the_notes_say_which_key_clients_of_the_server_must_send(helm: Helm) -> None:
+    values = {"inference": {"apiKeySecret": {"name": "clients", "key": "all"}}}
+    notes = helm.run("install", "a", str(CHART), "--dry-run=client", values=values)
+    assert "create secret generic clients --from-file=all=/dev/stdin" in notes
+
+
 def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> None:
     def notes(**values: Any) -> str:
         return helm.run("install", "a", str(CHART), "--dry-run=client", values={**on_nodes("/ssd/m"), **values})
@@ -356,7 +370,15 @@ def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> Non
 
 
 EMPTIED = (
-    *("cache", "cache.models", "cache.job", "cache.volume.size", "cache.volume.nodeSelector", "inference.tolerations"),
+    *(
+        "cache",
+        "cache.models",
+        "cache.job",
+        "cache.volume.size",
+        "cache.volume.nodeSelector",
+        "inference.tolerations",
+        "inference.apiKeySecret",
+    ),
     *("inference.probes.startup", "operator.allNamespaces", "operator.image", "sync.endpoint", "sync.image.digest"),
 )
 """Of each way in which templates use a value, one."""
@@ -501,7 +523,7 @@ def _camel(name: str) -> str:
 
 
 def test_settings_are_the_flags_of_the_server_but_for_those_that_follow() -> None:
-    derived = {"spec", "volume", "port", "host", "allowed_hosts", "scratch", "scratch_gib", "grace_s"}
+    derived = {"spec", "volume", "port", "host", "allowed_hosts", "api_key_file", "scratch", "scratch_gib", "grace_s"}
     camel = {_camel(each.name) for each in declared(ServerConfig) if each.name not in derived}
     assert set(SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]) == camel
 

@@ -113,6 +113,9 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $inference.enabled (gt (int $inference.replicas) 1) (has "ReadWriteOncePod" (include "modelcache.cache.accessModes" . | fromYamlArray)) }}
 - inference.replicas={{ $inference.replicas }} cannot share a ReadWriteOncePod volume. Use ReadWriteMany (ReadWriteOnce on one node) in cache.volume.accessModes, or one replica
 {{- end }}
+{{- if and $inference.enabled $inference.scratchClaim (or (ne (toString $inference.replicas) "1") (ne (include "modelcache.server.strategy" .) "Recreate")) }}
+- inference.scratchClaim is for one server at a time: two pods cannot share it. Set inference.replicas=1 and inference.strategy=Recreate
+{{- end }}
 {{- if and $inference.enabled (lt (include "modelcache.server.graceS" . | int) 0) }}
 - inference.terminationGracePeriodSeconds={{ $inference.terminationGracePeriodSeconds }} is too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to {{ sub $inference.terminationGracePeriodSeconds (include "modelcache.server.graceS" . | int) }} at least
 {{- end }}

@@ -4,7 +4,7 @@ At most `max_jobs` jobs are unfinished at any time; a reservation (an upload tha
 running job count as one each. Beyond that a request is refused at once. A cancelled job counts until the engine has
 returned.
 
-Nothing is written to disk: a restarted process starts with an empty queue. Files belong to `scratch`.
+Nothing is written to disk: after a restart nothing waits. Files, and records of finished videos, belong to `scratch`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -63,6 +63,11 @@ class JobQueue:
         self._reserved: set[str] = set()
         self._running: str | None = None
         self._closed = False
+
+    def restore(self, jobs: Iterable[Job]) -> None:
+        """Know the finished jobs of a former process."""
+        with self._changed:
+            self._jobs.restore(jobs)
 
     def reserve(self) -> str:
         """Count one more job and return its id; raises `QueueFull` or `QueueClosed`."""

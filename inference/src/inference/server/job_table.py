@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +40,12 @@ class JobTable:
     def put(self, job: Job) -> Job:
         self._jobs[job.id] = job
         return job
+
+    def restore(self, jobs: Iterable[Job]) -> None:
+        """Know the finished jobs of a former process; later ids stay above theirs, whatever the clock says."""
+        for job in jobs:
+            self.put(job)
+            self._last_ns = max(self._last_ns, int(job.id[6:22], 16))
 
     def end(self, job: Job, outcome: Clip | JobError | None) -> Job:
         """Completed with a clip, failed with an error, or cancelled."""

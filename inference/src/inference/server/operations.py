@@ -35,7 +35,7 @@ class OperationRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._model = wire.Model(id=service.config.model, created=service.started_at)
+        self._model = wire.Model(id=service.config.model, created=service.started_at, defaults=service.config.sampling)
 
     def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route

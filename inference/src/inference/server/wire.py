@@ -1,7 +1,7 @@
 """The JSON objects of the API, as pydantic models, and how a job becomes one.
 
     {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
-     "prompt": "...", "seconds": "4", "size": "832x480", "created_at": 1764000000, "completed_at": null,
+     "prompt": "...", "seconds": "4", "size": "832x480", "seed": 42, "created_at": 1764000000, "completed_at": null,
      "expires_at": null, "error": null, "remixed_from_video_id": null, "width": 832, "height": 480, "frames": 100}
 
 Fields and spelling are OpenAI's (`seconds` is a string there), but for the last three. From the first response on, they
@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from inference.generation import Sampling
 from inference.server.job_table import Page
 from inference.server.jobs import Job, Status
 
@@ -38,6 +39,7 @@ class Video(BaseModel):
     prompt: str
     seconds: str
     size: str
+    seed: int
     created_at: int
     completed_at: int | None = None
     expires_at: int | None = None
@@ -67,12 +69,14 @@ class VideoDeleted(BaseModel):
 
 
 class Model(BaseModel):
-    """A model that is served."""
+    """A model that is served; the last one is ours."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "MeiGen-AI"
+    defaults: Sampling
+    """Of the sampling fields of POST /v1/videos."""
 
 
 class ModelList(BaseModel):
@@ -125,6 +129,7 @@ def video(job: Job) -> Video:
         prompt=job.request.generation.prompt,
         seconds=_seconds(made.seconds),
         size=f"{made.width}x{made.height}",
+        seed=job.request.generation.sampling.seed,
         created_at=int(job.created_at),
         completed_at=None if job.finished_at is None else int(job.finished_at),
         expires_at=int(job.expires_at) if clip and job.expires_at is not None else None,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference import multitalk
+from inference.engine.checkpoint.other_layouts import unusable
 from inference.engine.errors import CheckpointError
 
 
@@ -61,7 +62,10 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
         wav2vec=first(voice / multitalk.VOICE_FILE, voice / multitalk.VOICE_PICKLE),
     )
     if missing:
-        raise CheckpointError(f"looking for the model files in {volume}: missing {', '.join(missing)}. Sync the volume")
+        found = "".join(f". {folder.name} holds {hint}" for folder in (root, layers) if (hint := unusable(folder)))
+        raise CheckpointError(
+            f"looking for the model files in {volume}: missing {', '.join(missing)}{found or '. Sync the volume'}"
+        )
     return files
 
 
