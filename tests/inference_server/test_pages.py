@@ -29,7 +29,7 @@ def test_openapi_describes_every_field_of_the_form_and_every_error(server: Runni
     assert {"200", "400", "404", "408", "413", "415", "429", "503"} <= set(post["responses"])
     assert set(api["paths"]) == {
         "/v1/videos", "/v1/videos/{video_id}", "/v1/videos/{video_id}/content",
-        "/v1/models", "/v1/models/{model_id}", "/healthz", "/readyz", "/metrics",
+        "/v1/models", "/v1/models/{model_id}", "/v1/estimate", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 
 

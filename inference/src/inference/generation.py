@@ -119,6 +119,8 @@ class VideoPlan:
     height: int
     frames: int
     seconds: float
+    windows: int = 1
+    """In how many pieces it is made, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

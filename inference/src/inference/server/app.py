@@ -18,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.server.access import Admittance, Guarded
 from inference.server.errors import ApiError, as_response, internal, invalid
+from inference.server.estimates import EstimateRoutes
 from inference.server.metrics import ServerMetrics
 from inference.server.operations import OperationRoutes
+from inference.server.pages import add_pages
 from inference.server.service import Service
 from inference.server.videos import VideoRoutes
 from inference.server.wire import ErrorResponse
@@ -47,7 +49,9 @@ def create_app(service: Service) -> FastAPI:
         responses={"4XX": {"model": ErrorResponse, "description": "Refused"}},  # keeps FastAPI's own 422 out of it
     )
     VideoRoutes(service).add_to(app.router)
+    EstimateRoutes(service).add_to(app.router)
     OperationRoutes(service).add_to(app.router)
+    add_pages(app.router)
     _add_head(app)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

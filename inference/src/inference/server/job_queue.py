@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from inference.server.forecast import Forecast
 from inference.server.job_table import JobTable, Page
 from inference.server.jobs import SHUTTING_DOWN, CheckedRequest, Clip, Job, JobError, Status
 from inference.server.retention import Retention
@@ -147,6 +148,19 @@ class JobQueue:
         with self._changed:
             return self._jobs.visible(video_id)
 
+    def forecast(self, job: Job) -> Forecast | None:
+        """Where an unfinished job stands; None for a finished one."""
+        with self._changed:
+            order = self._order()
+            if job.finished or job.id not in order:
+                return None
+            return self._jobs.forecast(job, order[: order.index(job.id)])
+
+    def forecast_new(self, work: float) -> Forecast:
+        """Where a job of so much work would stand if it were submitted now."""
+        with self._changed:
+            return self._jobs.forecast(work, self._order())
+
     def mark_fetched(self, video_id: str) -> None:
         with self._changed:
             if job := self._jobs.get(video_id):
@@ -199,6 +213,9 @@ class JobQueue:
         """Block until the queue satisfies `until`, which is asked after every change, or the time is up."""
         with self._changed:
             return self._changed.wait_for(lambda: until(self), timeout_s)
+
+    def _order(self) -> list[str]:
+        return [*filter(None, [self._running]), *self._waiting]
 
     def _counts(self) -> Counts:
         return Counts(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from inference.server.forecast import Forecast, forecast, pace_of
 from inference.server.jobs import Clip, Job, JobError
 from inference.server.retention import Retention, expired, surplus
 
@@ -32,6 +33,7 @@ class JobTable:
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._last_ns = 0
+        self._pace: float | None = None
 
     def new_id(self) -> str:
         self._last_ns = max(self._last_ns + 1, time.time_ns())
@@ -52,7 +54,9 @@ class JobTable:
         now, ttl_s = self._clock(), self._retention.ttl_s
         match outcome:
             case Clip():
-                return self.put(job.completed(outcome, now, ttl_s))
+                done = job.completed(outcome, now, ttl_s)
+                self._pace = pace_of(done) or self._pace
+                return self.put(done)
             case JobError():
                 return self.put(job.failed(outcome, now, ttl_s))
             case None:
@@ -64,6 +68,10 @@ class JobTable:
     def visible(self, video_id: str) -> Job | None:
         job = self._jobs.get(video_id)
         return None if job is None or expired(job, self._clock()) else job
+
+    def forecast(self, new: Job | float, ahead: Iterable[str]) -> Forecast:
+        """Where a job stands behind those `ahead`, or one of so much work that is not submitted yet."""
+        return forecast(new, [self._jobs[key] for key in ahead if key in self._jobs], self._pace, self._clock())
 
     def remove(self, video_id: str) -> None:
         del self._jobs[video_id]

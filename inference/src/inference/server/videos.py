@@ -91,7 +91,7 @@ class VideoRoutes:
             self._service.metrics.requests.labels("failed").inc()
             raise
         log.info("video accepted", extra=fields(id=job.id, people=len(job.request.generation.speakers)))
-        return _polled(job)
+        return self._polled(job)
 
     async def list(
         self,
@@ -102,7 +102,7 @@ class VideoRoutes:
         """Videos by age, newest first unless asked otherwise."""
         if after is not None and not ID.fullmatch(after):
             raise invalid("after", "invalid_value", "is not an id of a video.")
-        return wire.video_list(self._queue.page(after=after, limit=limit, order=order))
+        return wire.video_list(self._queue.page(after=after, limit=limit, order=order), self._queue.forecast)
 
     async def retrieve(self, request: Request, video_id: str) -> JSONResponse:
         """Status and progress of one video."""
@@ -111,7 +111,7 @@ class VideoRoutes:
             raise not_found(video_id)
         if job.finished and job.status is not Status.COMPLETED and request.method == "GET":
             self._queue.mark_fetched(video_id)  # its client now knows the outcome
-        return _polled(job)
+        return self._polled(job)
 
     async def content(self, video_id: str, variant: Literal["video", "thumbnail"] = "video") -> Response:
         """The finished video, in ranges if asked; or its first frame as a small WebP."""
@@ -141,11 +141,10 @@ class VideoRoutes:
         log.info("video deleted", extra=fields(id=video_id, was=discarded.before.status))
         return wire.VideoDeleted(id=video_id)
 
-
-def _polled(job: Job) -> JSONResponse:
-    """A video, with the interval at which clients should poll."""
-    headers = {} if job.finished else {"openai-poll-after-ms": POLL_AFTER_MS}
-    return JSONResponse(wire.video(job).model_dump(mode="json"), headers=headers)
+    def _polled(self, job: Job) -> JSONResponse:
+        """A video, with the interval at which clients should poll."""
+        headers = {} if job.finished else {"openai-poll-after-ms": POLL_AFTER_MS}
+        return JSONResponse(wire.video(job, self._queue.forecast(job)).model_dump(mode="json"), headers=headers)
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, object]]:
