@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch clean
 
 ##@ Getting started
 
@@ -130,6 +130,7 @@ bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches, and copies on 1,000 nodes (KUBEBUILDER_ASSETS=DIR: a real API server)
 	$(BIN)/python tests/bench/bench_operator.py 1000 5000
 	$(BIN)/python tests/bench/bench_copies.py 1000
+	$(BIN)/python tests/bench/bench_copy_gate.py 1000
 
 simulate-lead-time: $(STAMP) ## Compute what spec.gate.leadTime brings, as the table of docs/scheduling.md
 	$(BIN)/python tests/bench/simulate_lead_time.py
@@ -141,6 +142,9 @@ bench-admission: $(STAMP) $(HELM_STAMP) ## Measure what the label costs at the c
 
 generated: $(STAMP) ## Write the custom resource definition, its reference page, the chart's README, schema and dashboards
 	$(BIN)/python tools/generate.py
+
+screenshots: $(STAMP) ## Take the pictures of the page for docs/inference.md (CHROMIUM=PATH)
+	$(BIN)/python tests/support/screenshots.py
 
 lock: $(STAMP) ## Update all pinned requirements to the newest versions
 	$(COMPILE) --upgrade -o requirements/dev.txt --group pyproject.toml:dev

@@ -21,7 +21,8 @@ import yaml
 
 import crd
 from init_sync.core.fields import Choice, Field, Group, Listing
-from init_sync.core.manifest_schema import JOB, SPEC
+from init_sync.core.manifest_job import JOB
+from init_sync.core.manifest_schema import SPEC
 
 CHART = Path(__file__).parents[1] / "charts/modelcache"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"

@@ -14,7 +14,8 @@ import yaml
 from crd_columns import columns
 from crd_status import status_schema
 from init_sync.core import fields
-from init_sync.core.manifest_schema import CACHE_NAME, DOCUMENT, KIND, NAME, SPEC
+from init_sync.core.manifest_rules import NAME
+from init_sync.core.manifest_schema import CACHE_NAME, DOCUMENT, KIND, SPEC
 
 ROOT = Path(__file__).parents[1]
 DEFINITION = ROOT / "charts/modelcache/charts/crds/crds/modelcaches.yaml"

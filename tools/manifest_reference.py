@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from init_sync.core.manifest_schema import NAME
+from init_sync.core.manifest_rules import NAME
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference/manifest.md"
 

@@ -14,17 +14,21 @@ from support.waiting import eventually
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, helm: Helm) -> Iterator[Ground]:
+def api(tmp_path_factory: pytest.TempPathFactory, helm: Helm) -> Iterator[Ground]:
     programs = assets()
     if programs is None:
         pytest.skip("admission policies need a real API server: set KUBEBUILDER_ASSETS")
     with RealApi(programs, tmp_path_factory.mktemp("admission"), service_accounts=True) as real:
         cluster = prepared(real.kubeconfig(), None, real)
-        found = Ground(cluster.client, real, helm)
-        if not found.has_mutating_policies():
-            pytest.skip("this API server has no MutatingAdmissionPolicy of v1: Kubernetes 1.36 has it")
-        yield found
+        yield Ground(cluster.client, real, helm)
         cluster.client.close()
+
+
+@pytest.fixture(scope="session")
+def server(api: Ground) -> Ground:
+    if not api.has_mutating_policies():
+        pytest.skip("this API server has no MutatingAdmissionPolicy of v1: Kubernetes 1.36 has it")
+    return api
 
 
 @pytest.fixture(scope="session")

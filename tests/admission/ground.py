@@ -66,11 +66,11 @@ class Ground:
         self.client.create("serviceaccounts", {"metadata": {"name": "default"}}, name)
         return name
 
-    def install(self, release: Release) -> list[Json]:
-        """What the release renders; its policies are applied, as far as they are about the label."""
+    def install(self, release: Release, about: str = "label") -> list[Json]:
+        """What the release renders; its policies about this are applied."""
         rendered = self.helm.render(Release(release.values, release.name, release.namespace, (API,)))
         for each in rendered:
-            if "AdmissionPolicy" in each["kind"] and "-label" in each["metadata"]["name"]:
+            if "AdmissionPolicy" in each["kind"] and f"-{about}" in each["metadata"]["name"]:
                 self.client.apply(each)
         return rendered
 

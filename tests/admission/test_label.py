@@ -56,6 +56,32 @@ def test_the_container_has_no_credential_and_nothing_of_the_cache_but_names(grou
     assert main["/var/run/secrets/kubernetes.io/serviceaccount"].startswith("kube-api-access"), "that of the pod stays"
 
 
+OPEN, CLOSED = {"enabled": True}, {"enabled": True, "tokenSecret": {"name": "token"}}
+PEERS: dict[str, tuple[Json, str, bool]] = {
+    "served without a token": (OPEN, "http://cache-peers.served.svc:9465", True),
+    "served with a token": (CLOSED, "http://cache-peers.served.svc:9465", False),
+    "an address of another namespace": (OPEN, "http://cache-peers.elsewhere.svc:9465", False),
+    "an address that only begins so": (OPEN, "http://cache-peers.served.svc:9465@evil.example", False),
+}
+
+
+@pytest.mark.parametrize(("peers", "address", "asked"), PEERS.values(), ids=PEERS)
+def test_the_container_asks_the_peer_server_of_its_cache(
+    ground: Ground, peers: Json, address: str, asked: bool
+) -> None:
+    name = f"peers-{len(address)}-{len(peers)}"
+    ground.cache(name, "served", peers=peers)
+    status = {"status": {"peers": {"address": address}}}
+    ground.client.patch("modelcaches", name, status, "served", sub="status")
+    wanted = [{"name": "MODELCACHE_PEERS", "value": address}] if asked else None
+
+    def made() -> Any:
+        return ground.create(pod(cache=name, nodeName="node-1"))["spec"]["initContainers"][0].get("env")
+
+    found = eventually(lambda: (made(),), "the policy has seen the cache", wanted=lambda each: each == (wanted,))
+    assert found == (wanted,)
+
+
 def test_what_a_dry_run_shows_is_what_is_created(ground: Ground) -> None:
     shown = ground.create(pod())
     made = ground.create(pod(), dry=False)

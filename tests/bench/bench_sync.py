@@ -20,9 +20,10 @@ from bench.many_files import seven_files, silence, small_files
 from bench.measure import machine
 from bench.page import rewrite
 from bench.scenarios import Bench, Row, capped_connection, four_files, killed_half_way, warm_start
+from bench.upkeep import prune, scrub
 
 TITLE = "Sync"
-PARTS = ("memory", "disk", "capped", "seven", "small", "silence", "warm", "kill")
+PARTS = ("memory", "disk", "capped", "seven", "small", "silence", "warm", "kill", "scrub", "prune")
 
 
 def main() -> int:
@@ -58,6 +59,8 @@ def _rows(bench: Bench, only: str | None) -> list[Row]:
         "silence": lambda: silence(bench),
         "warm": lambda: warm_start(bench),
         "kill": lambda: killed_half_way(bench),
+        "scrub": lambda: scrub(bench),
+        "prune": lambda: prune(bench),
     }
     rows: list[Row] = []
     for name, part in parts.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 from init_sync.core.problems import Problems
 from modelcache_operator.core import peer_objects
 from modelcache_operator.core.job_defaults import NO_DEFAULTS, read_job_defaults, with_defaults
@@ -84,11 +84,17 @@ def component_of(document: Json) -> str:
 
 def selects(selector: Json, labels: Json) -> bool:
     """Whether a label selector matches."""
-    for expression in selector.get("matchExpressions", ()):
-        assert expression["operator"] == "Exists", expression
-        if expression["key"] not in labels:
-            return False
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    by_label = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return by_label and all(_meets(each, labels) for each in selector.get("matchExpressions", ()))
+
+
+def _meets(expression: Json, labels: Json) -> bool:
+    value = labels.get(expression["key"])
+    return {
+        "Exists": value is not None,
+        "In": value in expression.get("values", ()),
+        "NotIn": value not in expression.get("values", ()),
+    }[expression["operator"]]
 
 
 def env_of(container: Json) -> dict[str, Json]:

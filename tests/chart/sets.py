@@ -80,6 +80,16 @@ SETS: dict[str, Release] = {
             "cache": {"volume": {"accessModes": ["ReadWriteMany"]}, "gate": {"leadTime": "3m"}},
         }
     ),
+    "day two": Release(
+        {
+            "cache": {
+                "volume": {"size": "auto", "headroom": "20%", "prune": True, "storageClassName": "fast"},
+                "scrub": {"every": "168h", "rate": "100Mi"},
+                "updates": {"check": "24h"},
+            },
+        },
+        api_versions=MONITORS,
+    ),
     "no job": Release({"cache": {"job": {"enabled": False}}}),
     "label": Release(api_versions=MUTATING),
     "label, for three namespaces": Release(
@@ -198,7 +208,7 @@ SETS: dict[str, Release] = {
     "dotted": Release(name="video.prod"),
     "digit": Release(name="4k"),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.
-    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on"),
+    "true": Release({"commonLabels": {"team": "0e1", "on": "yes"}}, name="true", namespace="on", api_versions=MONITORS),
     "everything": Release(
         {
             "nameOverride": "cache",
@@ -261,7 +271,8 @@ SETS: dict[str, Release] = {
             },
             "inference": {
                 **EXTRAS,
-                "settings": {"queue": 2, "lora": ["/lora/a", "/lora/b"], "compile": True, "memoryLimitGib": 20.5},
+                "settings": {"queue": 2, "lora": ["/lora/a", "/lora/b=0.5"], "compile": True, "memoryLimitGib": 20.5},
+                "apiKeySecret": {"name": "clients", "key": "all"},
                 "strategy": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
                 "service": {

@@ -83,3 +83,11 @@ def test_monitors_carry_what_prometheus_selects_by(rendered: Rendered) -> None:
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
         assert endpoint(monitor)["interval"] == "15s"
     assert objects.one("PodMonitor", "sync")["spec"]["namespaceSelector"] == {"any": True}
+
+
+def test_labels_of_alerts_are_texts_whatever_the_namespace_is_called(rendered: Rendered) -> None:
+    """The operator of Prometheus refuses a rule with `namespace: true`."""
+    groups = rendered("true").one("PrometheusRule")["spec"]["groups"]
+    labels = [each["labels"] for group in groups for each in group["rules"]]
+    assert {"severity": "critical", "namespace": "on"} in labels
+    assert all(isinstance(value, str) for each in labels for value in each.values())

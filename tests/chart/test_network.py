@@ -16,6 +16,9 @@ Rendered = Callable[[str], Objects]
 SYNC_POD = {names.CACHE_LABEL: "multitalk", names.GENERATION_LABEL: "1", names.ATTEMPT_LABEL: "1"}
 
 
+TASK_LABEL = "modelcache.dev/task"
+
+
 def policy_of(objects: Objects, labels: Json) -> Json:
     """The one policy that selects a pod with these labels."""
     found = [each for each in objects.of("NetworkPolicy") if selects(each["spec"]["podSelector"], labels)]
@@ -62,6 +65,17 @@ def test_sync_jobs_reach_names_and_the_hub_and_are_reached_by_the_operator(rende
     asked = [rule for rule in spec["ingress"] if "podSelector" in rule["from"][0]]
     assert selects(asked[0]["from"][0]["podSelector"], operator["metadata"]["labels"])
     assert ports(spec["ingress"]) == {9464}
+
+
+def test_a_job_that_asks_what_a_sync_would_fetch_reaches_the_hub(rendered: Rendered) -> None:
+    assert policy_of(rendered("day two"), {**SYNC_POD, TASK_LABEL: "plan"}) == policy_of(rendered("day two"), SYNC_POD)
+
+
+@pytest.mark.parametrize("task", ["scrub", "prune"])
+def test_a_job_that_needs_the_volume_alone_reaches_nobody(rendered: Rendered, task: str) -> None:
+    spec = policy_of(rendered("day two"), {**SYNC_POD, TASK_LABEL: task})
+    assert "egress" not in spec
+    assert spec["ingress"] == policy_of(rendered("day two"), SYNC_POD)["ingress"]
 
 
 @pytest.mark.parametrize(
@@ -150,15 +164,16 @@ def test_everything_can_be_closed_further(rendered: Rendered) -> None:
     assert ports(policy_of(objects, SYNC_POD)["egress"]) == {53, 5353, 8443}
 
 
-def test_the_peer_server_is_reached_by_sync_jobs_and_prometheus_and_reaches_nothing(rendered: Rendered) -> None:
+def test_the_peer_server_is_reached_by_pods_of_caches_and_prometheus_and_reaches_nothing(rendered: Rendered) -> None:
     objects = rendered("peers")
     spec = policy_of(objects, objects.peer_server()["metadata"]["labels"])
     assert "egress" not in spec
     assert ports(spec["ingress"]) == {9465}
-    (jobs,), (prometheus,) = (rule["from"] for rule in spec["ingress"])
-    assert set(jobs) == {"podSelector"}, "those of its own namespace"
-    assert selects(jobs["podSelector"], SYNC_POD)
-    assert not selects(jobs["podSelector"], {names.CACHE_LABEL: "multitalk"})
+    (pods,), (prometheus,) = (rule["from"] for rule in spec["ingress"])
+    assert set(pods) == {"podSelector"}, "those of its own namespace"
+    assert selects(pods["podSelector"], SYNC_POD)
+    assert selects(pods["podSelector"], {names.CACHE_LABEL: "multitalk"}), "a pod whose node has no copy fills it"
+    assert not selects(pods["podSelector"], {"app": "other"})
     assert prometheus["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
 
 

@@ -174,6 +174,27 @@ def test_copies_behind_an_existing_claim_need_nothing_of_the_chart(rendered: Cal
     assert "perNode" in objects.one("ModelCache")["spec"]["volume"]
 
 
+def test_a_claim_whose_size_is_asked_for_is_the_operators(rendered: Callable[[str], Objects], render: Render) -> None:
+    objects = rendered("day two")
+    assert objects.of("PersistentVolumeClaim") == []
+    spec = objects.one("ModelCache")["spec"]
+    create = {"size": "auto", "headroom": "20%", "accessModes": ["ReadWriteOnce"], "storageClassName": "fast"}
+    assert spec["volume"] == {"claimName": "multitalk-models", "create": create, "prune": True}
+    assert (spec["scrub"], spec["updates"]) == ({"every": "168h", "rate": "100Mi"}, {"check": "24h"})
+    volumes = [each.get("persistentVolumeClaim") for each in objects.server()["volumes"]]
+    assert {"claimName": "multitalk-models"} in volumes
+    plain = render(cache={"volume": {"size": "auto"}}).one("ModelCache")["spec"]
+    assert plain["volume"]["create"] == {"size": "auto", "accessModes": ["ReadWriteOnce"]}
+    assert {"scrub", "updates"}.isdisjoint(plain)
+
+
+def test_the_claim_of_the_release_says_of_which_cache_it_is(objects: Objects) -> None:
+    """By which its deletion is refused while the cache is there."""
+    for claim in objects.of("PersistentVolumeClaim"):
+        name = objects.one("ModelCache")["metadata"]["name"] if objects.of("ModelCache") else "multitalk"
+        assert claim["metadata"]["labels"]["modelcache.dev/cache"] == name
+
+
 def test_a_claim_that_exists_is_used_and_not_made(rendered: Callable[[str], Objects]) -> None:
     objects = rendered("existing claim")
     assert objects.of("PersistentVolumeClaim") == []

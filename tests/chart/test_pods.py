@@ -182,8 +182,24 @@ def test_the_gpu_is_a_limit_and_none_means_the_processor(rendered: Rendered) -> 
 
 def test_settings_become_flags_of_the_server(rendered: Rendered) -> None:
     args = rendered("everything").args("inference")
-    for flag in ("--queue=2", "--lora=/lora/a,/lora/b", "--compile", "--memory-limit-gib=20.5", "--scratch-gib=8"):
+    for flag in ("--queue=2", "--lora=/lora/a,/lora/b=0.5", "--compile", "--memory-limit-gib=20.5", "--scratch-gib=8"):
         assert flag in args
+
+
+def test_keys_come_from_the_secret_into_the_file_that_the_server_reads(render: Render) -> None:
+    objects = render(inference={"apiKeySecret": {"name": "clients", "key": "all"}})
+    pod = objects.server()
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "api-keys"]
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "api-keys"]
+    assert volume["secret"] == {"secretName": "clients", "items": [{"key": "all", "path": "keys"}]}
+    assert f"--api-key-file={mount['mountPath']}/keys" in objects.args("inference")
+    assert "api-keys" not in [each["name"] for each in render().server()["volumes"]]
+
+
+def test_uploads_and_results_may_lie_on_a_claim(render: Render) -> None:
+    pod = render(inference={"scratchClaim": "videos", "strategy": "Recreate"}).server()
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "scratch"]
+    assert volume == {"name": "scratch", "persistentVolumeClaim": {"claimName": "videos"}}
 
 
 def test_the_server_answers_to_the_names_of_its_service_and_to_those_of_the_user(render: Render) -> None:

@@ -32,6 +32,20 @@ def on_nodes(path: str = "/mnt/ssd/models", **cache: Json) -> Json:
     return {"operator": {"perNode": {"enabled": True}}, "cache": {"volume": volume, **cache}}
 
 
+def sized(**volume: Any) -> Json:
+    """A claim whose size the operator asks the hub for."""
+    return {"cache": {"volume": {"size": "auto", **volume}}}
+
+
+TASKS: dict[str, Json] = {
+    "cache.volume.size=auto": {"volume": {"size": "auto"}},
+    "cache.volume.prune": {"volume": {"prune": True}},
+    "cache.scrub.every": {"scrub": {"every": "168h"}},
+    "cache.updates.check": {"updates": {"check": "24h"}},
+}
+"""Values for which the operator makes Jobs."""
+
+
 REFUSED: dict[str, tuple[Json, str]] = {
     "an unknown key": ({"operator": {"enabld": True}}, "'/operator': additional properties 'enabld' not allowed"),
     "an unknown key at the top": ({"inferense": {}}, "additional properties 'inferense' not allowed"),
@@ -68,6 +82,54 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"cache": {"gate": {"leadTime": "180"}}},
         "cache.gate.leadTime=180 is no duration. Give one such as 3m",
     ),
+    "a lead time that is longer than a word": (
+        {"cache": {"gate": {"leadTime": "1m" * 9}}},
+        "maxLength: got 18, want 16",
+    ),
+    "a scrub in days": (
+        {"cache": {"scrub": {"every": "7d"}}},
+        "cache.scrub.every=7d is no duration. Give one such as 24h or 168h",
+    ),
+    "a scrub at no rate": ({"cache": {"scrub": {"every": "168h", "rate": "0"}}}, "cache.scrub.rate=0 is no size"),
+    "a check in days": (
+        {"cache": {"updates": {"check": "1d"}}},
+        "cache.updates.check=1d is no duration. Give one such as 24h",
+    ),
+    "headroom of a given size": (
+        {"cache": {"volume": {"headroom": "10%"}}},
+        "cache.volume.headroom has no effect on a size that is given. Set cache.volume.size=auto",
+    ),
+    "headroom that is no share": (
+        sized(headroom="10Gi"),
+        "cache.volume.headroom=10Gi is no share. Give a whole number",
+    ),
+    "a claim that exists, of a size that is asked for": (
+        sized(existingClaim="weights"),
+        "cache.volume.size=auto and cache.volume.existingClaim exclude each other",
+    ),
+    "copies of a size that is asked for": (
+        on_nodes(volume={"size": "auto"}),
+        "cache.volume.size=auto and cache.volume.perNode.enabled exclude each other",
+    ),
+    "annotations of a claim that the operator makes": (
+        sized(annotations={"a": "b"}),
+        "cache.volume.annotations have no effect with cache.volume.size=auto",
+    ),
+    "no class for a claim that the operator makes": (
+        sized(storageClassName="-"),
+        "cache.volume.storageClassName=- cannot be with cache.volume.size=auto",
+    ),
+    **{
+        f"{key} without an operator": (
+            {**STANDALONE, "cache": {"standalone": True, **cache}},
+            f"{key} and cache.standalone exclude each other",
+        )
+        for key, cache in TASKS.items()
+    },
+    **{
+        f"{key} without Jobs": ({"cache": {"job": {"enabled": False}, **cache}}, f"{key} needs Jobs of the operator")
+        for key, cache in TASKS.items()
+    },
     "a port that is none": (
         {"sync": {"endpoint": "http://hub:99999/x"}},
         "http://hub:99999/x has a port above",
@@ -154,6 +216,14 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "too little time to stop": (
         {"inference": {"terminationGracePeriodSeconds": 30}},
         "too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to 35 at least",
+    ),
+    "several servers for one scratch directory": (
+        {"inference": {"scratchClaim": "videos", "replicas": 2, "strategy": "Recreate"}},
+        "inference.scratchClaim is for one server at a time: two pods cannot share it",
+    ),
+    "two servers at once during a rollout": (
+        {"inference": {"scratchClaim": "videos", "strategy": "RollingUpdate"}},
+        "inference.scratchClaim is for one server at a time: two pods cannot share it",
     ),
     "a server without an operator": (
         {**STANDALONE, "cache": {"standalone": True, "peers": {"enabled": True}}},
@@ -274,6 +344,23 @@ def test_the_notes_say_where_the_peer_server_is_and_which_token_it_wants(helm: H
     assert "create secret generic t --from-file=k=/dev/stdin" in notes
 
 
+def test_the_notes_say_where_the_size_is_told_and_how_an_update_is_taken(helm: Helm) -> None:
+    values = {"cache": {"volume": {"size": "auto"}, "updates": {"check": "24h"}}}
+    notes = helm.run("install", "a", str(CHART), "--dry-run=client", values=values)
+    assert "get modelcaches a -o jsonpath='{.status.size}'" in notes
+    assert "annotate modelcache a modelcache.dev/resync=" in notes
+    assert "keeps claim a-models" in notes
+    plain = helm.run("install", "a", str(CHART), "--dry-run=client", values={})
+    assert "status.size" not in plain
+    assert "resync" not in plain
+
+
+def test_the_notes_say_which_key_clients_of_the_server_must_send(helm: Helm) -> None:
+    values = {"inference": {"apiKeySecret": {"name": "clients", "key": "all"}}}
+    notes = helm.run("install", "a", str(CHART), "--dry-run=client", values=values)
+    assert "create secret generic clients --from-file=all=/dev/stdin" in notes
+
+
 def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> None:
     def notes(**values: Any) -> str:
         return helm.run("install", "a", str(CHART), "--dry-run=client", values={**on_nodes("/ssd/m"), **values})
@@ -283,7 +370,15 @@ def test_the_notes_say_how_to_make_the_directory_on_the_nodes(helm: Helm) -> Non
 
 
 EMPTIED = (
-    *("cache", "cache.models", "cache.job", "cache.volume.size", "cache.volume.nodeSelector", "inference.tolerations"),
+    *(
+        "cache",
+        "cache.models",
+        "cache.job",
+        "cache.volume.size",
+        "cache.volume.nodeSelector",
+        "inference.tolerations",
+        "inference.apiKeySecret",
+    ),
     *("inference.probes.startup", "operator.allNamespaces", "operator.image", "sync.endpoint", "sync.image.digest"),
 )
 """Of each way in which templates use a value, one."""
@@ -296,6 +391,11 @@ def test_an_emptied_value_is_the_same_as_none_or_refused_by_name(render: Render,
     for name in reversed(path.split(".")):
         values = {name: values}
     assert re.search(rf"^$|missing property '{path.split('.')[-1]}'|{re.escape(path)}=", _refusal(render, values))
+
+
+def test_resources_of_a_cache_stand_alone_where_those_of_all_syncs_are_emptied(render: Render) -> None:
+    objects = render(sync={"resources": None}, cache={"job": {"resources": {"limits": {"memory": "2Gi"}}}})
+    assert objects.one("ModelCache")["spec"]["sync"]["job"]["resources"] == {"limits": {"memory": "2Gi"}}
 
 
 def _refusal(render: Render, values: Json) -> str:
@@ -313,6 +413,14 @@ def test_a_group_of_values_cannot_be_emptied() -> None:
     assert len(groups) > 20
     optional = [path for path in groups if path[-1] not in _schema_at(path[:-1]).get("required", ())]
     assert optional == [("global",), ("podSecurityContext", "seccompProfile"), ("monitoring", "rules", "thresholds")]
+
+
+def test_a_switch_that_chooses_between_two_cannot_be_emptied() -> None:
+    """An `if` takes null for false; a `ternary` ends in an error that names no value."""
+    texts = "".join(each.read_text() for each in sorted((CHART / "templates").rglob("*.*")))
+    switches = {tuple(each.split(".")) for each in re.findall(r"(?<!empty )\.Values\.([\w.]+) \| ternary", texts)}
+    assert ("operator", "enabled") in switches
+    assert [path for path in switches if path[-1] not in _schema_at(path[:-1]).get("required", ())] == []
 
 
 def _schema_at(path: tuple[str, ...]) -> Json:
@@ -415,7 +523,7 @@ def _camel(name: str) -> str:
 
 
 def test_settings_are_the_flags_of_the_server_but_for_those_that_follow() -> None:
-    derived = {"spec", "volume", "port", "host", "allowed_hosts", "scratch", "scratch_gib", "grace_s"}
+    derived = {"spec", "volume", "port", "host", "allowed_hosts", "api_key_file", "scratch", "scratch_gib", "grace_s"}
     camel = {_camel(each.name) for each in declared(ServerConfig) if each.name not in derived}
     assert set(SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]) == camel
 

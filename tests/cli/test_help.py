@@ -34,7 +34,7 @@ def test_help_of_each_command_explains_the_exit_codes(command: tuple[str, ...]) 
 
 
 def test_help_names_the_commands_with_a_line_each() -> None:
-    for name in ("sync", "verify", "status", "plan", "sums"):
+    for name in ("sync", "verify", "status", "plan", "sums", "prune", "scrub"):
         assert re.search(rf"^ +{name} +\w.*\w", ask("--help").stdout, re.MULTILINE)
 
 
@@ -45,6 +45,9 @@ def test_help_names_the_commands_with_a_line_each() -> None:
         ("verify", ("--spec", "--volume", "--deep")),
         ("status", ("--spec", "--volume", "--json")),
         ("sums", ("--spec", "--volume", "--model")),
+        ("plan", ("--spec", "--volume", "--refresh", "--compare-to", "--json", "--report")),
+        ("scrub", ("--spec", "--volume", "--rate", "--older-than", "--report", "--metrics-port", "--log-format")),
+        ("prune", ("--spec", "--volume", "--dry-run", "--json", "--report", "--log-format", "--log-level")),
         ("serve", ("--volume", "--host", "--port", "--token-file", "--log-format", "--log-level")),
     ],
 )

@@ -154,3 +154,110 @@ class TestReport:
         text = fit(SyncPlan("cache", models, blobs, 5, 1, conflicts))
         assert len(text.encode()) < 4096
         assert json.loads(text)["bytesToFetch"] == 5
+
+    @pytest.mark.parametrize(
+        ("fault", "code", "reason", "words"),
+        [
+            (Fault("status", status=503, retry_after=3600), 1, "HubUnreachable", "503"),
+            (Fault("status", status=429, retry_after=3600), 1, "RateLimited", "429"),
+            (Fault("status", status=401, headers={"X-Error-Code": "GatedRepo"}), 2, "GatedRepo", "Request access"),
+        ],
+        ids=["hub away", "asked too often", "private"],
+    )
+    def test_it_says_why_there_is_none_as_a_sync_would(
+        self, fault: Fault, code: int, reason: str, words: str, spec: dict[str, Any], hub: LocalHub, tmp_path: Path
+    ) -> None:
+        hub.add_fault(fault)
+        done, report = without_volume(spec, hub, tmp_path)
+        assert (done.returncode, report["complete"], report["models"][0]["reason"]) == (code, False, reason)
+        assert words in report["models"][0]["message"]
+        assert reason in done.stderr
+
+    def test_a_wrong_name_and_a_manifest_that_is_none(self, hub: LocalHub, tmp_path: Path) -> None:
+        wrong = manifest(model("it", "no/such"))
+        done, report = without_volume(wrong, hub, tmp_path)
+        assert (done.returncode, report["models"][0]["reason"]) == (2, "RepoNotFound")
+        done, report = without_volume({"metadata": {"name": "x"}}, hub, tmp_path)
+        assert (done.returncode, report["models"][0]["reason"]) == (2, "InvalidSpec")
+
+    def test_it_names_the_conflict_or_the_lack_of_room(
+        self, repo: RepoBuilder, volume: Path, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        (volume / "real").mkdir()
+        (volume / "alias").symlink_to("real")
+        both = manifest(model("a", repo.name, path="real"), model("b", repo.name, path="alias"))
+        plan(both, volume, hub, "--report", str(tmp_path / "plan.json"))
+        report = json.loads((tmp_path / "plan.json").read_text())
+        assert report["reason"] == "PathConflict"
+        assert report["conflicts"][0] in report["message"]
+
+
+def without_volume(
+    spec: dict[str, Any], hub: LocalHub, folder: Path, *arguments: str
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """The finished command, and its report."""
+    (folder / "spec.json").write_text(json.dumps(spec))
+    (folder / "plan.json").unlink(missing_ok=True)
+    files = ["--spec", str(folder / "spec.json"), "--report", str(folder / "plan.json")]
+    line = [sys.executable, "-m", "init_sync", "plan", *files, *arguments]
+    done = subprocess.run(line, env=environment(hub), capture_output=True, text=True, timeout=60)
+    return done, json.loads((folder / "plan.json").read_text())
+
+
+class TestComparedToPins:
+    @pytest.fixture
+    def pins(self, spec: dict[str, Any], volume: Path, hub: LocalHub, tmp_path: Path) -> Path:
+        path = tmp_path / "pins.json"
+        path.write_text(json.dumps(run_sync(spec, volume, hub).report))
+        hub.reset_log()
+        return path
+
+    def test_nothing_is_to_be_fetched_while_the_branch_stands_still(
+        self, spec: dict[str, Any], pins: Path, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        _, report = without_volume(spec, hub, tmp_path, "--refresh", "--compare-to", str(pins))
+        assert (report["bytesTotal"], report["bytesToFetch"], report["filesToFetch"]) == (sum(SMALL.values()), 0, 0)
+        assert hub.count("resolve") == 0
+        assert hub.count("tree") == 1, "the commit is the pinned one, and is listed once"
+
+    def test_only_what_changed_counts_when_it_has_moved(
+        self, spec: dict[str, Any], pins: Path, repo: RepoBuilder, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        repo.commit({"model.safetensors": bytes(range(256)) * 4096, "vocab.txt": b"one\ntwo\nthree\n", "new.txt": b"n"})
+        done, report = without_volume(spec, hub, tmp_path, "--refresh", "--compare-to", str(pins), "--json")
+        assert (report["bytesToFetch"], report["filesToFetch"]) == (14 + 1, 2)
+        assert report["models"][0]["commit"] != json.loads(pins.read_text())["models"][0]["commit"]
+        files = {each["path"]: each["action"] for each in json.loads(done.stdout)["models"][0]["files"]}
+        assert files == {"it/model.safetensors": "keep", "it/new.txt": "fetch", "it/vocab.txt": "fetch"}
+
+    def test_an_alternative_of_another_revision_is_not_held_against_the_pins(
+        self, repo: RepoBuilder, volume: Path, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        repo.commit({"a.bin": b"alternative"}, "refs/pr/1")
+        chosen = manifest(
+            model("it", repo.name, include=["*.json"], oneOf=[{"file": "a.bin", "revision": "refs/pr/1"}])
+        )
+        (tmp_path / "pins.json").write_text(json.dumps(run_sync(chosen, volume, hub).report))
+        _, report = without_volume(chosen, hub, tmp_path, "--compare-to", str(tmp_path / "pins.json"))
+        assert (report["bytesToFetch"], report["models"][0]["chosen"]) == (0, {"a.bin": "refs/pr/1"})
+
+    def test_everything_counts_for_a_model_that_the_pins_do_not_name_and_for_a_commit_that_is_gone(
+        self, spec: dict[str, Any], pins: Path, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        report = json.loads(pins.read_text())
+        for change in ({"name": "another"}, {"commit": "0" * 40}):
+            pins.write_text(json.dumps({**report, "models": [{**report["models"][0], **change}]}))
+            done, found = without_volume(spec, hub, tmp_path, "--compare-to", str(pins))
+            assert (done.returncode, found["bytesToFetch"]) == (0, sum(SMALL.values()))
+        assert "has no commit 000000000000 any more" in done.stderr
+
+    def test_pins_that_are_none_and_pins_beside_a_volume_are_refused(
+        self, spec: dict[str, Any], pins: Path, volume: Path, hub: LocalHub, tmp_path: Path
+    ) -> None:
+        pins.write_text("[]")
+        done, report = without_volume(spec, hub, tmp_path, "--compare-to", str(pins))
+        assert (done.returncode, report["models"][0]["reason"]) == (2, "InvalidSpec")
+        assert "--compare-to: " in done.stderr
+        beside = plan(spec, volume, hub, "--compare-to", str(pins))
+        assert (beside.returncode, beside.stdout) == (2, "")
+        assert "without --volume" in beside.stderr

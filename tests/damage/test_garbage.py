@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from init_sync.volume.layout import MAX_STATE_BYTES
 from support.linked_volume import SHARD, SPEC, WHOLE, LinkedVolume
 from support.mutation import mutated
+from support.sync import tree
 
 FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
@@ -89,7 +90,7 @@ class TestGarbage:
         site.sync(SPEC, "--give-up-after", "2")
         assert site.whole()
 
-    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock"])
+    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock", "owned"])
     def test_a_file_in_place_of_one_of_our_directories_is_named(self, site: LinkedVolume, name: str) -> None:
         (site.volume / SHARD).unlink()
         place = site.volume / ".modelcache" / name
@@ -100,7 +101,7 @@ class TestGarbage:
         assert str(place) in said
         assert place.read_bytes() == b"foreign"
 
-    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp"])
+    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "owned"])
     def test_foreign_names_in_our_directories_are_no_obstacle(self, site: LinkedVolume, name: str) -> None:
         (site.volume / SHARD).unlink()
         folder = site.volume / ".modelcache" / name
@@ -111,7 +112,7 @@ class TestGarbage:
         site.sync()
         assert site.whole()
 
-    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock", "."])
+    @pytest.mark.parametrize("name", ["receipts", "pins", "partial", "tmp", "lock", "owned", "."])
     def test_a_link_in_place_of_one_of_our_directories_is_named(
         self, site: LinkedVolume, name: str, tmp_path: Path
     ) -> None:
@@ -168,12 +169,25 @@ def restore(volume: Path, saved: dict[Path, bytes]) -> None:
 
 
 def survive(site: LinkedVolume, *, cured: bool) -> None:
-    """SHARD is missing: nothing may call the volume complete; with ``cured`` a sync must get over it by itself."""
+    """SHARD is missing: nothing may call the volume complete; with ``cured`` a sync must get over it by itself.
+
+    No file of a model is ever pruned.
+    """
     site.verify(code=1)
+    prune(site)
     run = site.nursery.run("sync", SPEC, site.volume, "--lock-expiry", "0.5", "--give-up-after", "1")
     code = run.wait()
     assert "Traceback" not in run.output
     assert "unexpected" not in run.output
     assert code == 0 or not cured, run.output
     if code == 0:
+        prune(site)
         assert (site.volume / SHARD).read_bytes() == WHOLE[SHARD]
+
+
+def prune(site: LinkedVolume) -> None:
+    before = tree(site.volume)
+    run = site.nursery.run("prune", SPEC, site.volume)
+    assert run.wait() in (0, 2)
+    assert "Traceback" not in run.output
+    assert tree(site.volume) == before

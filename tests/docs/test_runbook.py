@@ -19,11 +19,12 @@ WORD = re.compile(r"[A-Z][A-Za-z]+")
 SPEAKERS = (
     *("core/messages.py", "core/claims.py", "core/phase.py", "core/phase_inputs.py", "core/conditions.py"),
     *("core/peers.py", "core/unheld.py", "kube/gates.py", "kube/notices.py", "kube/queues.py", "kube/errors.py"),
-    *("core/copy_status.py", "core/copy_proof.py", "kube/node_table.py"),
+    *("core/tasks.py", "core/task_ends.py", "core/task_plan.py"),
+    *("core/copy_status.py", "core/copy_messages.py", "kube/node_table.py"),
 )
 NOT_REASONS = frozenset(
     {
-        *("Reconciling", "VolumeReady", "PodsHeld", "LeadTime", "Lost", "True", "Normal", "Warning"),
+        *("Reconciling", "VolumeReady", "PodsHeld", "LeadTime", "Lost", "True", "Unknown", "Normal", "Warning"),
         *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"),
         *("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "ContainerCreating"),
         *("ConfigMap", "Secret", "Pod", "KMGTPE"),

@@ -53,6 +53,12 @@ class Hand:
     def sha256(self, file: str) -> str:
         return self._python(HASH, file).strip()
 
+    def holds(self, file: str) -> bool:
+        return self._python("import os, sys; print(os.path.exists(sys.argv[1]))", file).strip() == "True"
+
+    def remove(self) -> None:
+        self.kube.kubectl("delete", "pod/hand")
+
     def cut_short(self, file: str) -> None:
         self._python(CUT, file)
 

@@ -63,7 +63,8 @@ class Release:
         return self.kube.kubectl("logs", pod["metadata"]["name"], "--container", "init-sync")
 
     def jobs(self) -> list[Json]:
-        return self.kube.list("jobs", f"modelcache.dev/cache={self.name}")
+        """Those that sync."""
+        return self.kube.list("jobs", f"modelcache.dev/cache={self.name},!modelcache.dev/task")
 
     def video(self) -> Json:
         """Asks the server for one, from inside the cluster."""

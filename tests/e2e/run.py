@@ -5,6 +5,8 @@
                             with the tag TAG; nothing is built then
     MODELCACHE_E2E_LOAD     command that brings a local image, its last argument, to every node, such as
                             "kind load docker-image --name NAME" or "minikube image load"
+    MODELCACHE_E2E_KUBELET  command that ends or starts the kubelet of a node, by "stop NODE" and "start NODE" after it:
+                            a node is lost with it, which is left out otherwise
     MODELCACHE_E2E_KEEP=1   leave the namespace behind, to look at it
 
 The images are built as `make images` does it, with the same variables. Options are handed to pytest.

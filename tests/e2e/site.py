@@ -24,6 +24,7 @@ SENTENCES: Json = {
 }
 GPU = "e2e.modelcache.dev/gpu"
 HUB_PORT, CDN_PORT = 8090, 8091
+HUB_ROOT = "/data/hub"
 SECURITY = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -69,6 +70,23 @@ class Hub:
     def requests(self) -> list[Json]:
         found: list[Json] = json.loads(self._control("GET", "log"))["requests"]
         return found
+
+    def file_bytes(self) -> int:
+        return int(json.loads(self._control("GET", "log"))["bytes_sent"])
+
+    def asked_for_models(self) -> list[Json]:
+        """Not what its client asks for itself."""
+        return [each for each in self.requests() if each["repo"]]
+
+    def fetched(self) -> set[str]:
+        """Files that were asked for since ``forget``."""
+        return {request["file"] for request in self.requests() if request["kind"] == "blob"}
+
+    def commit(self, repo: str, **editions: int) -> str:
+        """Move main of a repository to these ``.safetensors``, of a mebibyte each; the commit."""
+        files = [f"{name}.safetensors={edition}" for name, edition in editions.items()]
+        command = ["exec", "deployment/hub", "--", "python", "-m", "e2e.in_pod.commit", HUB_ROOT, repo, *files]
+        return self.kube.kubectl(*command).strip()
 
     def _control(self, method: str, path: str, body: str = "") -> str:
         url = f"http://127.0.0.1:{HUB_PORT}/_control/{path}"
@@ -183,7 +201,7 @@ def _namespace(kube: Kube) -> Iterator[None]:
 def _gpu() -> Iterator[None]:
     """One node offers one, which nothing but the scheduler looks at: so the checks need no GPU and take none away."""
     nodes = json.loads(run(["kubectl", "get", "nodes", "--output", "json"]).stdout)["items"]
-    node = next(each["metadata"]["name"] for each in nodes if _takes_pods(each))
+    node = next(each["metadata"]["name"] for each in nodes if takes_pods(each))
     pointer = GPU.replace("/", "~1")
     offer = {"status": {part: {GPU: "1"} for part in ("capacity", "allocatable")}}
     patch = ["kubectl", "patch", "node", node, "--subresource=status"]
@@ -203,7 +221,7 @@ def _allocatable(node: str) -> dict[str, str]:
     return found
 
 
-def _takes_pods(node: Json) -> bool:
+def takes_pods(node: Json) -> bool:
     taints = node["spec"].get("taints", [])
     ready = {each["type"]: each["status"] for each in node["status"]["conditions"]}.get("Ready")
     return ready == "True" and not any(taint["effect"] != "PreferNoSchedule" for taint in taints)
@@ -211,7 +229,7 @@ def _takes_pods(node: Json) -> bool:
 
 def _hub(kube: Kube, images: Images) -> list[Json]:
     labels = {"app": "hub"}
-    arguments = ["e2e.in_pod.hub", "--root", "/data/hub", "--host", "0.0.0.0", "--name", f"hub.{kube.namespace}.svc"]
+    arguments = ["e2e.in_pod.hub", "--root", HUB_ROOT, "--host", "0.0.0.0", "--name", f"hub.{kube.namespace}.svc"]
     ports = ["--port", str(HUB_PORT), "--cdn-port", str(CDN_PORT), "--control"]
     container = {
         "name": "hub",

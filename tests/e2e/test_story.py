@@ -164,7 +164,7 @@ def test_a_file_that_was_cut_short_is_fetched_again_and_nothing_else(site: Site,
     site.hub.forget()
     pod = release.restart_server()
     assert hand.sha256(VAE) == whole
-    assert {request["file"] for request in site.hub.requests() if request["kind"] == "blob"} == {"Wan2.1_VAE.pth"}
+    assert site.hub.fetched() == {"Wan2.1_VAE.pth"}
     assert container(pod, "server")["ready"]
     release.complete()
     assert release.video()["frames"] > 8
@@ -204,6 +204,7 @@ def test_a_claim_that_is_deleted_is_created_and_filled_again_before_a_pod_gets_a
     eventually(again.cache, "there is a cache", 60, not_yet=UNSETTLED)
     again.complete()
     old = uid(site.kube.get("persistentvolumeclaim", again.name))
+    site.kube.kubectl("annotate", "persistentvolumeclaim", again.name, "modelcache.dev/allow-deletion=true")
     site.kube.kubectl("delete", "persistentvolumeclaim", again.name, "--wait=false")
     site.kube.apply(site.gated_pod("held", again.name))
     # The pod makes the operator look at the claim; without it that would be done with the next full list.
@@ -213,7 +214,8 @@ def test_a_claim_that_is_deleted_is_created_and_filled_again_before_a_pod_gets_a
     ungated = next(state for state in pods.seen() if state["metadata"]["name"] == "held" and not gated(state))
     assert version(complete) < version(ungated)
     assert site.kube.get("persistentvolumeclaim", again.name)["status"]["phase"] == "Bound"
-    site.kube.kubectl("delete", "pod/held", f"modelcache/{again.name}", f"persistentvolumeclaim/{again.name}")
+    site.kube.kubectl("delete", "pod/held", f"modelcache/{again.name}")
+    site.kube.kubectl("delete", f"persistentvolumeclaim/{again.name}")
 
 
 def _another(site: Site, claim: str, old: str) -> str:
@@ -242,7 +244,7 @@ def test_nothing_was_forbidden_or_refused(site: Site, release: Release) -> None:
     ]
     assert refused == []
     assert {policy["metadata"]["name"] for policy in site.kube.list("networkpolicies")} == {
-        f"{release.name}-modelcache-{part}" for part in ("operator", "sync", "inference")
+        f"{release.name}-modelcache-{part}" for part in ("operator", "sync", "volume", "inference")
     }
 
 
@@ -263,7 +265,7 @@ def test_uninstalled_it_leaves_the_claim_and_a_new_release_finds_it_full(
     eventually(release.cache, "there is a cache", 60, not_yet=UNSETTLED)
     release.complete()
     site.kube.rolled_out(release.inference)
-    assert [request for request in site.hub.requests() if request["kind"] == "blob"] == []
+    assert site.hub.fetched() == set()
 
 
 def test_without_an_operator_the_init_container_syncs(site: Site, release: Release) -> None:

@@ -107,6 +107,8 @@ def test_the_journal_of_a_file_that_is_in_place_is_swept_away_though_killed_befo
     assert list((volume / ".modelcache/partial").iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_a_content_that_belongs_at_two_places_is_fetched_once_though_killed_between_them(lab: Lab) -> None:
     """Once it is whole at one of its places, nothing more of it comes from the hub."""
     twin = noise("large twin", 100 * KIB)

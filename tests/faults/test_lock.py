@@ -301,6 +301,17 @@ class TestLockDirectory:
             assert len(done.stderr.splitlines()) == 1
             assert ".modelcache/lock/5" in done.stderr
 
+    def test_a_number_after_which_none_comes_is_reported_with_the_cure(self, hub: LocalHub, volume: Path) -> None:
+        """A name has 255 digits at most. Whoever wrote it stops every sync until it is removed."""
+        last = volume / ".modelcache/lock" / ("9" * 255)
+        last.parent.mkdir(parents=True)
+        last.write_text('{"released": true}')
+        done = run_sync(SPEC, volume, hub)
+        assert done.returncode != 0
+        assert f"the highest number in {last.parent} is none that a sync wrote: remove that file" in done.stderr
+        last.unlink()
+        assert run_sync(SPEC, volume, hub).returncode == 0
+
 
 def assert_each_byte_once(hub: LocalHub, volume: Path, count: int, env: Mapping[str, str] | None) -> None:
     with contextlib.ExitStack() as stack:

@@ -130,7 +130,8 @@ def test_a_silent_microphone_moves_nothing(
         run(engine, make_request(speakers=(Speaker(make_voice(0.8)), Speaker(other))), tmp_path / "film.mp4")
         films.append(Film(tmp_path / "film.mp4").frames.astype(float))
     quiet, noisy, talking = (float(np.abs(film - films[0]).mean()) for film in films)
-    assert (quiet, noisy) == (0, pytest.approx(0, abs=0.5))  # x264 does not repeat every frame at this size
+    assert quiet == 0
+    assert noisy < 0.5  # x264 does not repeat every frame at this size
     assert talking > 2
 
 
@@ -139,9 +140,11 @@ def test_what_is_planned_is_what_is_made(
 ) -> None:
     request = make_request(speakers=(Speaker(make_voice(0.5)), Speaker(make_voice(0.3, pitch=330))), audio_mode="add")
     plan = engine.plan_video(request, MediaInfo(160, 90, (VoiceInfo(0.5), VoiceInfo(0.3))))
-    run(engine, request, tmp_path / "film.mp4")
+    seen = run(engine, request, tmp_path / "film.mp4")
     assert Film(tmp_path / "film.mp4").frames.shape == (plan.frames, plan.height, plan.width, 3)
     assert (plan.frames, plan.seconds) == (20, 0.8)
+    assert {progress.windows for progress in seen if progress.stage == "sampling"} == {plan.windows}
+    assert plan.windows > 1
 
 
 def test_a_seed_repeats_and_another_differs(engine: MultiTalkEngine, make_request: MakeRequest, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from inference.engine.memory import (
     work_bytes,
 )
 from inference.engine.offload import ALIGNMENT, HostBlock, PackedWeights, lent, stream_blocks
-from inference.generation import GenerationRequest, InvalidInput
+from inference.generation import GenerationRequest, InvalidInput, MediaInfo, VoiceInfo
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from multitalk_checkpoint.official import DIT as OFFICIAL
 from multitalk_checkpoint.tiny import TinySizes, write_tiny
@@ -216,6 +216,8 @@ def test_a_size_without_room_is_refused_before_the_first_step(
         )
     assert raised.value.field == "size"
     assert steps == ["reading"]
+    with pytest.raises(InvalidInput, match="--room-for"):
+        limited.plan_video(make_request(resolution="multitalk-720"), MediaInfo(160, 90, (VoiceInfo(0.3),)))
 
 
 def test_room_for_the_larger_size_is_made_when_asked_for(tiny_volume: Path) -> None:

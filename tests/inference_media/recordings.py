@@ -80,9 +80,7 @@ class Recording:
         stream.width = stream.height = 64
         stream.codec_context.time_base = Fraction(1, 25)
         for number in range(10):
-            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24").reformat(
-                format="yuv420p"
-            )
+            frame = av.VideoFrame(64, 64, "yuv420p")
             frame.pts, frame.time_base = round(begin * 25) + number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

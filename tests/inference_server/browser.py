@@ -1,108 +1,93 @@
-"""Just enough of the W3C WebDriver protocol to use a page in headless Chromium: open, find, type, click, read.
+"""The page in headless Chromium, by Playwright: a browser, a page whose complaints are collected, and axe.
 
-Needs `chromedriver` and a Chromium on the PATH (Debian: chromium and chromium-driver); nothing is downloaded.
+Needs a Chromium: `CHROMIUM` names it, or it is on the PATH (Debian: chromium). Playwright's own is not downloaded.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect, sync_playwright
 
-from support.waiting import eventually
+from inference_server.harness import RunningServer
+from inference_server.media import png, wav
 
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-STARTS_WITHIN_S = 60.0
-SHORT = "/tmp"
-"""Chromium has a socket below TMPDIR, and the path of one has at most 107 characters."""
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-def installed() -> tuple[str, str] | None:
-    """Paths of driver and browser, if this machine has both."""
-    driver = shutil.which("chromedriver")
-    chromium = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    return (driver, chromium) if driver and chromium else None
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ARGUMENTS = (
+    *("--no-sandbox", "--no-proxy-server", "--disable-dev-shm-usage", "--mute-audio"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a microphone that beeps
+)
+expect.set_options(timeout=20_000)  # an upload is decoded in a process of its own, which a busy machine starts slowly
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
-class Browser:
-    """One browser session."""
-
-    def __init__(self, session: httpx.Client) -> None:
-        self._session = session
-
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self._session.request(method, path, json=body if method == "POST" else None)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["value"]
-
-    def open(self, url: str) -> None:
-        self._call("POST", "/url", {"url": url})
-
-    def find(self, selector: str, number: int = 0) -> str:
-        found = self._call("POST", "/elements", {"using": "css selector", "value": selector})
-        return str(found[number][ELEMENT])
-
-    def type(self, selector: str, text: str, number: int = 0) -> None:
-        """Type into a field; for a file field, the path of the file."""
-        self._call("POST", f"/element/{self.find(selector, number)}/value", {"text": text})
-
-    def click(self, selector: str) -> None:
-        self._call("POST", f"/element/{self.find(selector)}/click", {})
-
-    def text(self, selector: str) -> str:
-        return str(self._call("GET", f"/element/{self.find(selector)}/text"))
-
-    def run(self, script: str) -> Any:
-        return self._call("POST", "/execute/sync", {"script": script, "args": []})
-
-    def complaints(self) -> list[str]:
-        """What the console holds of errors: broken scripts, refused sources, missing files."""
-        return [entry["message"] for entry in self._call("POST", "/se/log", {"type": "browser"})]
+def installed() -> str | None:
+    """The path of a Chromium, if this machine has one."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
-def browser(driver: str, chromium: str, folder: Path) -> Iterator[Browser]:
-    """A headless browser with a profile of its own."""
-    with _driver(driver, folder) as address, httpx.Client(timeout=STARTS_WITHIN_S, trust_env=False) as client:
-        client.base_url = httpx.URL(address)
-        eventually(lambda: client.get("/status").json()["value"]["ready"], "the driver is ready")
-        made = client.post("/session", json={"capabilities": {"alwaysMatch": _capabilities(chromium, folder)}})
-        assert made.status_code == 200, made.text
-        client.base_url = httpx.URL(f"{address}/session/{made.json()['value']['sessionId']}")
-        yield Browser(client)
-        client.delete("")
-
-
-@contextmanager
-def _driver(program: str, folder: Path) -> Iterator[str]:
-    """Its address. What it and the browser leave for a while is removed with them."""
-    command = [program, "--port=0", f"--log-path={folder / 'chromedriver.log'}"]
-    with tempfile.TemporaryDirectory(dir=SHORT) as temporary:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": temporary})
-        assert process.stdout is not None
+def launched(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS])
         try:
-            started = re.compile(r"started successfully on port (\d+)")
-            yield next(f"http://127.0.0.1:{found[1]}" for line in process.stdout if (found := started.search(line)))
+            yield browser
         finally:
-            process.terminate()
-            process.wait(10)
-            process.stdout.close()
+            browser.close()
 
 
-def _capabilities(chromium: str, folder: Path) -> dict[str, Any]:
-    arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"]
-    arguments += [f"--user-data-dir={folder / 'profile'}", "--window-size=900,1200", "--no-proxy-server"]
-    arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-    return {
-        "goog:chromeOptions": {"binary": chromium, "args": arguments},
-        "goog:loggingPrefs": {"browser": "SEVERE"},
-    }
+@contextmanager
+def opened(browser: Browser, complaints: list[str], **options: Any) -> Iterator[Page]:
+    """A page in a profile of its own. Complaints are errors of scripts and of the console, and requests to other hosts;
+    not that a server has ended before the page."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+
+    def read(message: ConsoleMessage) -> None:
+        text = f"{message.text} {message.location['url']}"
+        if message.type == "error" and "ERR_CONNECTION_REFUSED" not in text:
+            complaints.append(text)
+
+    page.on("console", read)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda asked: None if _own(asked.url) else complaints.append(f"asked {asked.url}"))
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+def _own(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:", "data:"))
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds."""
+    found: Mapping[str, Any] = Axe().run(page, options=RULES).response
+    return [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in found["violations"]]
+
+
+def picture(width: int = 64, height: int = 48, name: str = "face.png") -> FilePayload:
+    return {"name": name, "mimeType": "image/png", "buffer": png(width, height)}
+
+
+def voice(seconds: float = 0.8, name: str = "voice.wav") -> FilePayload:
+    return {"name": name, "mimeType": "audio/wav", "buffer": wav(seconds)}
+
+
+def fill(page: Page, server: RunningServer, *voices: FilePayload, image: FilePayload | None = None) -> None:
+    """Open the page and choose a picture and voices."""
+    page.goto(server.url)
+    page.set_input_files("#picture", image or picture())
+    for number, each in enumerate(voices, 1):
+        page.set_input_files(f"#voice-{number}", each)
+
+
+def set_steps(page: Page, steps: int) -> None:
+    page.evaluate("document.querySelector('details').open = true")
+    page.fill("#steps", str(steps))

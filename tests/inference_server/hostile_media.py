@@ -50,7 +50,8 @@ def animated(form: str, side: int = 64) -> bytes:
 
 
 def huge_pictures() -> dict[str, bytes]:
-    jpeg, bmp, tiff, webp = saved(blank(), "JPEG"), saved(blank(), "BMP"), saved(blank(), "TIFF"), animated("WEBP")
+    jpeg, bmp, tiff, avif = (saved(blank(), form) for form in ("JPEG", "BMP", "TIFF", "AVIF"))
+    webp = animated("WEBP")
     return {
         "PNG": huge_png(8_000),
         "PNG of two billion rows": huge_png(64).replace(png_head(64), png_head(2**31 - 1)),
@@ -58,6 +59,7 @@ def huge_pictures() -> dict[str, bytes]:
         "JPEG": claims(jpeg, jpeg.index(b"\xff\xc0") + 5, ">HH", 65_500, 65_500),
         "BMP": claims(bmp, 18, "<ii", 2**30, 2**30),
         "TIFF": claims(tiff, tiff.index(struct.pack("<HHI", 256, 4, 1)) + 8, "<I", 2**31 - 1),
+        "AVIF": claims(avif, avif.index(b"ispe") + 8, ">II", 16_000, 16_000),
         "animated WEBP": claims(webp, webp.index(b"VP8X") + 12, "<HBHB", 16_382, 0, 16_382, 0),
     }
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 from starlette.datastructures import Headers
 
-from inference.server.access import refusal
+from inference.server.access import Admittance, refusal
 from inference.server.hosts import allowed_host, host_name
 from inference_server.harness import RunningServer, error_of
 from inference_server.media import png, wav
@@ -91,7 +91,7 @@ def test_what_is_no_name_is_not_taken_for_one(text: str) -> None:
 
 def code(method: str = "POST", **headers: str) -> str | None:
     given = {"host": "localhost:8000"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    error = refusal(method, Headers(given), ())
+    error = refusal(method, "/v1/videos", Headers(given), Admittance())
     return error.code if error else None
 
 
@@ -139,7 +139,7 @@ def test_links_from_other_sites_may_be_followed() -> None:
 
 
 def test_a_request_without_host_is_not_a_browsers() -> None:
-    assert refusal("GET", Headers({}), ()) is None
+    assert refusal("GET", "/", Headers({}), Admittance()) is None
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_openapi_describes_every_field_of_the_form_and_every_error(server: Runni
     assert {"200", "400", "404", "408", "413", "415", "429", "503"} <= set(post["responses"])
     assert set(api["paths"]) == {
         "/v1/videos", "/v1/videos/{video_id}", "/v1/videos/{video_id}/content",
-        "/v1/models", "/v1/models/{model_id}", "/healthz", "/readyz", "/metrics",
+        "/v1/models", "/v1/models/{model_id}", "/v1/estimate", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_metrics_tell_what_happened(server: RunningServer) -> None:
         ("GET", "/made/up/{}", {}, {"method": "GET", "route": "none", "code": "404"}),
         ("MADEUP{}", "/v1/videos", {}, {"method": "other", "route": "/v1/videos", "code": "405"}),
         ("MADEUP{}", "/made/up/{}", {}, {"method": "other", "route": "none", "code": "404"}),
-        ("HEAD", "/v1/videos/{}", {}, {"method": "other", "route": "/v1/videos/{video_id}", "code": "405"}),
+        ("HEAD", "/v1/videos/{}", {}, {"method": "HEAD", "route": "/v1/videos/{video_id}", "code": "404"}),
         ("GET", "/v1/videos/video_{}", {}, {"method": "GET", "route": "/v1/videos/{video_id}", "code": "404"}),
         ("GET", '/"}} 1\nfake{{a="{}', {}, {"method": "GET", "route": "none", "code": "404"}),
         ("GET", "/", {"host": "{}.evil.example"}, {"method": "GET", "route": "none", "code": "403"}),

@@ -90,6 +90,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"image": png(110, 100), "voices": (wav(0.2), wav(0.2)), "box": CUT_AWAY}, "box", "box_too_small", "cut off",
     ),
     "a small box of one person": ({"box": "0,95,64,96"}, "box", "box_too_small", "person 1"),
+    "one box for both": (
+        {"voices": (wav(0.2), wav(0.2)), "box": "0,0,64,40,0,0,64,40"}, "box", "invalid_input", "the same for both",
+    ),
+    "boxes in parts of the picture": (
+        {"voices": (wav(0.2), wav(0.2)), "box": "0,0,1,0.5,0,0.5,1,1"}, "box", "box_too_small", "person 1",
+    ),
     "a box where nobody speaks": ({"voices": (), "box": "0,0,64,40"}, "box", "invalid_input", "nobody speaks"),
     "a panorama": ({"image": png(1600, 200)}, "input_reference", "invalid_image", "52% of it would be cut off"),
     "a tower": ({"image": png(100, 520)}, "input_reference", "invalid_image", "cut off"),
@@ -114,7 +120,7 @@ def test_what_the_engine_cannot_make_is_refused_before_the_queue(
         ({"image": png(96, 64)}, "80x48", 5, "0.2"),
         ({"image": png(64, 96), "size": "720x1280"}, "80x112", 5, "0.2"),
         ({"image": png(64, 64), "size": "1280x720", "seconds": "0.1"}, "96x96", 2, "0.08"),
-        ({"voices": (wav(0.4), wav(0.21)), "audio_mode": "add"}, "96x64", 16, "0.64"),
+        ({"voices": (wav(0.4), wav(0.21)), "audio_mode": "add"}, "64x64", 16, "0.64"),
     ],
     ids=["one voice", "portrait", "square and cut", "in turn"],
 )

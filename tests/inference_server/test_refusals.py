@@ -21,7 +21,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "field given twice": ({"steps": ["3", "4"]}, 400, "duplicate_parameter", "steps"),
     "steps not a number": ({"steps": "many"}, 400, "invalid_value", "steps"),
     "too many steps": ({"steps": "101"}, 400, "invalid_value", "steps"),
-    "negative seed": ({"seed": "-1"}, 400, "invalid_value", "seed"),
+    "negative seed": ({"seed": "-2"}, 400, "invalid_value", "seed"),
     "guidance that is no number": ({"text_guidance": "nan"}, 400, "invalid_value", "text_guidance"),
     "unknown size": ({"size": "10x10"}, 400, "invalid_value", "size"),
     "unknown audio mode": ({"audio_mode": "both"}, 400, "invalid_value", "audio_mode"),
@@ -140,7 +140,7 @@ def test_wrong_paths_and_methods_are_answered_in_the_error_format(
 
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/v1/videos", "GET, POST"), ("/v1/videos/video_0", "DELETE, GET"), ("/v1/videos/video_0/content", "GET")],
+    [("/v1/videos", "GET, HEAD, POST"), ("/v1/videos/video_0", "DELETE, GET, HEAD"), ("/", "GET, HEAD")],
 )
 def test_a_wrong_method_is_told_all_the_right_ones(server: RunningServer, path: str, methods: str) -> None:
     assert server.http.request("PATCH", path).headers["allow"] == methods
@@ -156,5 +156,6 @@ def test_a_wrong_query_is_400_and_names_the_parameter(server: RunningServer, que
 def test_a_variant_that_is_not_kept_is_refused(server: RunningServer) -> None:
     video_id = server.create()
     server.wait_status(video_id, "completed")
-    answer = server.http.get(f"/v1/videos/{video_id}/content", params={"variant": "thumbnail"})
+    answer = server.http.get(f"/v1/videos/{video_id}/content", params={"variant": "spritesheet"})
     assert (answer.status_code, error_of(answer)["param"]) == (400, "variant")
+    assert "'video' or 'thumbnail'" in error_of(answer)["message"]

@@ -78,6 +78,7 @@ def test_a_restart_clears_what_a_former_server_left_and_nothing_else(tmp_path: P
     (tmp_path / "video_0123" / "part-1").write_bytes(b"upload")
     (tmp_path / "notes.txt").write_text("mine")
     scratch.open()
+    assert scratch.recover(lambda *_: None) == []
     scratch.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "notes.txt"]
 

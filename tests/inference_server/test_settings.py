@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.generation import LoraFile, Sampling
 from inference.server.__main__ import main
 from inference.server.config import ServerConfig, make_parser, read_config
 from init_sync.shell.flags import WrongSettings, declared
@@ -37,8 +38,35 @@ def test_what_kubernetes_sets_for_a_service_named_multitalk_is_not_taken_for_a_s
 
 
 def test_the_required_settings_may_come_from_the_environment() -> None:
-    config = read_config([], {"MULTITALK_SPEC": "m.yaml", "MULTITALK_VOLUME": "/models", "MULTITALK_LORA": "a,b"})
-    assert (config.volume, config.lora) == (Path("/models"), (Path("a"), Path("b")))
+    config = read_config([], {"MULTITALK_SPEC": "m.yaml", "MULTITALK_VOLUME": "/models", "MULTITALK_LORA": "a,b=0.5"})
+    assert (config.volume, config.lora) == (Path("/models"), (LoraFile(Path("a")), LoraFile(Path("b"), 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a.safetensors", LoraFile(Path("a.safetensors"))),
+        ("a.safetensors=0.7", LoraFile(Path("a.safetensors"), 0.7)),
+        ("/lora/rank=32.safetensors", LoraFile(Path("/lora/rank=32.safetensors"))),
+        ("/lora/rank=32=1.2", LoraFile(Path("/lora/rank=32"), 1.2)),
+        ("a=-1", LoraFile(Path("a"), -1.0)),
+    ],
+)
+def test_a_lora_may_say_how_strongly_it_is_merged(text: str, wanted: LoraFile) -> None:
+    assert read_config([*REQUIRED, "--lora", text], {}).lora == (wanted,)
+
+
+@pytest.mark.parametrize("text", ["a=nan", "a=inf", "a=11", "=0.5"])
+def test_a_strength_that_cannot_be_meant_is_refused(text: str) -> None:
+    (problem,) = problems_of([*REQUIRED, "--lora", text])
+    assert problem.startswith(f"--lora: {text!r}")
+
+
+def test_a_preset_gives_the_numbers_that_distilled_weights_need() -> None:
+    assert read_config(REQUIRED, {}).sampling == Sampling()
+    fusionx = read_config([*REQUIRED, "--preset", "fusionx"], {}).sampling
+    assert fusionx == Sampling(steps=8, text_guidance=1, audio_guidance=2, shift=2)
+    assert read_config([*REQUIRED, "--preset", "lightx2v"], {}).sampling.steps == 4
 
 
 def problems_of(argv: list[str], environ: dict[str, str] | None = None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from inference.media import mp4
 from inference.server.errors import ApiError
-from inference.server.multipart import MAX_PARTS, Form, UploadLimits, discard, receive_form
-from inference_server.harness import RunningServer
+from inference.server.multipart import LEAST_BYTES, MAX_PARTS, Form, UploadLimits, discard, receive_form
+from inference_server.drawing_engine import DrawingEngine
+from inference_server.harness import TIMEOUT_S, RunningServer, config_for, running
+from support.waiting import eventually
 
 LIMITS = UploadLimits(body_bytes=100_000, time_s=5.0)
 KIND = "multipart/form-data; boundary=XyZ"
@@ -86,6 +89,61 @@ def test_an_upload_that_stalls_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(ApiError) as caught:
         asyncio.run(receive_form(stalled(), KIND, tmp_path, UploadLimits(1000, 0.05)))
     assert (caught.value.status, caught.value.code) == (408, "upload_timeout")
+
+
+@pytest.mark.parametrize("trickle", [0, 1, 100])
+def test_an_upload_that_hardly_moves_is_given_up_before_its_time(tmp_path: Path, trickle: int) -> None:
+    async def trickling() -> AsyncIterator[bytes]:
+        yield part("prompt", b"p")
+        yield b'--XyZ\r\nContent-Disposition: form-data; name="audio"\r\n\r\n'
+        while True:
+            await asyncio.sleep(0.01)
+            yield b"x" * trickle
+
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(receive_form(trickling(), KIND, tmp_path, UploadLimits(10**9, 60.0, stall_s=0.1)))
+    assert (caught.value.status, caught.value.code) == (408, "upload_stalled")
+
+
+def test_an_upload_that_moves_may_take_its_time(tmp_path: Path) -> None:
+    async def steady() -> AsyncIterator[bytes]:
+        yield b'--XyZ\r\nContent-Disposition: form-data; name="audio"\r\n\r\n'
+        for _ in range(8):
+            await asyncio.sleep(0.05)
+            yield b"x" * LEAST_BYTES
+        yield b"\r\n" + END
+
+    form = asyncio.run(receive_form(steady(), KIND, tmp_path, UploadLimits(10**9, 60.0, stall_s=0.3)))
+    assert form.files["audio"][0].stat().st_size == 8 * LEAST_BYTES
+
+
+def test_stalled_uploads_hold_no_place_for_long(tmp_path: Path) -> None:
+    with running(config_for(tmp_path, queue=0), DrawingEngine()) as server:
+        server.service.limits = UploadLimits(10**6, 60.0, stall_s=0.2)
+        port = server.http.base_url.port
+        assert port
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as stalled:
+            head = (
+                f"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Type: {KIND}\r\nContent-Length: 5000\r\n\r\n"
+            )
+            stalled.sendall(head.encode() + part("prompt", b"p"))
+            eventually(lambda: server.service.queue.counts().reserved == 1, "it holds the place")
+            refused = server.post()
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            eventually(lambda: server.service.queue.counts().reserved == 0, "it has lost the place")
+            assert server.post().status_code == 200
+
+
+@pytest.mark.parametrize("size", [1, 3, 65_536])
+@pytest.mark.parametrize(
+    "preamble", [b"", b"\r\n", b"This is a message for people.\r\n", b"x--XyZ is not here\r\n--Xy\r\n"]
+)
+def test_text_before_the_first_boundary_is_skipped(tmp_path: Path, preamble: bytes, size: int) -> None:
+    assert receive(preamble + part("prompt", b"p") + END, tmp_path, size).texts == {"prompt": ["p"]}
+
+
+def test_an_endless_preamble_is_refused(tmp_path: Path) -> None:
+    assert code_of(b"x" * 50_000, tmp_path) == "malformed_multipart"
 
 
 def test_what_a_refused_client_still_sends_is_read_within_bounds() -> None:

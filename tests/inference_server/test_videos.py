@@ -10,6 +10,7 @@ from inference.generation import Box, Sampling
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import RunningServer, config_for, error_of, running
 from inference_server.media import decode, png, wav
+from support.waiting import eventually
 
 
 def test_a_picture_and_a_voice_become_an_mp4_as_long_as_the_voice(server: RunningServer) -> None:
@@ -116,7 +117,7 @@ def test_uploads_are_gone_once_the_video_is_there(server: RunningServer) -> None
     server.wait_status(video_id, "completed")
     folder = server.service.scratch.folder(video_id)
     server.wait_status(server.create(), "completed")  # the worker settles one job before it takes the next
-    assert [path.name for path in folder.iterdir()] == ["video.mp4"]
+    assert sorted(path.name for path in folder.iterdir()) == ["video.json", "video.mp4"]
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -178,3 +179,31 @@ def test_the_served_model_is_listed_and_can_be_looked_up(server: RunningServer) 
     assert (model["id"], model["object"]) == ("multitalk", "model")
     assert server.http.get("/v1/models/multitalk").json() == model
     assert error_of(server.http.get("/v1/models/sora-2"))["code"] == "model_not_found"
+
+
+def test_a_preset_gives_the_defaults_and_a_request_may_still_say_otherwise(tmp_path: Path) -> None:
+    engine = DrawingEngine()
+    with running(config_for(tmp_path, preset="fusionx"), engine) as server:
+        server.wait_status(server.create(steps=None), "completed")
+        server.wait_status(server.create(steps="3", text_guidance="2"), "completed")
+        shown = server.http.get("/v1/models").json()["data"][0]["defaults"]
+        form = server.http.get("/openapi.json").json()["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
+    assert engine.requests[0].sampling == Sampling(steps=8, text_guidance=1, audio_guidance=2, shift=2)
+    assert engine.requests[1].sampling == Sampling(steps=3, text_guidance=2, audio_guidance=2, shift=2)
+    assert (shown["steps"], shown["text_guidance"], shown["shift"]) == (8, 1, 2)
+    assert form["multipart/form-data"]["schema"]["properties"]["steps"]["default"] == 8
+
+
+def test_the_seed_minus_one_draws_one_and_tells_it(server: RunningServer, engine: DrawingEngine) -> None:
+    shown = [server.post(seed="-1").json()["seed"] for _ in range(2)]
+    assert shown[0] != shown[1]
+    assert all(0 <= seed < 2**32 for seed in shown)
+    assert server.post().json()["seed"] == 42
+    eventually(lambda: len(engine.requests) == 3, "all are made")
+    assert [request.sampling.seed for request in engine.requests] == [*shown, 42]
+
+
+@pytest.mark.parametrize("seed", ["-2", str(2**32), "1.5", "random"])
+def test_other_seeds_out_of_range_are_refused(server: RunningServer, seed: str) -> None:
+    answer = server.post(seed=seed)
+    assert (answer.status_code, error_of(answer)["param"]) == (400, "seed")

@@ -1,8 +1,8 @@
 """What the four processes really export: each is run, given something to count, and scraped.
 
-The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, and one with
-a copy on every node. The sync is held up by its hub after some errors. The peer server has sent a file. The server has
-loaded, made a video and refused a request.
+The operator runs against the in-memory API, with one cache that gets complete, one whose token is refused, one with a
+copy on every node, and one that is scrubbed and asked about updates, and damaged. The sync is held up by its hub after
+some errors. The peer server has sent a file. The server has loaded, made a video and refused a request.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from inference.server.metrics import DeviceMemory
 from inference_server.media import png, wav
 from inference_server.process import ServerProcess
 from init_sync.core.reasons import Reason
+from modelcache_operator.core import names
 from support import reports
 from support.cluster import Space, prepared
 from support.hub import Fault, LocalHub
@@ -91,7 +92,10 @@ def _operator(folder: Path) -> str:
             _two_caches(space)
             space.kubelet.claim("spread", accessModes=["ReadWriteMany"])
             space.cache("spread", volume={"claimName": "spread", "perNode": {}})
-            eventually(lambda: "modelcache_copies{" in _scrape(operator.metrics_port), "copies are counted")
+            _damaged_cache(space)
+            late = ("copies{", "update_available{", "unused_bytes{", "damaged_pod_info{")
+            port = operator.metrics_port
+            eventually(lambda: all(f"modelcache_{name}" in _scrape(port) for name in late), "all is exported")
             text = _scrape(operator.metrics_port)
         space.client.close()
     return text
@@ -111,6 +115,23 @@ def _two_caches(space: Space) -> None:
     space.kubelet.end_job(job, "Failed", "BackoffLimitExceeded", "it failed")
     space.until("Failed", "refused")
     eventually(lambda: space.events(waiting.name), "the pod is told, and counted")
+
+
+def _damaged_cache(space: Space) -> None:
+    """The hub was asked about it once."""
+    space.kubelet.claim("daily")
+    space.cache("daily", claim="daily", scrub={}, updates={})
+    job = space.job(name="daily")
+    manifest = job["metadata"]["annotations"][names.DIGEST_ANNOTATION]
+    space.complete(job, reports.complete("daily", manifest=manifest, bytesUnused=1))
+    space.until("Ready", "daily")
+    checked = {"status": {"updates": {"checkedAt": "2026-01-01T00:00:00Z"}}}
+    space.client.patch("modelcaches", "daily", checked, NAMESPACE, sub="status")
+    serves = space.kubelet.workload("daily", "daily", gated=False)
+    space.client.bind(serves.name, NAMESPACE, "node-1")
+    damage = reports.incomplete(Reason.CHECKSUM_MISMATCH, "weights.safetensors differs", "daily")
+    serves.finish(1, damage, at="2099-01-01T00:00:00Z")
+    space.until("Degraded", "daily")
 
 
 def _sync(folder: Path) -> str:

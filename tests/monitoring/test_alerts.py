@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs/operations.md"
 DOCUMENT = ROOT / "docs/monitoring.md"
 NAMES = (
-    *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch", "ModelCachePeerFileChanged"),
+    *("ModelCacheSyncStalled", "ModelCacheChecksumMismatch"),
+    *("ModelCacheDamaged", "ModelCacheNotVerified", "ModelCacheUpdateAvailable", "ModelCachePeerFileChanged"),
     *("ModelCacheTokenRefused", "ModelCacheVolumeTooSmall"),
     *("ModelCacheGateWaiting", "ModelCacheDegraded", "ModelCacheFailed", "ModelCacheCopiesBehind"),
     *("ModelCacheOperatorDown", "ModelCacheNamespaceNotServed", "ModelCacheLeadTimeFailed"),
@@ -93,7 +94,7 @@ def test_the_values_know_the_alerts_that_can_be_left_out() -> None:
 def test_every_alert_says_how_bad_what_and_where_to_read_on(chart: Chart) -> None:
     for rule in chart.alerts():
         name, texts = rule["alert"], rule["annotations"]
-        assert rule["labels"]["severity"] in ("warning", "critical"), name
+        assert rule["labels"]["severity"] in ("info", "warning", "critical"), name
         assert set(texts) == {"summary", "description", "runbook_url"}, name
         assert texts["runbook_url"] == f"docs/operations.md#{name.lower()}"
         assert "${" not in json.dumps(rule), f"{name} has a word that no value stands for"
@@ -187,7 +188,7 @@ def test_a_wrong_value_is_refused_by_its_name(chart: Chart, complaint: str) -> N
 
 
 def test_the_documentation_lists_each_alert_with_its_severity(chart: Chart) -> None:
-    row = re.compile(r"^\| (\w+) \| (warning|critical) \|.*\| (`.*)?\|$", re.MULTILINE)
+    row = re.compile(r"^\| (\w+) \| (info|warning|critical) \|.*\| (`.*)?\|$", re.MULTILINE)
     listed = sorted((name, severity) for name, severity, _ in row.findall(DOCUMENT.read_text()))
     assert listed == sorted((rule["alert"], rule["labels"]["severity"]) for rule in chart.alerts())
 

@@ -30,6 +30,10 @@ REFERENCE = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "token", "key":
 PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "patch"]}
 END_JOBS = {"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["update"]}
 OF_A_JOB = {"batch.kubernetes.io/controller-uid": "2f0e9d66-5b0c-4b7e-8d54-b5a1d2c3e4f5"}
+STATUSES = {"apiGroups": ["modelcache.dev"], "resources": ["modelcaches/status"], "verbs": ["patch"]}
+OWNED = {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache"}
+OWNER_UID = "7a3c2f5e-0d53-4b61-9d28-6a7f1f0c9e11"
+SIZED = {"claimName": "models", "create": {"size": "auto"}}
 CREATE = {"claimName": "models", "create": {"size": "1Gi"}}
 
 
@@ -83,6 +87,18 @@ CASES: dict[str, tuple[Json, list[Json], str]] = {
     "labels": (job(labels={"app": "prod-frontend"}), [JOBS], "may not create Jobs"),
     "a new claim": ({"volume": CREATE}, [USE, CLAIMS], "may not create PersistentVolumeClaims"),
     "a copy on every node": ({"volume": {"claimName": "models", "perNode": {}}}, [JOBS], "may not create Jobs"),
+    "a size that a Job asks for": (
+        {"volume": SIZED},
+        [CLAIMS, JOBS],
+        "for each of which .*: spec.volume.create.size: auto$",
+    ),
+    "pruning": (
+        {"volume": {"claimName": "models", "prune": True}},
+        [USE, JOBS],
+        "for each of which .*: spec.volume.prune$",
+    ),
+    "scrubbing": ({"scrub": {}}, [USE, JOBS], "for each of which .*: spec.scrub$"),
+    "looking for updates": ({"updates": {}}, [USE, JOBS], "for each of which .*: spec.updates$"),
     "deletion": ({"volume": CREATE | {"deletionPolicy": "Delete"}}, [USE, CLAIMS, DELETE], "may not delete the claim"),
 }
 """What is written, the rights that allow it, and what is said when the last of them is missing."""
@@ -159,6 +175,11 @@ def test_nulls_are_no_way_around_it_and_no_trouble(space: Space) -> None:
     peers = {"peers": {"enabled": None, "tokenSecret": None}}
     author.create("modelcaches", manifest("no-peers", peers), space.namespace)
     author.create("modelcaches", manifest("no-sync", {"sync": None}), space.namespace)
+    tasks = {"scrub": None, "updates": None, "volume": {"claimName": "models", "prune": None, "create": None}}
+    author.create("modelcaches", manifest("no-tasks", tasks), space.namespace)
+    author.create(
+        "modelcaches", manifest("prunes-nothing", {"volume": {"claimName": "models", "prune": False}}), space.namespace
+    )
     with pytest.raises(ApiError, match="nor use the claim no-volume"):
         author.create("modelcaches", manifest("no-volume", {"volume": None}), space.namespace)
 
@@ -196,3 +217,44 @@ def test_a_pod_that_the_job_controller_would_count_takes_the_right_to_end_jobs(s
     author.patch("pods", "real", {"metadata": {"annotations": {"a": "b"}}}, space.namespace)
     with pytest.raises(ApiError, match="update jobs/status"):
         author.patch("pods", "real", {"metadata": {"labels": {next(iter(OF_A_JOB)): "another"}}}, space.namespace)
+
+
+def sync_job(name: str, owner: Json | None = None, **annotations: str) -> Json:
+    named = {f"modelcache.dev/{key}": value for key, value in annotations.items()}
+    metadata: Json = {"name": name, "annotations": named, "labels": {"modelcache.dev/cache": "cache"}}
+    if owner:
+        metadata["ownerReferences"] = [{"controller": True, "name": "cache", "uid": OWNER_UID, **owner}]
+    containers = [{"name": "c", "image": "i"}]
+    return {"metadata": metadata, "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}}}
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_job_that_the_operator_would_take_for_its_own_takes_the_right_to_write_statuses(space: Space) -> None:
+    rights = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "patch", "delete"]}
+    author, operator = account(space, [rights]), account(space, [rights, STATUSES])
+
+    def in_force() -> bool:
+        try:
+            author.create("jobs", sync_job("forged", OWNED), space.namespace)
+        except ApiError as error:
+            return "patch modelcaches/status" in str(error)
+        space.client.delete("jobs", "forged", space.namespace)
+        return False
+
+    eventually(in_force, "the policy is in force", 30)
+    author.create("jobs", sync_job("plain", manifest="sha256:1"), space.namespace)
+    author.patch(
+        "jobs", "plain", {"metadata": {"annotations": {"modelcache.dev/manifest": "sha256:2"}}}, space.namespace
+    )
+    operator.create("jobs", sync_job("real", OWNED, manifest="sha256:1"), space.namespace)
+    author.patch("jobs", "real", {"metadata": {"annotations": {"a": "b"}, "labels": {"c": "d"}}}, space.namespace)
+    author.patch("jobs", "real", {"spec": {"suspend": True}}, space.namespace)
+    for name, change in {
+        "plain": {"ownerReferences": sync_job("x", OWNED)["metadata"]["ownerReferences"]},
+        "real": {"annotations": {"modelcache.dev/manifest": "sha256:2"}},
+    }.items():
+        with pytest.raises(ApiError, match="patch modelcaches/status"):
+            author.patch("jobs", name, {"metadata": change}, space.namespace)
+    with pytest.raises(ApiError, match="patch modelcaches/status"):
+        author.patch("jobs", "real", {"metadata": {"labels": {"modelcache.dev/attempt": "7"}}}, space.namespace)
+    operator.patch("jobs", "real", {"metadata": {"labels": {"modelcache.dev/attempt": "7"}}}, space.namespace)

@@ -16,7 +16,7 @@ from support.kubeapi import FaultProxy
 from support.kubelet import Pod
 from support.node_selection import may_run
 from support.operator_process import OperatorProcess
-from support.peer import peer
+from support.peer import SENT, peer
 from support.reports import complete
 from support.service_account import bound_token
 from support.waiting import eventually
@@ -229,35 +229,73 @@ def test_a_status_is_written_every_two_seconds_at_most(space: Space, nodes: Grou
         assert operator.metric("modelcache_operator_status_writes_total") - before <= 3
 
 
+class Disks:
+    """A folder for each node; the real sync, and the real server beside the first copy."""
+
+    def __init__(self, nodes: Group, hub: LocalHub, folder: Path) -> None:
+        self.nodes, self.hub, self.space = nodes, hub, nodes.space
+        self.by_node = {name: folder / name for name in nodes.nodes}
+        for disk in self.by_node.values():
+            disk.mkdir()
+
+    def sync(self, name: str, served: str = "") -> int:
+        job = self.nodes.job(name)
+        _, code = self.space.kubelet.sync(job, self.by_node[name], self.hub.endpoint, served)
+        self.space.kubelet.end_job(job, "Complete")
+        return code
+
+    def serve_the_first(self) -> str:
+        """Its server is said to be ready; returns the address that pods are given."""
+        pod = eventually(lambda: self.space.client.find("pods", "cache-peers", self.space.namespace), "it is served")
+        assert may_run(pod["spec"]["affinity"], self.nodes.nodes[0], {})
+        self.space.client.patch("pods", "cache-peers", {"status": ANSWERS}, self.space.namespace, sub="status")
+        address = eventually(lambda: (self.space.status().get("peers") or {}).get("address"), "the status has it")
+        return str(address)
+
+    def are_equal(self) -> bool:
+        first, *others = (disk / "cache-base" for disk in self.by_node.values())
+        files = [path for path in first.iterdir() if path.is_file()]
+        assert len(files) == 3
+        return all((each / path.name).read_bytes() == path.read_bytes() for each in others for path in files)
+
+
 def test_eight_copies_cost_the_hub_one(
     space: Space, nodes: Group, hub: LocalHub, repo: RepoBuilder, tmp_path: Path
 ) -> None:
-    """The operator as a process, the real sync for each Job, the real server beside the first copy."""
     first, *others = (nodes.node() for _ in range(8))
-    disks = {name: tmp_path / name for name in nodes.nodes}
-    for disk in disks.values():
-        disk.mkdir()
-
-    def sync(name: str, served: str = "") -> int:
-        job = nodes.job(name)
-        _, code = space.kubelet.sync(job, disks[name], hub.endpoint, served)
-        space.kubelet.end_job(job, "Complete")
-        return code
-
-    with per_node(space), peer(disks[first]) as served:
+    disks = Disks(nodes, hub, tmp_path)
+    with per_node(space), peer(disks.by_node[first]) as served:
         nodes.cache(peers=True, maxParallel=7)
-        assert sync(first) == 0
+        assert disks.sync(first) == 0
         once = hub.bytes_sent
-        pod = eventually(lambda: space.client.find("pods", "cache-peers", space.namespace), "it is served")
-        assert may_run(pod["spec"]["affinity"], first, {})
-        space.client.patch("pods", "cache-peers", {"status": ANSWERS}, space.namespace, sub="status")
-        assert [sync(name, served.endpoint) for name in others] == [0] * 7
+        disks.serve_the_first()
+        assert [disks.sync(name, served.endpoint) for name in others] == [0] * 7
         nodes.until("8/8")
     assert hub.bytes_sent == once > 2**20
-    files = [path for path in (disks[first] / "cache-base").iterdir() if path.is_file()]
-    assert len(files) == 3
-    for disk in disks.values():
-        assert all((disk / "cache-base" / path.name).read_bytes() == path.read_bytes() for path in files)
+    assert disks.are_equal()
+
+
+def test_a_pod_without_a_gate_fills_the_copy_of_its_node_from_the_first_one(
+    space: Space, nodes: Group, hub: LocalHub, repo: RepoBuilder, tmp_path: Path
+) -> None:
+    """As that of a DaemonSet. The Job of the node finds all there, and proves it."""
+    first, other = (nodes.node() for _ in range(2))
+    disks = Disks(nodes, hub, tmp_path)
+    with per_node(space), peer(disks.by_node[first]) as served:
+        nodes.cache(peers=True)
+        assert disks.sync(first) == 0
+        address = disks.serve_the_first()
+        pod = space.kubelet.workload("cache", "models", gated=False, peers=address)
+        space.client.bind(pod.name, space.namespace, other)
+        once = hub.bytes_sent
+        assert space.kubelet.init(pod, disks.by_node[other], hub.endpoint, served.endpoint) == 0
+        assert hub.bytes_sent == once > 2**20
+        assert disks.are_equal()
+        given = served.samples()[SENT]
+        assert disks.sync(other, served.endpoint) == 0
+        nodes.until("2/2")
+        assert served.samples()[SENT] == given
+        eventually(lambda: space.status()["pods"]["started"] == 1, "the pod is a started one")
 
 
 def test_jobs_that_are_refused_keep_no_pod_from_the_copies_that_are_complete(

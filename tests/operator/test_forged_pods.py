@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 
 from init_sync.core.reasons import Reason
@@ -131,3 +134,27 @@ def test_the_job_s_own_pod_is_asked_for_where_only_a_forged_end_was_seen(world: 
     assert job_pods_stale(world.snapshot())
     world.finish(world.add_pod("real", world.latest), 0, complete(manifest=world.digest))
     assert not job_pods_stale(world.snapshot())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"kind": "Pod"}, id="another kind"),
+        pytest.param({"apiVersion": "example.org/v1"}, id="a kind of that name in another group"),
+        pytest.param({"uid": "another"}, id="another cache"),
+        pytest.param({"controller": False}, id="not its controller"),
+    ],
+)
+def test_a_job_that_no_policy_can_know_as_the_cache_s_is_not_believed(
+    world: PureCluster, change: dict[str, Any]
+) -> None:
+    """The policy for sync Jobs looks for owners that are ModelCaches."""
+    world.settle()
+    forged = copy.deepcopy(world.jobs[world.latest])
+    forged["metadata"] |= {"name": "forged", "uid": "forged"}
+    forged["metadata"]["labels"][names.ATTEMPT_LABEL] = "7"
+    forged["metadata"]["ownerReferences"][0] |= change
+    world.jobs["forged"] = forged
+    world.end_job("forged", "Complete")
+    world.settle()
+    assert world.status["phase"] == "Pending"

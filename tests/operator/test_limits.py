@@ -95,6 +95,10 @@ def test_labels_of_other_prefixes_are_refused(labels: Json, refused: bool) -> No
         ({"name": "https_proxy", "value": "http://evil:3128"}, True),
         ({"name": "ALL_PROXY", "value": "http://proxy:3128"}, False),
         ({"name": "NO_PROXY", "value": "evil.example"}, False),
+        ({"name": "LD_PRELOAD", "value": "/models/evil/lib.so"}, True),
+        ({"name": "PYTHONPATH", "value": "/models/evil"}, True),
+        ({"name": "OPENSSL_CONF", "value": "/models/evil/openssl.cnf"}, True),
+        ({"name": "MODELCACHE_LOG_LEVEL", "value": "debug"}, False),
     ],
     ids=lambda each: str(each)[:60],
 )

@@ -11,7 +11,7 @@ from init_sync.core.reasons import Reason
 from modelcache_operator.app.counters import Counters
 from modelcache_operator.app.metrics import CacheCollector
 from modelcache_operator.core.gate import Cause
-from modelcache_operator.core.parse import parse_pod
+from modelcache_operator.core.parse_pods import parse_pod
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
 from support.pure_cluster import PureCluster
@@ -130,3 +130,65 @@ def test_waiting_behind_the_gates_of_others_is_not_counted(world: PureCluster) -
     for name, value in {"gates_removed_total": 1, "gate_wait_seconds_count": 0, "gate_gpu_seconds_total": 0}.items():
         labels = LABELS_AND_CAUSE.format("Complete") if name == "gates_removed_total" else LABELS
         assert f"modelcache_{name}{{{labels}}} {value:.1f}" in text
+
+
+def test_tasks_are_counted_apart_from_syncs() -> None:
+    world = PureCluster(scrub={"every": "1h"})
+    world.settle()
+    pods = []
+    ends: list[tuple[str, int, Json]] = [
+        ("scrub", 0, complete()),
+        ("scrub", 1, incomplete(Reason.CHECKSUM_MISMATCH, "a file differs")),
+        ("scrub", 137, {}),
+        ("prune", 0, {"bytesFreed": 70}),
+    ]
+    for number, (task, code, report) in enumerate(ends):
+        pod = world.add_pod(f"task-{number}")
+        world.pods[pod]["metadata"]["labels"]["modelcache.dev/task"] = task
+        world.finish(pod, code, report)
+        pods.append(world.pods.pop(pod))
+    text = counted(world, *pods)
+    for result in ("intact", "damaged", "failed"):
+        assert f'modelcache_scrubs_total{{{LABELS},result="{result}"}} 1.0' in text
+    assert f"modelcache_pruned_bytes_total{{{LABELS}}} 70.0" in text
+    assert f'modelcache_syncs_total{{{LABELS},outcome="failed"}} 0.0' in text
+    assert f"modelcache_scrub_period_seconds{{{LABELS}}} 3600.0" in text
+
+
+def test_pods_on_a_damaged_volume_are_named_while_it_is_damaged() -> None:
+    world = PureCluster()
+    world.settle()
+    world.sync_well(complete())
+    mirror, registry = Mirror(), CollectorRegistry()
+    registry.register(CacheCollector(mirror, Counters(CollectorRegistry()), NoApi(), lambda: world.now))  # type: ignore[arg-type]
+    world.now += 1
+    for number in range(25):
+        pod = world.add_pod(f"serve-{number:02d}")
+        world.pods[pod]["spec"]["nodeName"] = "a"
+        mirror.upsert_pod(world.pods[pod])
+    world.add_pod("elsewhere", claim="other")
+    mirror.upsert_pod(world.pods["elsewhere"])
+    mirror.upsert_cache(world.cache)
+    assert 'pod="' not in generate_latest(registry).decode()
+    world.finish("serve-00", 1, incomplete(Reason.CHECKSUM_MISMATCH, "a file differs"))
+    world.settle()
+    world.cache["metadata"]["resourceVersion"] = "1000"
+    mirror.upsert_cache(world.cache)
+    text = generate_latest(registry).decode()
+    assert text.count("modelcache_damaged_pod_info{") == 20
+    assert f'modelcache_damaged_pod_info{{{LABELS},pod="serve-19"}} 1.0' in text
+    assert "elsewhere" not in text
+
+
+def test_updates_and_unused_bytes_are_absent_until_they_are_known() -> None:
+    world = PureCluster(updates={"check": "24h"})
+    world.settle()
+    for name in ("update_available", "update_bytes", "unused_bytes", "scrub_period_seconds"):
+        assert f"modelcache_{name}{{" not in scrape(world)
+    at = "2026-11-30T00:00:00Z"
+    world.status["updates"] = {"checkedAt": at, "commits": {"base": "a" * 40}, "bytes": 5}
+    world.status["prune"] = {"bytesUnused": 7}
+    text = scrape(world)
+    assert f"modelcache_update_available{{{LABELS}}} 1.0" in text
+    assert f"modelcache_update_bytes{{{LABELS}}} 5.0" in text
+    assert f"modelcache_unused_bytes{{{LABELS}}} 7.0" in text

@@ -59,7 +59,8 @@ def test_a_job_of_the_users_does_not_hide_the_end_of_a_sync_job() -> None:
     mirror.upsert_cache(_cache("cache"))
     for name, labels in (("cache-sync-1", {"modelcache.dev/attempt": "1"}), ("train", {})):
         job = _object(name, 5, name, **{"modelcache.dev/cache": "cache", **labels})
-        job["metadata"]["ownerReferences"] = [{"uid": "cache", "controller": True}]
+        owner = {"apiVersion": "modelcache.dev/v1alpha1", "kind": "ModelCache", "uid": "cache", "controller": True}
+        job["metadata"]["ownerReferences"] = [owner]
         job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
         mirror.upsert_job(job)
         mirror.delete_job(job)

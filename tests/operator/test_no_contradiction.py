@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core import names, parse, timestamps
+from modelcache_operator.core import names, parse, parse_pods, timestamps
 from modelcache_operator.core.gate import Cause
-from modelcache_operator.core.observed import NO_REFUSALS, Progress, Refusals, RunState, Snapshot
+from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Progress, Refusals, RunState, Snapshot
+from modelcache_operator.core.owned_objects import sort_objects
+from modelcache_operator.core.proof import update_record
 from modelcache_operator.core.reconcile import Decision, reconcile
 from modelcache_operator.core.reports import parse_report
 from modelcache_operator.core.status import parse_status, to_json
+from modelcache_operator.core.tasks import Task, TaskInputs, abouts
 from support.reports import complete, incomplete
 
 Json = dict[str, Any]
@@ -25,6 +28,9 @@ CLAIMS = ("claim-a", "claim-a", "claim-a", "claim-b")
 VOLUMES = (None, "a" * 32, "b" * 32)
 START = 1_790_000_000
 NOW = START + 1000
+A_CACHE: Json = {"apiVersion": names.API_VERSION, "kind": names.KIND, "controller": True}
+TASKS: Json = {"scrub": {}, "updates": {"check": "1h"}}
+AUTO: Json = {"claimName": "models", "create": {"size": "auto"}, "prune": True}
 SPEC: Json = {
     "models": [{"name": name, "repo": f"owner/{name}", "path": name} for name in ("one", "two")],
     "volume": {"claimName": "models"},
@@ -75,12 +81,40 @@ def jobs(draw: st.DrawFn, number: int) -> Json:
             names.DIGEST_ANNOTATION: draw(digests),
             **draw(st.sampled_from([{}, {names.RESYNC_ANNOTATION: "1"}])),
         },
-        "ownerReferences": [{"uid": draw(st.sampled_from([OWN, OWN, OWN, OTHER])), "controller": True}],
+        "ownerReferences": [{**A_CACHE, "uid": draw(st.sampled_from([OWN, OWN, OWN, OTHER]))}],
         "creationTimestamp": draw(stamps),
     }
     outcome = draw(st.sampled_from(["", "Complete", "Failed"]))
     conditions = [{"type": outcome, "status": "True", "lastTransitionTime": draw(stamps)}] if outcome else []
     return {"metadata": metadata, "status": {"conditions": conditions, "active": draw(st.integers(0, 2))}}
+
+
+@st.composite
+def tasks(draw: st.DrawFn, cache: Cache, claim: Claim | None, number: int) -> tuple[Json, Json]:
+    """A Job that is no sync, mostly about what it should be about, and its pod."""
+    snapshot = Snapshot(cache=cache, claim=claim)
+    objects = sort_objects(snapshot)
+    record = update_record(snapshot, objects)
+    known = abouts(TaskInputs(snapshot, objects, record, None, float(NOW)))
+    task = draw(st.sampled_from(Task))
+    about = known.get(task, "") if draw(mostly) else "another"
+    name = f"cache-{task.command}-{number}"
+    labels = {names.CACHE_LABEL: "cache", names.ATTEMPT_LABEL: str(number), names.TASK_LABEL: task.command}
+    owner = [{**A_CACHE, "uid": OWN if draw(mostly) else OTHER}]
+    metadata: Json = {"name": name, "namespace": "ns", "uid": name, "labels": labels}
+    metadata |= {"creationTimestamp": draw(stamps)}
+    metadata |= {"annotations": {names.ABOUT_ANNOTATION: about}, "ownerReferences": owner}
+    outcome = draw(st.sampled_from(["", "Complete", "Failed"]))
+    conditions = [{"type": outcome, "status": "True", "lastTransitionTime": draw(stamps)}] if outcome else []
+    pod = draw(pods(number))
+    said: Json = {"bytesTotal": draw(st.integers(0, 1 << 40)), "bytesToFetch": 1, "bytesFreed": 2}
+    said["models"] = [{"name": each, "commit": draw(st.sampled_from(["a" * 40, "b" * 40]))} for each in ("one", "two")]
+    pod["metadata"] |= {"name": f"{name}-p", "uid": f"{name}-p", "labels": labels}
+    pod["metadata"]["ownerReferences"] = [{"uid": name, "controller": True}]
+    for state in pod["status"].get("containerStatuses", ()):
+        if draw(booleans) and "terminated" in state["state"]:
+            state["state"]["terminated"]["message"] = json.dumps(said)
+    return {"metadata": metadata, "status": {"conditions": conditions, "active": draw(st.integers(0, 1))}}, pod
 
 
 @st.composite
@@ -157,15 +191,24 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     spec = {**SPEC, "sync": {"job": {"enabled": draw(st.sampled_from([True, True, False]))}}}
     if not draw(mostly):
         spec["sync"] = {"job": {"backoffLimit": -1}}  # what decides the content is valid, the rest is not
+    if spec["sync"] == {"job": {"enabled": True}} and draw(booleans):
+        spec |= TASKS | {"volume": draw(st.sampled_from([AUTO, {"claimName": "models", "prune": True}]))}
     raw = {"metadata": metadata, "spec": spec, "status": draw(statuses()) if draw(mostly) else {}}
     claim = draw(claims()) if draw(mostly) else None
-    seen = [parse.parse_pod(draw(pods(number))) for number in range(draw(st.integers(0, 3)))]
+    parsed = parse.parse_claim(claim) if claim else None
+    count = draw(st.integers(0, 2)) if "scrub" in spec or not draw(mostly) else 0
+    made = [draw(tasks(parse.parse_cache(raw), parsed, number)) for number in range(1, count + 1)]
+    raws = [draw(pods(number)) for number in range(draw(st.integers(0, 3)))]
+    seen = [parse_pods.parse_pod(each) for each in (*raws, *(pod for _, pod in made))]
     told = [(pod.uid, parse_report(json.dumps(draw(reports())))) for pod in seen if draw(booleans)]
     return Snapshot(
         cache=parse.parse_cache(raw),
         pods=tuple(seen),
-        jobs=tuple(parse.parse_job(draw(jobs(number))) for number in range(1, draw(st.integers(1, 3)))),
-        claim=parse.parse_claim(claim) if claim else None,
+        jobs=(
+            *(parse.parse_job(draw(jobs(number))) for number in range(1, draw(st.integers(1, 3)))),
+            *(parse.parse_job(job) for job, _ in made),
+        ),
+        claim=parsed,
         progress={uid: Progress(uid, draw(seconds), said) for uid, said in told if said},
         refusals=NO_REFUSALS if draw(mostly) else Refusals("Refused", "exceeded quota"),
     )
@@ -231,7 +274,7 @@ def test_what_is_called_complete_was_proven_of_this_claim_and_this_content(snaps
     assert (status["sync"]["claimUid"], status["sync"]["manifest"]) == about
     was_proven = bool(stored.proven_at) and (stored.claim_uid, stored.manifest) == about
     by_job = any(
-        job.owner_uid == OWN and (job.claim_uid, job.manifest) == about and job.outcome == "Complete"
+        job.owner_uid == OWN and not job.task and (job.claim_uid, job.manifest) == about and job.outcome == "Complete"
         for job in snapshot.jobs
     )
     by_pod = not snapshot.cache.job.enabled and any(
@@ -250,6 +293,7 @@ def _beside_a_sidecar(snapshot: Snapshot) -> bool:
         left = [pod for pod in left if pod.state is not RunState.FINISHED or pod.running_neighbours]
         if (
             job.owner_uid == OWN
+            and not job.task
             and not job.outcome
             and job.active == 1
             and len(left) == 1
@@ -281,7 +325,40 @@ def test_jobs_are_made_only_for_the_claim_that_is_there_and_only_while_something
 
 @thorough
 @given(snapshots())
+def test_a_task_is_alone_and_is_in_no_syncs_way(snapshot: Snapshot) -> None:
+    decision, status, _ = decided(snapshot)
+    request = decision.tasks.create
+    ours = {job.name: job for job in snapshot.jobs if job.owner_uid == OWN and job.task}
+    left = [name for name, job in ours.items() if not job.outcome and name not in decision.delete_jobs]
+    syncing = decision.create_job or any(
+        job.owner_uid == OWN and not job.task and not job.outcome and job.name not in decision.delete_jobs
+        for job in sort_objects(snapshot).jobs
+    )
+    assert len(left) <= 1 or not decision.acts or snapshot.cache.problem or snapshot.cache.deleting or _alike(snapshot)
+    if request is None:
+        return
+    assert decision.acts
+    assert not syncing
+    assert not left
+    assert request.name not in ours
+    assert request.task is Task.SIZE or status["phase"] == "Ready"
+    assert not snapshot.cache.deleting
+    if request.task.mounts:
+        assert snapshot.claim is not None
+        assert not snapshot.claim.deleting
+
+
+def _alike(snapshot: Snapshot) -> bool:
+    """Several Jobs of one task, which the operator never makes."""
+    abouts = [job.about for job in snapshot.jobs if job.task]
+    return len(set(abouts)) < len(abouts)
+
+
+@thorough
+@given(snapshots())
 def test_what_is_written_is_what_is_read_back(snapshot: Snapshot) -> None:
     decision, status, _ = decided(snapshot)
     assert parse_status(status).sync == decision.status.sync
+    for part in ("size", "scrub", "updates", "prune"):
+        assert getattr(parse_status(status), part) == getattr(decision.status, part)
     assert parse_status(status).models == decision.status.models

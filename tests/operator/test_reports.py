@@ -13,6 +13,7 @@ from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
 from modelcache_operator.core.observed import Observation
 from modelcache_operator.core.reports import MAX_COUNT, MAX_MESSAGE, MAX_MODELS, MAX_REPORT_BYTES, line, parse_report
+from modelcache_operator.core.status import parse_status
 from support.reports import complete, incomplete
 
 JSON = st.recursive(
@@ -127,3 +128,19 @@ def test_control_characters_and_length_are_taken_away() -> None:
     assert line("no\u202egpj.exe") == "no gpj.exe"
     assert len(line("x" * 5000)) == MAX_MESSAGE
     assert line(7) == ""
+
+
+def test_what_many_reports_say_is_kept_once() -> None:
+    """Thousands of pods repeat the names, commits and digests of their caches."""
+    first, second = (parse_report(json.dumps(complete("base"))) for _ in range(2))
+    assert first
+    assert second
+    repeated = [(one.name, one.revision, one.commit, one.verified_at) for one in (first.models[0], second.models[0])]
+    assert all(one and one is other for one, other in zip(*repeated, strict=True))
+
+
+def test_a_status_says_each_time_once() -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    text = json.dumps({"verifiedAt": stamp, "sync": {"provenAt": stamp}})
+    found = parse_status(json.loads(text))
+    assert found.verified_at is found.sync.proven_at

@@ -19,6 +19,7 @@ from support.kubeapi import FaultProxy
 from support.operator_process import OperatorProcess
 from support.reports import complete
 from support.service_account import bound_token
+from support.tasks import plan_report
 from support.waiting import eventually
 
 RULES: dict[tuple[str, str], set[str]] = {
@@ -66,6 +67,9 @@ def live_through_everything(space: Space) -> None:
     eventually(lambda: not pod.gated, "the gate is removed")
     eventually(lambda: space.events(pod.name), "an event says so")
     eventually(lambda: space.events("cache"), "and one about the cache")
+    space.cache("sized", volume={"create": {"size": "auto"}})
+    space.complete(space.task("plan", name="sized"), plan_report())
+    eventually(lambda: space.client.find("persistentvolumeclaims", "sized", space.namespace), "a claim of that size")
 
 
 def test_the_calls_made_are_the_calls_allowed(space: Space, proxy: FaultProxy, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What really happened to nodes and to the copies on them; ``ledger`` does the same for caches with one volume.
 
 Nothing here is taken from the status. A copy is proven for the uid of a node and a content from the moment at which the
-Job of this node was about to succeed there, until its next one succeeds or a pod on the node reports another disk.
+Job of this node was about to succeed there, until its next one succeeds, a pod on the node reports another disk, or the
+claim is exchanged.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class CopyLedger:
         self.pods: dict[str, UserPod] = {}
         self.contents: list[tuple[str, float]] = []
         self.by_generation: dict[int, str] = {}
+        self.claim_uid = ""
         self.violations: list[str] = []
         self.judged: dict[str, int] = {"gatesOfCopies": 0, "jobsOfCopies": 0, "statusesOfCopies": 0}
         self.blind = False
@@ -83,6 +85,8 @@ class CopyLedger:
         """All is well: it sees everything at once."""
         self._jobs: dict[str, str] = {}
         """Unfinished ones, and the uid of their node."""
+        self._held_up: dict[str, str] = {}
+        """Those whose pod does not start; no pod waits for these copies."""
         self._names: dict[str, str] = {}
         self._seen: set[str] = set()
         self._room: deque[tuple[float, float]] = deque(maxlen=5000)
@@ -139,10 +143,26 @@ class CopyLedger:
         for each in node.proofs:
             each.until = min(each.until, self._clock())
 
+    def claim_exchanged(self, uid: str) -> None:
+        with self._guard:
+            self.claim_uid = uid
+            for node in self.nodes:
+                self._end(node)
+                node.failed = False
+            self.note()
+
+    def held_up(self, job_uid: str, node: NodeLife) -> None:
+        """Its pod does not start, and has not for long."""
+        with self._guard:
+            self._held_up[job_uid] = node.uid
+            self.note()
+
     def ended(self, job_uid: str) -> None:
         """Its pod is about to end."""
         with self._guard:
             self._jobs.pop(job_uid, None)
+            self._held_up.pop(job_uid, None)
+            self.note()
 
     def note(self) -> None:
         """How things are now; to be called whenever something was changed."""
@@ -155,7 +175,8 @@ class CopyLedger:
 
     def _count_room(self, present: list[NodeLife]) -> float:
         usable = [each for each in present if each.in_group and each.available_since < math.inf]
-        if all(each.failed or each.proof(self.content) for each in usable):
+        held_up = set(self._held_up.values())
+        if all(each.failed or each.uid in held_up or each.proof(self.content) for each in usable):
             return math.inf
         taken = {pod.node for pod in list(self.pods.values())}
         return sum(each.proof(self.content) is not None and each.name not in taken for each in usable)
@@ -178,7 +199,7 @@ class CopyLedger:
     def _see_job(self, raw: Json, gone: bool) -> None:
         metadata, uid, now = raw["metadata"], raw["metadata"]["uid"], self._clock()
         if gone or metadata.get("deletionTimestamp") or (raw.get("status") or {}).get("conditions"):
-            self._jobs.pop(uid, None)
+            self.ended(uid)
             return
         if self._names.setdefault(metadata["name"], uid) != uid:
             self.violations.append(f"there is a second Job of the name {metadata['name']}")
@@ -195,7 +216,8 @@ class CopyLedger:
             self.violations.append(f"{now:.3f} {metadata['name']} is the second Job of {node.name}")
         self._jobs[uid] = node.uid
         lives = [each for each in map(self.by_uid, self._jobs.values()) if each and each.ended_at == math.inf]
-        active = [each.name for each in lives if each.available_since < now - slack_s and each.in_group]
+        able = [each for each in lives if each.available_since < now - slack_s and each.in_group]
+        active = [each.name for each in able if each.uid not in self._held_up.values()]
         if len(active) > PARALLEL:
             self.violations.append(f"{now:.3f} with {metadata['name']} there are Jobs on {active}")
 
@@ -236,8 +258,9 @@ class CopyLedger:
         figures = (count["total"] - count["complete"], count["syncing"], count["failed"])
         if figures != (len(states), states.count("syncing"), states.count("failed")):
             self.violations.append(f"{now:.3f} {count} does not add up to {states}")
-        if status["observedGeneration"] != raw["metadata"]["generation"]:
-            return
+        about = (status["observedGeneration"], (status.get("sync") or {}).get("claimUid"))
+        if about != (raw["metadata"]["generation"], self.claim_uid):
+            return  # an operator that was killed has to wait for the lease before it sees more
         slack_s = self.slack_s
         proven = {each.name for each in self.nodes if each.was_proven(content_of(raw), now, slack_s)}
         if count["complete"] > len(proven):

@@ -1,4 +1,7 @@
-"""Random lives of nodes and a cache with a copy on each: they come, go, are cordoned, tainted, or get another disk."""
+"""Random lives of nodes and a cache with a copy on each: they come, go, are cordoned, tainted, or get another disk.
+
+Sometimes the claim is another one, and sometimes the pod of a Job does not start.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from operator import eq
 from typing import Any
 
 from init_sync.core.reasons import Reason
+from modelcache_operator.core import timestamps
+from modelcache_operator.core.copy_proof import NOT_STARTED_S
 from reliability.copy_ledger import PARALLEL, CopyLedger, NodeLife, UserPod
 from reliability.ledger import NOTICED_S
 from support.cluster import Space
@@ -50,7 +55,9 @@ class CopyLife:
         self.acts = 0
         self.patience = 0.0
         """Until when a Job may not be due."""
-        space.kubelet.claim(CLAIM, accessModes=["ReadWriteMany"])
+        self._stuck: dict[str, Pod] = {}
+        """Pods of Jobs, by uid of these, that do not start."""
+        self._create_claim()
         group = {"nodeSelector": {"pool": self.namespace}, "maxParallel": PARALLEL}
         began = time.time()
         self.ledger.changed(space.cache(CACHE, volume={"claimName": CLAIM, "perNode": group}), began)
@@ -69,7 +76,8 @@ class CopyLife:
             self._come_back: 2,
             self._change_state: 5,
             self._exchange_disk: 1,
-            self._random.choice((self._clone_disk, self._change_content, self._resync)): 1,
+            self._random.choice((self._clone_disk, self._change_content, self._resync, self._exchange_claim)): 1,
+            self._hold_up: 2,
             self._create_pod: 8,
             self._delete_pod: 5,
             self._schedule: 12,
@@ -154,6 +162,18 @@ class CopyLife:
         self.ledger.changed(raw, began)
         self.patience = 0.0
 
+    def _create_claim(self) -> None:
+        claim = self._space.kubelet.claim(CLAIM, accessModes=["ReadWriteMany"])
+        self.ledger.claim_exchanged(claim["metadata"]["uid"])
+
+    def _exchange_claim(self) -> None:
+        """Another one of the same name: nothing is proven of it."""
+        self._client.delete("persistentvolumeclaims", CLAIM, self.namespace)
+        with suppress(ApiError):  # without a controller that does so once no pod mounts it
+            self._client.patch("persistentvolumeclaims", CLAIM, {"metadata": {"finalizers": None}}, self.namespace)
+        self._create_claim()
+        self.patience = 0.0
+
     def _resync(self) -> None:
         annotation = {"metadata": {"annotations": {"modelcache.dev/resync": str(next(self._numbers))}}}
         self._client.patch("modelcaches", CACHE, annotation, self.namespace)
@@ -200,12 +220,34 @@ class CopyLife:
             alone = not any(node.failed for node in self.ledger.present())  # each further one takes longer
             self.finish(*self._random.choice(found), fails=alone and self._random.random() < 0.15)
 
+    def _hold_up(self) -> None:
+        """The directory is missing: for longer than the operator waits, the pod of a Job does not start on its node."""
+        found = [
+            (job, node)
+            for job, node in self._unfinished()
+            if job["metadata"]["uid"] not in self._stuck and self._is_for(job, node)
+        ]
+        if found:
+            job, node = self._random.choice(found)
+            pod = self._stuck[job["metadata"]["uid"]] = self._space.kubelet.pod_of(job)
+            self._client.bind(pod.name, self.namespace, node.name)
+            self.ledger.held_up(job["metadata"]["uid"], node)
+            pod.waiting("ContainerCreating", placed_at=timestamps.stamp(time.time() - NOT_STARTED_S - 1))
+
+    def _is_for(self, job: Json, node: NodeLife) -> bool:
+        """Not for an earlier node of this name, nor an earlier claim."""
+        notes = job["metadata"]["annotations"]
+        uids = {"node": node.uid, "claim": self.ledger.claim_uid}
+        return all(notes[f"modelcache.dev/{name}-uid"] == uid for name, uid in uids.items())
+
     def finish(self, job: Json, node: NodeLife, fails: bool = False) -> None:
         metadata = job["metadata"]
-        pod = self._space.kubelet.pod_of(job)
-        self._client.bind(pod.name, self.namespace, node.name)
+        pod = self._stuck.pop(metadata["uid"], None)
+        if pod is None:
+            pod = self._space.kubelet.pod_of(job)
+            self._client.bind(pod.name, self.namespace, node.name)
         pod.running()
-        ours = metadata["annotations"]["modelcache.dev/node-uid"] == node.uid
+        ours = self._is_for(job, node)
         self.ledger.ended(metadata["uid"])
         if fails:
             self.patience = max(self.patience, time.time() + RETRY_S)
@@ -291,5 +333,7 @@ class CopyLife:
             if pod["metadata"]["name"] not in self.ledger.pods:
                 self._client.delete("pods", pod["metadata"]["name"], self.namespace)
         self._client.call("DELETE", self._client.path("events", self.namespace))
+        jobs = {job["metadata"]["uid"] for job in self._client.list("jobs", self.namespace)}
+        self._stuck = {uid: pod for uid, pod in self._stuck.items() if uid in jobs}
         self._complaining = {name: until for name, until in self._complaining.items() if name in self.ledger.pods}
         self.ledger.forget_the_dead(time.time() - 120)

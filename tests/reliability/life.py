@@ -14,13 +14,15 @@ from reliability.ledger import NOTICED_S, CacheLife, Ledger, PodLife
 from support.cluster import Space
 from support.kubeapi.errors import ApiError
 from support.kubelet import Pod
-from support.reports import complete, incomplete
+from support.reports import GIB, complete, incomplete
+from support.tasks import plan_report
 
 Json = dict[str, Any]
 
 CACHES, PODS = 8, 24
 CLAIM, MADE = "models", "made"
 """Created by hand, and by the operator; half of the caches use the one, half the other."""
+SCHEDULES: Json = {"scrub": {"every": "1m"}, "updates": {"check": "1m"}}
 REMEMBERED = 500
 FIRST_RETRY_S = 10.0
 REPAIR_S = 60.0
@@ -92,8 +94,9 @@ class Life:
         if absent:
             began = time.time()
             name = self._random.choice(absent)
-            volume = {"claimName": MADE, "create": {"size": "1Gi"}} if _claim_of(name) == MADE else {"claimName": CLAIM}
-            self.ledger.cache_created(self._space.cache(name, volume=volume), began)
+            create = {"create": {"size": "auto"}} if _claim_of(name) == MADE else {}
+            volume = {"claimName": _claim_of(name), "prune": True, **create}
+            self.ledger.cache_created(self._space.cache(name, volume=volume, **SCHEDULES), began)
 
     def _claim(self, name: str) -> Json | None:
         found: Json | None = self._client.find("persistentvolumeclaims", name, self.namespace)
@@ -218,6 +221,9 @@ class Life:
         if not jobs:
             return
         job = self._random.choice(jobs)
+        if _task_of(job):
+            self._task(job)
+            return
         pod = self._running.get(_uid_of(job)) or self._start_pod(job)
         if pod is None:
             return
@@ -229,6 +235,36 @@ class Life:
             self._start_pod(job)  # a pod of a Job is not started again, it gets a successor
         elif self._failed.get(_cache_of(job), 0) < 1:
             self._fail(job, pod)
+
+    def _task(self, job: Json) -> None:
+        """Nothing that it does is a proof. Now and then a scrub finds damage, and the hub is away."""
+        cache, task, chance = _cache_of(job), _task_of(job), self._random.random()
+        pod = self._running.get(_uid_of(job))
+        if pod is None:
+            pod = self._running[_uid_of(job)] = self._space.kubelet.pod_of(job)
+            pod.running()
+        elif chance < 0.6:
+            self._do_task(job, pod)
+        elif chance < 0.7 and task == "scrub" and self.ledger.cache(cache):
+            pod.finish(1, incomplete(Reason.CHECKSUM_MISMATCH, "flipped byte", cache))
+            self._end(job, "Failed")
+            self.ledger.damaged(cache)
+            self.patience[cache] = time.time() + REPAIR_S
+        elif chance < 0.8 and self._failed.get(cache, 0) < 1:
+            self._failed[cache] = self._failed.get(cache, 0) + 1
+            self.patience[cache] = time.time() + 2 * FIRST_RETRY_S
+            pod.finish(1, incomplete(Reason.HUB_UNREACHABLE, "away", cache))
+            self._end(job, "Failed")
+
+    def _do_task(self, job: Json, pod: Pod) -> None:
+        self._tell(job, f"is done in {pod.name}")
+        reports = {
+            "plan": plan_report(GIB // 2),
+            "prune": {"bytesFreed": 1},
+            "scrub": complete(_cache_of(job), fetched=0),
+        }
+        pod.finish(0, reports[_task_of(job)])
+        self._end(job, "Complete")
 
     def _start_pod(self, job: Json) -> Pod | None:
         """None while there is no claim that it could mount."""
@@ -275,7 +311,9 @@ class Life:
             self._claim_comes()
         for job in self._unfinished():
             with suppress(ApiError):  # the operator has just replaced it
-                if pod := self._running.get(_uid_of(job)) or self._start_pod(job):
+                if _task_of(job):
+                    self._do_task(job, self._running.get(_uid_of(job)) or self._space.kubelet.pod_of(job))
+                elif pod := self._running.get(_uid_of(job)) or self._start_pod(job):
                     self._succeed(job, pod)
 
     def sweep(self) -> None:
@@ -319,6 +357,11 @@ def _uid_of(job: Json) -> str:
 
 def _cache_of(job: Json) -> str:
     return str(job["metadata"]["labels"]["modelcache.dev/cache"])
+
+
+def _task_of(job: Json) -> str:
+    """Empty for a sync."""
+    return str(job["metadata"]["labels"].get("modelcache.dev/task", ""))
 
 
 def _claim_of(cache: str) -> str:

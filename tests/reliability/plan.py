@@ -80,6 +80,14 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Upkeep:
+    """A prune or a scrub before the syncs of a round, which may be killed before one of its changes."""
+
+    verb: str
+    kill_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     spoils: tuple[Spoil, ...]
     processes: tuple[Process, ...]
@@ -97,6 +105,8 @@ class Plan:
     ground: Ground
     race: Race | None
     """That goes on beside every round."""
+    upkeep: tuple[Upkeep | None, ...]
+    """By round."""
 
     @property
     def lock_expiry_s(self) -> float:
@@ -113,6 +123,8 @@ class Plan:
         lines.append(f"{self.connections} connections, lock expiry {self.lock_expiry_s:g} s")
         for number, round_ in enumerate(self.rounds, 1):
             lines += [f"round {number}: spoil {spoil}" for spoil in round_.spoils]
+            upkeep = self.upkeep[number - 1]
+            lines += [f"round {number}: {upkeep}"] if upkeep else []
             lines += [f"round {number}: hub: {round_.outage}"] if round_.outage else []
             lines += [f"round {number}: sync: {process}" for process in round_.processes]
             lines.append(f"round {number}: verify{' --deep' if round_.deep_verify else ''}")
@@ -127,7 +139,14 @@ def plan(seed: int) -> Plan:
     connections = rng.choice((1, 2, 4))
     ground = rng.choices(list(GROUNDS), list(GROUNDS.values()))[0]
     race = draw_race(rng) if ground in RACED and rng.random() < 0.3 else None
-    return Plan(seed, start, connections, rounds, ground, race)
+    apart = random.Random(f"upkeep {seed}")  # what else a seed stands for stays as it was
+    upkeep = tuple(None if race else _upkeep(apart) for _ in rounds)
+    return Plan(seed, start, connections, rounds, ground, race, upkeep)
+
+
+def _upkeep(rng: random.Random) -> Upkeep | None:
+    verb = rng.choice(("prune", "scrub", "scrub", ""))
+    return Upkeep(verb, rng.randint(1, 40) if rng.random() < 0.5 else None) if verb else None
 
 
 def _round(rng: random.Random, later: bool, spoils: bool) -> Round:

@@ -15,7 +15,7 @@ from reliability.crowd import Crowd, Struck
 from reliability.ground import ADDON, at_home, prepared
 from reliability.oracle import Oracle, Outside, Violation, Wrong
 from reliability.outages import LARGEST_BYTES, Outage
-from reliability.plan import PATIENT_EXPIRY_S, Blow, Ground, Plan, Round, Start, Strike
+from reliability.plan import PATIENT_EXPIRY_S, Blow, Ground, Plan, Round, Start, Strike, Upkeep
 from reliability.racer import Course, racing
 from reliability.spoiling import Target
 from support.crash import Nursery
@@ -108,6 +108,7 @@ class Trial:
         self._oracle.look()
         self._spoil(round_, number)
         self._oracle.look()
+        self._keep_up(self._plan.upkeep[number - 1])
         if number == 1:
             self._budget += sum(self._oracle.missing().values())
         if round_.outage:
@@ -127,6 +128,23 @@ class Trial:
         # Where several are raced, one may write again what the other's receipt names.
         certain = not raced or len(struck) == 1
         self._verify(round_, must_be_complete=certain and any(each.run.wait() == 0 for each in struck))
+
+    def _keep_up(self, upkeep: Upkeep | None) -> None:
+        """Nothing that is right is lost by it, and what a scrub says is true."""
+        if upkeep is None:
+            return
+        more = ("--older-than", "0s", "--rate", "1Gi") if upkeep.verb == "scrub" else ()
+        run = self._nurseries[0].start(upkeep.verb, self._spec, self._volume, *more, kill_at=upkeep.kill_at)
+        code = run.wait()
+        self._note(f"{upkeep.verb} ended with {code}")
+        self._result.tally[f"{upkeep.verb}: exit code {code}"] += 1
+        explained = {0, 1, 2} | ({-signal.SIGKILL} if upkeep.kill_at else set())
+        if code not in explained or "Traceback" in run.output:
+            raise Violation(Wrong.EXIT, f"{upkeep.verb} ended with {code}: {run.output[-2000:]}")
+        found = self._oracle.judge()
+        if code == 0 and upkeep.verb == "scrub":
+            self._oracle.must_be_complete(found, "scrub", deep=True)
+        self._oracle.look()
 
     @contextmanager
     def _raced(self, number: int) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +99,25 @@ class Space:
         )
 
     def jobs(self, name: str = "cache") -> list[Json]:
-        found = self.client.list("jobs", self.namespace, f"modelcache.dev/cache={name},modelcache.dev/attempt")
-        return sorted(found, key=_attempt)
+        """Of syncs."""
+        return self._jobs(name, "!modelcache.dev/task")
+
+    def tasks(self, command: str, name: str = "cache") -> list[Json]:
+        """Jobs that are no syncs."""
+        return self._jobs(name, f"modelcache.dev/task={command}")
+
+    def task(self, command: str, besides: Collection[str] = (), name: str = "cache", timeout_s: float = 30) -> Json:
+        """Wait for such a Job, with another name than ``besides``."""
+
+        def found() -> Json | None:
+            return next((job for job in self.tasks(command, name) if job["metadata"]["name"] not in besides), None)
+
+        job: Json = eventually(found, f"a {command} Job of {name}", timeout_s)
+        return job
+
+    def _jobs(self, name: str, more: str) -> list[Json]:
+        selector = f"modelcache.dev/cache={name},modelcache.dev/attempt,{more}"
+        return sorted(self.client.list("jobs", self.namespace, selector), key=_attempt)
 
     def job(self, attempt: int = 1, name: str = "cache", timeout_s: float = 20) -> Json:
         """Wait for a Job."""

@@ -9,6 +9,8 @@ from support.reports import complete
 
 Json = dict[str, Any]
 DIGEST = f"sha256:{'5' * 64}"
+GPU = {"key": "nvidia.com/gpu", "effect": "NoSchedule", "value": "present"}
+TOLERATED = {"key": "nvidia.com/gpu", "operator": "Exists"}
 
 
 def group(count: int = 5, *, peers: bool = False, **per_node: Any) -> PureCluster:
@@ -34,3 +36,18 @@ def fill(world: PureCluster) -> PureCluster:
         for node in nodes:
             world.sync_copy(node, report(node))
     return world
+
+
+def figures(world: PureCluster) -> str:
+    """The column NODES."""
+    return str(world.status["summary"]["nodes"])
+
+
+def states(world: PureCluster) -> dict[str, str]:
+    """Of the copies that are not complete, by node."""
+    return {each["node"]: each["state"] for each in world.status.get("copies", ())}
+
+
+def arguments(world: PureCluster, job: str) -> list[str]:
+    found: list[str] = world.jobs[job]["spec"]["template"]["spec"]["containers"][0]["args"]
+    return found

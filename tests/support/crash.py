@@ -29,7 +29,7 @@ from typing import IO, Any, Self
 
 from support.sync import command, environment
 
-CHANGES = ("pwrite", "write", "replace", "rename", "symlink", "link", "unlink", "ftruncate", "fsync", "mkdir")
+CHANGES = ("pwrite", "write", "replace", "rename", "symlink", "link", "unlink", "ftruncate", "fsync", "mkdir", "rmdir")
 """Functions of ``os`` that change a volume: an armed command dies right before one of their calls."""
 LONGEST_S = 100.0
 """More than a sync's patience with a dead hub, and a busy machine."""
@@ -160,7 +160,9 @@ def _serve() -> None:
 
     import init_sync.app.cli
     import init_sync.app.progress_display
+    import init_sync.app.prune_command
     import init_sync.app.report_file
+    import init_sync.app.scrub_command
     import init_sync.app.sync_command
     import init_sync.app.table
     import init_sync.app.verify

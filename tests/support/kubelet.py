@@ -92,8 +92,9 @@ class Kubelet:
         init: bool = True,
         inject: str = "",
         affinity: Json | None = None,
+        peers: str = "",
     ) -> Pod:
-        """A serving pod, as the chart or a user writes it."""
+        """A serving pod, as the chart or a user writes it; ``peers``: the value of MODELCACHE_PEERS."""
         name = name or f"serve-{uuid.uuid4().hex[:6]}"
         arguments = ["sync", "--spec", "/etc/modelcache/modelcache.yaml", "--volume", "/models"]
         spec: Json = {
@@ -109,6 +110,8 @@ class Kubelet:
             "containers": [{"name": "serve", "image": "serve"}],
             "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}],
         }
+        if peers:
+            spec["initContainers"][0]["env"] = [{"name": "MODELCACHE_PEERS", "value": peers}]
         if not init:
             del spec["initContainers"]
         if affinity:
@@ -156,7 +159,8 @@ class Kubelet:
             mapped = {f"/etc/modelcache/{name}": f"{folder}/{name}" for name in files}
             mapped |= {"/models": str(volume), "9464": "0"}
             arguments = [mapped.get(each, each) for each in pod.container["args"]]
-            command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report), "--give-up-after", "1"]
+            command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report)]
+            command += ["--give-up-after", "1"] if arguments[0] == "sync" else []
             environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder}
             if any(each["name"] == "MODELCACHE_PEERS" for each in pod.container.get("env", ())):
                 environment["MODELCACHE_PEERS"] = peer
@@ -199,8 +203,11 @@ class Pod:
     def unschedulable(self, message: str) -> None:
         self._write(unschedulable(message))
 
-    def waiting(self, reason: str, message: str = "") -> None:
+    def waiting(self, reason: str, message: str = "", placed_at: str = "") -> None:
+        """``placed_at``: when it got its node."""
         self._status(waiting(reason, message), "Pending")
+        if placed_at:
+            self._write({"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": placed_at}]})
 
     def running(self, address: str = "127.0.0.1") -> None:
         self._status({"running": {"startedAt": now()}}, "Pending" if self.in_init else "Running", address)

@@ -9,12 +9,20 @@ Json = Mapping[str, Any]
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
+def required(**term: Any) -> dict[str, Any]:
+    """The part of a pod's spec that has this one term."""
+    return {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term]}}}}
+
+
+def on(node: str) -> dict[str, Any]:
+    """As the DaemonSet controller writes it."""
+    return required(matchFields=[{"key": "metadata.name", "operator": "In", "values": [node]}])
+
+
 def may_run(affinity: Json | None, name: str, labels: Mapping[str, str]) -> bool:
     """Terms are alternatives; what is in one of them must all hold; a term with nothing in it matches nothing."""
-    required = ((affinity or {}).get("nodeAffinity") or {}).get(REQUIRED)
-    if required is None:
-        return True
-    return any(_matches(term, name, labels) for term in required["nodeSelectorTerms"])
+    found = ((affinity or {}).get("nodeAffinity") or {}).get(REQUIRED)
+    return found is None or any(_matches(term, name, labels) for term in found["nodeSelectorTerms"])
 
 
 def may_run_pod(spec: Json, node: Json) -> bool:

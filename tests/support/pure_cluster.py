@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from modelcache_operator.core import jobs, names, parse, peer_objects, render, timestamps
+from modelcache_operator.core import jobs, names, parse, parse_pods, peer_objects, render, task_jobs, timestamps
 from modelcache_operator.core.copy_gate import affinity_patch
 from modelcache_operator.core.gate import gate_patch
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
@@ -55,7 +55,7 @@ class PureCluster:
         self.config: Json | None = None
         self.neighbours: tuple[Neighbour, ...] = ()
         self.progress: dict[str, Progress] = {}
-        self.refused = self.owner_refused = self.size_refused = self.gate_refused = ""
+        self.refused = self.owner_refused = self.size_refused = self.gate_refused = self.task_refused = ""
         self.peer: Json | None = None
         """The pod of the peer server."""
         self.peer_created = self.peers_refused = ""
@@ -219,7 +219,13 @@ class PureCluster:
 
     @property
     def latest(self) -> str:
-        return max(self.jobs, key=lambda name: int(self.jobs[name]["metadata"]["labels"][names.ATTEMPT_LABEL]))
+        return self._newest("")
+
+    def _newest(self, task: str) -> str:
+        """Name of the newest sync Job, or Job of a task; empty if there is none."""
+        labels = {name: job["metadata"]["labels"] for name, job in self.jobs.items()}
+        found = [name for name, each in labels.items() if each.get(names.TASK_LABEL, "") == task]
+        return max(found, key=lambda name: int(labels[name][names.ATTEMPT_LABEL]), default="")
 
     @property
     def status(self) -> Json:
@@ -240,7 +246,7 @@ class PureCluster:
     def snapshot(self) -> Snapshot:
         return Snapshot(
             cache=self.parsed(),
-            pods=tuple(parse.parse_pod(each) for each in self.pods.values()),
+            pods=tuple(parse_pods.parse_pod(each) for each in self.pods.values()),
             jobs=tuple(parse.parse_job(each) for each in self.jobs.values()),
             claim=parse.parse_claim(self.claim) if self.claim else None,
             config_digest=parse.config_digest(self.config) if self.config else None,
@@ -252,11 +258,12 @@ class PureCluster:
                 until=self.refused_until,
                 owner=self.owner_refused,
                 size=self.size_refused,
+                task=self.task_refused,
                 gate=self.gate_refused,
                 peers=self.peers_refused,
                 peers_reason="Refused" if self.peers_refused else "",
             ),
-            peers=Peers(parse.parse_peer_pod(self.peer) if self.peer else None, self.peer_created, "init-sync"),
+            peers=Peers(parse_pods.parse_peer_pod(self.peer) if self.peer else None, self.peer_created, "init-sync"),
             claim_shared=self.claim_shared,
             nodes=Nodes(
                 {name: parse_node(node) for name, node in self.nodes.items()},
@@ -311,6 +318,10 @@ class PureCluster:
             body = jobs.sync_job(cache, request, "init-sync")
             body["metadata"] = {**self._object(request.name)["metadata"], **body["metadata"]}
             self.jobs[request.name] = body
+        if task := decision.tasks.create:
+            body = task_jobs.task_job(cache, task, "init-sync")
+            body["metadata"] = {**self._object(task.name)["metadata"], **body["metadata"]}
+            self.jobs[task.name] = body
         self.without_node |= {pod.name for pod in decision.notify_without_node}
         self.stranded += [pod.name for pod in decision.notify_stranded]
         if decision.peers.delete:

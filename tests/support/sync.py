@@ -19,7 +19,14 @@ from support.surroundings import neutral
 
 COMMANDS = ForkServer(
     *("init_sync.app.cli", "init_sync.app.sync_command", "init_sync.sync.execute", "init_sync.volume.offline_check"),
-    *("init_sync.app.verify", "init_sync.app.plan_command", "init_sync.app.progress_display", "init_sync.app.table"),
+    *(
+        "init_sync.app.verify",
+        "init_sync.app.plan_command",
+        "init_sync.app.prune_command",
+        "init_sync.app.scrub_command",
+        "init_sync.app.progress_display",
+        "init_sync.app.table",
+    ),
     *("init_sync.app.report_file", "init_sync.app.metrics"),
     # What huggingface_hub needs, but not itself: it reads its environment when it is imported.
     *("configparser", "contextvars", "decimal", "encodings.idna", "filelock", "shlex", "uuid", "yaml"),

@@ -67,4 +67,15 @@ GOOD = (
                 "maxParallel: 1}")),
     Good("copies that are null", volume("create: {size: 1Gi}, perNode: null")),
     Good("a sync without a job", document(spec="sync: {}")),
+    Good("a size that the models decide", volume("create: {size: auto}")),
+    Good("a size that the models decide, and no more", volume("create: {size: auto, headroom: 0%}")),
+    Good("a size without headroom, in words", volume("create: {size: 1Gi, headroom: null}")),
+    Good("files that nothing needs are removed", volume("claimName: a, prune: true")),
+    Good("files that nothing needs stay, without Jobs",
+         document(spec="volume: {claimName: a, prune: false, create: {size: 1Gi}}\nsync: {job: {enabled: false}}\n"
+                       "scrub: null\nupdates: null")),
+    Good("a volume that is read again each week", document(spec="scrub: {}")),
+    Good("a volume that is read again each minute", document(spec="scrub: {every: 1m, rate: '1000000'}")),
+    Good("branches that are looked at each day", document(spec="updates: {}")),
+    Good("branches that are looked at each hour", document(spec="updates: {check: 1h}\nsync: {job: {enabled: true}}")),
 )  # fmt: skip

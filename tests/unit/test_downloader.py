@@ -47,7 +47,7 @@ def downloaded(volume: Path, may_write: Any, monkeypatch: pytest.MonkeyPatch, nu
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", fail)
-    hooks = TransferHooks(silent, silent, silent, silent, may_write, held, threading.Event())
+    hooks = TransferHooks(silent, silent, silent, silent, may_write, held, silent, threading.Event())
     return Downloader([transfer], settings, hooks, silent, silent).download()
 
 

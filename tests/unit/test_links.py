@@ -13,6 +13,7 @@ import pytest
 from init_sync.core.receipt import ReceiptLink
 from init_sync.volume.links import link_problem
 from init_sync.volume.links import make_link as link_to
+from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.receipts import as_receipt_file
 from init_sync.volume.volume import Volume
 from init_sync.volume.walk import OutsideVolume
@@ -42,7 +43,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def make_link(volume: Volume, target: str, at: str) -> ReceiptLink:
     content_id = f"sha256:{hashlib.sha256(Path(volume.at(target)).read_bytes()).hexdigest()}"
-    return link_to(volume, as_receipt_file(target, content_id, volume.stat(target)), at)
+    return link_to(volume, as_receipt_file(target, content_id, volume.stat(target)), at, OwnedFiles(volume, "cache"))
 
 
 def refuse(*arguments: object, **named: object) -> NoReturn:

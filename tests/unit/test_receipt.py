@@ -9,7 +9,7 @@ import pytest
 
 from init_sync.core.digest import digest_of
 from init_sync.core.listing import Listing, RemoteFile
-from init_sync.core.receipt import Receipt, ReceiptFile, ReceiptLink
+from init_sync.core.receipt import DAMAGED_NS, Damage, Receipt, ReceiptFile, ReceiptLink
 
 RECEIPT = Receipt(
     model="wav2vec",
@@ -81,11 +81,28 @@ def test_a_path_that_no_manifest_may_have_makes_it_no_receipt(where: tuple[str |
         (("revision",), "unknown"),
         (("files",), []),
         (("format",), 2),
+        (("cache",), "two\nlines"),
+        (("cache",), ["a"]),
+        (("files", 0, "verifiedAt"), 7),
+        (("files", 0, "damage"), {"kind": "worn", "mtimeNs": 1}),
+        (("files", 0, "damage"), {"kind": "content"}),
+        (("files", 0, "damage"), "content"),
     ],
 )
 def test_a_field_that_no_sync_writes_makes_it_no_receipt(where: tuple[str | int, ...], value: Any) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
         Receipt.from_json(changed(RECEIPT.to_json(), *where, value=value))
+
+
+def test_times_and_damage_of_files_are_read_back_and_the_oldest_time_is_that_of_the_receipt() -> None:
+    small, beside, large = COMPLETE.files
+    damaged = large._replace(mtime_ns=DAMAGED_NS, damage=Damage("unreadable", 1), verified_at="2026-11-20T00:00:00Z")
+    later = small._replace(verified_at="2026-11-25T00:00:00Z")
+    receipt = COMPLETE._replace(files=(later, beside, damaged), cache="multitalk").with_oldest_time()
+    assert receipt.verified_at == "2026-11-20T00:00:00Z"
+    assert [file.verified_at for file in receipt.files] == [later.verified_at, COMPLETE.verified_at, ""]
+    assert Receipt.from_json(receipt.to_json()) == receipt
+    assert receipt.with_digest().digest == COMPLETE.digest, "what was verified is the same"
 
 
 def test_a_receipt_with_a_digest_is_read_back_as_it_was_written() -> None:

@@ -30,7 +30,7 @@ def test_a_process_that_lost_the_lock_leaves_no_partial_file_behind(volume: Path
     peers = Peers((), "", Settings(), threading.Event())
     sources = Sources(blob, Source("http://127.0.0.1:9/file", {}, 5, "it"), peers)
     silent = lambda *_: None  # noqa: E731
-    hooks = TransferHooks(silent, silent, silent, silent, lost, lost, threading.Event())
+    hooks = TransferHooks(silent, silent, silent, silent, lost, lost, silent, threading.Event())
     with pytest.raises(LockLost):
         Transfer(Volume(str(volume)), blob, sources, Settings()).prepare(hooks)
     assert list(volume.rglob("*")) == []

@@ -21,6 +21,7 @@ def board() -> Board:
     _models(made)
     _gate(made)
     _copies(made)
+    _day_two(made)
     _peer_server(made)
     _syncs_in_range(made)
     return made
@@ -220,6 +221,60 @@ def _copies(made: Board) -> None:
             width=24,
         )
     )
+
+
+def _day_two(made: Board) -> None:
+    made.with_row(Row("Day two"))
+    made.with_panel(
+        panels.lines(
+            "Age of the oldest verification",
+            "Since some file was last read and hashed, and how often spec.scrub asks for that. At twice the period, "
+            "ModelCacheNotVerified fires.",
+            panels.SECONDS,
+            Query(f"time() - min(modelcache_last_verified_timestamp_seconds{{{ONE}}})", "age"),
+            Query(newest("scrub_period_seconds"), "period"),
+            width=8,
+        )
+    )
+    scrubs = f"sum by (result) (increase(modelcache_scrubs_total{{{ONE}}}[$__rate_interval]))"
+    made.with_panel(
+        panels.lines("Scrubs", "That ended, by result.", panels.COUNT, Query(scrubs, "{{result}}"), width=8, bars=True)
+    )
+    damaged = f"max by (pod) (modelcache_damaged_pod_info{{{ONE}}})"
+    made.with_panel(
+        panels.lines(
+            "Pods with damaged files",
+            "That have them mounted, while the cache is damaged; 20 at most. Restart them once it is Ready.",
+            panels.COUNT,
+            Query(damaged, "{{pod}}"),
+            width=8,
+        )
+    )
+    for title, description, unit, expr, steps in (
+        (
+            "Update available",
+            "Whether the hub has other content than the volume. The annotation modelcache.dev/resync takes it.",
+            panels.BOOLEAN,
+            newest("update_available"),
+            panels.WATCH_ABOVE_0,
+        ),
+        ("To fetch", "What that update would fetch.", panels.BYTES, newest("update_bytes"), panels.PLAIN),
+        (
+            "Unused",
+            "What prune would remove: files of this cache that nothing needs any more.",
+            panels.BYTES,
+            newest("unused_bytes"),
+            panels.PLAIN,
+        ),
+        (
+            "Pruned",
+            "What was removed in this time range.",
+            panels.BYTES,
+            panels.increased("pruned_bytes_total", ONE),
+            panels.PLAIN,
+        ),
+    ):
+        made.with_panel(panels.figure(title, description, unit, Query(expr), width=6, steps=steps))
 
 
 SERVER = 'namespace="$namespace", pod=~"(mc-)?$cache-peers"'

@@ -38,6 +38,8 @@ def columns(chosen: str) -> list[Column]:
         Column("Verified", f"{verified} * 1000", unit=panels.MOMENT),
         Column("Pods waiting", f"{EACH} (modelcache_gate_waiting_pods{{{chosen}}})"),
         Column("Outdated pods", f"{EACH} (modelcache_outdated_pods{{{chosen}}})"),
+        Column("Update available", f"{EACH} (modelcache_update_available{{{chosen}}})", unit=panels.BOOLEAN),
+        Column("Unused", f"{EACH} (modelcache_unused_bytes{{{chosen}}})", unit=panels.BYTES),
         Column("Failures in a row", f"{EACH} (modelcache_consecutive_sync_failures{{{chosen}}})"),
         Column("Stalled", f"{EACH} (modelcache_stalled{{{chosen}}})", unit=panels.BOOLEAN),
         Column("Why not complete", f"max by (namespace, cache, reason) (modelcache_reason{{{chosen}}})", "reason"),

@@ -7,10 +7,11 @@ What the values say about the cache, worked out once.
   modelcache.cache.manifest    ConfigMap with the manifest: NAME-modelcache, as the operator calls it
   modelcache.cache.accessModes  of the claim
   modelcache.cache.class         storageClassName of the claim, as a line, or nothing: the cluster's default
+  modelcache.cache.sized       "true" if the operator asks how large the claim must be, and makes it
   modelcache.cache.shared      "true" if several nodes can mount the volume
   modelcache.cache.gated       "true" if serving pods wait at the gate: a Job proves the cache before they start
   modelcache.cache.affinity    (dict "root" $ "must" true)  pod affinity to the other pods of the cache, or nothing
-  modelcache.cache.spec        spec of the manifest, but for peers and sync
+  modelcache.cache.spec        spec of the manifest, but for what only an operator does
   modelcache.cache.job         spec.sync.job of the ModelCache
   modelcache.cache.placed      what of the server's placement the Job takes over, or nothing
   modelcache.cache.podSecurity (dict "root" $ "defaultUser" true)  security context of sync Jobs
@@ -49,6 +50,10 @@ storageClassName: {{ eq . "-" | ternary "" . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{- define "modelcache.cache.sized" -}}
+{{- eq (toString .Values.cache.volume.size) "auto" -}}
+{{- end -}}
+
 {{- define "modelcache.cache.shared" -}}
 {{- has "ReadWriteMany" (include "modelcache.cache.accessModes" . | fromYamlArray) -}}
 {{- end -}}
@@ -80,7 +85,22 @@ elsewhere. A single server only prefers to: on a node that was lost, its predece
 {{- define "modelcache.cache.spec" -}}
 volume:
   claimName: {{ include "modelcache.cache.claim" . | quote }}
+  {{- if eq (include "modelcache.cache.sized" .) "true" }}
+  create:
+    size: auto
+    {{- with .Values.cache.volume.headroom }}
+    headroom: {{ . | quote }}
+    {{- end }}
+    accessModes:
+      {{- include "modelcache.cache.accessModes" . | nindent 6 }}
+    {{- with include "modelcache.cache.class" . }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  {{- end }}
   {{- with .Values.cache.volume }}
+  {{- if .prune }}
+  prune: true
+  {{- end }}
   {{- if .perNode.enabled }}
   perNode:
     maxParallel: {{ .perNode.maxParallel }}
@@ -214,7 +234,7 @@ Job runs where the server can. What cache.job says itself stays as it is.
 {{- $affinity := merge (dict) (include "modelcache.cache.affinity" (dict "root" . "must" true) | fromYaml) ($placed.affinity | default dict) -}}
 {{- $job := merge (dict) $given (dict "affinity" $affinity) $shared -}}
 {{- /* Of two mappings, a half may be the cache's own; the operator takes each as a whole. */ -}}
-{{- with $given.resources -}}{{- $_ := set $job "resources" (merge (dict) . $.Values.sync.resources) -}}{{- end -}}
+{{- with $given.resources -}}{{- $_ := set $job "resources" (merge (dict) . ($.Values.sync.resources | default dict)) -}}{{- end -}}
 {{- if or $given.podSecurityContext (kindIs "bool" $given.runAsDefaultUser) -}}
 {{- $defaultUser := kindIs "bool" $given.runAsDefaultUser | ternary $given.runAsDefaultUser (ne (toString .Values.runAsDefaultUser) "false") -}}
 {{- $security := include "modelcache.cache.podSecurity" (dict "root" . "defaultUser" $defaultUser) | fromYaml -}}

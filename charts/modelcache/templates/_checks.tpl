@@ -73,6 +73,33 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- end }}
 {{- end }}
 {{- end }}
+{{- $jobs := kindIs "bool" $cache.job.enabled | ternary $cache.job.enabled true }}
+{{- range $key, $wanted := dict "cache.volume.size=auto" (eq (include "modelcache.cache.sized" .) "true") "cache.volume.prune" $volume.prune "cache.scrub.every" $cache.scrub.every "cache.updates.check" $cache.updates.check }}
+{{- if and $wanted $cache.standalone }}
+- {{ $key }} and cache.standalone exclude each other: the operator makes Jobs for it, and standalone means no operator
+{{- else if and $wanted (not $jobs) }}
+- {{ $key }} needs Jobs of the operator. Leave out cache.job.enabled=false
+{{- end }}
+{{- end }}
+{{- if eq (include "modelcache.cache.sized" .) "true" }}
+{{- if $volume.existingClaim }}
+- cache.volume.size=auto and cache.volume.existingClaim exclude each other: no claim is made. Leave out the size
+{{- end }}
+{{- if $volume.perNode.enabled }}
+- cache.volume.size=auto and cache.volume.perNode.enabled exclude each other: the volume is as large as the disk of each node. Give a size
+{{- end }}
+{{- if $volume.annotations }}
+- cache.volume.annotations have no effect with cache.volume.size=auto: the operator makes the claim. Leave them out, or give a size
+{{- end }}
+{{- if eq (toString $volume.storageClassName) "-" }}
+- cache.volume.storageClassName=- cannot be with cache.volume.size=auto: a volume made by hand has its size. Name a class, or give a size
+{{- end }}
+{{- if not (regexMatch "^([0-9]{1,3}%)?$" ($volume.headroom | default "")) }}
+- cache.volume.headroom={{ $volume.headroom }} is no share. Give a whole number of percent, such as 10%, or leave it empty
+{{- end }}
+{{- else if $volume.headroom }}
+- cache.volume.headroom has no effect on a size that is given. Set cache.volume.size=auto, or leave it empty
+{{- end }}
 {{- $fullname := include "modelcache.fullname" . }}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
 - names of objects would begin with {{ $fullname }}; they take lower-case letters, digits and '-', and a letter first. Change {{ empty .Values.fullnameOverride | ternary "nameOverride" "fullnameOverride" }}
@@ -86,19 +113,24 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $inference.enabled (gt (int $inference.replicas) 1) (has "ReadWriteOncePod" (include "modelcache.cache.accessModes" . | fromYamlArray)) }}
 - inference.replicas={{ $inference.replicas }} cannot share a ReadWriteOncePod volume. Use ReadWriteMany (ReadWriteOnce on one node) in cache.volume.accessModes, or one replica
 {{- end }}
+{{- if and $inference.enabled $inference.scratchClaim (or (ne (toString $inference.replicas) "1") (ne (include "modelcache.server.strategy" .) "Recreate")) }}
+- inference.scratchClaim is for one server at a time: two pods cannot share it. Set inference.replicas=1 and inference.strategy=Recreate
+{{- end }}
 {{- if and $inference.enabled (lt (include "modelcache.server.graceS" . | int) 0) }}
 - inference.terminationGracePeriodSeconds={{ $inference.terminationGracePeriodSeconds }} is too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to {{ sub $inference.terminationGracePeriodSeconds (include "modelcache.server.graceS" . | int) }} at least
 {{- end }}
-{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $cache.gate.leadTime) }}
-- cache.gate.leadTime={{ $cache.gate.leadTime }} is no duration. Give one such as 3m or 1m30s, or leave it empty
+{{- range $key, $span := dict "cache.gate.leadTime" $cache.gate.leadTime "cache.scrub.every" $cache.scrub.every "cache.updates.check" $cache.updates.check }}
+{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $span) }}
+- {{ $key }}={{ $span }} is no duration. Give one such as {{ eq $key "cache.gate.leadTime" | ternary "3m or 1m30s" "24h or 168h" }}, or leave it empty
+{{- end }}
 {{- end }}
 {{- range $key, $image := dict "operator" $operator.image "sync" .Values.sync.image "inference" $inference.image }}
 {{- if not (regexMatch "^(sha256:[0-9a-f]{64})?$" ($image.digest | default "")) }}
 - {{ $key }}.image.digest={{ $image.digest }} is no digest. Give sha256: and 64 hexadecimal digits, or leave it empty and set the tag
 {{- end }}
 {{- end }}
-{{- range $key, $size := dict "cache.volume.size" ($cache.volume.size | default "") "inference.shmSize" ($inference.shmSize | default "1Gi") }}
-{{- if not (and (regexMatch "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$" $size) (regexMatch "[1-9]" $size)) }}
+{{- range $key, $size := dict "cache.volume.size" ($cache.volume.size | default "") "inference.shmSize" ($inference.shmSize | default "1Gi") "cache.scrub.rate" ($cache.scrub.rate | default "") }}
+{{- if not (or (and (eq $key "cache.volume.size") (eq $size "auto")) (and (regexMatch "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$" $size) (regexMatch "[1-9]" $size))) }}
 - {{ $key }}={{ $size }} is no size. Give a number above zero and a unit without a space between, such as 120Gi
 {{- end }}
 {{- end }}

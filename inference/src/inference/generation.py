@@ -59,7 +59,8 @@ class Sampling:
 
     steps: int = field(default=40, metadata={"ge": 1, "le": 100, "description": "Sampling steps."})
     seed: int = field(
-        default=42, metadata={"ge": 0, "le": 2**32 - 1, "description": "The same seed gives the same video."}
+        default=42,
+        metadata={"ge": -1, "le": 2**32 - 1, "description": "The same seed gives the same video; -1 draws one."},
     )
     text_guidance: float = field(
         default=5.0, metadata={"ge": 0, "le": 30, "description": "How strictly the prompt is followed."}
@@ -118,6 +119,16 @@ class VideoPlan:
     height: int
     frames: int
     seconds: float
+    windows: int = 1
+    """In how many pieces it is made, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A LoRA that is merged at load, and how strongly."""
+
+    path: Path
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

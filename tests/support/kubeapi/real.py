@@ -91,12 +91,13 @@ class RealApi:
         return (self._programs / CONTROLLERS).is_file()
 
     @contextmanager
-    def controllers(self, *names: str) -> Iterator[None]:
-        """Let controllers work, such as ``job-controller``, until the block is left."""
+    def controllers(self, *names: str, own_accounts: bool = False) -> Iterator[None]:
+        """Let controllers work, such as ``job-controller``, until the block is left; by default as the admin."""
         self._run(
             CONTROLLERS,
             *(f"--kubeconfig={self.kubeconfig()}", f"--controllers={','.join(names)}", "--leader-elect=false"),
             *("--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false"),
+            f"--use-service-account-credentials={str(own_accounts).lower()}",
         )
         try:
             yield

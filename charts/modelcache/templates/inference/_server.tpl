@@ -28,6 +28,9 @@
 - --volume=/models
 - --port=8000
 - {{ printf "--allowed-hosts=%s" (include "modelcache.server.hosts" .) | quote }}
+{{- if .Values.inference.apiKeySecret.name }}
+- --api-key-file=/etc/multitalk/keys
+{{- end }}
 - --scratch=/scratch/multitalk
 - --scratch-gib={{ .Values.inference.scratchGib }}
 - --grace-s={{ include "modelcache.server.graceS" . }}

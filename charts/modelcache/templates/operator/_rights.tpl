@@ -52,6 +52,21 @@ tests/operator/test_rights.py runs it with nothing but this, and checks that all
 [image, imagePullSecrets, serviceAccountName, podSecurityContext, priorityClassName, env, volumes, volumeMounts, nodeSelector, affinity, tolerations, topologySpreadConstraints, labels, annotations]
 {{- end -}}
 
+{{- /*
+Match conditions of the policies about deletion. What Kubernetes' own controllers delete follows from something that was deleted
+before; without accounts of their own, they are the controller manager.
+*/ -}}
+{{- define "modelcache.operator.deletedByHand" -}}
+- name: a-person-or-a-tool
+  expression: >-
+    !request.userInfo.username.startsWith('system:serviceaccount:kube-system:')
+    && request.userInfo.username != 'system:kube-controller-manager'
+- name: not-allowed-by-annotation
+  expression: >-
+    !has(oldObject.metadata.annotations) || !('modelcache.dev/allow-deletion' in oldObject.metadata.annotations)
+    || oldObject.metadata.annotations['modelcache.dev/allow-deletion'] != 'true'
+{{- end -}}
+
 {{- define "modelcache.operator.policyBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: {{ .kind | default "Validating" }}AdmissionPolicyBinding

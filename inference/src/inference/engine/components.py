@@ -54,8 +54,6 @@ def load_dit(
     config = DitConfig.from_checkpoint(store.shapes, settings)
     with torch.device("meta"):
         model = MultiTalkDiT(config).eval()
-    for lora in loras:
-        lora.check(store.shapes.keys())
     on_device = config.num_layers - host_blocks
     away = Home(torch.device("cpu"), home.dtype)
 

@@ -31,7 +31,7 @@ from inference.engine.scene import Scene, Still
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video_plan import ScenePlan, plan_scene
 from inference.engine.voice_features import voice_features
-from inference.generation import Cancelled, GenerationRequest, MediaInfo, Progress, VideoPlan
+from inference.generation import Cancelled, GenerationRequest, LoraFile, MediaInfo, Progress, VideoPlan
 from inference.media.audio_file import Voice, decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -128,8 +128,7 @@ def load_engine(
     device: str,
     dtype: str | None = None,
     memory_limit_bytes: int | None = None,
-    loras: Sequence[Path] = (),
-    lora_scale: float | None = None,
+    loras: Sequence[LoraFile] = (),
     compile: bool = False,
     on_progress: OnProgress | None = None,
     room_for: str = "multitalk-480",
@@ -142,9 +141,7 @@ def load_engine(
     larger ones are refused where they do not. `limits` bound pictures and voices. `compile` makes the first step of
     every new size slow, the others faster.
     """
-    loader = open_loader(
-        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, lora_scale, on_progress, room_for
-    )
+    loader = open_loader(volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, on_progress, room_for)
     parts, plan = loader.load()
     if compile:
         compile_blocks(parts.dit.blocks)

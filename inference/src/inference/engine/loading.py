@@ -12,7 +12,8 @@ import torch
 
 from inference.engine import components
 from inference.engine.checkpoint.files import ModelFiles, check_index, find_files, read_settings
-from inference.engine.checkpoint.lora import DEFAULT_SCALE, Lora
+from inference.engine.checkpoint.lora import Lora
+from inference.engine.checkpoint.other_layouts import foreign_names
 from inference.engine.checkpoint.store import SafetensorsStore, TensorStore, TorchStore
 from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
@@ -21,12 +22,12 @@ from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
 from inference.engine.encoders.vae import VaeSizes
-from inference.engine.errors import EngineError
+from inference.engine.errors import CheckpointError, EngineError
 from inference.engine.geometry import Geometry
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
 from inference.engine.offload import stream_blocks
 from inference.engine.video.buckets import SIZES
-from inference.generation import LoadProgress
+from inference.generation import LoadProgress, LoraFile
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Loader:
         device: torch.device,
         dtype: torch.dtype,
         memory_limit_bytes: int | None,
-        loras: Sequence[Lora],
+        loras: Sequence[LoraFile],
         on_progress: OnProgress | None,
         room_for: str,
     ) -> None:
@@ -65,7 +66,10 @@ class Loader:
         problem = check_index(self._files.index, {name: dit_store.origin(name) for name in dit_store.shapes})
         if problem:
             log.warning("%s", problem)
+        if reason := foreign_names(dit_store.shapes):
+            raise CheckpointError(f"reading {dit_store.origin(next(iter(dit_store.shapes)))}: {reason}")
         config = DitConfig.from_checkpoint(dit_store.shapes, self.settings)
+        loras = [Lora(file, dit_store.shapes) for file in self._loras]
         stores = {
             "vae": TorchStore(self._files.vae),
             "voice": open_store(self._files.wav2vec),
@@ -74,7 +78,7 @@ class Loader:
         }
         plan = self._plan(config, dit_store, stores)
         encoder_device = torch.device("cpu") if plan.encoders_on_host else self.device
-        parts = self._load_parts(config, dit_store, stores, plan, encoder_device)
+        parts = self._load_parts(config, dit_store, stores, plan, encoder_device, loras)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # the pieces that tensors passed through are of no use to a generation
         seconds = time.monotonic() - started
@@ -95,6 +99,7 @@ class Loader:
         stores: dict[str, TensorStore],
         plan: MemoryPlan,
         encoder_device: torch.device,
+        loras: Sequence[Lora],
     ) -> Components:
         # The autoencoder and the voice encoder need float32; they are small.
         wide = Home(self.device, torch.float32)
@@ -119,7 +124,7 @@ class Loader:
                 self.settings,
                 home=Home(self.device, self._dtype),
                 host_blocks=plan.host_blocks,
-                loras=self._loras,
+                loras=loras,
                 on_bytes=self._bytes("transformer"),
             )
         )
@@ -169,8 +174,7 @@ def open_loader(
     device: str,
     dtype: str | None,
     memory_limit_bytes: int | None,
-    loras: Sequence[Path],
-    lora_scale: float | None,
+    loras: Sequence[LoraFile],
     on_progress: OnProgress | None,
     room_for: str,
 ) -> Loader:
@@ -179,13 +183,12 @@ def open_loader(
         raise EngineError(f"planning the memory: {room_for!r} is not one of {', '.join(SIZES)}")
     files = find_files(volume, base, wav2vec, audio)
     target = choose_device(device)
-    scale = DEFAULT_SCALE if lora_scale is None else lora_scale
     return Loader(
         files,
         target,
         choose_dtype(dtype, target),
         apply_memory_limit(memory_limit_bytes, target),
-        [Lora(path, scale) for path in loras],
+        loras,
         on_progress,
         room_for,
     )

@@ -17,6 +17,7 @@ from inference.engine.known_frames import latent_size
 from inference.engine.memory import MemoryPlan
 from inference.engine.video.buckets import SIZES, Size, nearest_size
 from inference.engine.video.regions import check_boxes, check_regions, speaker_masks
+from inference.engine.video.windows import plan_windows
 from inference.generation import MAX_SPEAKERS, GenerationRequest, InvalidInput, MediaInfo, VideoPlan
 from inference.media.limits import INVALID, MediaLimits
 from inference.media.timing import Timing, time_voices
@@ -35,11 +36,12 @@ class ScenePlan:
     """Two also where one voice has a box: the second person is whoever is outside of it, and silent."""
     masks: Tensor
     """Person 1, person 2 and background on the latents' grid."""
+    windows: int
 
     @property
     def video(self) -> VideoPlan:
         height, width = self.size
-        return VideoPlan(width, height, self.timing.frames, self.timing.seconds)
+        return VideoPlan(width, height, self.timing.frames, self.timing.seconds, self.windows)
 
 
 def plan_scene(
@@ -54,7 +56,8 @@ def plan_scene(
     _check_room(memory, geometry, math.prod(size))
     masks = _regions(request, source, size, geometry)
     people = 1 if len(request.speakers) == 1 and bool(masks[0].all()) else MAX_SPEAKERS
-    return ScenePlan(size, timing, people, masks)
+    windows = plan_windows(timing.frames, geometry.frame_num, geometry.motion_frames).windows
+    return ScenePlan(size, timing, people, masks, len(windows))
 
 
 def _check_shape(source: Size, resolution: str) -> None:
@@ -90,4 +93,6 @@ def _regions(request: GenerationRequest, source: Size, size: Size, geometry: Geo
         raise InvalidInput("box", "makes no difference where nobody speaks; leave it out")
     masks = speaker_masks(source, size, latent_size(*size), boxes)
     check_regions(masks[: len(boxes)], geometry.token_grid(size))
+    if len(boxes) > 1 and bool((masks[0] == masks[1]).all()):
+        raise InvalidInput("box", "is the same for both people; each needs a place of their own")
     return masks

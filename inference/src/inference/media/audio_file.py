@@ -82,7 +82,7 @@ class Decoding:
 
     @property
     def info(self) -> VoiceInfo:
-        return VoiceInfo(self._end - self._begin, self._begin if self._clocked else 0.0)
+        return VoiceInfo(round(self._end - self._begin, 9), round(self._begin, 9) if self._clocked else 0.0)
 
     def waves(self, choose: Callable[[SoundForm], SoundForm]) -> Iterator[Wave]:
         """The sound in pieces `[channels, samples]`, in the form that is chosen by that of the file; at least one."""
@@ -187,7 +187,7 @@ def _finite(wave: Wave) -> Wave:
 
 def _not_decoded(path: Path) -> str:
     kind = kind_of(path)
-    found = f"is {kind}, which cannot be decoded as sound" if kind else "is not audio that can be decoded"
+    found = f"is {kind}, in which no sound can be decoded" if kind else "is not audio that can be decoded"
     return f"{found}; send {SOUND_FORMATS_TEXT}."
 
 

@@ -54,6 +54,8 @@ def _not_decoded(path: Path) -> str:
     kind = kind_of(path)
     if not kind:
         return f"is not a picture that can be decoded; send {PICTURE_FORMATS_TEXT}."
+    if any(kind.endswith(f" {form} picture") for form in PICTURE_FORMATS):
+        return f"is {kind} that cannot be decoded; it may be damaged."
     return f"is {kind}, which cannot be decoded here; save it as {PICTURE_FORMATS_TEXT}."
 
 

@@ -43,12 +43,16 @@ async def admit(service: Service, headers: Headers, body: AsyncIterator[bytes]) 
             await run_in_threadpool(service.scratch.remove, video_id)
 
 
-def _reserve(service: Service) -> str:
+def require_ready(service: Service) -> None:
     view = service.readiness.view()
     if view.state == "draining":
         raise _stopping()
     if view.state != "ready":
         raise unavailable("model_loading", f"Not ready yet: {view.waiting_for}.", retry_after_s=10)
+
+
+def _reserve(service: Service) -> str:
+    require_ready(service)
     try:
         return service.queue.reserve()
     except QueueFull as error:

@@ -16,10 +16,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inference.server.access import Guarded
-from inference.server.errors import ApiError, internal, invalid
+from inference.server.access import Admittance, Guarded
+from inference.server.errors import ApiError, as_response, internal, invalid
+from inference.server.estimates import EstimateRoutes
 from inference.server.metrics import ServerMetrics
 from inference.server.operations import OperationRoutes
+from inference.server.pages import add_pages
 from inference.server.service import Service
 from inference.server.videos import VideoRoutes
 from inference.server.wire import ErrorResponse
@@ -27,7 +29,7 @@ from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
-METHODS = ("GET", "POST", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "DELETE")
 """Of all routes."""
 
 DESCRIPTION = """\
@@ -47,29 +49,38 @@ def create_app(service: Service) -> FastAPI:
         responses={"4XX": {"model": ErrorResponse, "description": "Refused"}},  # keeps FastAPI's own 422 out of it
     )
     VideoRoutes(service).add_to(app.router)
+    EstimateRoutes(service).add_to(app.router)
     OperationRoutes(service).add_to(app.router)
+    add_pages(app.router)
+    _add_head(app)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Guarded, allowed_hosts=service.config.allowed_hosts)
+    app.add_middleware(
+        Guarded,
+        admitted=Admittance(service.config.allowed_hosts, service.api_keys),
+        body_bytes=service.limits.body_bytes,
+    )
     app.add_middleware(Observed, metrics=service.metrics)  # the last one added sees all responses
     return app
 
 
-def _response(error: ApiError) -> JSONResponse:
-    return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+def _add_head(app: FastAPI) -> None:
+    """What answers GET answers HEAD; uvicorn leaves out the body. Apart, since the description lists each method."""
+    for route in [each for each in app.routes if isinstance(each, APIRoute) and "GET" in (each.methods or ())]:
+        app.router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return _response(error)
+    return as_response(error)
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     """A query parameter that FastAPI refused."""
     assert isinstance(error, RequestValidationError)
     problem = error.errors()[0]
-    return _response(invalid(str(problem["loc"][-1]), "invalid_value", f"{problem['msg']}."))
+    return as_response(invalid(str(problem["loc"][-1]), "invalid_value", f"{problem['msg']}."))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -78,7 +89,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     code = {404: "path_not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     message = f"{request.method} {request.scope['path']}: {error.detail}."
     headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
-    return _response(ApiError(error.status_code, code, message, headers=headers))
+    return as_response(ApiError(error.status_code, code, message, headers=headers))
 
 
 def _allowed(request: Request) -> str:
@@ -115,7 +126,7 @@ class Observed:
             log.exception("request failed", extra=fields(id=request_id, method=scope["method"], path=scope["path"]))
             if code:
                 raise
-            await _response(internal())(scope, receive, observed_send)
+            await as_response(internal())(scope, receive, observed_send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "other"  # a series for each would stay for ever

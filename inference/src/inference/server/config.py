@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from inference.generation import LoraFile, Sampling
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference.server.hosts import host_name
+from inference.server.presets import PRESETS, lora_file, sampling_defaults
 from init_sync.shell import flags
 from init_sync.shell.flags import ANY_HOST, PORT, flag, number, one_of, several, whole
 from init_sync.shell.log_settings import LogSettings
@@ -70,7 +72,16 @@ class ServerConfig(LogSettings):
         one_of("multitalk-480", "multitalk-720"),
         default="multitalk-480",
     )
-    lora: tuple[Path, ...] = flag("LoRA files merged at load, separated by commas", several(Path), default=())
+    lora: tuple[LoraFile, ...] = flag(
+        "LoRA files merged at load, separated by commas; each may say how strongly: FILE=0.8, without: 1",
+        several(lora_file),
+        default=(),
+    )
+    preset: str | None = flag(
+        "steps, guidance and shift for requests that name none: fusionx or lightx2v, as these LoRAs need",
+        one_of(*PRESETS),
+        default=None,
+    )
     compile: bool = flag("compile the transformer: slower first request, faster steps", default=False)
 
     model: str = flag("model name in the API", default="multitalk")
@@ -90,6 +101,12 @@ class ServerConfig(LogSettings):
         default=(),
     )
 
+    api_key_file: Path | None = flag(
+        "file with keys, one on each line; /v1 is then for clients that send one of them as a bearer token",
+        Path,
+        default=None,
+    )
+
     queue: int = flag("videos that may wait while one is generated; beyond that 429", whole(0), default=8)
     max_upload_mib: float = flag("largest request body", POSITIVE, default=64.0)
     max_seconds: float = flag("maximum length of a video, and of each voice", POSITIVE, default=DEFAULT_LIMITS.seconds)
@@ -99,7 +116,9 @@ class ServerConfig(LogSettings):
     upload_timeout_s: float = flag("a request body must arrive within this time", POSITIVE, default=120.0)
 
     scratch: Path = flag(
-        "directory for uploads and results; emptied at start, used by one server alone", Path, default=DEFAULT_SCRATCH
+        "directory for uploads and results, of one server alone; results in it are served again after a restart",
+        Path,
+        default=DEFAULT_SCRATCH,
     )
     scratch_gib: float = flag("most that the scratch directory may hold", POSITIVE, default=4.0)
     max_results: int = flag("finished videos kept; the oldest go first", whole(1), default=100)
@@ -121,6 +140,11 @@ class ServerConfig(LogSettings):
     def results_budget_bytes(self) -> int:
         """Room on the scratch directory beside the uploads of all unfinished jobs."""
         return int(self.scratch_gib * GIB) - self.max_jobs * self.max_upload_bytes
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of requests that say nothing else."""
+        return sampling_defaults(self.preset)
 
     @property
     def media_limits(self) -> MediaLimits:

@@ -8,8 +8,12 @@ until the process has no descriptors left. Bodies have a time limit of their own
 from __future__ import annotations
 
 import asyncio
+import json
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from inference.server.errors import invalid
 
 HEAD_S = 10.0
 """From the connection, or from the first byte after a response, until a head is complete."""
@@ -41,6 +45,15 @@ class BoundedConnection(H11Protocol):
             self._stop_timers(head=True)
         elif self._head_late is None:
             self._head_late = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - h11's words name no cure
+        """A head or a body that is no HTTP; in the form of all errors, where uvicorn sends plain text."""
+        error = invalid(None, "malformed_request", "The request is not valid HTTP/1.1.")
+        headers = [("content-type", "application/json"), ("connection", "close")]
+        body = json.dumps(error.body()).encode()
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self._waits_since = self.loop.time()

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from fastapi.responses import JSONResponse
+
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 
@@ -40,6 +42,10 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, dict[str, str | None]]:
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def as_response(error: ApiError) -> JSONResponse:
+    return JSONResponse(error.body(), error.status, error.headers)
 
 
 def invalid(param: str | None, code: str, message: str) -> ApiError:
@@ -77,6 +83,10 @@ def too_large(limit_bytes: int) -> ApiError:
 
 def upload_timed_out(limit_s: float) -> ApiError:
     return ApiError(408, "upload_timeout", f"The request body did not arrive within {limit_s:g} s.")
+
+
+def upload_stalled(limit_s: float) -> ApiError:
+    return ApiError(408, "upload_stalled", f"The request body stood still for {limit_s:g} s. Send it again.")
 
 
 def queue_full(max_jobs: int, retry_after_s: int) -> ApiError:

@@ -8,6 +8,7 @@ picture and the voices are files; here they are only described, for the OpenAPI 
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,6 +29,8 @@ RESOLUTIONS: dict[str, Resolution] = {
     "1792x1024": "multitalk-720",
 }
 """MultiTalk keeps the shape of the picture and knows two areas; a size chooses the nearer one."""
+
+DRAW_SEED = -1
 
 
 class VideoFields(BaseModel):
@@ -67,7 +70,7 @@ _SAMPLING = TypeAdapter(Sampling)
 SAMPLING_FIELDS = frozenset(field.name for field in dataclasses.fields(Sampling))
 
 
-def read_fields(texts: dict[str, list[str]]) -> tuple[VideoFields, Sampling]:
+def read_fields(texts: dict[str, list[str]], defaults: Sampling) -> tuple[VideoFields, Sampling]:
     """Parse the text parts of a form; raises `ApiError` for the first wrong one. An empty text is no value."""
     given = {name: [value for value in values if value.strip()] for name, values in texts.items()}
     for name, values in given.items():
@@ -76,9 +79,12 @@ def read_fields(texts: dict[str, list[str]]) -> tuple[VideoFields, Sampling]:
     joined = {name: ",".join(values) for name, values in given.items() if values}
     sampling = {name: joined.pop(name) for name in SAMPLING_FIELDS & joined.keys()}
     try:
-        return VideoFields.model_validate(joined), _SAMPLING.validate_python(sampling)
+        fields = VideoFields.model_validate(joined)
+        wanted = _SAMPLING.validate_python(dataclasses.asdict(defaults) | sampling)
     except ValidationError as error:
         raise _first_problem(error) from error
+    seed = secrets.randbelow(2**32) if wanted.seed == DRAW_SEED else wanted.seed
+    return fields, dataclasses.replace(wanted, seed=seed)
 
 
 def _first_problem(error: ValidationError) -> ApiError:
@@ -92,11 +98,14 @@ def _first_problem(error: ValidationError) -> ApiError:
     return invalid(name, "invalid_value", f"{problem['msg']}.")
 
 
-def request_body_schema() -> dict[str, Any]:
+def request_body_schema(defaults: Sampling) -> dict[str, Any]:
     """The form for the OpenAPI page."""
     schema = VideoFields.model_json_schema()
     file_kind = {"type": "string", "contentMediaType": "application/octet-stream"}
-    schema["properties"] |= _SAMPLING.json_schema()["properties"] | {
+    sampling = _SAMPLING.json_schema()["properties"]
+    for name, value in dataclasses.asdict(defaults).items():
+        sampling[name]["default"] = value
+    schema["properties"] |= sampling | {
         "input_reference": file_kind
         | {"description": f"The picture with the people. Formats: {PICTURE_FORMATS_TEXT}."},
         "audio": {

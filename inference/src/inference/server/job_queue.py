@@ -4,7 +4,7 @@ At most `max_jobs` jobs are unfinished at any time; a reservation (an upload tha
 running job count as one each. Beyond that a request is refused at once. A cancelled job counts until the engine has
 returned.
 
-Nothing is written to disk: a restarted process starts with an empty queue. Files belong to `scratch`.
+Nothing is written to disk: after a restart nothing waits. Files, and records of finished videos, belong to `scratch`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from inference.server.forecast import Forecast
 from inference.server.job_table import JobTable, Page
 from inference.server.jobs import SHUTTING_DOWN, CheckedRequest, Clip, Job, JobError, Status
 from inference.server.retention import Retention
@@ -63,6 +64,11 @@ class JobQueue:
         self._reserved: set[str] = set()
         self._running: str | None = None
         self._closed = False
+
+    def restore(self, jobs: Iterable[Job]) -> None:
+        """Know the finished jobs of a former process."""
+        with self._changed:
+            self._jobs.restore(jobs)
 
     def reserve(self) -> str:
         """Count one more job and return its id; raises `QueueFull` or `QueueClosed`."""
@@ -142,6 +148,19 @@ class JobQueue:
         with self._changed:
             return self._jobs.visible(video_id)
 
+    def forecast(self, job: Job) -> Forecast | None:
+        """Where an unfinished job stands; None for a finished one."""
+        with self._changed:
+            order = self._order()
+            if job.finished or job.id not in order:
+                return None
+            return self._jobs.forecast(job, order[: order.index(job.id)])
+
+    def forecast_new(self, work: float) -> Forecast:
+        """Where a job of so much work would stand if it were submitted now."""
+        with self._changed:
+            return self._jobs.forecast(work, self._order())
+
     def mark_fetched(self, video_id: str) -> None:
         with self._changed:
             if job := self._jobs.get(video_id):
@@ -194,6 +213,9 @@ class JobQueue:
         """Block until the queue satisfies `until`, which is asked after every change, or the time is up."""
         with self._changed:
             return self._changed.wait_for(lambda: until(self), timeout_s)
+
+    def _order(self) -> list[str]:
+        return [*filter(None, [self._running]), *self._waiting]
 
     def _counts(self) -> Counts:
         return Counts(

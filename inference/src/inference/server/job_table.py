@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from inference.server.forecast import Forecast, forecast, pace_of
 from inference.server.jobs import Clip, Job, JobError
 from inference.server.retention import Retention, expired, surplus
 
@@ -32,6 +33,7 @@ class JobTable:
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._last_ns = 0
+        self._pace: float | None = None
 
     def new_id(self) -> str:
         self._last_ns = max(self._last_ns + 1, time.time_ns())
@@ -41,12 +43,20 @@ class JobTable:
         self._jobs[job.id] = job
         return job
 
+    def restore(self, jobs: Iterable[Job]) -> None:
+        """Know the finished jobs of a former process; later ids stay above theirs, whatever the clock says."""
+        for job in jobs:
+            self.put(job)
+            self._last_ns = max(self._last_ns, int(job.id[6:22], 16))
+
     def end(self, job: Job, outcome: Clip | JobError | None) -> Job:
         """Completed with a clip, failed with an error, or cancelled."""
         now, ttl_s = self._clock(), self._retention.ttl_s
         match outcome:
             case Clip():
-                return self.put(job.completed(outcome, now, ttl_s))
+                done = job.completed(outcome, now, ttl_s)
+                self._pace = pace_of(done) or self._pace
+                return self.put(done)
             case JobError():
                 return self.put(job.failed(outcome, now, ttl_s))
             case None:
@@ -58,6 +68,10 @@ class JobTable:
     def visible(self, video_id: str) -> Job | None:
         job = self._jobs.get(video_id)
         return None if job is None or expired(job, self._clock()) else job
+
+    def forecast(self, new: Job | float, ahead: Iterable[str]) -> Forecast:
+        """Where a job stands behind those `ahead`, or one of so much work that is not submitted yet."""
+        return forecast(new, [self._jobs[key] for key in ahead if key in self._jobs], self._pace, self._clock())
 
     def remove(self, video_id: str) -> None:
         del self._jobs[video_id]

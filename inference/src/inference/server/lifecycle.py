@@ -28,6 +28,7 @@ from functools import partial
 
 import uvicorn
 
+from inference.server.api_keys import KeysUnusable
 from inference.server.app import create_app
 from inference.server.config import ServerConfig
 from inference.server.connections import BoundedConnection
@@ -52,12 +53,12 @@ SWEEP_S = 30.0
 def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
     """Serve until a signal stops it; returns the exit code."""
     logs.set_up(config, "inference")
-    service = Service(config, load)
     try:
+        service = Service(config, load)
         verify(config)
         service.scratch.open()
         listener = listen(config.port, config.host)
-    except (VolumeIncomplete, ScratchError, CannotListen) as error:
+    except (KeysUnusable, VolumeIncomplete, ScratchError, CannotListen) as error:
         return _refuse(str(error))
     code = asyncio.run(_with_signals(service, listener))
     if not service.engine_left(ENGINE_STOPS_S):

@@ -12,7 +12,7 @@
     multitalk_video_seconds_total                seconds of finished video
     multitalk_results_bytes                      finished videos on the scratch directory
     multitalk_gpu_memory_bytes{kind}             allocated, reserved and peak bytes on the device; absent on a CPU
-    multitalk_http_requests_total{method,route,code}  responses; method: GET, POST, DELETE, other
+    multitalk_http_requests_total{method,route,code}  responses; method: GET, HEAD, POST, DELETE, other
 
 Statuses of multitalk_requests_total: completed, failed, cancelled, interrupted (accepted, but the server stopped before
 it was done); rejected (queue full, loading or stopping) and invalid (wrong, too large, too slow). Each POST ends in

@@ -1,8 +1,8 @@
 """A multipart/form-data body, written into a folder as it arrives. Bounded in bytes, parts, text and time.
 
 The name of a field decides whether it is a file, not the client: `input_reference` and `audio` go to disk even when a
-client sends them as text (a data URL, or the word none), every other field is text. A name may end in the `[]` that
-some clients add to repeated fields.
+client sends them as text (a data URL, or the word none), every other field is text. A name may end in the `[]` or `[0]`
+that some clients add to repeated fields, and a file may be in an object: `input_reference[image_url]`.
 
 It decodes no file and knows no other field; that belongs to `request`.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,18 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from inference.generation import FileField
-from inference.server.errors import ApiError, invalid, too_large, upload_timed_out
+from inference.server.errors import ApiError, invalid, too_large, upload_stalled, upload_timed_out
+from inference.server.references import OBJECT_KEYS, no_object
 
 FILE_FIELDS = frozenset(get_args(FileField))
 MAX_PARTS = 40
 MAX_TEXT_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 4 * 1024
+MAX_PREAMBLE_BYTES = 4 * 1024
+STALL_S = 8.0
+LEAST_BYTES = 8 * 1024
+DISCARD_S = 5.0
+_NAME = re.compile(r"([^\[]*)((?:\[[^\]]*\])*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +50,27 @@ class UploadLimits:
 
     body_bytes: int
     time_s: float
+    stall_s: float = STALL_S
+    """In this time `LEAST_BYTES` more must arrive: an upload that stands still must not hold a place of the queue."""
 
 
 async def receive_form(body: AsyncIterator[bytes], content_type: str, folder: Path, limits: UploadLimits) -> Form:
     """Read a body to its end; raises `ApiError` as soon as it breaks a rule. The files are the caller's to remove."""
     receiver = _receiver(folder, content_type)
-    received = 0
+    received = awaited = 0
+    clock = asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(limits.time_s):
+        async with asyncio.timeout(limits.time_s), asyncio.timeout(limits.stall_s) as stall:
             async for chunk in body:
                 received += len(chunk)
                 if received > limits.body_bytes:
                     raise too_large(limits.body_bytes)
                 await run_in_threadpool(receiver.write, chunk)
+                if received >= awaited:
+                    awaited = received + LEAST_BYTES
+                    stall.reschedule(clock() + limits.stall_s)
     except TimeoutError as error:
-        raise upload_timed_out(limits.time_s) from error
+        raise (upload_stalled(limits.stall_s) if stall.expired() else upload_timed_out(limits.time_s)) from error
     finally:
         receiver.close()
     return receiver.form()
@@ -93,6 +106,9 @@ class _Receiver:
     def __init__(self, folder: Path, boundary: bytes) -> None:
         self._folder = folder
         self._form = Form()
+        self._delimiter = b"--" + boundary
+        self._preamble: bytes | None = b""
+        """What has arrived while the first boundary is not found; None afterwards."""
         self._parts = 0
         self._ended = False
         self._header_name = bytearray()
@@ -116,10 +132,23 @@ class _Receiver:
         )
 
     def write(self, chunk: bytes) -> None:
+        if self._preamble is not None:
+            chunk = self._after_preamble(self._preamble + chunk)
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise invalid(None, "malformed_multipart", f"The multipart body cannot be read: {error}") from error
+
+    def _after_preamble(self, begun: bytes) -> bytes:
+        """Text before the first boundary is for people (RFC 2046); the parser does not know it."""
+        start = 0 if begun.startswith(self._delimiter) else begun.find(b"\r\n" + self._delimiter) + 2
+        if start >= 2 or begun.startswith(self._delimiter):
+            self._preamble = None
+            return begun[start:]
+        if len(begun) > MAX_PREAMBLE_BYTES:
+            raise invalid(None, "malformed_multipart", "The multipart body does not begin with its boundary.")
+        self._preamble = begun
+        return b""
 
     def form(self) -> Form:
         if not self._ended:
@@ -161,9 +190,7 @@ class _Receiver:
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if not name:
             raise invalid(None, "malformed_multipart", "A part has no field name in its Content-Disposition.")
-        while name.endswith("[]"):
-            name = name[:-2]
-        self._name = name
+        self._name = name = _field(name)
         if name in FILE_FIELDS:
             path = self._folder / f"part-{self._parts}"
             self._form.files.setdefault(name, []).append(path)
@@ -193,3 +220,17 @@ class _Receiver:
 
     def _body_ends(self) -> None:
         self._ended = True
+
+
+def _field(name: str) -> str:
+    """The field that a client's name for it means; refuses keys of objects that no file is in."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return name
+    field, keys = found[1], [key for key in found[2][1:-1].split("][") if key and not key.isdecimal()]
+    if field not in FILE_FIELDS:
+        return name if keys else field
+    for key in keys:
+        if key not in OBJECT_KEYS:
+            raise no_object(field, key)
+    return field

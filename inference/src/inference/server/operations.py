@@ -1,12 +1,10 @@
-"""Everything but the Videos API: /v1/models, /healthz, /readyz, /metrics and the pages for people (/, /docs).
+"""Everything but the Videos API: /v1/models, /healthz, /readyz, /metrics.
 
 GET /readyz while loading: 503
 {"ready": false, "state": "loading", "waiting_for": "loading dit, 42 % read", "component": "dit", "percent": 42.0}
 """
 
 from __future__ import annotations
-
-from importlib.resources import files
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
@@ -16,26 +14,17 @@ from inference.server import wire
 from inference.server.errors import ApiError
 from inference.server.service import Service
 
-PAGES = {
-    "/": ("index.html", "text/html"),
-    "/docs": ("docs.html", "text/html"),
-    "/static/page.js": ("page.js", "text/javascript"),
-    "/static/docs.js": ("docs.js", "text/javascript"),
-    "/static/style.css": ("style.css", "text/css"),
-}
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
-    "cache-control": "no-cache",
-    "x-content-type-options": "nosniff",
-}
-
 
 class OperationRoutes:
     """The handlers for operators, monitors and people."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._model = wire.Model(id=service.config.model, created=service.started_at)
+        config = service.config
+        limits = wire.ModelLimits(
+            seconds=config.max_seconds, megapixels=config.max_megapixels, upload_bytes=config.max_upload_bytes
+        )
+        self._model = wire.Model(id=config.model, created=service.started_at, limits=limits, defaults=config.sampling)
 
     def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route
@@ -51,8 +40,6 @@ class OperationRoutes:
         add("/healthz", self.healthz, response_model=wire.HealthResponse, tags=["operations"], summary="Liveness")
         add("/readyz", self.readyz, response_model=wire.ReadinessResponse, tags=["operations"], summary="Readiness")
         add("/metrics", self.metrics, tags=["operations"], summary="Prometheus metrics", response_class=Response)
-        for path, (name, media_type) in PAGES.items():
-            add(path, _page(name, media_type), include_in_schema=False)
 
     async def models(self) -> wire.ModelList:
         return wire.ModelList(data=[self._model])
@@ -84,14 +71,3 @@ class OperationRoutes:
 
     async def metrics(self) -> Response:
         return Response(self._service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-
-class _page:  # noqa: N801 - stands where a function would
-    """A handler that serves one file of the package."""
-
-    def __init__(self, name: str, media_type: str) -> None:
-        self._content = files("inference.server").joinpath("static", name).read_bytes()
-        self._media_type = media_type
-
-    async def __call__(self) -> Response:
-        return Response(self._content, media_type=self._media_type, headers=PAGE_HEADERS)

@@ -7,8 +7,6 @@ invalid_input for what only this engine or this device refuses.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +17,19 @@ from inference.generation import (
     MAX_SPEAKERS,
     AudioMode,
     Box,
-    FileField,
     GenerationRequest,
     InvalidInput,
     MediaInfo,
+    Sampling,
     Speaker,
     VideoPlan,
 )
-from inference.media.limits import INVALID
 from inference.server.errors import ApiError, invalid
 from inference.server.fields import RESOLUTIONS, Size, read_fields
 from inference.server.jobs import CheckedRequest
 from inference.server.multipart import Form
 from inference.server.prober import MediaFiles, Prober
+from inference.server.references import unwrap
 
 SILENT_SECONDS = 4.0
 """Length of a video without voice and without `seconds`: the default of OpenAI's API."""
@@ -39,20 +37,18 @@ SILENT_SECONDS = 4.0
 Plan = Callable[[GenerationRequest, MediaInfo], VideoPlan]
 """The engine's `plan_video`."""
 
-_DATA_URL_HEAD = 256
-_DATA_URL_PIECE = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class RequestRules:
     """What this server makes."""
 
     model: str
+    sampling: Sampling
 
 
 async def read_request(form: Form, rules: RequestRules, prober: Prober, plan: Plan) -> CheckedRequest:
     """Check everything that can be checked without the device."""
-    fields, sampling = read_fields(form.texts)
+    fields, sampling = read_fields(form.texts, rules.sampling)
     _require_model(fields.model, rules.model)
     files = await run_in_threadpool(_choose_files, form, fields.audio_mode)
     silent = not any(files.voices)
@@ -109,31 +105,12 @@ def _choose_files(form: Form, mode: AudioMode) -> MediaFiles:
         )
     files = MediaFiles(pictures[0], tuple(voices))
     for field, path in files.by_field():
-        _decode_data_url(path, field)
+        unwrap(path, field)
     return files
 
 
 def _is_none(path: Path) -> bool:
     return path.stat().st_size <= 8 and path.read_bytes().strip().lower() == b"none"
-
-
-def _decode_data_url(path: Path, field: FileField) -> None:
-    """Replace a base64 data URL by the bytes that it encodes, in pieces: uploads are large and many."""
-    with path.open("rb") as file, path.open("r+b") as same:
-        head = file.read(_DATA_URL_HEAD)
-        if not head.startswith(b"data:"):
-            return
-        kind, comma, _ = head.partition(b",")
-        if not comma or not kind.endswith(b";base64"):
-            raise invalid(field, INVALID[field], "is a data URL that is not base64-encoded.")
-        file.seek(len(kind) + 1)
-        try:
-            while piece := file.read(_DATA_URL_PIECE):  # what is written is shorter than what was read
-                same.write(base64.b64decode(piece, validate=True))
-        except binascii.Error as error:
-            message = f"is a data URL whose base64 cannot be decoded: {error}."
-            raise invalid(field, INVALID[field], message) from error
-        same.truncate()
 
 
 def _read_boxes(text: str | None, people: int) -> list[Box | None]:

@@ -3,9 +3,10 @@
     SCRATCH/.lock                 held by the server that owns the directory
     SCRATCH/video_<id>/part-0...  what was uploaded, under names of our own
     SCRATCH/video_<id>/video.mp4  the result; everything else is removed once it exists
+    SCRATCH/video_<id>/video.json what is known about it (`records`)
 
-Nothing in it outlives the process: it is emptied at start, of folders named `video_*` and of nothing else.
-How long and how much is kept is decided in `retention`.
+Results outlive the process if the directory does. At start all other folders named `video_*` are removed, and nothing
+else. How long and how much is kept is decided in `retention`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from inference.server.jobs import Job
+from inference.server.records import MOST_BYTES
 from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
-RESULT = "video.mp4"
+RESULT, RECORD = "video.mp4", "video.json"
+ID = re.compile(r"video_[0-9a-f]{16,40}")
+ReadRecord = Callable[[str, bytes, Path], Job | None]
 
 
 class ScratchError(Exception):
@@ -36,7 +43,7 @@ class Scratch:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Create and lock the directory, and remove what a former process left behind."""
+        """Create and lock the directory."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.root / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -47,8 +54,26 @@ class Scratch:
         except OSError as error:
             self.close()
             raise ScratchError(f"preparing --scratch {self.root}: {error.strerror}. It must be writable") from error
-        for left_over in self.root.glob("video_*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+
+    def recover(self, read: ReadRecord) -> list[Job]:
+        """The finished videos that a former process left behind; what else it left is removed."""
+        found = {folder: self._recovered(folder, read) for folder in self.root.glob("video_*")}
+        for folder, job in found.items():
+            if job is None:
+                _remove(folder)
+            else:
+                self.keep_result_only(job.id)
+        return [job for job in found.values() if job]
+
+    def _recovered(self, folder: Path, read: ReadRecord) -> Job | None:
+        if not ID.fullmatch(folder.name) or folder.is_symlink():
+            return None
+        try:
+            with (folder / RECORD).open("rb") as file:
+                text = file.read(MOST_BYTES)
+        except OSError:
+            return None
+        return read(folder.name, text, folder / RESULT)
 
     def close(self) -> None:
         if self._lock is not None:
@@ -77,5 +102,23 @@ class Scratch:
         """Remove the uploads of a finished job; a DELETE may have removed the folder in the meantime."""
         with contextlib.suppress(FileNotFoundError):
             for path in self.folder(video_id).iterdir():
-                if path.name != RESULT:
+                if path.name not in (RESULT, RECORD):
                     path.unlink(missing_ok=True)
+
+    def record(self, video_id: str, text: str) -> None:
+        """Write what is known about a result. Without it the video is served all the same, until the process ends."""
+        part = self.folder(video_id) / f"{RECORD}.part"
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(part.with_suffix(""))
+        except FileNotFoundError:
+            pass  # a DELETE has removed the folder
+        except OSError as error:
+            log.warning("record not written", extra=fields(id=video_id, cause=error.strerror))
+
+
+def _remove(left_over: Path) -> None:
+    if left_over.is_symlink() or not left_over.is_dir():
+        left_over.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(left_over, ignore_errors=True)

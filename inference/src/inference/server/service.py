@@ -6,11 +6,12 @@ HTTP handlers and the process use the server through this object; it knows neith
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 from inference.generation import GenerationRequest, MediaInfo, VideoEngine, VideoPlan
+from inference.server.api_keys import read_keys
 from inference.server.config import ServerConfig
 from inference.server.engines import LoadEngine
 from inference.server.job_queue import JobQueue
@@ -19,16 +20,15 @@ from inference.server.metrics import ServerMetrics
 from inference.server.multipart import UploadLimits
 from inference.server.prober import Prober
 from inference.server.readiness import Readiness
+from inference.server.records import read_record
 from inference.server.request import RequestRules
 from inference.server.retention import Retention
 from inference.server.scratch import Scratch
+from inference.server.waiting import retry_after_s
 from inference.server.worker import GenerationWorker
 from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
-
-RETRY_AFTER_S = (1, 120)
-"""OpenAI's clients obey a Retry-After of up to two minutes and give up on a longer one."""
 
 
 class Service:
@@ -37,16 +37,18 @@ class Service:
     def __init__(self, config: ServerConfig, load: LoadEngine, clock: Callable[[], float] = time.time) -> None:
         self.config = config
         self.started_at = int(clock())
+        self.api_keys = read_keys(config.api_key_file)
         self.readiness = Readiness()
         self.metrics = ServerMetrics()
         self.scratch = Scratch(config.scratch)
-        self.rules = RequestRules(config.model)
+        self.rules = RequestRules(config.model, config.sampling)
         self.prober = Prober(config.media_limits)
         self.limits = UploadLimits(config.max_upload_bytes, config.upload_timeout_s)
         retention = Retention(config.result_ttl_s, config.max_results, config.results_budget_bytes)
         self.queue = JobQueue(max_jobs=config.max_jobs, retention=retention, clock=clock)
         self.worker: GenerationWorker | None = None
         self._load = load
+        self._clock = clock
         self._loader: EngineLoader | None = None
         self._engine: VideoEngine | None = None
         self._add_gauges()
@@ -63,7 +65,12 @@ class Service:
         self.metrics.ready.set_function(lambda: float(self.readiness.ready))
 
     def start(self, on_load_failed: Callable[[], object]) -> None:
-        """Begin to load the engine; requests are accepted once it is loaded."""
+        """Find former results and begin to load the engine; requests are accepted once it is loaded."""
+        read = partial(read_record, now=self._clock(), ttl_s=self.config.result_ttl_s)
+        self.queue.restore(found := self.scratch.recover(read))
+        if found:
+            log.info("former videos found", extra=fields(videos=len(found)))
+        self.sweep()
 
         def loaded(engine: VideoEngine) -> None:
             self._engine = engine
@@ -89,9 +96,11 @@ class Service:
 
     @property
     def retry_after_s(self) -> int:
-        """The queue has room again when the running video is finished: about as long as the last one took."""
-        least, most = RETRY_AFTER_S
-        return max(least, min(most, math.ceil(self.worker.last_took_s if self.worker else least)))
+        """When the queue has room again. OpenAI's clients obey up to two minutes, and give up on a longer time."""
+        running = self.queue.running()
+        job = self.queue.get(running) if running else None
+        last_took_s = self.worker.last_took_s if self.worker else 0.0
+        return retry_after_s(job, last_took_s, self.limits.stall_s, self._clock())
 
     def sweep(self) -> None:
         """Remove expired videos."""

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
+from inference.media.thumbnail import KIND, thumbnail
 from inference.server import wire
 from inference.server.admission import admit
+from inference.server.downloads import Download
 from inference.server.errors import ApiError, invalid, not_found, not_ready_to_download
 from inference.server.fields import request_body_schema
 from inference.server.jobs import Job, Status
-from inference.server.multipart import discard
+from inference.server.multipart import DISCARD_S, discard
+from inference.server.scratch import ID
 from inference.server.service import Service
 from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
 POLL_AFTER_MS = "1000"
-DISCARD_S = 5.0
-_ID = re.compile(r"video_[0-9a-f]{16,40}")
+THUMBNAIL_HEADERS = {"cache-control": "private, max-age=86400, immutable"}
 
 
 class VideoRoutes:
@@ -38,7 +39,10 @@ class VideoRoutes:
 
     def add_to(self, router: APIRouter) -> None:
         add = partial(router.add_api_route, tags=["videos"])
-        body = {"required": True, "content": {"multipart/form-data": {"schema": request_body_schema()}}}
+        body = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": request_body_schema(self._service.config.sampling)}},
+        }
         add(
             "/v1/videos",
             self.create,
@@ -59,9 +63,9 @@ class VideoRoutes:
         add(
             "/v1/videos/{video_id}/content",
             self.content,
-            response_class=FileResponse,
-            summary="Download the MP4",
-            responses=_errors(404, 409) | {200: {"content": {"video/mp4": {}}}},
+            response_class=Response,
+            summary="Download the MP4, or a small picture of it",
+            responses=_errors(404, 409, 416) | {200: {"content": {"video/mp4": {}, KIND: {}}}},
         )
         add(
             "/v1/videos/{video_id}",
@@ -87,7 +91,7 @@ class VideoRoutes:
             self._service.metrics.requests.labels("failed").inc()
             raise
         log.info("video accepted", extra=fields(id=job.id, people=len(job.request.generation.speakers)))
-        return _polled(job)
+        return self._polled(job)
 
     async def list(
         self,
@@ -96,21 +100,21 @@ class VideoRoutes:
         order: Literal["asc", "desc"] = "desc",
     ) -> wire.VideoList:
         """Videos by age, newest first unless asked otherwise."""
-        if after is not None and not _ID.fullmatch(after):
+        if after is not None and not ID.fullmatch(after):
             raise invalid("after", "invalid_value", "is not an id of a video.")
-        return wire.video_list(self._queue.page(after=after, limit=limit, order=order))
+        return wire.video_list(self._queue.page(after=after, limit=limit, order=order), self._queue.forecast)
 
-    async def retrieve(self, video_id: str) -> JSONResponse:
+    async def retrieve(self, request: Request, video_id: str) -> JSONResponse:
         """Status and progress of one video."""
         job = self._queue.get(video_id)
         if job is None:
             raise not_found(video_id)
-        if job.finished and job.status is not Status.COMPLETED:
+        if job.finished and job.status is not Status.COMPLETED and request.method == "GET":
             self._queue.mark_fetched(video_id)  # its client now knows the outcome
-        return _polled(job)
+        return self._polled(job)
 
-    async def content(self, video_id: str, variant: Literal["video"] = "video") -> FileResponse:  # noqa: ARG002 - checked by its type
-        """The finished video; ranges are served."""
+    async def content(self, video_id: str, variant: Literal["video", "thumbnail"] = "video") -> Response:
+        """The finished video, in ranges if asked; or its first frame as a small WebP."""
         job = self._queue.get(video_id)
         if job is None:
             raise not_found(video_id)
@@ -119,15 +123,11 @@ class VideoRoutes:
         path = self._service.scratch.result(video_id)
         try:
             found = await run_in_threadpool(os.stat, path)
+            if variant == "thumbnail":
+                return Response(await run_in_threadpool(thumbnail, path), media_type=KIND, headers=THUMBNAIL_HEADERS)
         except FileNotFoundError as error:  # deleted in between
             raise not_found(video_id) from error
-        return FileResponse(
-            path,
-            media_type="video/mp4",
-            filename=f"{video_id}.mp4",
-            stat_result=found,
-            background=BackgroundTask(self._queue.mark_fetched, video_id),
-        )
+        return Download(path, found, after=BackgroundTask(self._queue.mark_fetched, video_id))
 
     async def delete(self, video_id: str) -> wire.VideoDeleted:
         """Delete a finished video; cancel one that is not finished, which then stays in the list as cancelled."""
@@ -141,11 +141,10 @@ class VideoRoutes:
         log.info("video deleted", extra=fields(id=video_id, was=discarded.before.status))
         return wire.VideoDeleted(id=video_id)
 
-
-def _polled(job: Job) -> JSONResponse:
-    """A video, with the interval at which clients should poll."""
-    headers = {} if job.finished else {"openai-poll-after-ms": POLL_AFTER_MS}
-    return JSONResponse(wire.video(job).model_dump(mode="json"), headers=headers)
+    def _polled(self, job: Job) -> JSONResponse:
+        """A video, with the interval at which clients should poll."""
+        headers = {} if job.finished else {"openai-poll-after-ms": POLL_AFTER_MS}
+        return JSONResponse(wire.video(job, self._queue.forecast(job)).model_dump(mode="json"), headers=headers)
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, object]]:

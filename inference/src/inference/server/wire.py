@@ -1,20 +1,25 @@
 """The JSON objects of the API, as pydantic models, and how a job becomes one.
 
     {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
-     "prompt": "...", "seconds": "4", "size": "832x480", "created_at": 1764000000, "completed_at": null,
-     "expires_at": null, "error": null, "remixed_from_video_id": null, "width": 832, "height": 480, "frames": 100}
+     "prompt": "...", "seconds": "4", "size": "832x480", "seed": 42, "created_at": 1764000000, "completed_at": null,
+     "expires_at": null, "error": null, "remixed_from_video_id": null, "width": 832, "height": 480, "frames": 100,
+     "queue_position": 0, "seconds_left": 340}
 
-Fields and spelling are OpenAI's (`seconds` is a string there), but for the last three. From the first response on, they
+Fields and spelling are OpenAI's (`seconds` is a string there), but for the last five. From the first response on, they
 say what will be made, not what was asked for. `cancelled` is a status of ours: their API knows no
 cancellation, and their client passes an unknown status through.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import BaseModel
 
+from inference.generation import Sampling, VideoPlan
+from inference.server.forecast import Forecast
 from inference.server.job_table import Page
 from inference.server.jobs import Job, Status
 
@@ -38,6 +43,7 @@ class Video(BaseModel):
     prompt: str
     seconds: str
     size: str
+    seed: int
     created_at: int
     completed_at: int | None = None
     expires_at: int | None = None
@@ -46,6 +52,10 @@ class Video(BaseModel):
     width: int
     height: int
     frames: int
+    queue_position: int | None = None
+    """How many videos come before it; null once it is finished."""
+    seconds_left: int | None = None
+    """About how long until it is finished; null if that cannot be told yet."""
 
 
 class VideoList(BaseModel):
@@ -66,13 +76,24 @@ class VideoDeleted(BaseModel):
     deleted: bool = True
 
 
+class ModelLimits(BaseModel):
+    """What is refused beyond: the length of a video and of each voice, a picture, the body of a request."""
+
+    seconds: float
+    megapixels: float
+    upload_bytes: int
+
+
 class Model(BaseModel):
-    """A model that is served."""
+    """A model that is served; the last two are ours."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "MeiGen-AI"
+    limits: ModelLimits
+    defaults: Sampling
+    """Of the sampling fields of POST /v1/videos."""
 
 
 class ModelList(BaseModel):
@@ -80,6 +101,18 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[Model]
+
+
+class Estimate(BaseModel):
+    """What a video would be if it were sent now."""
+
+    object: Literal["estimate"] = "estimate"
+    width: int
+    height: int
+    frames: int
+    seconds: float
+    queue_position: int
+    seconds_left: int | None
 
 
 class ErrorDetail(BaseModel):
@@ -114,7 +147,7 @@ class ReadinessResponse(BaseModel):
     percent: float | None = None
 
 
-def video(job: Job) -> Video:
+def video(job: Job, forecast: Forecast | None) -> Video:
     clip, plan = job.clip, job.request.plan
     made = clip or plan
     return Video(
@@ -125,6 +158,7 @@ def video(job: Job) -> Video:
         prompt=job.request.generation.prompt,
         seconds=_seconds(made.seconds),
         size=f"{made.width}x{made.height}",
+        seed=job.request.generation.sampling.seed,
         created_at=int(job.created_at),
         completed_at=None if job.finished_at is None else int(job.finished_at),
         expires_at=int(job.expires_at) if clip and job.expires_at is not None else None,
@@ -132,11 +166,28 @@ def video(job: Job) -> Video:
         width=made.width,
         height=made.height,
         frames=plan.frames,
+        queue_position=forecast.before if forecast else None,
+        seconds_left=whole_seconds(forecast),
     )
 
 
-def video_list(page: Page) -> VideoList:
-    data = [video(job) for job in page.jobs]
+def whole_seconds(forecast: Forecast | None) -> int | None:
+    return None if forecast is None or forecast.seconds_left is None else math.ceil(forecast.seconds_left)
+
+
+def estimate(plan: VideoPlan, forecast: Forecast) -> Estimate:
+    return Estimate(
+        width=plan.width,
+        height=plan.height,
+        frames=plan.frames,
+        seconds=plan.seconds,
+        queue_position=forecast.before,
+        seconds_left=whole_seconds(forecast),
+    )
+
+
+def video_list(page: Page, forecast: Callable[[Job], Forecast | None]) -> VideoList:
+    data = [video(job, forecast(job)) for job in page.jobs]
     return VideoList(
         data=data,
         first_id=data[0].id if data else None,

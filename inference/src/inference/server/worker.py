@@ -17,6 +17,7 @@ from inference.media import mp4
 from inference.server.job_queue import JobQueue
 from inference.server.jobs import Clip, Job, JobError, Status
 from inference.server.metrics import ServerMetrics
+from inference.server.records import record_of
 from inference.server.scratch import Scratch
 from init_sync.shell.logs import fields
 
@@ -137,5 +138,7 @@ class GenerationWorker:
         self._metrics.generation_seconds.observe(took_s)
         self._metrics.video_seconds.inc(ended.clip.seconds)
         self._scratch.keep_result_only(job.id)
+        if text := record_of(ended):
+            self._scratch.record(job.id, text)
         for dropped in self._queue.sweep():
             self._scratch.remove(dropped.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Iterable
 
 from init_sync.core.settings import PEER_PORT, SYNC_PORT, SyncOptions
 from init_sync.shell.flags import (
@@ -15,6 +16,7 @@ from init_sync.shell.flags import (
     add_flags,
     flag,
     make_parser,
+    matching,
     number,
     one_of,
     read_settings,
@@ -31,8 +33,11 @@ exit codes:
 """
 
 PLAN_EPILOG = """\
-example:
+examples:
   init-sync plan --spec examples/multitalk.yaml --volume /models
+  init-sync plan --spec examples/multitalk.yaml --json    # of an empty volume: how large must it be?
+  init-sync status --spec examples/multitalk.yaml --volume /models --json | tee pins.json
+  init-sync plan --spec examples/multitalk.yaml --compare-to pins.json    # what has the branch for us, and how much?
 
 exit codes:
   0  a plan was made
@@ -48,6 +53,34 @@ example:
 exit codes:
   0  ended by SIGTERM or SIGINT
   2  the volume or the token cannot be read, or the address cannot be had
+"""
+
+SCRUB_EPILOG = """\
+examples:
+  init-sync scrub --spec examples/multitalk.yaml --volume /models    # what is a week old, at 50 MiB/s
+  init-sync scrub --spec examples/multitalk.yaml --volume /models --older-than 0s --rate 1Gi
+
+It reads from the disk at idle priority, and leaves the page cache as it is where the file system lets it. It may be
+ended at any time, and goes on where it was: receipts say when each file was last verified. status, verify and sync see
+what it found; a sync fetches the damaged files again, and no others.
+
+exit codes:
+  0  nothing is damaged
+  1  a model is damaged or incomplete, which a sync cures; or another process kept the volume's lock; or interrupted
+  2  bad manifest, or the volume cannot be read or written to
+"""
+
+PRUNE_EPILOG = """\
+example:
+  init-sync prune --spec examples/multitalk.yaml --volume /models --dry-run    # says what would go, removes nothing
+
+A file goes if a sync of the cache of this name put it there, it was not changed since, and neither the manifest nor a
+receipt on the volume needs it. Other caches' files and those that were there before stay.
+
+exit codes:
+  0  nothing that is unused is left, or (--dry-run) it was told
+  1  another process is writing to the volume, or a file could not be removed
+  2  bad manifest, or nobody can tell what is needed on the volume
 """
 
 SUMS_EPILOG = """\
@@ -74,6 +107,7 @@ environment:
 {EPILOG}"""
 
 DEFAULTS = SyncOptions()
+LEAST_RATE = 64 << 10
 SECONDS = number(0.1, 86_400, unit="seconds")
 
 
@@ -82,6 +116,16 @@ def peer_address(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+/?", text):
         raise ValueError(f"{text!r} is not the address of a peer; use http://HOST:PORT")
     return text.rstrip("/")
+
+
+def rate(text: str) -> str:
+    """Of bytes in a second, as a quantity."""
+    from init_sync.core.fields import quantity_bytes
+    from init_sync.core.manifest_rules import QUANTITY
+
+    if not QUANTITY.allows(text) or quantity_bytes(text) < LEAST_RATE:
+        raise ValueError(f"{text!r} is not a rate of 64Ki or more, such as 50Mi")
+    return text
 
 
 VOLUME: str = flag("root of the volume", metavar="DIR")
@@ -166,9 +210,56 @@ class Plan(OnManifest):
         "root of the volume; without it, the plan is for an empty one", metavar="DIR", default=None
     )
     refresh: bool = REFRESH
+    compare_to: str | None = flag(
+        "without a volume: count only what a copy of these pins lacks: its report (init-sync status --json)",
+        metavar="FILE",
+        default=None,
+    )
     json: bool = flag("print the plan as one JSON object, file by file", default=False)
     report: str | None = flag(
-        "where to write the plan without its files, at most 4096 bytes", metavar="FILE", default=None
+        "where to write the plan without its files, or why there is none, at most 4096 bytes "
+        "(default: the container's termination log)",
+        metavar="FILE",
+        default=None,
+    )
+
+    def problems(self) -> Iterable[str]:
+        if self.compare_to and self.volume:
+            yield "--compare-to: is for a plan without --volume; with one, the plan is compared with what is on it"
+
+
+class Prune(LogSettings, OnVolume):
+    """Remove files that syncs of this cache put on the volume and nothing needs any more."""
+
+    dry_run: bool = flag("only say what would be removed", default=False)
+    json: bool = flag("print what was removed as one JSON object", default=False)
+    report: str | None = flag(
+        "where to write the same, at most 4096 bytes (default: the container's termination log)",
+        metavar="FILE",
+        default=None,
+    )
+
+
+class Scrub(LogSettings, OnVolume):
+    """Read files again whose verification is old, at a limited rate, and record what is damaged."""
+
+    rate: str = flag(
+        "bytes read each second, at most: 64Ki or more",
+        rate,
+        "RATE",
+        default="50Mi",
+    )
+    older_than: str = flag(
+        "read files that were last verified so long ago; 0s: all",
+        matching(r"(?=[0-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?", "a time such as 168h"),
+        "TIME",
+        default="168h",
+    )
+    report: str | None = flag(
+        "where to write the JSON report (default: the container's termination log)", metavar="FILE", default=None
+    )
+    metrics_port: int | None = flag(
+        "serve /metrics and /status while scrubbing; 0 picks a free port", PORT, "N", default=None
     )
 
 
@@ -195,6 +286,8 @@ COMMANDS: dict[str, tuple[type[Settings], str]] = {
     "status": (Status, EPILOG),
     "plan": (Plan, PLAN_EPILOG),
     "sums": (Sums, SUMS_EPILOG),
+    "prune": (Prune, PRUNE_EPILOG),
+    "scrub": (Scrub, SCRUB_EPILOG),
     "serve": (Serve, SERVE_EPILOG),
 }
 

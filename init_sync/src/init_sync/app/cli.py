@@ -6,10 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from init_sync.app.arguments import Plan, Serve, Status, Sums, Sync, Verify, read_arguments
+from init_sync.app.arguments import Plan, Prune, Scrub, Serve, Status, Sums, Sync, Verify, read_arguments
 from init_sync.core.errors import SyncError
 from init_sync.shell.flags import Settings, WrongSettings
-from init_sync.shell.formatting import accept_any_text, printable
+from init_sync.shell.formatting import accept_any_text, printable, size
 
 if TYPE_CHECKING:
     from init_sync.core.report import Report
@@ -42,6 +42,14 @@ def _carry_out(settings: Settings) -> int:
             from init_sync.app.plan_command import plan
 
             return plan(settings)
+        case Prune():
+            from init_sync.app.prune_command import prune
+
+            return prune(settings)
+        case Scrub():
+            from init_sync.app.scrub_command import scrub
+
+            return scrub(settings)
         case Sums():
             from init_sync.app.sums import sums
 
@@ -73,6 +81,8 @@ def _verify(options: Verify) -> int:
 
 
 def _status(options: Status) -> int:
+    import shlex
+
     from init_sync.app.table import findings_text, status_table
     from init_sync.core.report import refused_report
 
@@ -86,6 +96,9 @@ def _status(options: Status) -> int:
         print(report.text())
         return 0 if report.complete else 1
     print(status_table(report))
+    if report.bytes_unused:
+        command = shlex.join(["init-sync", "prune", "--spec", options.spec, "--volume", options.volume])
+        print(printable(f"{command}    # would free {size(report.bytes_unused)}"))
     if report.complete:
         return 0
     print(f"\n{findings_text(report, {})}")
@@ -100,7 +113,7 @@ def _status_report(options: Status) -> Report:
 
     manifest = read_manifest(options.spec)
     try:
-        return verify(manifest, Volume(options.volume)).report
+        return verify(manifest, Volume(options.volume), counts_unused=True).report
     except SyncError as error:
         if options.json:
             progress = Progress(manifest)

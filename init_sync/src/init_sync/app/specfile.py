@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from init_sync.core.errors import ManifestError, Problem
+from init_sync.core.copy_pins import Pin, parse_pins
+from init_sync.core.errors import ManifestError, NeedsChange, Problem
 from init_sync.core.manifest import parse_manifest
+from init_sync.core.reasons import Reason
 from init_sync.core.spec import Manifest
 
 MAX_BYTES = 1_500_000
@@ -23,6 +25,14 @@ def read_manifest(path: str) -> Manifest:
     except ValueError as error:
         raise ManifestError(path, (Problem("", str(error)),)) from error
     return parse_manifest(text, path)._replace(digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def read_pins(option: str, path: str) -> dict[str, Pin]:
+    """Of a report that ``option`` names. Raises NeedsChange when it cannot be read, or is none."""
+    try:
+        return parse_pins(read_text(path)[1])
+    except ValueError as error:
+        raise NeedsChange(Reason.INVALID_SPEC, f"{option}: {path} {error}") from error
 
 
 def read_text(path: str) -> tuple[bytes, str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from init_sync.app.arguments import Sync
-from init_sync.app.specfile import read_manifest, read_text
-from init_sync.core.copy_pins import Pin, parse_pins
+from init_sync.app.signals import end_at_signals
+from init_sync.app.specfile import read_manifest, read_pins
 from init_sync.core.errors import ManifestError, NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.settings import Settings, SyncOptions
@@ -45,7 +43,13 @@ def sync(options: Sync) -> int:
         raise
     work = _Work(options, progress)
     sync_run = SyncRun(manifest, Volume(options.volume), sync_options, progress, work.begin, work.say)
-    _handle_signals(sync_run, progress, options.report)
+
+    def end(error: SyncError) -> None:  # every byte that was received is recorded
+        sync_run.release()
+        progress.failed(error)
+        _report(progress, options.report)
+
+    end_at_signals(end)
     try:
         sync_run.sync()
         return 0
@@ -108,31 +112,8 @@ def _sync_options(options: Sync) -> SyncOptions:
         lock_expiry_s=options.lock_expiry,
         peers=options.peer,
         peer_token=os.environ.get("MODELCACHE_PEER_TOKEN", "").strip(),
-        pins=_pins(options.pins) if options.pins else {},
+        pins=read_pins("--pins", options.pins) if options.pins else {},
     )
-
-
-def _pins(path: str) -> dict[str, Pin]:
-    """Raises NeedsChange."""
-    try:
-        return parse_pins(read_text(path)[1])
-    except ValueError as error:
-        raise NeedsChange(Reason.INVALID_SPEC, f"--pins: {path} {error}") from error
-
-
-def _handle_signals(sync_run: SyncRun, progress: Progress, report: str | None) -> None:
-    """End at once: every byte that was received is recorded, and PID 1 has no default handlers."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        sync_run.release()
-        cause = f"interrupted by {signal.Signals(number).name}"
-        progress.failed(SyncError(Reason.INTERRUPTED, f"{cause}. Another run continues from here"))
-        _report(progress, report)
-        os.write(2, f"init-sync: {cause}; another run continues from here\n".encode())
-        os._exit(1)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
 
 
 def _internal_error(error: Exception, progress: Progress) -> SyncError:

@@ -15,6 +15,7 @@ from init_sync.sync.progress import Progress
 from init_sync.volume.check import check_all, refresh_receipts
 from init_sync.volume.identity import read_volume_id
 from init_sync.volume.structure import structure_problem
+from init_sync.volume.unused import unused_bytes
 from init_sync.volume.volume import Volume, volume_problem
 
 STRUCTURED = (".safetensors", ".index.json", ".pth", ".pt", ".bin")
@@ -38,8 +39,11 @@ def verify_volume(spec_path: str, volume_path: str, *, deep: bool = False) -> Re
     return verify(read_manifest(spec_path), Volume(volume_path), deep=deep).report
 
 
-def verify(manifest: Manifest, volume: Volume, *, deep: bool = False) -> Verification:
-    """Check every model; say of damaged and unknown files what their own structure tells."""
+def verify(manifest: Manifest, volume: Volume, *, deep: bool = False, counts_unused: bool = False) -> Verification:
+    """Check every model; say of damaged and unknown files what their own structure tells.
+
+    ``counts_unused``: the report has ``bytesUnused`` too, as far as it can be told.
+    """
     if problem := volume_problem(volume):
         raise NeedsChange(Reason.FILE_MISSING, f"opening the volume: {problem}")
     checks = check_all(volume, manifest, deep=deep)
@@ -47,6 +51,8 @@ def verify(manifest: Manifest, volume: Volume, *, deep: bool = False) -> Verific
     progress = Progress(manifest)
     progress.volume_id = read_volume_id(volume)
     progress.checked(checks)
+    if counts_unused:
+        progress.bytes_unused = unused_bytes(volume, manifest)
     findings = {name: tuple(_findings(volume, check)) for name, check in checks.items() if not check.complete}
     return Verification(progress.report(), findings)
 

@@ -158,6 +158,13 @@ def duration_s(text: str) -> int:
     return sum(int(count) * {"h": 3600, "m": 60, "s": 1}[unit] for count, unit in re.findall(r"([0-9]+)([hms])", text))
 
 
+def quantity_bytes(text: str) -> int:
+    """Of a Kubernetes quantity such as ``50Mi``, rounded down."""
+    number, unit = re.fullmatch(r"([0-9.]+)(\w*)", text).groups()  # type: ignore[union-attr]
+    scale = 1024 if unit.endswith("i") else 1000
+    return int(float(number) * scale ** " kMGTPE".index((unit[:1] or " ").replace("K", "k")))
+
+
 class Path(Text):
     """A path below a volume's root, or a pattern of such paths."""
 

@@ -23,10 +23,12 @@ from init_sync.core.errors import ManifestError, Problem
 from init_sync.core.manifest_schema import (
     CLAIM_OF_EACH_NODE,
     DOCUMENT,
+    HEADROOM_OF_AUTO,
     KIND,
     NEEDS_CLAIM,
     NEEDS_JOBS,
     PEERS_ARE_PRIVATE,
+    TASKS_NEED_JOBS,
 )
 from init_sync.core.problems import Problems, shown, type_name
 from init_sync.core.spec import Alternative, Link, Manifest, Model
@@ -102,6 +104,7 @@ def _read(document: Mapping[str, Any], problems: Problems) -> Manifest:
         problems.add("spec.peers.tokenSecret", PEERS_ARE_PRIVATE)
     if spec["volume"]["perNode"]:
         _check_per_node(spec, problems)
+    _check_tasks(spec, problems)
     places = [link.at for model in models for link in model.links]
     models = tuple(
         model._replace(taken_places=tuple(place for place in places if place.startswith(f"{model.path}/")))
@@ -134,6 +137,16 @@ def _check_per_node(spec: Mapping[str, Any], problems: Problems) -> None:
         problems.add("spec.volume.claimName", NEEDS_CLAIM)
     if not spec["sync"]["job"]["enabled"]:
         problems.add("spec.sync.job.enabled", NEEDS_JOBS)
+
+
+def _check_tasks(spec: Mapping[str, Any], problems: Problems) -> None:
+    volume = spec["volume"]
+    create = volume["create"] or {"size": "", "headroom": ""}
+    if create["headroom"] and create["size"] != "auto":
+        problems.add("spec.volume.create.headroom", HEADROOM_OF_AUTO)
+    tasks = spec["scrub"] or spec["updates"] or volume["prune"] or create["size"] == "auto"
+    if tasks and not spec["sync"]["job"]["enabled"]:
+        problems.add("spec.sync.job.enabled", TASKS_NEED_JOBS)
 
 
 def _check_together(models: tuple[Model, ...], problems: Problems) -> None:

@@ -3,59 +3,30 @@
 Made of this table: what ``init-sync`` and the operator accept and the words in which they refuse (``manifest``), and by
 ``make generated`` the custom resource definition, the reference page and the chart's schema of models and Job.
 
-A new field is one entry here, and an attribute where code reads it. If it decides which files are needed, it belongs in
-``Model.requirement_digest`` too.
+A new field is one entry here, or in ``manifest_job``, and an attribute where code reads it. If it decides which files
+are needed, it belongs in ``Model.requirement_digest`` too.
 """
 
 from __future__ import annotations
 
-from init_sync.core.fields import Choice, Duration, Field, Flag, Group, Listing, Native, Number, Path, Rule, Text, Texts
+from init_sync.core.fields import Choice, Duration, Field, Flag, Group, Listing, Native, Number, Path, Text, Texts
+from init_sync.core.manifest_job import JOB
+from init_sync.core.manifest_rules import (
+    DIGEST,
+    KEY,
+    LINE,
+    NAME,
+    PERCENT,
+    QUANTITY,
+    REPO,
+    REVISION,
+    SIZE,
+    TIME_SPAN,
+    object_name,
+)
 
 API_VERSION = "modelcache.dev/v1alpha1"
 KIND = "ModelCache"
-
-NAME = Rule(
-    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
-    "use lower-case letters, digits and '-', beginning and ending with a letter or digit",
-)
-OBJECT_NAME = Rule(
-    r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
-    "use lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
-)
-LINE = Rule(r"[^\x00-\x1f\x7f]+", "keep it on one line")
-REPO = Rule(
-    r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?",
-    "use the repository's name on the hub, such as 'Wan-AI/Wan2.1-I2V-14B-480P'; data sets and spaces are not served",
-    without=("--", ".."),
-    not_ending=(".git",),
-)
-REVISION = Rule(
-    r"[^\s\x00-\x1f\x7f~^:?*\[\\/][^\s\x00-\x1f\x7f~^:?*\[\\]*",
-    "use a branch, a tag, a commit or 'refs/pr/N'",
-    without=("..", "//", "@{"),
-    not_ending=(".", "/"),
-)
-QUANTITY = Rule(r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?", "use a Kubernetes quantity such as '110Gi'")
-VOLUME_NAME = Rule(
-    NAME.pattern,
-    f"{NAME.cure}; models, manifest and tmp are volumes of the Job's own",
-    reserved=("models", "manifest", "tmp"),
-)
-MOUNT_PATH = Rule(
-    r"/[^:\x00-\x1f\x7f]*[^:/\x00-\x1f\x7f]",
-    "use an absolute path without ':' and without '/' at its end; /models, /etc/modelcache and /tmp are the Job's own",
-    reserved=("/models", "/etc/modelcache", "/tmp"),  # noqa: S108 - mount points, not files of ours
-)
-DIGEST = Rule(
-    r"sha256:[0-9a-f]{64}",
-    "use 'sha256:' and 64 digits from 0-9 and a-f, as 'init-sync status --json' shows the digest of a model",
-)
-TIME_SPAN = Rule(r"([0-9]+h)?([0-9]+m)?([0-9]+s)?", "use a duration such as '3m' or '1m30s'")
-KEY = Rule(r"[-._a-zA-Z0-9]+", "use letters, digits, '-', '_' and '.'")
-
-
-def _object_name(description: str, **options: object) -> Text:
-    return Text(description, rule=OBJECT_NAME, **options)
 
 
 MODEL = Group(
@@ -140,16 +111,33 @@ NEEDS_JOBS = (
     "must be true with spec.volume.perNode, for a Job syncs the copy of each node: set it to true, or remove "
     "spec.volume.perNode"
 )
+TASKS_NEED_JOBS = (
+    "must be true with spec.volume.create.size: auto, spec.volume.prune, spec.scrub and spec.updates, for Jobs do what "
+    "these ask for: set it to true, or remove them"
+)
+HEADROOM_OF_AUTO = (
+    "has no effect on a size that is given: set spec.volume.create.size to auto, or remove spec.volume.create.headroom"
+)
 
 VOLUME = Group(
     "The PersistentVolumeClaim that holds the models, in the namespace of the cache.",
     {
-        "claimName": _object_name("Name of the claim. If it is to be created, the cache's name unless set."),
+        "claimName": object_name("Name of the claim. If it is to be created, the cache's name unless set."),
         "create": Group(
             "Create the claim unless it exists.",
             {
-                "size": Text("A Kubernetes quantity, such as 110Gi.", rule=QUANTITY, max_length=32, required=True),
-                "storageClassName": _object_name("The cluster's default class unless set."),
+                "size": Text(
+                    "A Kubernetes quantity, such as 110Gi. auto: what the models need, which a Job asks the hub before "
+                    "the claim is created, and again when they change; the claim is enlarged then, and never made "
+                    "smaller.",
+                    rule=SIZE,
+                    max_length=32,
+                    required=True,
+                ),
+                "headroom": Text(
+                    "With size: auto, how much more than the models need is requested. 10% unless set.", rule=PERCENT
+                ),
+                "storageClassName": object_name("The cluster's default class unless set."),
                 "accessModes": Listing(
                     "How the claim is mounted. Several nodes need ReadWriteMany.",
                     Choice("An access mode.", "ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"),
@@ -158,6 +146,17 @@ VOLUME = Group(
                     default=("ReadWriteOnce",),
                 ),
             },
+            cel=(
+                (
+                    "!has(self.headroom) || self.size == 'auto'",
+                    f"spec.volume.create.headroom {HEADROOM_OF_AUTO}",
+                ),
+            ),
+        ),
+        "prune": Flag(
+            "Whether a Job removes files of this cache that nothing needs any more: after each sync of other content, "
+            "once no pod uses the content before it.",
+            default=False,
         ),
         "deletionPolicy": Choice(
             "What becomes of a claim that the operator created when the cache is deleted: Retain keeps it, Delete "
@@ -193,99 +192,11 @@ VOLUME = Group(
 AUTH = Group(
     "Access to private and gated repositories.",
     {
-        "secretName": _object_name(
+        "secretName": object_name(
             "Secret with the token, in the same namespace. Only sync containers see it; the operator cannot read it.",
             required=True,
         ),
         "key": Text("Key of the token in the Secret.", rule=KEY, default="token"),
-    },
-)
-
-JOB = Group(
-    "The Job that syncs the volume before any GPU is asked for.",
-    {
-        "enabled": Flag(
-            "Whether the operator makes sync Jobs. If not, the init containers of your pods sync.",
-            default=True,
-            unset_in_definition=True,
-        ),
-        "image": Text("Image with init-sync. The operator's default unless set.", max_length=512),
-        "imagePullPolicy": Choice("As in a pod: Always, IfNotPresent or Never.", "Always", "IfNotPresent", "Never"),
-        "imagePullSecrets": Listing(
-            "Secrets to pull the image with.",
-            Group("A Secret.", {"name": Text("Its name.", required=True)}),
-            key="name",
-            of_pod=True,
-        ),
-        "serviceAccountName": _object_name("Service account of the pod. No token of it is mounted.", of_pod=True),
-        "priorityClassName": _object_name("Priority class of the pod.", of_pod=True),
-        "nodeSelector": Texts(
-            "Labels of the nodes that may sync. A volume that only one node can mount must be synced where it is used.",
-            of_pod=True,
-        ),
-        "affinity": Native("As in a pod.", of_pod=True),
-        "tolerations": Listing("As in a pod.", Native("A toleration."), of_pod=True),
-        "topologySpreadConstraints": Listing("As in a pod.", Native("A constraint."), of_pod=True),
-        "resources": Native("Requests and limits of the sync container. 500m CPU and 256Mi of 1Gi memory unless set."),
-        "runAsDefaultUser": Flag(
-            "Whether the pod runs as user and group 65532, with that fsGroup, unless podSecurityContext sets others. "
-            "false: none is set; the image or the cluster decides, as OpenShift does.",
-            default=True,
-            unset_in_definition=True,
-        ),
-        "podSecurityContext": Native(
-            "Merged over the pod's security context. Set fsGroup to the group that your serving image runs with."
-        ),
-        "env": Listing(
-            "More variables for the sync container, such as HF_ENDPOINT or HTTPS_PROXY.",
-            Group(
-                "A variable.",
-                {
-                    "name": Text("Its name.", required=True),
-                    "value": Text("Its value.", min_length=0, max_length=None),
-                    "valueFrom": Native("Where the value comes from instead, as in a pod."),
-                },
-            ),
-            key="name",
-        ),
-        "volumes": Listing(
-            "More volumes of the pod, as in a pod. ConfigMaps and Secrets must be in the namespace of the cache.",
-            Group(
-                "A volume.",
-                {"name": Text("Its name.", rule=VOLUME_NAME, max_length=63, required=True)},
-                native=True,
-            ),
-            key="name",
-        ),
-        "volumeMounts": Listing(
-            "More mounts of the sync container, as in a container.",
-            Group(
-                "A mount.",
-                {
-                    "name": Text("Name of the volume.", rule=NAME, max_length=63, required=True),
-                    "mountPath": Text("Where it is mounted.", rule=MOUNT_PATH, required=True),
-                },
-                native=True,
-            ),
-            key="mountPath",
-        ),
-        "logFormat": Choice(
-            "Format of the sync container's log.", "text", "json", default="text", unset_in_definition=True
-        ),
-        "labels": Texts("More labels for the Job and its pod."),
-        "annotations": Texts("Annotations for the pod."),
-        "backoffLimit": Number(
-            "How often the pod is tried again before the Job fails. A failed Job is followed by another one, after "
-            "10 s to 10 minutes.",
-            default=3,
-            unset_in_definition=True,
-        ),
-        "activeDeadlineSeconds": Number(
-            "The Job is ended after this many seconds. No limit unless set.", minimum=1, bits=64
-        ),
-        "ttlSecondsAfterFinished": Number(
-            "A finished Job is kept for this many seconds.", default=3600, unset_in_definition=True
-        ),
     },
 )
 
@@ -305,7 +216,7 @@ PEERS = Group(
         "tokenSecret": Group(
             "The token that clients of the server must send. None unless set. Required with spec.auth.",
             {
-                "name": _object_name("Secret with the token, in the same namespace.", required=True),
+                "name": object_name("Secret with the token, in the same namespace.", required=True),
                 "key": Text("Key of the token in the Secret.", rule=KEY, default="token"),
             },
         ),
@@ -324,6 +235,37 @@ GATE = Group(
             maximum="1h",
         ),
     },
+)
+
+SCRUB = Group(
+    "The files on the volume are read again on a schedule, and compared with their receipts, while the cache is Ready. "
+    "A file that is damaged is synced again. Never unless set.",
+    {
+        "every": Duration(
+            "How long after one such reading, or a sync, the next begins; up to a tenth of it later, so that caches do "
+            "not all begin at once.",
+            rule=TIME_SPAN,
+            minimum="1m",
+            default="168h",
+        ),
+        "rate": Text("Bytes a second that are read at most.", rule=QUANTITY, max_length=32, default="50Mi"),
+    },
+    optional=True,
+)
+
+UPDATES = Group(
+    "The hub is asked on a schedule whether branches and tags have moved since the sync. The condition UpdateAvailable "
+    "says so; nothing is fetched until the annotation modelcache.dev/resync is set. Never unless set.",
+    {
+        "check": Duration(
+            "How long after one such question, or a sync, the next is asked; up to a tenth of it later, so that caches "
+            "do not all ask at once.",
+            rule=TIME_SPAN,
+            minimum="1m",
+            default="24h",
+        ),
+    },
+    optional=True,
 )
 
 SPEC = Group(
@@ -354,9 +296,17 @@ SPEC = Group(
         "sync": Group("How syncing is done.", {"job": JOB}),
         "gate": GATE,
         "peers": PEERS,
+        "scrub": SCRUB,
+        "updates": UPDATES,
     },
     required=True,
     cel=(
+        (
+            "!has(self.sync) || !has(self.sync.job) || !has(self.sync.job.enabled) || self.sync.job.enabled "
+            "|| !(has(self.scrub) || has(self.updates) || has(self.volume) && (has(self.volume.prune) && "
+            "self.volume.prune || has(self.volume.create) && self.volume.create.size == 'auto'))",
+            f"spec.sync.job.enabled {TASKS_NEED_JOBS}",
+        ),
         (
             "!has(self.auth) || !has(self.peers) || !has(self.peers.enabled) || !self.peers.enabled "
             "|| has(self.peers.tokenSecret)",

@@ -8,13 +8,14 @@ One JSON file for each model, ``.modelcache/receipts/<directory>-<digest>.json``
      "files": [{"path": "chinese-wav2vec2-base/config.json", "size": 1951, "mtimeNs": 1763..., "id": "git-sha1:...",
                 "blocks": 8, "sha256": "5d1c..."}],
      "links": [{"at": "...", "target": "...", "kind": "symlink", "mtimeNs": 0, "text": "..."}],
-     "digest": "sha256:9a41...", "check": "<hash of everything above>"}
+     "digest": "sha256:9a41...", "cache": "multitalk", "check": "<hash of everything above>"}
 
 It is written last, so its presence says that every file was verified at that time; size and mtime of each file say
 whether that still holds. It does not prove anything about a file whose size and mtime were kept by who changed it:
 that is what a deep check is for.
 
-Receipts of version 0.1.0 have neither ``sha256`` nor ``digest``; the next sync adds both (``volume.completion``).
+Receipts of version 0.1.0 have neither ``sha256`` nor ``digest``; the next sync adds both (``volume.completion``). Nor
+have they ``cache``, whose sync wrote the receipt: without it, no cache alone decides what becomes of it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,27 @@ from init_sync.core.volumepath import path_problem
 
 FORMAT = 1
 MAX_TEXT = 4096
+DAMAGED_NS = -1
+"""The time of a file that a scrub found damaged: whoever reads the receipt, version 0.1.0 too, finds another one."""
+
+
+class Damage(NamedTuple):
+    """What a scrub found."""
+
+    kind: str
+    """``content`` or ``unreadable``."""
+    mtime_ns: int
+    """Of the file that it read; one of another time was not read."""
+
+    @property
+    def message(self) -> str:
+        return DAMAGES[self.kind]
+
+
+DAMAGES = {
+    "content": "its content is not what was verified, as a scrub found",
+    "unreadable": "it cannot be read from its disk, as a scrub found",
+}
 
 
 class ReceiptFile(NamedTuple):
@@ -41,6 +63,9 @@ class ReceiptFile(NamedTuple):
     """512-byte blocks in use: a file that lost half of them was hollowed out, whatever its size says."""
     sha256: str = ""
     """The SHA-256 of a file whose content id is git's; empty when it is not known."""
+    verified_at: str = ""
+    """When its bytes were last hashed; empty: when the receipt says."""
+    damage: Damage | None = None
 
     @property
     def checksum(self) -> str:
@@ -81,6 +106,8 @@ class Receipt(NamedTuple):
     """Files that lie beside a link which has their place, as ``<name>_old``: no part of the digest."""
     digest: str = ""
     """Of the model, as ``core.digest`` makes it; empty in a receipt of version 0.1.0."""
+    cache: str = ""
+    """Name of the cache whose sync wrote it; empty in a receipt of version 0.1.0."""
     written_ns: int = 0
     """Time of the receipt's own file, by the clock of the volume; not part of its text."""
 
@@ -105,6 +132,17 @@ class Receipt(NamedTuple):
         checksums = self.checksums()
         return self._replace(digest="" if checksums is None else digest_of(checksums))
 
+    def files_with_times(self) -> tuple[ReceiptFile, ...]:
+        """Each with the time at which its bytes were last hashed."""
+        return tuple(file._replace(verified_at=file.verified_at or self.verified_at) for file in self.files)
+
+    def with_oldest_time(self) -> Receipt:
+        """The same, verified when that of its files was which was so the longest ago; later times stay with theirs."""
+        files = self.files_with_times()
+        oldest = min(file.verified_at for file in files)
+        kept = tuple(file._replace(verified_at="") if file.verified_at == oldest else file for file in files)
+        return self._replace(files=kept, verified_at=oldest)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
@@ -125,6 +163,8 @@ class Receipt(NamedTuple):
                     "id": file.content_id,
                     "blocks": file.blocks,
                     **({"sha256": file.sha256} if file.sha256 else {}),
+                    **({"verifiedAt": file.verified_at} if file.verified_at else {}),
+                    **({"damage": {"kind": file.damage.kind, "mtimeNs": file.damage.mtime_ns}} if file.damage else {}),
                 }
                 for file in self.files
             ],
@@ -140,6 +180,7 @@ class Receipt(NamedTuple):
             ],
             **({"replaced": list(self.replaced)} if self.replaced else {}),
             **({"digest": self.digest} if self.digest else {}),
+            **({"cache": self.cache} if self.cache else {}),
         }
 
     @classmethod
@@ -169,6 +210,7 @@ class Receipt(NamedTuple):
             links=tuple(_link(each) for each in data["links"]),
             replaced=tuple(_path(each) for each in data.get("replaced", ())),
             digest=_line(data.get("digest", "")),
+            cache=_line(data.get("cache", "")),
         )
         if receipt.digest and receipt.digest != receipt.with_digest().digest:
             raise ValueError("a receipt whose digest is not that of its files")
@@ -183,7 +225,16 @@ def _file(data: Mapping[str, Any]) -> ReceiptFile:
         content_id=_content_id(data["id"]),
         blocks=_count(data["blocks"]),
         sha256=_checksum(data.get("sha256", "")),
+        verified_at=_line(data.get("verifiedAt", "")),
+        damage=_damage(data["damage"]) if "damage" in data else None,
     )
+
+
+def _damage(data: Mapping[str, Any]) -> Damage:
+    damage = Damage(_line(data["kind"]), int(data["mtimeNs"]))
+    if damage.kind not in DAMAGES:
+        raise ValueError("a receipt holds damage of a kind that no scrub writes")
+    return damage
 
 
 def _link(data: Mapping[str, Any]) -> ReceiptLink:

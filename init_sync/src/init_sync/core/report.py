@@ -87,6 +87,8 @@ class Report:
     """``sha256:...`` of the file that the manifest was read from: which one was synced. Empty when nobody knows."""
     volume_id: str | None = None
     """The random id that the first sync gave the volume; None when it has none, or none that can be read."""
+    bytes_unused: int | None = None
+    """What ``prune`` would free; None when nobody looked, as on a warm start, or when it cannot be told."""
 
     @property
     def complete(self) -> bool:
@@ -113,6 +115,7 @@ class Report:
             "bytesVerified": self.bytes_verified,
             "bytesPerSecond": self.bytes_per_second,
             "etaSeconds": self.eta_seconds,
+            "bytesUnused": self.bytes_unused,
             "models": [model.to_json() for model in self.models],
         }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from init_sync.core.reasons import Reason
 from init_sync.core.requirement import Blob
+from init_sync.volume.owned import OnName
 
 
 class Stopped(Exception):
@@ -30,4 +31,6 @@ class TransferHooks:
     """Raises when this process must not write any more."""
     may_name: Callable[[], None]
     """The same, and when the volume is not where it was: before something gets a name there."""
+    on_name: OnName
+    """A file is about to get its name."""
     stop: threading.Event

@@ -208,7 +208,8 @@ class Transfer:
         self.checksum = checksum_of(self._digest)
         if self._publishes:
             blob = self.blob
-            self.published = publish(self._volume, self._partial, blob.content_id, self.checksum, blob.paths)
+            content = blob.content_id, self.checksum
+            self.published = publish(self._volume, self._partial, *content, blob.paths, hooks.on_name)
         return True
 
     def close(self) -> None:

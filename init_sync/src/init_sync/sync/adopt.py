@@ -13,6 +13,7 @@ from init_sync.core.volumepath import REPLACED_SUFFIX
 from init_sync.shell.formatting import size
 from init_sync.sync.plan import Action
 from init_sync.volume.hashing import Hooks, file_checksum, file_matches
+from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.receipts import as_receipt_file, is_unchanged
 from init_sync.volume.volume import Volume
 
@@ -44,7 +45,7 @@ def is_known(volume: Volume, file: RequiredFile, known: Mapping[str, ReceiptFile
     return is_unchanged(volume, found)
 
 
-def move_to_their_paths(volume: Volume, requirements: Iterable[Requirement], hooks: Hooks) -> None:
+def move_to_their_paths(volume: Volume, requirements: Iterable[Requirement], owned: OwnedFiles, hooks: Hooks) -> None:
     """Rename files whose content is required under another name: what a link took the place of, or will take.
 
     ``index.json`` lies where a link belongs: if it is the very original that is required, it becomes ``_old``. A file
@@ -57,6 +58,7 @@ def move_to_their_paths(volume: Volume, requirements: Iterable[Requirement], hoo
             source = other or moves.get(file.path)
             if source and not volume.exists(file.path) and _is_content(volume, source, file, hooks):
                 volume.make_directory(file.path.rpartition("/")[0])
+                owned.moved(source, file.path)
                 volume.rename(source, file.path)
 
 

@@ -36,12 +36,14 @@ from init_sync.volume.hashing import Hooks
 from init_sync.volume.layout import sweep_temporary
 from init_sync.volume.links import make_link
 from init_sync.volume.lock import VolumeLock
+from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.partial import remove_orphan_journals
 from init_sync.volume.pins import store_pin
 from init_sync.volume.probe import FileSystem, check_files, check_names, probe
 from init_sync.volume.publishing import still_verified
 from init_sync.volume.receipts import store_receipt
 from init_sync.volume.timestamps import wait_out_clock_step
+from init_sync.volume.unused import unused_bytes
 from init_sync.volume.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Execution:
         self._hooks = Hooks(progress.hashed, stop)
         self._hub = Hub(options.settings, stop, progress.hub_error)
         self._peers = Peers(options.peers, options.peer_token, options.settings, stop, progress.peer_left_out)
+        self._owned = OwnedFiles(volume, manifest.name)
         self._verified: dict[str, ReceiptFile] = {}
         """By path: files whose content was verified, in this run or as a receipt says."""
         self._open: dict[str, Requirement] = {}
@@ -99,6 +102,7 @@ class Execution:
         self._complete_receipts(checks)
         if len(checks) > 1:
             self._look_again()
+        self._progress.bytes_unused = unused_bytes(self._volume, self._manifest)
 
     def _prepare_until_anchors_hold(self, checks: Mapping[str, ModelCheck], file_system: FileSystem) -> Prepared:
         """A digest that differs may be a peer's lie about what there is: then once more, without that peer."""
@@ -226,6 +230,7 @@ class Execution:
             on_error=progress.hub_error,
             may_write=self._lock.check,
             may_name=self._lock.check_volume,
+            on_name=self._owned.add,
             stop=threading.Event(),  # a download that was aborted must not stop the next one
         )
         settings = self._options.settings
@@ -265,7 +270,8 @@ class Execution:
         files = still_verified(self._volume, requirement, self._verified, self._hooks)
         model = requirement.model
         by_source = {file.source: verified for file, verified in zip(requirement.files, files, strict=True)}
-        links = tuple(make_link(self._volume, by_source[link.file], link.at) for link in model.links)
+        links = tuple(make_link(self._volume, by_source[link.file], link.at, self._owned) for link in model.links)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         receipt = Receipt(
             model=model.name,
             path=model.path,
@@ -276,13 +282,16 @@ class Execution:
             chosen=dict(requirement.chosen),
             files=files,
             links=links,
-            verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            verified_at=now,
             warning=missing_shard(self._volume, requirement),
             replaced=tuple(file.path for file in requirement.files if file.replaced),
-        ).with_digest()
+            cache=self._manifest.name,
+        )
+        receipt = receipt.with_oldest_time().with_digest()
         if problem := anchor_problem(model, receipt.digest, f"what is in {model.path}"):
             raise mismatch(model, problem)
         wait_out_clock_step(self._volume, [*(file.mtime_ns for file in files), *(link.mtime_ns for link in links)])
+        self._owned.bring_to_disk()
         store_receipt(self._volume, model, receipt)
         self._progress.completed(model.name, receipt)
         total, commit = size(sum(file.size for file in files)), requirement.commit[:12]

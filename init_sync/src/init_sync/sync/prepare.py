@@ -19,11 +19,13 @@ from init_sync.hub.api import Hub
 from init_sync.hub.peers import Peers
 from init_sync.sync.adopt import move_to_their_paths, survey
 from init_sync.sync.anchors import checksums_by_content, refuse_required
+from init_sync.sync.compare import held_by_pins
 from init_sync.sync.plan import Action, SyncPlan, places, plan_sync
 from init_sync.sync.resolve import Resolver
 from init_sync.volume.conflicts import Conflict, find_conflicts
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.links import existing_link
+from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.partial import kept_by_content
 from init_sync.volume.probe import FileSystem
 from init_sync.volume.receipts import linked_paths, unchanged_files
@@ -54,6 +56,7 @@ def prepare(
     deep: bool = False,
     refresh: bool = False,
     copy_pins: Mapping[str, Pin] | None = None,
+    held: Mapping[str, Pin] | None = None,
     peers: Peers | None = None,
     file_system: FileSystem | None = None,
     hooks: Hooks,
@@ -63,6 +66,7 @@ def prepare(
     Args:
         volume: None for a volume that does not exist yet.
         copy_pins: of another copy, by model; peers may list what they pin.
+        held: without a volume, the pins of a copy that has their content already.
         file_system: what a trial of the volume showed; None leaves the volume as it is, pins included.
 
     Raises:
@@ -81,12 +85,14 @@ def prepare(
     requirements = resolver.resolve(manifest, wanted)
     refuse_required(requirements, checksums)
     conflicts: Sequence[Conflict] = ()
-    actions: Mapping[str, Action] = {}
+    actions: Mapping[str, Action] = held_by_pins(hub, requirements, held) if held else {}
     if volume:
         placed = places(checks, requirements)
         conflicts = find_conflicts(volume, placed, file_system or FileSystem())
         if writes and not conflicts:
-            move_to_their_paths(volume, requirements, hooks)
+            owned = OwnedFiles(volume, manifest.name)
+            move_to_their_paths(volume, requirements, owned, hooks)
+            owned.close()
         actions = {**survey(volume, requirements, known), **_links_in_place(volume, requirements)}
     plan = _plan(manifest, volume, checks, requirements, actions, file_system)
     plan = replace(plan, conflicts=tuple(conflicts))
@@ -133,7 +139,7 @@ def _known(volume: Volume | None, checks: Mapping[str, ModelCheck], deep: bool) 
     known = {} if deep or volume is None else unchanged_files(volume)
     for check in checks.values():
         if check.receipt:
-            known.update((file.path, file) for file in check.receipt.files if file.path in check.valid)
+            known.update((file.path, file) for file in check.receipt.files_with_times() if file.path in check.valid)
     return known
 
 

@@ -81,6 +81,7 @@ class Progress:
         self.peers_left_out: dict[str, Reason] = {}
         self.hub_errors: dict[Reason, int] = {}
         self.volume_id: str | None = None
+        self.bytes_unused: int | None = None
         self.activity = ""
         """What is being worked on, for progress lines."""
         self._clock = clock
@@ -199,6 +200,7 @@ class Progress:
                 cache=self.manifest.name,
                 manifest=self.manifest.digest,
                 volume_id=self.volume_id,
+                bytes_unused=self.bytes_unused,
                 models=models,
                 bytes_fetched=self.bytes_fetched,
                 bytes_from_peers=self.bytes_from_peers,

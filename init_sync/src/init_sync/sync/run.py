@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from init_sync.core.anchor import refuse_checked
@@ -108,6 +109,7 @@ class SyncRun:
         checks = check_all(self._volume, self._manifest, deep=self._options.deep, hooks=hooks)
         refresh_receipts(self._volume, checks.values())
         checks = held_against(self._options.pins, checks)
+        self._note_needs(checks)
         self._progress.checked(checks)
         for check in checks.values():
             self._say("info", f"{check.model.display_name} complete: {check.complete}")
@@ -116,6 +118,17 @@ class SyncRun:
         if not self._options.refresh:
             refuse_checked(checks.values())
         return checks
+
+    def _note_needs(self, checks: Mapping[str, ModelCheck]) -> None:
+        """Of receipts that another cache wrote, so that it does not prune what this one needs."""
+        name = self._manifest.name
+        shared = [each.receipt for each in checks.values() if each.receipt and each.receipt.cache not in ("", name)]
+        if shared:
+            from init_sync.volume.needs import note_need
+
+            with suppress(OSError):  # a read-only mount: the sync that made it complete has noted it
+                for receipt in shared:
+                    note_need(self._volume, receipt.requirement, name)
 
     def _complete_receipts(self, checks: Mapping[str, ModelCheck]) -> None:
         """Once, for receipts of version 0.1.0. It is not worth waiting for another process, nor is a failure one."""

@@ -132,6 +132,8 @@ def _check_file(volume: Volume, file: ReceiptFile, doubtful: bool, hooks: Hooks)
             return Finding(file.path, Reason.SIZE_MISMATCH, f"{state.st_size:,} bytes instead of {file.size:,}")
         if not doubtful and not differs(file, state):
             return file
+        if file.damage and not doubtful and file.damage.mtime_ns == state.st_mtime_ns:
+            return Finding(file.path, Reason.CHECKSUM_MISMATCH, file.damage.message)
         checksum = file_checksum(volume, file.path, file.content_id, file.size, hooks)
         if checksum is not None and file.checksum in ("", checksum):
             return as_receipt_file(file.path, file.content_id, state, checksum)

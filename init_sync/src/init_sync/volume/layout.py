@@ -5,6 +5,8 @@
       .modelcache/
         volume.json                             the volume's random id (volume.identity)
         receipts/<directory>-<digest>.json      what was verified (core.receipt)
+        needs/<digest>-<cache>                  another cache needs that receipt too (volume.needs)
+        owned/<cache>-<digest>                  what syncs of one cache put on the volume (volume.owned)
         pins/<directory>-<digest>.json          the commit that a branch was resolved to, with its listing
         partial/<content id>.part, .journal     bytes on their way (volume.partial)
         lock/<generation>                       the syncing process (volume.lock)
@@ -29,6 +31,8 @@ from init_sync.volume.volume import Volume, sync_file
 
 IDENTITY = f"{STATE_DIRECTORY}/volume.json"
 RECEIPTS = f"{STATE_DIRECTORY}/receipts"
+NEEDS = f"{STATE_DIRECTORY}/needs"
+OWNED = f"{STATE_DIRECTORY}/owned"
 PINS = f"{STATE_DIRECTORY}/pins"
 PARTIALS = f"{STATE_DIRECTORY}/partial"
 LOCK = f"{STATE_DIRECTORY}/lock"
@@ -41,10 +45,19 @@ MAX_STATE_FILES_BYTES = 128 << 20
 """Of all in one directory that are looked through: a receipt has some 200 to 300 bytes for each file of its model."""
 MAX_SLUG_BYTES = 200
 TEMPORARY = re.compile(r"[a-z0-9-]+\.[0-9a-f]{12}")
+RECEIPT = re.compile(r".*-[0-9a-f]{16}\.json")
 
 
 def receipt_path(model: Model) -> str:
     return f"{RECEIPTS}/{_slug(model.path)}-{model.requirement_digest()[:16]}.json"
+
+
+def cache_key(cache: str) -> str:
+    return hashlib.sha256(cache.encode()).hexdigest()[:16]
+
+
+def owned_path(cache: str) -> str:
+    return f"{OWNED}/{_slug(cache)}-{cache_key(cache)}"
 
 
 def pin_path(model: Model, revision: str) -> str:
@@ -105,9 +118,10 @@ def read_json(volume: Volume, path: str) -> Any:
     return data if check == _check(data) else None
 
 
-def write_json(volume: Volume, path: str, data: dict[str, Any]) -> None:
+def write_json(volume: Volume, path: str, data: dict[str, Any], mtime_ns: int | None = None) -> None:
     """Write a file of ours so that it is there complete or not at all, also after a power failure.
 
+    ``mtime_ns``: the time that it is to have.
     ``check`` is added, a hash over everything else: a flipped bit in a receipt must not vouch for wrong content.
     """
     text = json.dumps({**data, "check": _check(data)}, ensure_ascii=False, indent=1).encode()
@@ -117,6 +131,8 @@ def write_json(volume: Volume, path: str, data: dict[str, Any]) -> None:
     with os.fdopen(volume.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.write(text)
         file.flush()
+        if mtime_ns is not None:
+            os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
         sync_file(file.fileno())
     volume.rename(temporary, path)
 

@@ -16,6 +16,7 @@ from init_sync.core.receipt import ReceiptFile, ReceiptLink
 from init_sync.core.volumepath import REPLACED_SUFFIX
 from init_sync.volume.hashing import READ_BYTES, file_matches
 from init_sync.volume.layout import TMP, temporary_path
+from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.volume import Volume, sync_file
 from init_sync.volume.walk import OutsideVolume
 
@@ -44,8 +45,8 @@ def link_problem(volume: Volume, link: ReceiptLink) -> str | None:
     return None
 
 
-def make_link(volume: Volume, target: ReceiptFile, at: str) -> ReceiptLink:
-    """Put ``target`` at ``at`` as well, unless it is there already.
+def make_link(volume: Volume, target: ReceiptFile, at: str, owned: OwnedFiles) -> ReceiptLink:
+    """Put ``target`` at ``at`` as well, unless it is there already; ``owned`` gets to know of it.
 
     Raises:
         OSError: when nothing works, or when a directory is in the way.
@@ -59,7 +60,8 @@ def make_link(volume: Volume, target: ReceiptFile, at: str) -> ReceiptLink:
     volume.make_directory(TMP)
     temporary = temporary_path("link")
     link = _create(volume, ReceiptLink(at, target.path, SYMLINK), temporary)
-    _keep_original(volume, target, at)
+    _keep_original(volume, target, at, owned)
+    owned.add(temporary, at)
     volume.rename(temporary, at)
     return link
 
@@ -113,7 +115,7 @@ def _create(volume: Volume, link: ReceiptLink, temporary: str) -> ReceiptLink:
         return link._replace(kind=COPY, mtime_ns=copy_file(volume, source.fileno(), temporary))
 
 
-def _keep_original(volume: Volume, target: ReceiptFile, at: str) -> None:
+def _keep_original(volume: Volume, target: ReceiptFile, at: str, owned: OwnedFiles) -> None:
     """Move a file of the user's or of the model's aside. A second one is not kept: it would be a restored original."""
     old = at + REPLACED_SUFFIX
     try:
@@ -122,6 +124,7 @@ def _keep_original(volume: Volume, target: ReceiptFile, at: str) -> None:
     except FileNotFoundError:
         return
     if not file_matches(volume, at, target.content_id, target.size):  # a link that was copied as a file, maybe 10 GB
+        owned.moved(at, old)
         volume.rename(at, old)
 
 

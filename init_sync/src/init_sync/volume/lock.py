@@ -20,6 +20,7 @@ file says that it was released:
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -169,6 +170,11 @@ class VolumeLock:
             self._descriptor = self._volume.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            where = f"{self._volume.root}/{LOCK}"
+            raise OSError(f"the highest number in {where} is none that a sync wrote: remove that file") from error
         began = self._clock()
         self._generation = generation
         try:

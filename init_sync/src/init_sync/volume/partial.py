@@ -27,6 +27,7 @@ from init_sync.volume.hashing import SILENT, Hash, Hooks, file_matches, new_hash
 from init_sync.volume.journal import CHECK_DIGITS, Records, header, read_journal
 from init_sync.volume.layout import PARTIALS, partial_path
 from init_sync.volume.links import copy_file
+from init_sync.volume.owned import OnName
 from init_sync.volume.spans import Span, merged
 from init_sync.volume.volume import NoFile, Volume, sync_file
 from init_sync.volume.walk import OutsideVolume
@@ -83,12 +84,13 @@ class Partial:
     def record_ahead(self, start: int, end: int, crc: int) -> None:
         self._append(f"C {start} {end} {crc:08x}")
 
-    def copy_to(self, destination: str, temporary: str) -> None:
+    def copy_to(self, destination: str, temporary: str, on_name: OnName) -> None:
         """Put a copy of the whole file at ``destination``."""
         copy_file(self._volume, self._descriptor, temporary)
+        on_name(temporary, destination)
         self._volume.rename(temporary, destination)
 
-    def publish(self, destination: str) -> None:
+    def publish(self, destination: str, on_name: OnName) -> None:
         """Put the file under its final name, complete and on disk. The one before stays until that moment.
 
         Raises:
@@ -101,6 +103,7 @@ class Partial:
         if not self._is_unchanged(written, self._part):
             raise self._replaced(self._part)
         self.close()  # some file systems do not rename an open file
+        on_name(self._part, destination)
         self._volume.rename(self._part, destination)
         # Another inode, or another time, is no proof against it: where a rename is a copy, both change.
         if not self._is_unchanged(written, destination) and not self._matches(destination):

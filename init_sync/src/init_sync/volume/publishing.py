@@ -13,13 +13,14 @@ from init_sync.core.receipt import ReceiptFile
 from init_sync.core.requirement import Requirement
 from init_sync.volume.hashing import SILENT, Hooks, file_checksum
 from init_sync.volume.layout import TMP, temporary_path
+from init_sync.volume.owned import OnName
 from init_sync.volume.partial import Partial
 from init_sync.volume.receipts import as_receipt_file, differs
 from init_sync.volume.volume import Volume
 
 
 def publish(
-    volume: Volume, partial: Partial, content_id: str, checksum: str, paths: tuple[str, ...]
+    volume: Volume, partial: Partial, content_id: str, checksum: str, paths: tuple[str, ...], on_name: OnName
 ) -> tuple[ReceiptFile, ...]:
     """Copies first: until the file itself is renamed, an interrupted run has all it needs to go on."""
     for path in paths:
@@ -28,8 +29,8 @@ def publish(
             raise IsADirectoryError(errno.EISDIR, "a directory is where this file belongs", volume.at(path))
     for path in paths[1:]:
         volume.make_directory(TMP)
-        partial.copy_to(path, temporary_path("copy"))
-    partial.publish(paths[0])
+        partial.copy_to(path, temporary_path("copy"), on_name)
+    partial.publish(paths[0], on_name)
     return tuple(_as_published(volume, path, content_id, checksum, partial.size) for path in paths)
 
 

@@ -61,11 +61,11 @@ class Volume:
         found = self.lstat(path)
         if not stat.S_ISLNK(found.st_mode):
             return found
-        with self._reach(path, follow=True) as (directory, name):
+        with self.reach(path, follow=True) as (directory, name):
             return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
     def lstat(self, path: str) -> os.stat_result:
-        with self._reach(path) as (directory, name):
+        with self.reach(path) as (directory, name):
             return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
     def exists(self, path: str) -> bool:
@@ -85,7 +85,7 @@ class Volume:
 
     def open(self, path: str, flags: int, mode: int = 0o666) -> int:
         """A descriptor of the file at the path; a link there is refused with ELOOP."""
-        with self._reach(path) as (directory, name):
+        with self.reach(path) as (directory, name):
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory)
 
     def open_file(self, path: str) -> BinaryIO:
@@ -94,7 +94,7 @@ class Volume:
         Raises:
             NoFile: at once.
         """
-        with self._reach(path, follow=True) as (directory, name):
+        with self.reach(path, follow=True) as (directory, name):
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(name, flags, dir_fd=directory)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -121,12 +121,12 @@ class Volume:
 
     def rename(self, source: str, destination: str) -> None:
         """Over what is at ``destination``, in a way that survives a power failure."""
-        with self._reach(source) as (here, old), self._reach(destination) as (there, new):
+        with self.reach(source) as (here, old), self.reach(destination) as (there, new):
             os.replace(old, new, src_dir_fd=here, dst_dir_fd=there)
         self.sync_directory(destination.rpartition("/")[0])
 
     def unlink(self, path: str) -> None:
-        with self._reach(path) as (directory, name):
+        with self.reach(path) as (directory, name):
             os.unlink(name, dir_fd=directory)
 
     def remove_directory(self, path: str) -> None:
@@ -135,19 +135,24 @@ class Volume:
             for name in self.names(path):
                 with suppress(OSError):
                     self.unlink(f"{path}/{name}")
-            with self._reach(path) as (directory, name):
+            with self.reach(path) as (directory, name):
                 os.rmdir(name, dir_fd=directory)
 
+    def remove_empty_directory(self, path: str) -> None:
+        """Raises OSError for one that holds anything, and for a link to one."""
+        with self.reach(path) as (directory, name):
+            os.rmdir(name, dir_fd=directory)
+
     def symlink(self, text: str, path: str) -> None:
-        with self._reach(path) as (directory, name):
+        with self.reach(path) as (directory, name):
             os.symlink(text, name, dir_fd=directory)
 
     def link(self, source: str, path: str) -> None:
-        with self._reach(source, follow=True) as (here, old), self._reach(path) as (there, new):
+        with self.reach(source, follow=True) as (here, old), self.reach(path) as (there, new):
             os.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
 
     def readlink(self, path: str) -> str:
-        with self._reach(path) as (directory, name):
+        with self.reach(path) as (directory, name):
             return os.readlink(name, dir_fd=directory)
 
     def sync_directory(self, path: str) -> None:
@@ -164,13 +169,18 @@ class Volume:
         with self._walk(f"{path}/.") as walk:
             return "/".join(walk.names)
 
+    def final_path(self, path: str) -> str:
+        """Where a name really lies, relative to the root, and what it leads to if it is a link."""
+        with self._walk(path, follow=True) as walk:
+            return "/".join([*walk.names, walk.last])
+
     @contextmanager
     def _directory(self, path: str, make: bool = False) -> Iterator[int]:
         with self._walk(f"{path}/." if path else ".", make=make) as walk:
             yield walk.descriptor
 
     @contextmanager
-    def _reach(self, path: str, *, follow: bool = False) -> Iterator[tuple[int, str]]:
+    def reach(self, path: str, *, follow: bool = False) -> Iterator[tuple[int, str]]:
         """The directory that the last name lies in, opened, and that name: of the link, or of what it leads to."""
         try:
             with self._walk(path, follow=follow) as walk:

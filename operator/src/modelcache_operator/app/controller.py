@@ -21,6 +21,7 @@ from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Job, Po
 from modelcache_operator.core.proof import is_new_proof, job_pods_stale
 from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.reconcile import Decision, reconcile
+from modelcache_operator.core.task_ends import has_unsettled
 from modelcache_operator.core.unheld import is_joined
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube.api import Api
@@ -144,7 +145,7 @@ class Controller:
         if cache and not (claim and claim.bound):
             await self._look_at_claim(key)
         snapshot = self._mirror.snapshot(key)
-        if snapshot is None or not job_pods_stale(snapshot):
+        if snapshot is None or not (job_pods_stale(snapshot) or has_unsettled(snapshot)):
             return snapshot
         async for page in self._api.pages(kube.PODS, key.namespace, f"{names.CACHE_LABEL}={key.name}"):
             for raw in page["items"]:
@@ -175,7 +176,7 @@ class Controller:
             await self._remove_gates(key, cache, decision)
         if decision.admit_jobs and not await self._queues.admit(cache, decision.admit_jobs):
             self._queue.add_later(key, self._timing.longest_retry_s)
-        if decision.create_claim or decision.create_job or decision.peers.create:
+        if decision.create_claim or decision.create_job or decision.peers.create or decision.tasks.again:
             # a Job is made for a claim that exists; its name may be that of a foreign one; a uid is noted
             self._queue.add(key)
         if decision.wake_at is not None:

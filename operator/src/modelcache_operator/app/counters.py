@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 
 from init_sync.core.reasons import Reason
+from modelcache_operator.core.damage import names_damage
 from modelcache_operator.core.gate import Cause, is_held_by_us_alone
 from modelcache_operator.core.observed import Pod, Run
 from modelcache_operator.kube.key import Key
@@ -30,6 +31,7 @@ HUB_REASONS = (
     *(Reason.REPO_NOT_FOUND, Reason.REVISION_NOT_FOUND, Reason.FILE_NOT_FOUND, Reason.STALLED),
 )
 LABELS = ("namespace", "cache")
+SCRUB_RESULTS = ("intact", "damaged", "failed")
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class CacheCounts:
     fetched: int = 0
     served: int = 0
     hub_errors: Counter[Reason] = field(default_factory=Counter)
+    pruned: int = 0
+    scrubs: Counter[str] = field(default_factory=Counter)
     removed: Counter[Cause] = field(default_factory=Counter)
     gates: int = 0
     """Removed from pods that nothing else held."""
@@ -64,9 +68,13 @@ class Counters:
         self._gates_removed = _own("gates_opened", "Gates removed from pods.", registry)
         self._counts: dict[Key, CacheCounts] = {}
 
-    def count_run(self, key: Key, run: Run) -> None:
-        """The run of a sync container that has ended."""
+    def count_run(self, key: Key, run: Run, task: str = "") -> None:
+        """The run of a sync container that has ended, or of that of a task."""
         counts = self._counts.setdefault(key, CacheCounts())
+        if task:
+            counts.pruned += run.task.bytes_freed if run.task else 0
+            counts.scrubs[_scrub_result(run)] += task == "scrub"
+            return
         took = max(0.0, run.finished_at - run.started_at)
         counts.failed += run.exit_code != 0
         counts.by_duration[bisect_left(BUCKETS_S, took)] += 1
@@ -98,6 +106,8 @@ class Counters:
         errors = _family("hub_errors", "Syncs that failed for a reason of the hub's.", "reason")
         removed = _family("gates_removed", "Gates removed from pods.", "cause")
         gpus = _family("gate_gpu_seconds", "Seconds at the gate, times the GPUs that a pod requests.")
+        pruned = _family("pruned_bytes", "Bytes of files that nothing needed any more, and that were removed.")
+        scrubs = _family("scrubs", "Scrubs that ended, of a volume or of one node's copy.", "result")
         durations = HistogramMetricFamily("modelcache_sync_duration_seconds", "How long syncs took.", labels=LABELS)
         waits = SummaryMetricFamily("modelcache_gate_wait_seconds", "Seconds that pods waited.", labels=LABELS)
         for key in caches:
@@ -109,12 +119,21 @@ class Counters:
             served.add_metric(key, counts.served)
             for reason, count in list(counts.hub_errors.items()):
                 errors.add_metric((*key, reason), count)
+            pruned.add_metric(key, counts.pruned)
+            for result in SCRUB_RESULTS:
+                scrubs.add_metric((*key, result), counts.scrubs[result])
             durations.add_metric(key, list(zip(BOUNDS, cumulative, strict=True)), counts.seconds)
             for cause in Cause:
                 removed.add_metric((*key, cause), counts.removed[cause])
             waits.add_metric(key, counts.gates, counts.waited_s)
             gpus.add_metric(key, counts.gpu_s)
-        yield from (syncs, fetched, served, errors, durations, removed, waits, gpus)
+        yield from (syncs, fetched, served, errors, durations, removed, waits, gpus, pruned, scrubs)
+
+
+def _scrub_result(run: Run) -> str:
+    if run.exit_code == 0:
+        return "intact"
+    return "damaged" if run.observation and names_damage(run, run.observation, of_scrub=True) else "failed"
 
 
 def _family(name: str, text: str, *labels: str) -> CounterMetricFamily:

@@ -15,6 +15,11 @@ modelcache_gate_waiting_pods                  pods that wait now
 modelcache_gate_longest_wait_seconds          of those
 modelcache_early_pods                         pods that wait with their GPU since spec.gate.leadTime removed the gate
 modelcache_outdated_pods                      started pods whose commits are not those on the volume any more
+modelcache_update_available                   1 when the hub has newer commits; absent until it was asked
+modelcache_update_bytes                       that a resync would fetch
+modelcache_scrub_period_seconds               with spec.scrub: how often the volume is read again
+modelcache_unused_bytes                       on the volume, that prune would free; absent where no report says it
+modelcache_damaged_pod_info{pod}              1 for pods that use a volume on which damage was found, 20 at most
 modelcache_copies{state}                      with a copy on every node: complete, syncing, failed, waiting
 
 modelcache_operator_active, _queue_length, _tasks, _last_full_list_timestamp_seconds, _api_requests_total
@@ -31,6 +36,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from init_sync.core.reasons import Reason
 from init_sync.shell.flags import ANY_HOST, WrongSettings
 from init_sync.shell.listen import CannotListen, any_address
 from modelcache_operator.app.counters import LABELS, Counters
@@ -38,10 +44,13 @@ from modelcache_operator.core import timestamps
 from modelcache_operator.core.gate import waiting_pods
 from modelcache_operator.core.observed import Cache, Pod
 from modelcache_operator.core.status import Phase
+from modelcache_operator.core.task_status import UpdatesStatus
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
 
+MAX_DAMAGED = 20
+DAMAGE = (Reason.CHECKSUM_MISMATCH, Reason.SIZE_MISMATCH, Reason.FILE_MISSING, Reason.LINK_BROKEN)
 GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
     "complete": ("1 while a GPU may start.", lambda cache: float(cache.status.complete)),
     "stalled": ("1 while only a change by a person can help.", lambda cache: float(cache.status.is_true("Stalled"))),
@@ -60,6 +69,19 @@ GAUGES: dict[str, tuple[str, Callable[[Cache], float | None]]] = {
     ),
     "consecutive_sync_failures": ("Sync Jobs that failed in a row.", lambda cache: cache.status.sync.failures),
     "early_pods": ("Pods ungated for the lead time that still wait.", lambda cache: cache.status.pods.early),
+    "update_available": (
+        "1 when the hub has newer commits.",
+        lambda cache: _update(cache, lambda each: bool(each.commits)),
+    ),
+    "update_bytes": ("Bytes that a resync would fetch.", lambda cache: _update(cache, lambda each: each.bytes)),
+    "scrub_period_seconds": (
+        "How often the volume is read again.",
+        lambda cache: float(cache.scrub.every_s) if cache.scrub else None,
+    ),
+    "unused_bytes": (
+        "Bytes on the volume that nothing needs any more.",
+        lambda cache: cache.status.prune.bytes_unused if cache.status.prune else None,
+    ),
     "outdated_pods": ("Started pods with other commits than the volume.", lambda cache: cache.status.pods.outdated),
 }
 
@@ -84,6 +106,7 @@ class CacheCollector(Collector):
         for name, (text, value) in GAUGES.items():
             yield _gauge(name, text, ((cache, value(cache)) for cache in caches))
         yield _copies(caches)
+        yield self._damaged(caches)
         yield from self._waiting(caches)
         yield from self._counters.collect(Key(cache.namespace, cache.name) for cache in caches)
         yield CounterMetricFamily(
@@ -99,8 +122,31 @@ class CacheCollector(Collector):
         )
         yield _gauge("gate_longest_wait_seconds", "How long the oldest of them waits.", longest)
 
+    def _damaged(self, caches: list[Cache]) -> Metric:
+        text = "1 for a pod that uses a volume on which damage was found."
+        family = GaugeMetricFamily("modelcache_damaged_pod_info", text, labels=(*LABELS, "pod"))
+        for cache in caches:
+            why = cache.status.condition("Complete")
+            if cache.status.phase is Phase.DEGRADED and why and why.reason in DAMAGE:
+                for name in sorted(self._using(cache))[:MAX_DAMAGED]:
+                    family.add_metric((cache.namespace, cache.name, name), 1.0)
+        return family
+
+    def _using(self, cache: Cache) -> Iterator[str]:
+        """Pods of the user's: those of Jobs have nothing loaded."""
+        own = {job.uid for job in list(self._mirror.jobs.get(Key(cache.namespace, cache.name), {}).values())}
+        for pod in self._pods(cache):
+            if pod.node and pod.uses_volumes and cache.volume.claim in pod.claims and pod.owner_uid not in own:
+                yield pod.name
+
     def _pods(self, cache: Cache) -> list[Pod]:
         return list(self._mirror.pods.get(Key(cache.namespace, cache.name), {}).values())
+
+
+def _update(cache: Cache, value: Callable[[UpdatesStatus], float]) -> float | None:
+    """Once the hub was asked."""
+    found = cache.status.updates
+    return value(found) if found and found.checked_at else None
 
 
 def _gauge(name: str, text: str, values: Iterable[tuple[Cache, float | None]]) -> Metric:

@@ -145,10 +145,10 @@ class Operator:
             keeping.cancel()
         log.info("everything listed", extra=fields(caches=len(self._mirror.caches)))
 
-    def _count_run(self, key: Key, run: Run) -> None:
+    def _count_run(self, key: Key, run: Run, task: str) -> None:
         """What is found by a first list had ended before, and was counted by another process."""
         if self._listing.serves(key):
-            self._counters.count_run(key, run)
+            self._counters.count_run(key, run, task)
 
     async def _warn(self, namespace: str, problem: str) -> None:
         """An Event about our own pod, if we are one: in that namespace we may hardly post any."""

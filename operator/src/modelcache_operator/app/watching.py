@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import aiohttp
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from init_sync.shell.backoff import doubled_s
 from modelcache_operator.app.queue import WorkQueue
@@ -32,6 +33,13 @@ class _Delays:
 
     def __iter__(self) -> Iterator[float]:
         return (doubled_s(number, 1.0, 15.0) for number in itertools.count(1))
+
+
+class NoMemories(ResourceMemories):
+    """kopf's record of each object, 1 KiB, is for handlers that go on from one event to the next; ours do not."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 def _tells_enough(record: logging.LogRecord) -> bool:
@@ -122,6 +130,7 @@ async def watch(
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=make_settings(),
+        memories=NoMemories(),
         # Unused without peers; left to kopf, it is made of the user's name, and not every uid has one.
         identity=cast("Any", "modelcache-operator"),
         standalone=True,  # else somebody's peering object named "default" would pause us

@@ -104,8 +104,8 @@ def _differences(snapshot: Snapshot, claim: Claim) -> Iterator[str]:
     ):
         if wanted and present and wanted != present:
             yield f"it has {field} {present}, spec.volume.create has {wanted}, and no claim can change that. {cure}"
-    sizes = f"it requests {claim.size}, and spec.volume.create.size is {volume.size}"
-    if is_larger(claim.size, volume.size):
+    sizes = f"it requests {claim.size}, and spec.volume.create.size {'comes to' if volume.auto else 'is'} {volume.size}"
+    if is_larger(claim.size, volume.size) and not volume.auto:
         yield f"{sizes}, but no claim can shrink. Set the field to {claim.size}"
     elif is_larger(volume.size, claim.size) and not wants_size(snapshot):
         yield f"{sizes}{_not_requested(snapshot, claim)}"

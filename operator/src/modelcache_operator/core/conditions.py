@@ -8,6 +8,7 @@ Syncing      does a sync container run now?
 VolumeReady  is there a volume to sync to?
 PodsHeld     only while it is False: does a pod hold a GPU though the cache is not complete, or not wait for it at all?
 PeersReady   with spec.peers: is the copy served to others?
+UpdateAvailable  with spec.updates: has a branch or tag moved since the sync? Unknown while the hub cannot be asked
 
 Of Ready, Reconciling and Stalled exactly one is True; with a copy on every node, Ready and Reconciling both are while
 copies are missing and others can be used.
@@ -18,21 +19,29 @@ from __future__ import annotations
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.claims import difference
 from modelcache_operator.core.copy_status import NOT_LOCAL, not_local
+from modelcache_operator.core.owned_objects import running_pods
 from modelcache_operator.core.peers import PEERS_READY, SERVING, PeerPlan
 from modelcache_operator.core.phase_inputs import PhaseDecision, PhaseInputs
-from modelcache_operator.core.proof import running_pods
 from modelcache_operator.core.status import Condition, Phase, Status
+from modelcache_operator.core.task_ends import update_text
+from modelcache_operator.core.task_status import UpdatesStatus
+from modelcache_operator.core.tasks import Part
 from modelcache_operator.core.unheld import PODS_HELD, pods_held
 
+UPDATE_AVAILABLE = "UpdateAvailable"
+Said = tuple[str, bool | str, str, str]
 
-def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> tuple[Condition, ...]:
+
+def conditions(
+    inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, updates: Part | None
+) -> tuple[Condition, ...]:
     """The new conditions; one whose status is what it was keeps the time of its last change."""
     cache = inputs.snapshot.cache
     complete = decided.phase is Phase.READY
     working = bool(decided.more) or (not complete and not decided.stalled)
     because = (decided.reason, decided.message)
     work = ("CopiesMissing", decided.more) if decided.more else because
-    said = [
+    said: list[Said] = [
         ("Complete", complete, *because),
         ("Ready", complete, *because),
         ("Reconciling", working, *(work if working else _settled(decided))),
@@ -41,6 +50,7 @@ def conditions(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan) -> 
         _volume_ready(inputs),
         *_pods_held(inputs, decided),
         *_peers_ready(peers),
+        *_update_available(inputs, updates),
     ]
     return tuple(
         Condition(kind, str(true), reason, message, _since(cache.status, kind, str(true), inputs.now), cache.generation)
@@ -65,6 +75,20 @@ def _pods_held(inputs: PhaseInputs, decided: PhaseDecision) -> list[tuple[str, b
 def _peers_ready(peers: PeerPlan) -> list[tuple[str, bool, str, str]]:
     said = peers.condition
     return [(PEERS_READY, said.reason == SERVING, said.reason, said.text)] if said else []
+
+
+def _update_available(inputs: PhaseInputs, updates: Part | None) -> list[Said]:
+    cache = inputs.snapshot.cache
+    if not (cache.updates_s and inputs.record.proven_at):
+        return []
+    if not isinstance(updates, UpdatesStatus):
+        return [(UPDATE_AVAILABLE, False, "UpToDate", "every model is pinned to a commit")]
+    if updates.job.failures:
+        return [(UPDATE_AVAILABLE, "Unknown", updates.job.reason, updates.job.message)]
+    if updates.commits:
+        return [(UPDATE_AVAILABLE, True, UPDATE_AVAILABLE, update_text(cache.name, updates))]
+    asked = updates.checked_at or inputs.record.proven_at
+    return [(UPDATE_AVAILABLE, False, "UpToDate", f"at {asked} the hub had nothing newer")]
 
 
 def _settled(decided: PhaseDecision) -> tuple[str, str]:

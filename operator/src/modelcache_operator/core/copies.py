@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,3 +69,13 @@ class Copies:
     def settled(self) -> bool:
         """Nothing is to come but retries, and nodes that come back."""
         return not any(copy.to_come for copy in self.each)
+
+
+def same_volume(copies: Iterable[Copy]) -> tuple[str, ...]:
+    """Two of their nodes, if they have one. A node that has left the group may have given its disk to another one."""
+    seen: dict[str, str] = {}
+    for copy in copies:
+        volume, name = copy.record.volume_id, copy.node.name
+        if volume and (first := seen.setdefault(volume, name)) != name:
+            return first, name
+    return ()

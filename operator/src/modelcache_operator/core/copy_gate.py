@@ -12,14 +12,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelcache_operator.core.copies import Copies, Copy, CopyState
 from modelcache_operator.core.copy_places import Places
 from modelcache_operator.core.gate import NONE, Removal, is_held_by_us_alone
-from modelcache_operator.core.node_affinity import RequiredNodeAffinity, Requirement, restricted
+from modelcache_operator.core.node_affinity import Requirement, restricted
+from modelcache_operator.core.node_index import NodeIndex
 from modelcache_operator.core.nodes import HOSTNAME
 from modelcache_operator.core.observed import Pod, Snapshot
 from modelcache_operator.core.spec import PerNodeSpec
@@ -37,14 +37,17 @@ def copy_removal(snapshot: Snapshot, gated: tuple[Pod, ...], copies: Copies, gro
 
 def pods_to_ungate(snapshot: Snapshot, waiting: tuple[Pod, ...], copies: Copies) -> tuple[Pod, ...]:
     """Of those that wait, oldest first; while places are few, none that others hold too."""
-    usable = _matching(copy for copy in copies.each if _leads(copy))
-    coming = _matching(copy for copy in copies.each if copy.to_come and copy.node.host)
-    able = [pod for pod in waiting if usable(pod.node_affinity)]
-    limited = [pod for pod in able if coming(pod.node_affinity)]
+    index = NodeIndex(copy.node for copy in copies.each)
+    matching = index.matching
+    usable = index.named(copy.node.name for copy in copies.each if _leads(copy))
+    coming = index.named(copy.node.name for copy in copies.each if copy.to_come and copy.node.host)
+    able = [pod for pod in waiting if matching(pod.node_affinity) & usable]
+    limited = [pod for pod in able if matching(pod.node_affinity) & coming]
     chosen = {pod.uid for pod in able} - {pod.uid for pod in limited}
     if limited:
         pods = tuple(users_pods(snapshot))
-        free = {copy.node.name for copy in copies.each if copy.available and _leads(copy)} - {pod.node for pod in pods}
+        cannot_start = index.named(copy.node.name for copy in copies.each if not copy.available)
+        free = usable & ~cannot_start & ~index.named(pod.node for pod in pods)
         looking = [
             pod
             for pod in pods
@@ -52,34 +55,21 @@ def pods_to_ungate(snapshot: Snapshot, waiting: tuple[Pod, ...], copies: Copies)
         ]
         places = Places()
         for pod in looking:
-            places.take(usable(pod.node_affinity) & free)
+            places.take(matching(pod.node_affinity) & free)
         own = filter(is_held_by_us_alone, limited)
-        chosen |= {pod.uid for pod in own if places.take(usable(pod.node_affinity) & free)}
+        chosen |= {pod.uid for pod in own if places.take(matching(pod.node_affinity) & free)}
     return tuple(pod for pod in waiting if pod.uid in chosen)
 
 
 def pods_without_node(gated: Iterable[Pod], copies: Copies) -> tuple[Pod, ...]:
     """Those that no copy is for, complete or to come."""
-    possible = _matching(copy for copy in copies.each if copy.node.host)
-    return tuple(pod for pod in gated if not possible(pod.node_affinity))
-
-
-def _matching(copies: Iterable[Copy]) -> Callable[[RequiredNodeAffinity], frozenset[str]]:
-    """Which of their nodes match: pods of one template ask the same."""
-    nodes = {copy.node.name: copy.node for copy in copies}
-
-    @cache
-    def names(affinity: RequiredNodeAffinity) -> frozenset[str]:
-        named = affinity.named()
-        possible = nodes if named is None else named & nodes.keys()
-        return frozenset(name for name in possible if affinity.matches(name, nodes[name].labels))
-
-    return names
+    index = NodeIndex(copy.node for copy in copies.each if copy.node.host)
+    return tuple(pod for pod in gated if not index.matching(pod.node_affinity))
 
 
 def users_pods(snapshot: Snapshot) -> Iterable[Pod]:
     """Those that hold a place, or look for one."""
-    jobs = snapshot.sync_job_uids
+    jobs = snapshot.own_job_uids
     return (pod for pod in snapshot.pods if not pod.ended and pod.owner_uid not in jobs)
 
 

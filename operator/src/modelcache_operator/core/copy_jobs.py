@@ -18,9 +18,10 @@ from modelcache_operator.core import names, timestamps
 from modelcache_operator.core.copies import Copies, Copy
 from modelcache_operator.core.job_plan import REPAIR_INTERVAL_S, JobPlan, JobRequest, retry_delay_s
 from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.peers import serving_pod
-from modelcache_operator.core.proof import OwnedObjects
 from modelcache_operator.core.spec import PerNodeSpec
+from modelcache_operator.core.status import SyncRecord
 
 PEER_WAIT_S = 60.0
 """The hub gives everything once more to copies that begin before the first one is served."""
@@ -120,13 +121,12 @@ def _request(snapshot: Snapshot, copies: Copies, turn: _Turn, copy: Copy, attemp
         record.claim_uid,
         node=node.name,
         node_uid=node.uid,
-        pins="" if leads else _pins(copies),
+        pins="" if leads else pins(copies.record),
     )
 
 
-def _pins(copies: Copies) -> str:
+def pins(record: SyncRecord) -> str:
     """As a report of the first copy has them; a model of which not both are known is looked up at the hub."""
-    record = copies.record
     pinned = [
         {"name": name, "commit": commit, "digest": record.digests[name]}
         for name, commit in sorted(record.commits.items())

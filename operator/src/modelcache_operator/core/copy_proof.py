@@ -14,16 +14,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from modelcache_operator.core import copy_record, messages, timestamps
-from modelcache_operator.core.copies import NO_MESSAGE, Copies, Copy, CopyState
+from modelcache_operator.core import copy_messages, copy_record, messages, timestamps
+from modelcache_operator.core.copies import Copies, Copy, CopyState, same_volume
 from modelcache_operator.core.copy_record import NOTHING, CopyRecord
+from modelcache_operator.core.damage import damage_reports
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.nodes import Node, has_copy, is_available
 from modelcache_operator.core.observed import Job, Pod, RunState, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, as_finished, current_record, damage_reports, record_outcome
+from modelcache_operator.core.owned_objects import OwnedObjects, as_finished
+from modelcache_operator.core.proof import current_record, record_outcome
 from modelcache_operator.core.spec import PerNodeSpec
 from modelcache_operator.core.status import CopyStatus, SyncRecord
 
@@ -31,9 +33,6 @@ NOT_STARTED_S = 120.0
 """A Job without a pod, or a pod without a node, gets so long, and then the pod's container on its node."""
 SETTLE_S = 5.0
 """A Job that ended waits so long for what its pod said, which another watch tells."""
-UNAVAILABLE = "NodeUnavailable"
-PASSING = (UNAVAILABLE, "PodStarting", "JobWithoutPod", "JobSuspended", "Refused", "NameTaken", *messages.OF_NOW)
-"""Reasons that are not said any more once they are over."""
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ def look_at_copies(snapshot: Snapshot, objects: OwnedObjects, group: PerNodeSpec
     each = tuple(_copy(look, node) for _, node in sorted(snapshot.nodes.known.items()) if has_copy(node, group))
     kept = {name: found.text() for name, found in look.records.items() if found is not NOTHING}
     record = replace(look.record, copies=kept)
-    return Copies(record, each, unwanted, _same_volume(each), look.wake_at)
+    return Copies(record, each, unwanted, same_volume(each), look.wake_at)
 
 
 def _with_newest_job(record: SyncRecord, objects: OwnedObjects) -> SyncRecord:
@@ -99,7 +98,7 @@ def _sort(look: _Look, objects: OwnedObjects) -> tuple[Job, ...]:
     for pod in look.snapshot.pods:
         if pod.owner_uid:
             look.job_pods[pod.owner_uid].append(pod)
-    for pod in objects.workloads:
+    for pod in (*objects.workloads, *objects.scrub_pods):
         if pod.node:
             look.users[pod.node].append(pod)
     unwanted = []
@@ -221,29 +220,16 @@ def _is_held_up(look: _Look, job: Job, pods: Collection[Pod]) -> bool:
 def _said(look: _Look, copy: Copy, pods: Collection[Pod], held_up: bool) -> Message:
     """Why a copy is not complete: what is seen now, else what was said before."""
     if copy.state is CopyState.UNAVAILABLE:
-        why = "is not ready" if not copy.node.ready else "is cordoned" if not copy.node.schedulable else "is tainted"
-        return Message(UNAVAILABLE, f"node {copy.node.name} {why}")
+        return copy_messages.unavailable(copy.node)
     trouble = next(filter(None, (messages.trouble(pod) for pod in pods)), None)
     if trouble is None and held_up and copy.job:
-        trouble = _not_started(copy.job, pods)
+        trouble = copy_messages.not_started(copy.job, pods)
     found = trouble or look.said.get(copy.node.name) or _failure(look, copy)
     if found is None and copy.state is CopyState.FAILED and not copy.job and not copy.record.failures:
         found = look.stalled
     if found:
         return found
-    stored = look.before.get(copy.node.name)
-    return Message(stored.reason, stored.message) if stored and stored.reason not in PASSING else NO_MESSAGE
-
-
-def _not_started(job: Job, pods: Collection[Pod]) -> Message:
-    """What the objects say; the rest is in Events alone."""
-    if job.suspended:
-        return messages.suspended(job)
-    if not pods:
-        return messages.no_pod(job)
-    if not any(pod.node for pod in pods):
-        return Message("PodStarting", "its pod gets no node: is there a scheduler, or another gate? See its Events")
-    return Message("PodStarting", "its pod does not start: is the volume's directory missing there? See its Events")
+    return copy_messages.remembered(look.before.get(copy.node.name))
 
 
 def _stalled(look: _Look) -> Message | None:
@@ -254,7 +240,7 @@ def _stalled(look: _Look) -> Message | None:
     if any(pod.state is RunState.RUNNING for job in jobs for pod in look.job_pods.get(job.uid, ())):
         return None
     without = (job for job in jobs if job.uid not in look.job_pods and _is_held_up(look, job, ()))
-    return next((_not_started(job, ()) for job in without), None)
+    return next((copy_messages.not_started(job, ()) for job in without), None)
 
 
 def _failure(look: _Look, copy: Copy) -> Message | None:
@@ -262,18 +248,4 @@ def _failure(look: _Look, copy: Copy) -> Message | None:
     ended = [job for job in look.jobs.get(copy.node.name, ()) if job.outcome == "Failed"]
     if copy.state is not CopyState.FAILED or not ended:
         return None
-    runs = [(run, pod) for pod in look.job_pods.get(ended[-1].uid, ()) for run in pod.runs if run.exit_code]
-    if runs:
-        return messages.run_failure(*max(runs, key=lambda each: each[0].finished_at), look.snapshot.cache)
-    reason = ended[-1].outcome_reason or "SyncFailed"
-    return Message(reason, f"Job {ended[-1].name} failed: {ended[-1].outcome_message or reason}")
-
-
-def _same_volume(copies: Iterable[Copy]) -> tuple[str, ...]:
-    """A node that has left the group may have given its disk to another one."""
-    seen: dict[str, str] = {}
-    for copy in copies:
-        volume, name = copy.record.volume_id, copy.node.name
-        if volume and (first := seen.setdefault(volume, name)) != name:
-            return first, name
-    return ()
+    return copy_messages.failed(ended[-1], look.job_pods.get(ended[-1].uid, ()), look.snapshot.cache)

@@ -16,7 +16,7 @@ from typing import Any
 
 from init_sync.core.errors import ManifestError, Problem
 from init_sync.core.fields import Field, Listing, Texts
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 from init_sync.core.problems import Problems
 from init_sync.core.yamltext import UnreadableText, read_documents
 

@@ -17,7 +17,8 @@ from init_sync.shell.backoff import doubled_s
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.names import job_name
 from modelcache_operator.core.observed import Cache, Job, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, is_proven
+from modelcache_operator.core.owned_objects import OwnedObjects
+from modelcache_operator.core.proof import is_proven
 from modelcache_operator.core.status import SyncRecord
 
 FIRST_DELAY_S = 10.0

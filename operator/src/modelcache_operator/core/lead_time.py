@@ -19,7 +19,7 @@ from dataclasses import replace
 from modelcache_operator.core.gate import NONE, Cause, Removal, waits_by_itself
 from modelcache_operator.core.nodes import HOSTNAME
 from modelcache_operator.core.observed import Job, Observation, Pod, Progress, Sample, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, running_pods
+from modelcache_operator.core.owned_objects import OwnedObjects, running_pods
 
 ENOUGH_S = 30.0
 WINDOWS_S = (15.0, 60.0)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from init_sync.core.fields import Choice, Flag, Number
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 
 CHOICES = (Flag, Number, Choice)
 FIELDS = tuple(name for name, field in JOB.fields.items() if not isinstance(field, CHOICES))
@@ -26,6 +26,8 @@ AUTH, PEERS, VALUE_FROM = "auth", "peers", "env.valueFrom"
 FORBIDDABLE = (*FIELDS, VALUE_FROM, AUTH, PEERS)
 ENDPOINTS = ("HF_ENDPOINT", "MODELCACHE_PEERS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 """Variables that say where requests go; proxies are read in lower case too, peers are separated by commas."""
+LOADERS = ("LD_", "PYTHON", "OPENSSL_", "GCONV_")
+"""How variables begin that make a process load code from a path, such as one on the volume. That code asks anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Limits:
         field = f"spec.sync.job.env: {name}"
         if VALUE_FROM in self.forbidden and variable.get("valueFrom"):
             yield _refused(field, "takes its value from another object, which is not allowed")
+        if self.endpoints and name.startswith(LOADERS):
+            yield _refused(field, "can load code, which asks other than the allowed endpoints: it is not allowed")
         if self.endpoints and name.upper() in ENDPOINTS:
             value = variable.get("value") or ""
             each_allowed = all(each.strip().rstrip("/") in self.endpoints for each in value.split(","))

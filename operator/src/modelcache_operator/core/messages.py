@@ -29,6 +29,15 @@ class Message:
     """Only a person can cure it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An Event to post about the cache."""
+
+    type: str
+    reason: str
+    message: str
+
+
 def trouble(pod: Pod) -> Message | None:
     """What keeps a pod from running its sync container; None when nothing does."""
     if pod.deleting_since is not None:

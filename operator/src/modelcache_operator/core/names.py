@@ -1,8 +1,9 @@
 """Every label, annotation and object name that the operator reads or writes, in one place.
 
 labels        modelcache.dev/cache            on pods and Jobs: the cache they belong to
-              modelcache.dev/generation       on sync Jobs: the generation of the spec that they were made from
-              modelcache.dev/attempt          on sync Jobs: 1, 2, ... in the life of the cache
+              modelcache.dev/generation       on Jobs: the generation of the spec that they were made from
+              modelcache.dev/attempt          on Jobs: 1, 2, ... in the life of the cache, of tasks apart
+              modelcache.dev/task             on Jobs that are no syncs, and their pods: plan, scrub or prune
               modelcache.dev/peers            on the pod of a peer server, beside modelcache.dev/cache
 gate          modelcache.dev/complete         scheduling gate of pods that wait for their cache, and of Jobs for Kueue
 annotations   modelcache.dev/resync           on a ModelCache, by the user: any new value starts one more sync
@@ -11,6 +12,7 @@ annotations   modelcache.dev/resync           on a ModelCache, by the user: any 
               modelcache.dev/lead-time        on a pod whose gate was removed early: the estimated time left
               modelcache.dev/manifest         on the ConfigMap and on sync Jobs: digest of the manifest text
               modelcache.dev/claim-uid        on sync Jobs: uid of the claim that they were made for
+              modelcache.dev/about            on Jobs of tasks: digest of claim and content that they were made for
               modelcache.dev/node, node-uid   on sync Jobs of copies: the node
               modelcache.dev/pins             on the pods of these: what the first copy was pinned to
               modelcache.dev/cache-uid        on claims: uid of the cache that they were made for
@@ -20,6 +22,7 @@ annotations   modelcache.dev/resync           on a ModelCache, by the user: any 
 objects       NAME-modelcache                 ConfigMap with the manifest, key modelcache.yaml
               NAME-sync-ATTEMPT               Job
               NAME-sync-NODE-ATTEMPT          Job of the copy on a node; NODE is a digest of its uid
+              NAME-plan-ATTEMPT               Job of a task; also NAME-scrub-ATTEMPT, NAME-prune-ATTEMPT
               NAME-peers                      Pod, Service and EndpointSlice of the peer server
 """
 
@@ -37,6 +40,7 @@ CACHE_LABEL = f"{GROUP}/cache"
 GENERATION_LABEL = f"{GROUP}/generation"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 PEERS_LABEL = f"{GROUP}/peers"
+TASK_LABEL = f"{GROUP}/task"
 GATE = f"{GROUP}/complete"
 RESYNC_ANNOTATION = f"{GROUP}/resync"
 OPENED_ANNOTATION = f"{GROUP}/gate-opened-at"
@@ -44,6 +48,7 @@ COMMIT_ANNOTATION = f"{GROUP}/commit"
 LEAD_TIME_ANNOTATION = f"{GROUP}/lead-time"
 DIGEST_ANNOTATION = f"{GROUP}/manifest"
 CLAIM_UID_ANNOTATION = f"{GROUP}/claim-uid"
+ABOUT_ANNOTATION = f"{GROUP}/about"
 NODE_ANNOTATION = f"{GROUP}/node"
 NODE_UID_ANNOTATION = f"{GROUP}/node-uid"
 PINS_ANNOTATION = f"{GROUP}/pins"
@@ -71,6 +76,10 @@ def config_map_name(cache: str) -> str:
 def job_name(cache: str, attempt: int) -> str:
     """The same for the same attempt, so that a Job is never created twice; long cache names end in a digest."""
     return _named(cache, f"-sync-{attempt}")
+
+
+def task_job_name(cache: str, command: str, attempt: int) -> str:
+    return _named(cache, f"-{command}-{attempt}")
 
 
 def copy_job_name(cache: str, node_uid: str, attempt: int) -> str:

@@ -1,4 +1,4 @@
-"""Node affinity: which nodes a pod may run on, and how that is narrowed.
+"""Node affinity: what a pod asks of its node, and how that is narrowed; ``node_index`` finds the nodes.
 
 Required terms are alternatives, so what must hold in any case goes into each of them. Taints, affinity to other pods
 and what is free are the scheduler's to know.
@@ -6,7 +6,6 @@ and what is free are the scheduler's to know.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -14,7 +13,6 @@ from typing import Any
 
 Json = dict[str, Any]
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +26,6 @@ class Requirement:
     def json(self) -> Json:
         return {"key": self.key, "operator": self.operator, "values": list(self.values)}
 
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        value = labels.get(self.key)
-        match self.operator:
-            case "In":
-                return value in self.values
-            case "NotIn":
-                return value not in self.values
-            case "Exists":
-                return value is not None
-            case "DoesNotExist":
-                return value is None
-            case "Gt" | "Lt":
-                number, bound = _number(value), _number(next(iter(self.values), None))
-                if number is None or bound is None:
-                    return False
-                return number > bound if self.operator == "Gt" else number < bound
-        return False
-
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -53,13 +33,6 @@ class Term:
 
     fields: tuple[Requirement, ...]
     expressions: tuple[Requirement, ...]
-
-    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        return (
-            bool(self.fields or self.expressions)
-            and (not self.fields or _all_hold(self.fields, {"metadata.name": name}))
-            and _all_hold(self.expressions, labels)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +42,6 @@ class RequiredNodeAffinity:
     selector: tuple[tuple[str, str], ...] = ()
     terms: tuple[Term, ...] | None = None
     """None: any node."""
-
-    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        return all(labels.get(key) == value for key, value in self.selector) and (
-            self.terms is None or any(term.matches(name, labels) for term in self.terms)
-        )
-
-    def named(self) -> frozenset[str] | None:
-        """The only nodes that it can match, if each term names some, as in the pods of a DaemonSet; else None."""
-        found = [each.values for term in self.terms or () for each in term.fields[:1] if each.operator == "In"]
-        return frozenset().union(*found) if self.terms and len(found) == len(self.terms) else None
 
 
 ANY_NODE = RequiredNodeAffinity()
@@ -124,11 +87,3 @@ def _requirements(raw: Iterable[Json] | None) -> tuple[Requirement, ...]:
         Requirement(intern(each["key"]), intern(each["operator"]), frozenset(map(intern, each.get("values") or ())))
         for each in raw or ()
     )
-
-
-def _all_hold(requirements: tuple[Requirement, ...], labels: Mapping[str, str]) -> bool:
-    return all(each.holds(labels) for each in requirements)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and WHOLE_NUMBER.fullmatch(text) else None

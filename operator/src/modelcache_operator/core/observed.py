@@ -1,7 +1,7 @@
 """The objects of one cache as the operator observed them, reduced to what a decision needs.
 
-``parse`` makes them from the API's JSON, the mirror keeps them, and ``reconcile`` gets them as one ``Snapshot``. Points
-in time are seconds since 1970.
+``parse`` and ``parse_pods`` make them from the API's JSON, the mirror keeps them, and ``reconcile`` gets them as one
+``Snapshot``. Points in time are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core.node_affinity import ANY_NODE, RequiredNodeAffinity
 from modelcache_operator.core.nodes import NO_NODES, Nodes
-from modelcache_operator.core.spec import AuthSpec, JobSpec, PeersSpec, VolumeSpec
+from modelcache_operator.core.spec import AuthSpec, JobSpec, PeersSpec, ScrubSpec, VolumeSpec
 from modelcache_operator.core.status import Status
 
 
@@ -35,9 +36,25 @@ class Observation:
     """``sha256:...`` of the manifest file that the container read; empty when it does not say."""
     volume_id: str = ""
     """The id on the volume that it mounted; empty when it has none, or the container does not say."""
+    bytes_unused: int | None = None
+    """On the volume, that ``prune`` would free."""
 
     def incomplete(self) -> tuple[ModelReport, ...]:
         return tuple(model for model in self.models if not model.complete)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What ``plan`` or ``prune`` said in the end, validated and bounded likewise."""
+
+    bytes_total: int = 0
+    bytes_to_fetch: int = 0
+    bytes_freed: int = 0
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Of each model."""
+    reason: Reason | None = None
+    """Why a plan cannot be carried out."""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,9 @@ class Cache:
     """None unless a complete copy is to be served."""
     lead_time_s: int
     """How long before the expected end of a sync gates are removed; 0: once the cache is complete."""
+    scrub: ScrubSpec | None
+    updates_s: int
+    """How often the hub is asked whether branches have moved; 0: never."""
     status: Status
 
 
@@ -96,6 +116,8 @@ class Run:
     reason: str
     """The kubelet's word, such as OOMKilled."""
     observation: Observation | None
+    task: TaskReport | None = None
+    """In the pod of a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +175,17 @@ class Pod:
     """When it got its node; None when it has none, or nothing says when."""
     node_affinity: RequiredNodeAffinity = ANY_NODE
     """Kept while it has no node."""
+    task: str = ""
+    """The task of the Job that it says it is of."""
 
     @property
     def deleting(self) -> bool:
         return self.deleting_since is not None
+
+    @property
+    def uses_volumes(self) -> bool:
+        """Or will, as far as is known."""
+        return not (self.ended or self.deleting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +227,7 @@ NO_PEERS = Peers()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A sync Job."""
+    """A Job of the operator's, or one of a user's with the cache's label."""
 
     namespace: str
     name: str
@@ -229,7 +258,11 @@ class Job:
     """That it was made for; empty unless it syncs the copy of one node."""
     node_uid: str = ""
     kept_by: str = ""
-    """The container that keeps it from finishing after its sync container has ended; see ``proof``."""
+    """The container that keeps it from finishing after its sync container has ended; see ``owned_objects``."""
+    task: str = ""
+    """plan, scrub or prune; empty for a sync."""
+    about: str = ""
+    """What a task was made for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +337,8 @@ class Refusals:
     """A claim could not be enlarged: the work goes on."""
     gate: str = ""
     """The gate of a pod could not be removed."""
+    task: str = ""
+    """The Job of a task could not be made: the work goes on."""
     peers: str = ""
     """An object of the peer server could not be made, changed or deleted: the work goes on."""
     peers_reason: str = ""
@@ -337,8 +372,8 @@ class Snapshot:
     """Nobody looks at them unless each node has a copy."""
 
     @property
-    def sync_job_uids(self) -> frozenset[str]:
-        """Users may label Jobs of theirs, which have no attempt."""
+    def own_job_uids(self) -> frozenset[str]:
+        """Of syncs and tasks. Users may label Jobs of theirs, which have no attempt."""
         return frozenset(job.uid for job in self.jobs if job.attempt)
 
     @property

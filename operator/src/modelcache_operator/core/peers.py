@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from modelcache_operator.core import peer_objects
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.observed import PeerPod, Snapshot
-from modelcache_operator.core.proof import OwnedObjects
+from modelcache_operator.core.owned_objects import OwnedObjects
+from modelcache_operator.core.pods_in_use import used_nodes
 from modelcache_operator.core.status import PeersStatus
 
 REPLACE_S = 30.0
@@ -117,9 +118,8 @@ def _nodes(snapshot: Snapshot, objects: OwnedObjects) -> tuple[tuple[str, ...], 
             "claim that is ReadWriteMany, or set spec.peers.enabled to false",
             stalled=True,
         )
-    nodes = {pod.node for pod in objects.workloads if pod.node and not pod.deleting and not pod.ended}
-    if nodes:
-        return tuple(sorted(nodes)), None
+    if nodes := used_nodes(objects):
+        return nodes, None
     return (), Message(
         "WaitingForPod",
         f"claim {claim.name} can be mounted on one node, and no pod of the cache uses it now. It is served from the "

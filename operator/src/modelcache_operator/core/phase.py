@@ -24,18 +24,20 @@ from modelcache_operator.core.copy_status import (
 )
 from modelcache_operator.core.gate import gated_pods
 from modelcache_operator.core.observed import Pod, RunState
+from modelcache_operator.core.owned_objects import running_pods
 from modelcache_operator.core.phase_inputs import (
     PhaseDecision,
     PhaseInputs,
     damage,
     failure,
+    in_use,
     is_fetching,
     last_failure,
     next_attempt,
     obstacle,
     users_pods,
 )
-from modelcache_operator.core.proof import is_proven, running_pods
+from modelcache_operator.core.proof import is_proven
 from modelcache_operator.core.status import Phase
 
 Rule = Callable[[PhaseInputs], PhaseDecision | None]
@@ -92,7 +94,8 @@ def content_is_damaged(inputs: PhaseInputs) -> PhaseDecision | None:
     if not inputs.record.proven_at:
         return None
     found = damage(inputs)
-    return PhaseDecision(Phase.DEGRADED, found.reason, found.text + next_attempt(inputs), found.stalled)
+    text = found.text + in_use(inputs) + next_attempt(inputs)
+    return PhaseDecision(Phase.DEGRADED, found.reason, text, found.stalled)
 
 
 def last_job_failed(inputs: PhaseInputs) -> PhaseDecision | None:

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from modelcache_operator.core import messages
 from modelcache_operator.core.claims import ClaimCheck
 from modelcache_operator.core.copies import Copies
+from modelcache_operator.core.damage import damage_reports
 from modelcache_operator.core.job_plan import JobPlan
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.observed import Job, Pod, Run, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, damage_reports, relevant_pods, running_pods
+from modelcache_operator.core.owned_objects import OwnedObjects, relevant_pods, running_pods
 from modelcache_operator.core.status import Phase, SyncRecord
 
 NO_POD_S = 30.0
 """A Job without a pod for this long will hardly get one."""
 NEXT_ATTEMPT = ". Next attempt at "
 HINDERED = ". The next sync does not start: "
+MOUNTED = ". It is in use by "
+MAX_PODS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,16 @@ def _stored(inputs: PhaseInputs, default: Message) -> Message:
     found = status.condition("Complete")
     same = status.sync.is_about(record.claim_uid, record.manifest)
     if found and found.status != "True" and same and found.message:
-        text = found.message.partition(NEXT_ATTEMPT)[0].partition(HINDERED)[0]
+        text = found.message.partition(NEXT_ATTEMPT)[0].partition(HINDERED)[0].partition(MOUNTED)[0]
         return Message(found.reason, text, status.is_true("Stalled"))
     return default
+
+
+def in_use(inputs: PhaseInputs) -> str:
+    """The pods that run on a damaged volume: what they have loaded may be wrong."""
+    pods = sorted(pod.name for pod in inputs.objects.workloads if pod.node and pod.uses_volumes)
+    more = f" and {len(pods) - MAX_PODS} more" if len(pods) > MAX_PODS else ""
+    return f"{MOUNTED}{', '.join(pods[:MAX_PODS])}{more}" if pods else ""
 
 
 def next_attempt(inputs: PhaseInputs) -> str:

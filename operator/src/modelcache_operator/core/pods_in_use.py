@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from modelcache_operator.core.observed import Pod, RunState, Snapshot
-from modelcache_operator.core.proof import OwnedObjects
+from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.status import CommitPods, PodsStatus
 
 MAX_COMMITS = 10
@@ -21,6 +21,22 @@ def pods_status(snapshot: Snapshot, objects: OwnedObjects, commit: str, waiting:
         outdated=sum(count for each, count in used.items() if each and commit and each != commit),
         commits=tuple(CommitPods(each, count) for each, count in used.most_common(MAX_COMMITS)),
     )
+
+
+def used_nodes(objects: OwnedObjects) -> tuple[str, ...]:
+    """Nodes on which pods of the cache use the claim."""
+    return tuple(sorted({pod.node for pod in objects.workloads if pod.node and pod.uses_volumes}))
+
+
+def pods_on_older_content(snapshot: Snapshot, objects: OwnedObjects, commit: str, proven_at: float) -> int:
+    """Started pods that may use files of another content than the proven one: all that do not say that they use it."""
+
+    def is_older(pod: Pod) -> bool:
+        report = pod.runs[-1].observation if pod.runs else None
+        same = report is not None and report.manifest == snapshot.cache.digest
+        return pod.created_at < proven_at and not (same and commit and _commit(pod, snapshot.cache.models) == commit)
+
+    return sum(is_older(pod) for pod in objects.workloads if pod.uses_volumes and _has_started(pod))
 
 
 def _has_started(pod: Pod) -> bool:

@@ -8,14 +8,15 @@ content. None of them contradicts the phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.observed import Cache, Observation, RunState, Snapshot
-from modelcache_operator.core.proof import OwnedObjects, continues
+from modelcache_operator.core.owned_objects import OwnedObjects
+from modelcache_operator.core.proof import continues
 from modelcache_operator.core.status import Phase, Status
 
 
@@ -33,7 +34,7 @@ class TimedReport:
 
 def with_progress(status: Status, snapshot: Snapshot, objects: OwnedObjects, bound: bool) -> Status:
     """``status`` with the newest figures; ``bound``: there is a volume that they can be about."""
-    status = _agree(_newest(status, snapshot, objects), bound)
+    status = _agree(_scrubbed(_newest(status, snapshot, objects), snapshot, objects), bound)
     verified = [model.verified_at for model in status.models]
     oldest = min((each for each in verified if each), default="")
     return replace(status, verified_at=oldest if all(verified) else "")
@@ -58,6 +59,25 @@ def _newest(status: Status, snapshot: Snapshot, objects: OwnedObjects) -> Status
         bytes_per_second=newest.observation.bytes_per_second if newest.live else 0,
         eta_seconds=newest.observation.eta_seconds if newest.live else None,
     )
+
+
+def _scrubbed(status: Status, snapshot: Snapshot, objects: OwnedObjects) -> Status:
+    """With the times at which a scrub read files again: these only move on while the commit stays."""
+    digest, known = snapshot.cache.digest, list(snapshot.cache.status.models)
+    runs = [run for pod in objects.scrub_pods for run in pod.runs if run.exit_code == 0]
+    said = [run.observation for run in runs if run.observation and run.observation.manifest == digest]
+    later = {(each.name, each.commit): each.verified_at or "" for each in known}
+    for model in (model for report in said for model in report.models if model.complete):
+        key = (model.name, model.commit)
+        later[key] = max(later.get(key, ""), model.verified_at or "")
+    moved = (replace(model, verified_at=_later(model, later)) for model in status.models)
+    return replace(status, models=tuple(moved))
+
+
+def _later(model: ModelReport, known: Mapping[tuple[str, str | None], str]) -> str | None:
+    if not (model.complete and model.verified_at):
+        return model.verified_at
+    return max(model.verified_at, known.get((model.name, model.commit), ""))
 
 
 def _reports(snapshot: Snapshot, objects: OwnedObjects) -> Iterator[TimedReport]:

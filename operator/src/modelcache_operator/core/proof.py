@@ -11,9 +11,6 @@ not used: the sequence of Jobs starts again, which costs milliseconds where the 
   for everybody who may create pods, so a pod that names the Job need not be the Job's: its report is good for a message
   and for figures, and neither turns a failure into a success nor a success into a failure. A resync that only failed
   to reach the hub costs one more Job for this, which verifies the volume without the hub.
-- A container beside the sync container, such as a service mesh's proxy, can keep a Job from finishing for ever. Then
-  the end of the sync container counts as the end of the Job, if its report names this manifest and its pod is the only
-  one of the Job that is left, by the Job controller's own count: a pod that merely names the Job is not in that count.
 - A pod of the user's can say anything. That the volume is damaged, or another one than was proven, is believed (a sync
   Job will tell). That it is complete is believed only where sync Jobs are disabled, and only with the digest of this
   very manifest.
@@ -25,102 +22,15 @@ not used: the sequence of Jobs starts again, which costs milliseconds where the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
-from modelcache_operator.core.observed import Claim, Job, Observation, Pod, Run, RunState, Snapshot
+from modelcache_operator.core.damage import damage_reports
+from modelcache_operator.core.observed import Claim, Job, Run, Snapshot
+from modelcache_operator.core.owned_objects import OwnedObjects, names_no_other, sort_objects
 from modelcache_operator.core.status import Status, SyncRecord
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedObjects:
-    """The Jobs and pods of a snapshot, by what they are for the present claim and content."""
-
-    jobs: tuple[Job, ...]
-    """For this claim and content, by attempt."""
-    superseded: tuple[Job, ...]
-    """Others of this object."""
-    job_pods: tuple[Pod, ...]
-    """Of the newest Job, by age."""
-    workloads: tuple[Pod, ...]
-    """The user's, that mount the claim."""
-    unmounted: tuple[Pod, ...]
-    """The user's, with the cache's label, that do not mount the claim: what they do says nothing about it."""
-
-    @property
-    def latest(self) -> Job | None:
-        return self.jobs[-1] if self.jobs else None
-
-
-@dataclass(frozen=True, slots=True)
-class DamageReport:
-    """A pod of the user's that found the volume incomplete, or another volume than the one that was proven."""
-
-    at: float
-    pod: str
-    report: Observation
-    other_volume: bool
-
-
-def sort_objects(snapshot: Snapshot) -> OwnedObjects:
-    cache = snapshot.cache
-    ours = [job for job in snapshot.jobs if job.owner_uid == cache.uid]
-    running = {pod.owner_uid for pod in snapshot.pods if pod.state is RunState.RUNNING}
-    jobs = sorted((job for job in ours if _is_current(job, snapshot, running)), key=lambda job: job.attempt)
-    current = {job.uid for job in jobs}
-    sync_jobs = snapshot.sync_job_uids
-    newest = jobs[-1].uid if jobs else ""
-    job_pods = sorted((pod for pod in snapshot.pods if pod.owner_uid == newest != ""), key=lambda pod: pod.created_at)
-    if jobs:
-        jobs[-1] = as_finished(jobs[-1], job_pods)
-    users = [pod for pod in snapshot.pods if pod.owner_uid not in sync_jobs and not pod.deleting]
-    return OwnedObjects(
-        jobs=tuple(jobs),
-        superseded=tuple(job for job in ours if job.uid not in current),
-        job_pods=tuple(job_pods),
-        workloads=tuple(_on_claim(pod, snapshot.claim) for pod in users if cache.volume.claim in pod.claims),
-        unmounted=tuple(pod for pod in users if cache.volume.claim not in pod.claims),
-    )
-
-
-def _is_current(job: Job, snapshot: Snapshot, running: Collection[str]) -> bool:
-    """Whether a Job counts for the present claim and content.
-
-    How Jobs run may have changed since it was made. That takes nothing from its proof, and a sync that runs goes on,
-    but one that cannot start, or has failed, may do so for the very reason that the change removes.
-    """
-    if (job.claim_uid, job.manifest) != (snapshot.claim_uid, snapshot.cache.digest):
-        return False
-    if bool(job.node) != (snapshot.cache.volume.per_node is not None):
-        return False
-    if job.generation == snapshot.cache.generation or job.outcome == "Complete":
-        return True
-    return not job.outcome and job.uid in running
-
-
-def as_finished(job: Job, pods: Iterable[Pod]) -> Job:
-    """The Job, finished by the end of its sync container if other containers alone keep it from finishing."""
-    left = [pod for pod in pods if pod.state is not RunState.FINISHED or pod.running_neighbours]
-    if job.outcome or job.active != 1 or len(left) != 1 or left[0].state is not RunState.FINISHED or left[0].deleting:
-        return job
-    run = left[0].runs[-1]
-    report = run.observation
-    if run.exit_code == 0 and not (report and report.complete and report.manifest == job.manifest):
-        return job
-    outcome = "Failed" if run.exit_code else "Complete"
-    return replace(job, outcome=outcome, finished_at=run.finished_at, kept_by=left[0].running_neighbours[0])
-
-
-def _on_claim(pod: Pod, claim: Claim | None) -> Pod:
-    """The pod, less what it did before the claim was created: it had mounted another one of the same name."""
-    if claim is None or pod.created_at >= claim.created_at:
-        return pod
-    runs = tuple(run for run in pod.runs if run.started_at >= claim.created_at)
-    earlier = pod.running_since is not None and pod.running_since < claim.created_at
-    return replace(pod, runs=runs, state=RunState.FINISHED if earlier else pod.state)
 
 
 def current_record(snapshot: Snapshot) -> SyncRecord:
@@ -200,7 +110,7 @@ def record_outcome(record: SyncRecord, job: Job, objects: OwnedObjects) -> SyncR
         return replace(
             proven,
             digests=_agreed(fitting, record.manifest, lambda model: model.digest),
-            commits=_agreed(fitting, record.manifest, lambda model: model.commit) if job.node else {},
+            commits=_agreed(fitting, record.manifest, lambda model: model.commit),
         )
     return replace(record, failures=record.failures + 1, broken_at=finished)
 
@@ -253,41 +163,6 @@ def _complete_runs(record: SyncRecord, objects: OwnedObjects) -> Iterator[Run]:
             yield run
 
 
-def _names_other_volume(report: Observation, volume_id: str) -> bool:
-    """Images of version 0.1.0 name none, nor does a volume that was never written to: that says nothing."""
-    return bool(volume_id and report.volume_id) and not report.volume_id.startswith(volume_id)
-
-
-def relevant_pods(objects: OwnedObjects, digest: str) -> tuple[Pod, ...]:
-    """Pods of the user's, less the runs that name another manifest: they say nothing about this one."""
-    return tuple(
-        replace(pod, runs=tuple(run for run in pod.runs if names_no_other(run, digest))) for pod in objects.workloads
-    )
-
-
-def names_no_other(run: Run, digest: str) -> bool:
-    return run.observation is None or run.observation.manifest in ("", digest)
-
-
-def damage_reports(snapshot: Snapshot, objects: OwnedObjects, volume_id: str) -> Iterator[DamageReport]:
-    """What pods of the user's say against the volume that was proven."""
-    digest = snapshot.cache.digest
-    for pod in objects.workloads:
-        for run in pod.runs:
-            report = run.observation
-            if report and (other := _names_other_volume(report, volume_id)):
-                yield DamageReport(run.finished_at, pod.name, report, other)
-            elif report and run.exit_code != 0 and names_no_other(run, digest) and _names_damage(report):
-                yield DamageReport(run.finished_at, pod.name, report, other_volume=False)
-        live = snapshot.progress.get(pod.uid) if pod.state is RunState.RUNNING else None
-        if live and _names_other_volume(live.observation, volume_id):
-            yield DamageReport(live.at, pod.name, live.observation, other_volume=True)
-
-
-def _names_damage(report: Observation) -> bool:
-    return any(model.reason not in (None, Reason.WAITING_FOR_LOCK) for model in report.incomplete())
-
-
 def is_new_proof(before: Status, after: Status) -> bool:
     """Whether ``after`` is complete by a proof that ``before`` did not have.
 
@@ -305,11 +180,3 @@ def is_proven(record: SyncRecord) -> bool:
 def is_proven_on(record: SyncRecord, claim: Claim | None) -> bool:
     """Complete on this claim: it is the one that the record is about, and has its volume."""
     return claim is not None and claim.bound and claim.uid == record.claim_uid and is_proven(record)
-
-
-def running_pods(objects: OwnedObjects, jobs_enabled: bool) -> tuple[Pod, ...]:
-    """Pods whose sync container runs now and is about this content; none of a Job that is over, whatever names it."""
-    if jobs_enabled and objects.latest and objects.latest.outcome:
-        return ()
-    pods = objects.job_pods if jobs_enabled else objects.workloads
-    return tuple(pod for pod in pods if pod.state is RunState.RUNNING and not pod.deleting)

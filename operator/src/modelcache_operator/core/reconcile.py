@@ -8,6 +8,7 @@ time, again and again, and after any outage, with the same result. The parts, by
 - ``job_plan``    is a sync Job to be made or deleted, and when is the next one due
 - ``phase``       phase, reason and message
 - ``progress``    bytes and models, from the newest report
+- ``tasks``       Jobs that are no syncs: which one is due; by ``task_ends`` and ``task_plan`` what follows
 - ``peers``       is a peer server to be made, replaced or deleted
 - ``copies``      with a copy on every node: the state of each, and in ``copy_jobs`` and ``copy_gate`` what follows
 - ``gate``        pods that wait; their gates are removed while the phase is Ready, or early: ``lead_time``
@@ -31,35 +32,30 @@ from modelcache_operator.core.copy_status import with_copies
 from modelcache_operator.core.gate import NONE, Cause, Removal, gated_pods, is_held_by_us_alone, waits_by_itself
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
 from modelcache_operator.core.lead_time import early_removal
+from modelcache_operator.core.messages import Notice
 from modelcache_operator.core.observed import Job, Pod, Snapshot
+from modelcache_operator.core.owned_objects import sort_objects
 from modelcache_operator.core.peer_objects import address
 from modelcache_operator.core.peers import NO_PLAN, PEERS_READY, SERVING, PeerPlan, plan_peers, serving_pod
 from modelcache_operator.core.phase import decide_phase
 from modelcache_operator.core.phase_inputs import NO_POD_S, PhaseDecision, PhaseInputs
 from modelcache_operator.core.pods_in_use import pods_status
 from modelcache_operator.core.progress import with_progress
-from modelcache_operator.core.proof import sort_objects, update_record
+from modelcache_operator.core.proof import update_record
 from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.core.summary import summary
+from modelcache_operator.core.task_plan import NO_TASKS, SIZING, TaskPlan, look_at_tasks, plan_tasks
+from modelcache_operator.core.tasks import Part, Task
 from modelcache_operator.core.unheld import early_pods, failed_pods, stray_pods
 
-QUIET = ("ClaimCreating", "ClaimPending", "PodStarting")
+QUIET = ("ClaimCreating", "ClaimPending", "PodStarting", SIZING)
 """Reasons that last a moment at each start: no Event."""
 NORMAL = ("AllModelsVerified", "Syncing", "Resyncing", "WaitingForPod", "WaitingForLock", "PodTerminating")
 """Reasons with nothing wrong about them, unless the phase says otherwise."""
 Request = TypeVar("Request", JobRequest, JobRequest | None)
 WAITING_EVENT_S = 5.0
 """A pod that waits longer than this gets an Event that says for what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """An Event to post about the cache."""
-
-    type: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +75,7 @@ class Decision:
     copy_jobs: tuple[JobRequest, ...] = ()
     """Those of further copies."""
     peers: PeerPlan = NO_PLAN
+    tasks: TaskPlan = NO_TASKS
     notices: tuple[Notice, ...] = ()
     notify_waiting: tuple[Pod, ...] = ()
     """Pods to be told what they wait for."""
@@ -101,16 +98,18 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     """Nothing is made while the time has not come to try again what the API refused."""
     cache = snapshot.cache
     act = now >= snapshot.refusals.until
-    volume = check_claim(cache.volume, snapshot.claim, now)
     problem = cache.problem or snapshot.forbidden or conflict(snapshot)
     objects = sort_objects(snapshot)
-    usable = act and not problem and volume.usable
     group = cache.volume.per_node
     copies = look_at_copies(snapshot, objects, group, now) if group else None
+    record = copies.record if copies else update_record(snapshot, objects)
+    tasks = look_at_tasks(snapshot, objects, record, copies, now)
+    volume = tasks.check(check_claim(cache.volume, snapshot.claim, now))
+    usable = act and not problem and volume.usable and not tasks.holds_sync
     if group and copies:
         plan, requests = plan_copy_jobs(snapshot, objects, copies, group, usable, now)
     else:
-        plan, requests = plan_jobs(snapshot, objects, update_record(snapshot, objects), usable, now), ()
+        plan, requests = plan_jobs(snapshot, objects, record, usable, now), ()
     inputs = PhaseInputs(snapshot, objects, volume, plan, problem, now, copies)
     decided = decide_phase(inputs)
     peers = plan_peers(snapshot, objects, decided.phase is Phase.READY, now, served_node(copies) if copies else None)
@@ -119,19 +118,22 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
     removal = _removal(inputs, decided, gated) if act or ready else NONE
     ungated = set() if snapshot.refusals.gate else {pod.uid for pod in removal.pods}
     held = tuple(pod for pod in gated if pod.uid not in ungated)
-    creating = cache.volume.create and snapshot.claim is None
+    creating = cache.volume.create and cache.volume.size and snapshot.claim is None
+    status = _status(inputs, decided, peers, tasks.parts.get(Task.UPDATES), sum(map(is_held_by_us_alone, held)))
+    status, task_plan = plan_tasks(tasks, status, act and not problem, _is_syncing(inputs))
     return Decision(
-        status=_status(inputs, decided, peers, sum(map(is_held_by_us_alone, held))),
+        status=status,
         acts=act,
         write_config=act and not cache.problem and not cache.deleting and snapshot.config_digest != cache.digest,
-        create_claim=act and creating and not problem and not cache.deleting,
+        create_claim=act and bool(creating) and not problem and not cache.deleting,
         own_claim=_owner_change(snapshot) if act else None,
         enlarge_claim=act and wants_size(snapshot) and not cache.deleting,
-        delete_jobs=plan.delete if act else (),
+        delete_jobs=(*plan.delete, *task_plan.delete) if act else (),
+        tasks=task_plan,
         create_job=_with_peer(plan.create, snapshot),
         copy_jobs=tuple(_with_peer(each, snapshot) for each in requests[1:]),
         peers=peers if act else NO_PLAN,
-        notices=(*_notices(cache.status, decided), *_peer_notices(cache.status, peers)),
+        notices=(*_notices(cache.status, decided), *_peer_notices(cache.status, peers), *task_plan.notices),
         notify_waiting=() if ready else _long(held, now),
         notify_strays=stray_pods(objects),
         notify_without_node=pods_without_node(_long(held, now), copies) if copies and ready else (),
@@ -139,7 +141,7 @@ def reconcile(snapshot: Snapshot, now: float) -> Decision:
         notify_failed=failed_pods(objects, decided.phase),
         remove_gates=removal,
         admit_jobs=queued_jobs(snapshot.jobs) if ready else (),
-        wake_at=min((at for at in _wake_times(inputs, peers, gated) if at > now), default=None),
+        wake_at=min((at for at in _wake_times(inputs, peers, task_plan, gated) if at > now), default=None),
     )
 
 
@@ -162,7 +164,7 @@ def _long(waiting: tuple[Pod, ...], now: float) -> tuple[Pod, ...]:
     return tuple(pod for pod in waiting if now - pod.created_at >= WAITING_EVENT_S)
 
 
-def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waiting: int) -> Status:
+def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, updates: Part | None, waiting: int) -> Status:
     cache, objects = inputs.snapshot.cache, inputs.objects
     status = Status(
         observed_generation=cache.generation,
@@ -170,7 +172,7 @@ def _status(inputs: PhaseInputs, decided: PhaseDecision, peers: PeerPlan, waitin
         message=decided.message,
         complete=decided.phase is Phase.READY,
         claim_name=cache.volume.claim,
-        conditions=conditions(inputs, decided, peers),
+        conditions=conditions(inputs, decided, peers, updates),
         sync=inputs.record,
         peers=peers.status,
     )
@@ -212,11 +214,19 @@ def _with_peer(job: Request, snapshot: Snapshot) -> Request:
     return replace(job, peer=address(snapshot.cache)) if job and serving_pod(snapshot) else job
 
 
-def _wake_times(inputs: PhaseInputs, peers: PeerPlan, waiting: tuple[Pod, ...]) -> Iterator[float]:
+def _is_syncing(inputs: PhaseInputs) -> bool:
+    """Or about to: tasks make room. A sync of a copy that does not start holds up nothing else."""
+    copies = inputs.copies.each if inputs.copies else ()
+    return bool(inputs.plan.create or inputs.job) if not copies else any(copy.job and copy.to_come for copy in copies)
+
+
+def _wake_times(inputs: PhaseInputs, peers: PeerPlan, tasks: TaskPlan, waiting: tuple[Pod, ...]) -> Iterator[float]:
     """When something becomes true by the clock alone."""
     yield inputs.snapshot.refusals.until
     if peers.wake_at:
         yield peers.wake_at
+    if tasks.wake_at:
+        yield tasks.wake_at
     if inputs.plan.wake_at:
         yield inputs.plan.wake_at
     if inputs.job and not inputs.pod:

@@ -2,7 +2,9 @@
 
 The text is a pod's termination message or what its ``/status`` answered, so anybody who can create a pod chooses it.
 Nothing of it is believed to be of the right type, length or range; strings are cut and lose their control characters,
-unknown keys are dropped. Whether a well-formed report is believed is decided elsewhere (``evidence``).
+unknown keys are dropped. Whether a well-formed report is believed is decided elsewhere (``proof``).
+
+Text is interned: the pods of a cache, and its status, say the same names, commits and digests.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
-from modelcache_operator.core.observed import Observation
+from modelcache_operator.core.observed import Observation, TaskReport
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_MODELS = 100
@@ -34,13 +37,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069
 
 def parse_report(text: str | bytes) -> Observation | None:
     """None when ``text`` is not a report at all; wrong values inside a report count as absent."""
-    if len(text) > MAX_REPORT_BYTES:
-        return None
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(data, dict) or not isinstance(data.get("complete"), bool):
+    data = _mapping(text)
+    if data is None or not isinstance(data.get("complete"), bool):
         return None
     listed = data.get("models")
     models = tuple(_models(listed[:MAX_MODELS])) if isinstance(listed, list) else ()
@@ -55,7 +53,36 @@ def parse_report(text: str | bytes) -> Observation | None:
         models=models,
         manifest=_matching(DIGEST, data.get("manifest")) or "",
         volume_id=_matching(VOLUME_ID, data.get("volumeId")) or "",
+        bytes_unused=None if data.get("bytesUnused") is None else _count(data["bytesUnused"]),
     )
+
+
+def parse_task_report(text: str | bytes) -> TaskReport | None:
+    """Likewise, of a plan or of what was pruned."""
+    data = _mapping(text)
+    if data is None or not {"bytesToFetch", "bytesFreed"} & data.keys():
+        return None
+    listed = data.get("models")
+    models = [each for each in listed[:MAX_MODELS] if isinstance(each, dict)] if isinstance(listed, list) else []
+    commits = {line(each.get("name"), 63): _matching(COMMIT, each.get("commit")) for each in models}
+    return TaskReport(
+        bytes_total=_count(data.get("bytesTotal")),
+        bytes_to_fetch=_count(data.get("bytesToFetch")),
+        bytes_freed=_count(data.get("bytesFreed")),
+        commits={name: commit for name, commit in commits.items() if name and commit},
+        reason=_reason(data.get("reason")),
+        message=line(data.get("message")),
+    )
+
+
+def _mapping(text: str | bytes) -> dict[str, Any] | None:
+    if len(text) > MAX_REPORT_BYTES:
+        return None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def line(value: object, limit: int = MAX_MESSAGE) -> str:
@@ -63,7 +90,7 @@ def line(value: object, limit: int = MAX_MESSAGE) -> str:
     if not isinstance(value, str):
         return ""
     text = CONTROL.sub(" ", value[: 4 * limit]).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return intern(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def _models(listed: list[Any]) -> list[ModelReport]:
@@ -72,7 +99,7 @@ def _models(listed: list[Any]) -> list[ModelReport]:
         name = each.get("name") if isinstance(each, dict) else None
         # A manifest that could not be read reports under no name.
         if isinstance(name, str) and name not in found and (NAME.fullmatch(name) or not name):
-            found[name] = _model(name, each)
+            found[name] = _model(intern(name), each)
     return list(found.values())
 
 
@@ -88,7 +115,7 @@ def _model(name: str, data: Mapping[str, Any]) -> ModelReport:
         bytes_present=_count(data.get("bytesPresent")),
         commit=_matching(COMMIT, data.get("commit")),
         chosen=_chosen(data.get("chosen")),
-        verified_at=None if verified is None else timestamps.stamp(verified),
+        verified_at=None if verified is None else intern(timestamps.stamp(verified)),
         digest=_matching(DIGEST, data.get("digest")) if complete else None,
         reason=_reason(data.get("reason")),
         message=line(data.get("message")),
@@ -102,7 +129,7 @@ def _count(value: object) -> int:
 
 
 def _matching(pattern: re.Pattern[str], value: object) -> str | None:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else None
+    return intern(value) if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
 def _chosen(value: object) -> dict[str, str]:

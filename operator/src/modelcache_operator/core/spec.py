@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from init_sync.core.fields import duration_s
-from init_sync.core.manifest_schema import JOB
+from init_sync.core.manifest_job import JOB
 from init_sync.core.spec import Manifest
 from modelcache_operator.core.job_defaults import with_defaults
 
 POD_FIELDS = tuple(name for name, field in JOB.fields.items() if field.of_pod)
 PLACEMENT = ("nodeSelector", "affinity", "topologySpreadConstraints")
 """Of those, what says on which node a pod runs."""
+DEFAULT_HEADROOM = "10%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,32 @@ class VolumeSpec:
     """Empty: the manifest names none and none is to be created."""
     create: bool = False
     size: str = ""
+    """With a size that the models decide: empty until it is known."""
+    headroom: int | None = None
+    """In percent, with a size that the models decide; else None."""
     storage_class: str | None = None
     access_modes: tuple[str, ...] = ()
     delete_with_cache: bool = False
     per_node: PerNodeSpec | None = None
     """None unless each node of a group has its own copy."""
+    prune: bool = False
+    """Whether files that nothing needs any more are removed."""
+
+    @property
+    def auto(self) -> bool:
+        return self.headroom is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubSpec:
+    """How the volume is read again, in the words of the command."""
+
+    every: str
+    rate: str
+
+    @property
+    def every_s(self) -> int:
+        return duration_s(self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +113,17 @@ def volume_spec(manifest: Manifest, job: JobSpec) -> VolumeSpec:
     if create is None:
         tolerations = job.pod.get("tolerations", ())
         group = PerNodeSpec(per_node["nodeSelector"], tolerations, per_node["maxParallel"]) if per_node else None
-        return VolumeSpec(volume["claimName"], per_node=group)
+        return VolumeSpec(volume["claimName"], per_node=group, prune=volume["prune"])
+    auto = create["size"] == "auto"
     return VolumeSpec(
         volume["claimName"] or manifest.name,
         create=True,
-        size=create["size"],
+        size="" if auto else create["size"],
+        headroom=int((create["headroom"] or DEFAULT_HEADROOM).rstrip("%")) if auto else None,
         storage_class=create["storageClassName"] or None,
         access_modes=tuple(create["accessModes"]),
         delete_with_cache=volume["deletionPolicy"] == "Delete",
+        prune=volume["prune"],
     )
 
 
@@ -111,6 +136,17 @@ def peers_spec(manifest: Manifest) -> PeersSpec | None:
     peers = manifest.spec["peers"]
     token = peers["tokenSecret"]
     return PeersSpec(AuthSpec(token["name"], token["key"]) if token else None) if peers["enabled"] else None
+
+
+def scrub_spec(manifest: Manifest) -> ScrubSpec | None:
+    scrub = manifest.spec["scrub"]
+    return ScrubSpec(scrub["every"], scrub["rate"]) if scrub else None
+
+
+def updates_s(manifest: Manifest) -> int:
+    """0 when they are not looked for."""
+    updates = manifest.spec["updates"]
+    return duration_s(updates["check"]) if updates else 0
 
 
 def lead_time_s(manifest: Manifest) -> int:

@@ -13,14 +13,12 @@ from enum import StrEnum
 from sys import intern
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
 
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
-
-CAMEL = ConfigDict(extra="ignore", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True)
-"""Keys that this version does not know are dropped."""
+from modelcache_operator.core.status_fields import CAMEL, Time, Word
+from modelcache_operator.core.task_status import PruneStatus, ScrubStatus, SizeStatus, UpdatesStatus
 
 
 class Phase(StrEnum):
@@ -42,14 +40,12 @@ def _with_defaults(model: Any) -> Any:
     if not isinstance(model, dict):
         return model
     reason = model.get("reason")
-    return {"complete": False, "revision": "", **model, "reason": reason if reason in list(Reason) else None}
+    texts = {key: intern(each) for key, each in model.items() if type(each) is str}
+    known = {"reason": reason if reason in list(Reason) else None}
+    return {"complete": False, "revision": "", **model, **texts, **known}
 
 
 Model = Annotated[ModelReport, BeforeValidator(_with_defaults)]
-Word = Annotated[str, AfterValidator(intern)]
-"""One of a few that all caches have: kept once."""
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""RFC 3339, in UTC; empty: never."""
 
 
 @with_config(CAMEL)
@@ -58,7 +54,7 @@ class Condition:
     """As in every Kubernetes API."""
 
     type: Word
-    """Complete, Ready, Reconciling, Stalled, Syncing, VolumeReady, PodsHeld or PeersReady."""
+    """Complete, Ready, Reconciling, Stalled, Syncing, VolumeReady, PodsHeld, PeersReady or UpdateAvailable."""
     status: Annotated[Word, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
     """True, False or Unknown."""
     reason: Word = ""
@@ -76,21 +72,21 @@ class Condition:
 class Summary:
     """The figures as kubectl prints them."""
 
-    models: str = ""
+    models: Word = ""
     """Complete models of all."""
-    progress: str = ""
+    progress: Word = ""
     """Bytes present of all, in percent."""
-    size: str = ""
+    size: Word = ""
     """Bytes of all models."""
-    rate: str = ""
+    rate: Word = ""
     """Rate of a running sync."""
-    eta: str = ""
+    eta: Word = ""
     """Estimated time remaining of a running sync."""
-    commit: str = ""
+    commit: Word = ""
     """Commit of each model."""
-    digest: str = ""
+    digest: Word = ""
     """Digest of each model."""
-    nodes: str = ""
+    nodes: Word = ""
     """Complete copies of all, with spec.volume.perNode."""
 
 
@@ -111,7 +107,8 @@ class SyncRecord:
     volume_id: str = ""
     """Id of the volume that was proven complete; absent when it has none, or none is known."""
     commits: Mapping[str, str] = field(default_factory=dict)
-    """Commit of each model of the first copy, with spec.volume.perNode: the other copies are pinned to it."""
+    """Commit of each model that was proven, as far as the sync that proved it reported them. With spec.volume.perNode
+    those of the first copy, to which the other copies are pinned."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """With spec.volume.perNode, by node: digest of its uid, first digits of the proven volume's id, number and end of
     its last Job, Jobs that failed in a row."""
@@ -143,7 +140,7 @@ class SyncRecord:
 class CommitPods:
     """Pods that were started on the same commits."""
 
-    commit: str = ""
+    commit: Word = ""
     """Commit of each model, as in the summary; absent where no pod says it."""
     pods: int = 0
     """How many pods."""
@@ -245,7 +242,7 @@ class Status:
     conditions: tuple[Condition, ...] = ()
     """Complete and Ready (may a GPU start?), Reconciling (is it being worked on?), Stalled (must a person act?),
     Syncing (does a sync run?), VolumeReady (is there a volume?), PodsHeld (only if a pod may hold a GPU too early),
-    PeersReady (with spec.peers: is the copy served?)."""
+    PeersReady (with spec.peers: is the copy served?), UpdateAvailable (with spec.updates: has a branch moved?)."""
     sync: SyncRecord = field(default_factory=SyncRecord)
     """What sync Jobs have proven of one content on one claim, and when the next one is made."""
     pods: PodsStatus = field(default_factory=PodsStatus)
@@ -256,6 +253,14 @@ class Status:
     """Copies; absent without spec.volume.perNode."""
     copies: tuple[CopyStatus, ...] = ()
     """Copies that are not complete, 100 at most; see sync.copies for all."""
+    size: SizeStatus | None = None
+    """How large the models are; absent without spec.volume.create.size: auto."""
+    scrub: ScrubStatus | None = None
+    """When the files were read again; absent without spec.scrub."""
+    updates: UpdatesStatus | None = None
+    """What the hub has that is newer; absent without spec.updates."""
+    prune: PruneStatus | None = None
+    """Files that nothing needs any more."""
 
     def condition(self, type_: str) -> Condition | None:
         return next((each for each in self.conditions if each.type == type_), None)

@@ -13,7 +13,7 @@ from modelcache_operator.core import names, render
 from modelcache_operator.core.copy_gate import affinity_patch
 from modelcache_operator.core.gate import Cause, Removal, gate_patch
 from modelcache_operator.core.observed import Cache, Pod
-from modelcache_operator.core.parse import parse_pod
+from modelcache_operator.core.parse_pods import parse_pod
 from modelcache_operator.core.proof import is_proven_on
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube import events

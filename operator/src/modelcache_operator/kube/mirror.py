@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelcache_operator.core import parse
+from modelcache_operator.core import parse, parse_pods
 from modelcache_operator.core.job_defaults import NO_DEFAULTS
 from modelcache_operator.core.lead_time import with_samples
 from modelcache_operator.core.limits import Limits
@@ -60,8 +60,8 @@ class Mirror:
         """The owner's uid of each cache's ConfigMap, and the digest of the manifest in it."""
         self.progress: dict[str, Progress] = {}
         self.refusals: dict[Key, Refusals] = {}
-        self.on_run: Callable[[Key, Run], None] = lambda _key, _run: None
-        """Called once for each run of a sync container whose end is seen."""
+        self.on_run: Callable[[Key, Run, str], None] = lambda _key, _run, _task: None
+        """Called once for each run of a sync container whose end is seen, with the task of its pod if it has one."""
         self.peer_pods: dict[Key, dict[str, PeerPod]] = defaultdict(dict)
         self.peers_created: dict[Key, str] = {}
         """Uid of the peer server's pod that this process created last."""
@@ -89,7 +89,7 @@ class Mirror:
             touched |= self._claims.add(key, new)
             if old:
                 self._forget_claim(key, old)
-                self.refuse(key, size="", peers="", peers_reason="")
+                self.refuse(key, size="", task="", peers="", peers_reason="")
         self.caches[key] = new
         return touched
 
@@ -116,9 +116,9 @@ class Mirror:
         self._ended.pop(key, None)
 
     def upsert_pod(self, raw: Json) -> Iterable[Key]:
-        if parse.is_peer_pod(raw):
-            return tables.upsert(self.peer_pods, parse.parse_peer_pod(raw))
-        new = parse.parse_pod(raw)
+        if parse_pods.is_peer_pod(raw):
+            return tables.upsert(self.peer_pods, parse_pods.parse_peer_pod(raw))
+        new = parse_pods.parse_pod(raw)
         key = Key(new.namespace, new.cache)
         old = self.pods[key].get(new.name) if key in self.pods else None
         changed = tables.upsert(self.pods, new)
@@ -126,17 +126,17 @@ class Mirror:
             known = {run.key for run in old.runs} if old else set()
             for run in new.runs:
                 if run.key not in known:
-                    self.on_run(key, run)
+                    self.on_run(key, run, new.task)
         return changed
 
     def upsert_job(self, raw: Json) -> Iterable[Key]:
         return tables.upsert(self.jobs, parse.parse_job(raw))
 
     def delete_pod(self, raw: Json) -> Iterable[Key]:
-        if parse.is_peer_pod(raw):
-            return tables.delete(self.peer_pods, parse.parse_peer_pod(raw))
+        if parse_pods.is_peer_pod(raw):
+            return tables.delete(self.peer_pods, parse_pods.parse_peer_pod(raw))
         self.progress.pop(raw["metadata"]["uid"], None)
-        return tables.delete(self.pods, parse.parse_pod(raw))
+        return tables.delete(self.pods, parse_pods.parse_pod(raw))
 
     def remove_pod(self, pod: Pod) -> None:
         """It was looked for and is not there."""
@@ -144,10 +144,11 @@ class Mirror:
         tables.delete(self.pods, pod)
 
     def delete_job(self, raw: Json) -> Iterable[Key]:
-        """A sync Job may have finished since it was seen last, and been deleted at once."""
+        """A sync Job may have finished since it was seen last, and been deleted at once. A task is done again then."""
         job = parse.parse_job(raw)
         key = Key(job.namespace, job.cache)
-        if job.outcome and job.attempt and key in self.caches:  # the Jobs of a deleted cache are collected after it
+        counts = job.outcome and job.attempt and not job.task
+        if counts and key in self.caches:  # the Jobs of a deleted cache are collected after it
             self._ended[key] = job
         return tables.delete(self.jobs, job)
 
@@ -237,6 +238,6 @@ class Mirror:
     def prune_caches(self, exists: Exists, version: int) -> Iterable[Key]:
         self.peer_endpoints.clear()  # to be compared again
         for key in list(self.refusals):
-            self.refuse(key, owner="", size="", peers="", peers_reason="")  # to be tried again
+            self.refuse(key, owner="", size="", task="", peers="", peers_reason="")  # to be tried again
         gone = [key for key, cache in self.caches.items() if is_gone(cache, exists, version)]
         return [each for key in gone for each in self.delete_cache(key)]

@@ -20,6 +20,8 @@ from modelcache_operator.core.observed import Cache
 from modelcache_operator.core.parse import is_own_config_map, parse_cache, parse_claim
 from modelcache_operator.core.reconcile import Decision
 from modelcache_operator.core.status import to_json
+from modelcache_operator.core.task_jobs import task_job
+from modelcache_operator.core.tasks import TaskRequest
 from modelcache_operator.kube import api as kube
 from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api
@@ -61,7 +63,23 @@ class Writer:
             _log(cache, "sync job created", job=request.name, resync=request.resync, **node)
         if decision.enlarge_claim:
             await self._enlarge_claim(cache)
+        if decision.tasks.create:
+            await self._create_task(cache, decision.tasks.create)
         await self._peers.apply(cache, decision.peers)
+
+    async def _create_task(self, cache: Cache, request: TaskRequest) -> None:
+        """What the API refuses is told, and costs nothing but the task.
+
+        Raises:
+            Conflict: then, so that the status of a new decision says so.
+        """
+        try:
+            body = task_job(cache, request, self._image)
+            self._mirror.upsert_job(await self._create_or_get(kube.JOBS, body))
+        except Refused as error:
+            self._mirror.refuse(Key(cache.namespace, cache.name), task=str(error))
+            raise Conflict(f"creating Job {cache.namespace}/{request.name}: {error}") from error
+        _log(cache, "task job created", job=request.name, task=request.task.value)
 
     async def _write_config(self, cache: Cache) -> None:
         """Create it, or change it if it was made for this very cache.
@@ -142,7 +160,7 @@ class Writer:
     async def _delete_job(self, cache: Cache, name: str) -> None:
         with contextlib.suppress(Missing):
             await self._api.delete(kube.JOBS, cache.namespace, name)
-        _log(cache, "sync job deleted", job=name)
+        _log(cache, "job deleted", job=name)
 
     async def _create_or_get(self, resource: kube.Resource, body: Json) -> Json:
         try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference import multitalk
+from inference.engine.checkpoint.other_layouts import unusable
 from inference.engine.errors import CheckpointError
 from inference.multitalk import Variant
 
@@ -51,7 +52,9 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
             missing.append(" or ".join(str(path.relative_to(volume)) for path in candidates))
         return found or candidates[0]
 
-    audio_layers = first(*(folder / each.audio_file for folder in (layers, root) for each in Variant))
+    # A folder of something else must not lead to other weights beside the base model.
+    folders = (layers,) if unusable(layers) else (layers, root)
+    audio_layers = first(*(folder / each.audio_file for folder in folders for each in Variant))
     files = ModelFiles(
         variant=Variant(audio_layers.stem),
         config=first(root / multitalk.CONFIG_FILE),
@@ -66,7 +69,10 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
         wav2vec=first(voice / multitalk.VOICE_FILE, voice / multitalk.VOICE_PICKLE),
     )
     if missing:
-        raise CheckpointError(f"looking for the model files in {volume}: missing {', '.join(missing)}. Sync the volume")
+        found = "".join(f". {folder.name} holds {hint}" for folder in (root, layers) if (hint := unusable(folder)))
+        raise CheckpointError(
+            f"looking for the model files in {volume}: missing {', '.join(missing)}{found or '. Sync the volume'}"
+        )
     return files
 
 

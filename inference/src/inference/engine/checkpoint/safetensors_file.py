@@ -62,7 +62,11 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: Mapping[str, Entry] = _read_header(path)
+        header, data_start = _read_header(path)
+        metadata = header.pop("__metadata__", {})
+        self.metadata: Mapping[str, str] = metadata if isinstance(metadata, dict) else {}
+        self.entries: Mapping[str, Entry] = {name: _entry(path, name, raw, data_start) for name, raw in header.items()}
+        _require_complete(path, max((entry.end for entry in self.entries.values()), default=data_start))
 
     def read(self, name: str) -> Tensor:
         """Read one tensor; safe from several threads."""
@@ -89,7 +93,8 @@ def _read_into(path: Path, start: int, buffer: memoryview) -> None:
             done += count
 
 
-def _read_header(path: Path) -> dict[str, Entry]:
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The JSON object, and where the data begin."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -101,13 +106,17 @@ def _read_header(path: Path) -> dict[str, Entry]:
         raise CheckpointError(f"opening {path}: {e.strerror}") from e
     except ValueError as e:
         raise CheckpointError(f"reading {path.name}: the header is not JSON. Fetch the file again") from e
-    entries = {name: _entry(path, name, raw, 8 + length) for name, raw in header.items() if name != "__metadata__"}
-    expected = max((entry.end for entry in entries.values()), default=8 + length)
+    if not isinstance(header, dict):
+        raise CheckpointError(f"reading {path.name}: the header is not a JSON object. Fetch the file again")
+    return header, 8 + length
+
+
+def _require_complete(path: Path, expected: int) -> None:
+    size = path.stat().st_size
     if size != expected:
         raise CheckpointError(
             f"reading {path.name}: {size} bytes, the header promises {expected}. Fetch the file again"
         )
-    return entries
 
 
 def _entry(path: Path, name: str, raw: Any, data_start: int) -> Entry:

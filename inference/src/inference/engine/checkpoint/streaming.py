@@ -85,8 +85,8 @@ def compare(
     """Refuse a checkpoint that lacks a tensor, has one too many, or has one of another shape; all are named."""
     problems: list[str] = []
     needed = {source.name for source in sources.values()}
-    problems += _naming("missing", sorted(needed - store.shapes.keys()))
-    problems += _naming("unexpected", sorted(name for name in store.shapes.keys() - needed if not ignored(name)))
+    problems += naming("missing", sorted(needed - store.shapes.keys()))
+    problems += naming("unexpected", sorted(name for name in store.shapes.keys() - needed if not ignored(name)))
     misshaped = []
     for target, source in sources.items():
         found = store.shapes.get(source.name)
@@ -95,7 +95,7 @@ def compare(
         expected = source.stored_shape(wanted[target])
         if (_without_leading_ones(found, len(expected)) if source.drop_ones else found) != expected:
             misshaped.append(f"{source.name} is {list(found)} instead of {list(expected)}")
-    problems += _naming("mis-shaped", sorted(set(misshaped)))
+    problems += naming("mis-shaped", sorted(set(misshaped)))
     if problems:
         files = sorted({store.origin(name) for name in store.shapes})
         raise CheckpointError(f"loading {component} from {', '.join(files)}: " + "; ".join(problems))
@@ -177,7 +177,8 @@ def _without_leading_ones(shape: Shape, rank: int) -> Shape:
     return shape
 
 
-def _naming(kind: str, names: Sequence[str]) -> list[str]:
+def naming(kind: str, names: Sequence[str]) -> list[str]:
+    """No text for no names; else one with their number and the first few."""
     if not names:
         return []
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""

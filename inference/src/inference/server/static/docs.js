@@ -1,11 +1,9 @@
 // Reads /openapi.json and writes it out for people: one section for each operation, its fields and its responses.
-"use strict";
+import { element } from "./dom.js";
 
-function element(tag, text, ...children) {
-  const made = document.createElement(tag);
-  made.append(...(text ? [text] : []), ...children);
-  return made;
-}
+const COLUMNS = ["field", "values", "default", "meaning"];
+const cell = (...children) => element("td", {}, ...children);
+const code = (text) => element("code", { textContent: text });
 
 function typeOf(schema) {
   const one = schema.anyOf ? schema.anyOf.find((option) => option.type !== "null") : schema;
@@ -19,8 +17,7 @@ function typeOf(schema) {
 
 function row(name, schema, required, text) {
   const fallback = required ? "required" : schema.default === null || schema.default === undefined ? "" : `default ${schema.default}`;
-  return element("tr", "", element("td", "", element("code", name)), element("td", typeOf(schema)),
-    element("td", fallback), element("td", text || ""));
+  return element("tr", {}, cell(code(name)), cell(typeOf(schema)), cell(fallback), cell(text || ""));
 }
 
 function fieldsOf(operation) {
@@ -29,7 +26,9 @@ function fieldsOf(operation) {
   for (const [name, schema] of Object.entries(form?.properties || {})) {
     rows.push(row(name, schema, form.required.includes(name), schema.description));
   }
-  return rows.length ? element("table", "", element("tbody", "", ...rows)) : "";
+  if (!rows.length) return "";
+  const head = element("tr", {}, ...COLUMNS.map((name) => element("th", { scope: "col", textContent: name })));
+  return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
 }
 
 async function main() {
@@ -39,9 +38,9 @@ async function main() {
   const target = document.getElementById("operations");
   for (const [path, methods] of Object.entries(api.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
-      const title = element("h2", "", element("code", `${method.toUpperCase()} ${path}`));
+      const title = element("h2", {}, code(`${method.toUpperCase()} ${path}`));
       const responses = Object.keys(operation.responses).filter((code) => code !== "4XX").join(", ");
-      target.append(title, element("p", `${operation.summary}. Responses: ${responses}.`), fieldsOf(operation));
+      target.append(title, element("p", { textContent: `${operation.summary}. Responses: ${responses}.` }), fieldsOf(operation));
     }
   }
 }

@@ -1,100 +1,100 @@
-// The page for people: sends the form, polls the progress once a second, shows the video.
-"use strict";
+// The page for people: puts its parts together, and keeps the video that is looked at in the address.
+import { call } from "./api.js";
+import { Boxes } from "./boxes.js";
+import { Cost } from "./cost.js";
+import { announce, byId, pause, show } from "./dom.js";
+import { VideoForm } from "./form.js";
+import { History } from "./history.js";
+import { JobView } from "./job.js";
+import { watchPicture } from "./picture.js";
+import { Voice } from "./voices.js";
 
 const POLL_MS = 1000;
-const byId = (id) => document.getElementById(id);
-const show = (id, text) => { byId(id).textContent = text; byId(id).hidden = !text; };
-const words = { queued: "Waiting for its turn", in_progress: "Being made", completed: "Done", failed: "Failed", cancelled: "Cancelled" };
-let current = null;
+const VIDEO = /^#(video_[0-9a-f]+)$/;
 
-async function call(path, options) {
-  const response = await fetch(path, options);
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.error ? body.error.message : `${response.status} ${response.statusText}`);
-  return body;
-}
-
-function filled(form) {
-  // Fields that were left empty are left out: the server then takes its own defaults.
-  const data = new FormData();
-  for (const [name, value] of new FormData(form)) {
-    if (value instanceof File ? value.size : value.trim()) data.append(name, value);
-  }
-  return data;
-}
-
-function render(video) {
-  byId("job").hidden = false;
-  const percent = video.status === "in_progress" ? ` ${video.progress} %` : "";
-  byId("state").textContent = words[video.status] + percent;
-  byId("progress").value = video.progress;
-  const open = video.status === "queued" || video.status === "in_progress";
-  byId("progress").hidden = byId("cancel").hidden = !open;
-  byId("send").disabled = open;
-  if (video.status === "failed") show("error", video.error.message);
-  if (video.status === "completed") {
-    const source = `/v1/videos/${video.id}/content`;
-    byId("video").src = byId("download").href = source;
-    byId("video").hidden = byId("download").hidden = false;
-  }
-  return open;
-}
-
-async function follow(id) {
-  current = id;
-  while (current === id) {
-    let open = true;
-    try {
-      open = render(await call(`/v1/videos/${id}`));
-      show("error", open ? "" : byId("error").textContent);
-    } catch (problem) {
-      show("error", problem.message);
-    }
-    if (!open) return;
-    await new Promise((wake) => setTimeout(wake, POLL_MS));
-  }
-}
-
-byId("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  show("error", "");
-  byId("video").hidden = byId("download").hidden = true;
-  byId("video").removeAttribute("src");
-  byId("send").disabled = true;
-  try {
-    const video = await call("/v1/videos", { method: "POST", body: filled(event.target) });
-    render(video);
-    follow(video.id);
-  } catch (problem) {
-    byId("send").disabled = false;
-    show("error", problem.message);
-  }
+let limits = { seconds: Infinity, upload_bytes: Infinity };
+let picture = null;
+const form = byId("form");
+const boxes = new Boxes(byId("stage"));
+const voices = [1, 2].map((person) => new Voice(person, voiceChanged));
+document.querySelector(".voices").append(...voices.map(({ field }) => field));
+const videoForm = new VideoForm({ voices, boxes, limits: () => limits, accepted: (video) => { location.hash = video.id; } });
+const cost = new Cost(byId("cost"), asked);
+const history = new History({ deleted: (id) => { if (location.hash === `#${id}`) forget(); } });
+const job = new JobView({
+  changed: () => { history.refresh(); cost.refresh(); },
+  lost: () => { window.history.replaceState(null, "", location.pathname); history.mark(null); history.refresh(); },
 });
 
-byId("cancel").addEventListener("click", async () => {
-  try {
-    await call(`/v1/videos/${current}`, { method: "DELETE" });
-  } catch (problem) {
-    show("error", problem.message);
-  }
-});
+// What the estimate depends on.
+function asked() {
+  const number = (name) => (form.elements[name].value && form.elements[name].validity.valid ? Number(form.elements[name].value) : null);
+  const spoken = videoForm.present.filter(({ file }) => file).map(({ seconds }) => seconds);
+  return {
+    picture, voices: spoken, bytes: videoForm.bytes, size: form.elements.size.value,
+    mode: videoForm.bothTalk ? form.elements.audio_mode.value : "para", seconds: number("seconds"), steps: number("steps"),
+    longest: limits.seconds,
+  };
+}
 
-byId("form").elements.input_reference.addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  const preview = byId("preview");
-  URL.revokeObjectURL(preview.src);
-  preview.hidden = !file;
-  if (file) preview.src = URL.createObjectURL(file);
-});
+function changed() {
+  for (const voice of voices) {
+    boxes.setVoice(voice.person, voice.name);
+    if (voice.several !== videoForm.people > 1) voice.setPeople(videoForm.people);
+  }
+  boxes.setShown(videoForm.people > 1);
+  byId("both").hidden = !videoForm.bothTalk;
+  cost.refresh();
+}
+
+function voiceChanged(voice) {
+  if (voice.file && voice.person > videoForm.people) form.elements.people.value = String(voice.person);
+  changed();
+}
+
+function open() {
+  const [, id] = location.hash.match(VIDEO) ?? [];
+  history.mark(id ?? null);
+  if (id) job.follow(id);
+  else job.leave();
+}
+
+function forget() {
+  window.history.replaceState(null, "", location.pathname);
+  open();
+}
+
+async function readModel() {
+  const { data: [model] } = await call("/v1/models");
+  limits = model.limits;
+  for (const voice of voices) voice.setLongest(limits.seconds);
+  for (const [name, value] of Object.entries(model.defaults)) {
+    if (form.elements[name] && value !== null) form.elements[name].placeholder = String(value);
+  }
+}
 
 async function watchServer() {
-  try {
-    const state = await (await fetch("/readyz")).json();
-    show("server", state.ready ? "" : `Not ready yet: ${state.waiting_for}.`);
-    if (state.ready) return;
-  } catch {
-    show("server", "The server does not answer.");
+  for (let before = null; ; await pause(POLL_MS)) {
+    const state = await fetch("/readyz").then((answer) => answer.json(), () => ({ state: "away" }));
+    const told = { ready: "", away: "The server does not answer." }[state.state] ?? `Not ready yet: ${state.waiting_for}.`;
+    show(byId("server"), told);
+    if (state.state !== before && (before !== null || told)) announce(state.ready ? "The server is ready." : told);
+    before = state.state;
+    if (state.ready) break;
   }
-  setTimeout(watchServer, POLL_MS);
+  cost.refresh();
 }
+
+watchPicture((size) => {
+  picture = size;
+  boxes.setSize(size);
+  cost.refresh();
+});
+form.addEventListener("change", changed);
+form.addEventListener("input", () => cost.refresh());
+addEventListener("hashchange", open);
+changed();
+open();
+history.refresh();
+readModel().catch(() => {}); // the form works without its limits and defaults
 watchServer();
