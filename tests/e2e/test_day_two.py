@@ -159,7 +159,7 @@ def test_a_byte_that_rots_is_found_by_a_scrub_and_its_file_alone_is_fetched(dail
     assert daily.site.hub.fetched() == {CHANGED}
     daily.told("ScrubFinished")
     assert daily.status()["scrub"]["finishedAt"]
-    assert daily.release.metric("modelcache_scrubs_total") >= 2
+    assert daily.release.metric("modelcache_scrubs_total") >= 1
 
 
 def test_the_release_is_uninstalled_while_a_pod_uses_it_and_then_its_claim_can_go(daily: Daily) -> None:
