@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch site clean
 
 ##@ Getting started
 
@@ -161,6 +161,9 @@ lock-torch: $(STAMP) ## Update the pinned torch of one variant (TORCH_VARIANT=cu
 	$(COMPILE) --upgrade -c requirements/dev.txt -c requirements/inference.txt \
 		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
 		-o requirements/torch-$(TORCH_VARIANT).txt --group pyproject.toml:torch-$(TORCH_VARIANT)
+
+site: $(STAMP) ## Build the documentation site into dist/site, without network
+	$(BIN)/mkdocs build --quiet --strict --site-dir dist/site
 
 clean: ## Delete .venv and caches
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage*
