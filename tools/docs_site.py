@@ -16,6 +16,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s:]+)\)")
 """A Markdown link that is no picture and has no scheme."""
+BADGE = re.compile(r'^<a href="\.\./\.\./actions.*\n', re.MULTILINE)
+"""It leads to where the repository is hosted."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -36,7 +38,7 @@ def home(readme: str) -> str:
         path = found[2]
         return f"[{found[1]}]({path if path.startswith('#') else posixpath.relpath(path, 'docs')})"
 
-    return LINK.sub(moved, readme)
+    return LINK.sub(moved, BADGE.sub("", readme))
 
 
 def outside_named(markdown: str, folder: str) -> str:
