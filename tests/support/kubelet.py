@@ -34,11 +34,14 @@ CONTAINER = "init-sync"
 
 
 class Kubelet:
-    """For one namespace."""
+    """For one namespace; ``environment`` is added to that of each init-sync."""
 
-    def __init__(self, client: Client, namespace: str = "default") -> None:
+    def __init__(
+        self, client: Client, namespace: str = "default", environment: Mapping[str, str] | None = None
+    ) -> None:
         self.client = client
         self.namespace = namespace
+        self._environment = environment or {}
 
     def claim(self, name: str, phase: str = "Bound", **spec: Any) -> Json:
         """A PersistentVolumeClaim in this phase."""
@@ -161,7 +164,7 @@ class Kubelet:
             arguments = [mapped.get(each, each) for each in pod.container["args"]]
             command = [sys.executable, "-m", "init_sync", *arguments, "--report", str(report)]
             command += ["--give-up-after", "1"] if arguments[0] == "sync" else []
-            environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder}
+            environment = {"HF_ENDPOINT": endpoint, "PATH": "/usr/bin:/bin", "HOME": folder, **self._environment}
             if any(each["name"] == "MODELCACHE_PEERS" for each in pod.container.get("env", ())):
                 environment["MODELCACHE_PEERS"] = peer
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

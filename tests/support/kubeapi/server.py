@@ -15,9 +15,12 @@ from support.kubeapi.kinds import Kind
 from support.kubeapi.storage import Storage
 
 Json = dict[str, Any]
+APPLY = "application/apply-patch+yaml"
+"""Server-side apply, by a manager that owns all of the object; the operator of 0.1.0 writes its ConfigMaps so."""
 PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/json-patch+json": patches.json_patch,
     "application/merge-patch+json": patches.merge,
+    APPLY: lambda _, body: body,
 }
 
 
@@ -127,6 +130,8 @@ class Server:
         return self.storage.update(kind, call.namespace, call.name, call.sub, change, query)
 
     def _patch(self, kind: Kind, call: Call, body: Any, how: str, query: dict[str, str]) -> tuple[Json, str]:
+        if how == APPLY and not self.storage.matching(kind, call.namespace, call.name, {}):
+            return self.storage.create(kind, call.namespace, body, query)
         if how not in PATCHES:
             raise ApiError(415, "UnsupportedMediaType", f"{how}: only {', '.join(PATCHES)} are known")
         return self._update(kind, call, lambda old: PATCHES[how](old, body), query)

@@ -13,7 +13,7 @@ from typing import Any
 
 from support.kubeapi.errors import ApiError, not_found
 from support.kubeapi.kinds import BUILT_IN, Kind, defined_kind, dig
-from support.kubeapi.schema import conform
+from support.kubeapi.schema import Conformity, conform
 from support.kubeapi.selectors import selector
 
 Json = dict[str, Any]
@@ -170,6 +170,9 @@ class Storage:
             self.objects.pop(kind.key, None)
             return
         self.kinds[kind.key] = kind
+        # What is stored is read by the newest schema, which adds defaults and drops fields, and is no change.
+        stored = self.objects.get(kind.key, {})
+        stored |= {key: Conformity().check(value, kind.schema) for key, value in stored.items()}
         conditions = [
             {"type": each, "status": "True", "reason": "NoConflicts", "message": "", "lastTransitionTime": now()}
             for each in ("NamesAccepted", "Established")
