@@ -26,7 +26,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch site clean
+.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch pictures site clean
 
 ##@ Getting started
 
@@ -151,6 +151,7 @@ lock: $(STAMP) ## Update all pinned requirements to the newest versions
 	for group in init_sync operator inference build; do \
 		$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/$$group.txt --group pyproject.toml:$$group || exit; \
 	done
+	$(COMPILE) --upgrade -c requirements/dev.txt -c requirements/inference.txt -o requirements/pictures.txt --group pyproject.toml:pictures
 	for group in models helm; do \
 		$(COMPILE) --upgrade --no-deps -o requirements/$$group.txt --group pyproject.toml:$$group || exit; \
 	done
@@ -161,6 +162,10 @@ lock-torch: $(STAMP) ## Update the pinned torch of one variant (TORCH_VARIANT=cu
 	$(COMPILE) --upgrade -c requirements/dev.txt -c requirements/inference.txt \
 		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
 		-o requirements/torch-$(TORCH_VARIANT).txt --group pyproject.toml:torch-$(TORCH_VARIANT)
+
+pictures: $(STAMP) $(HELM_STAMP) ## Draw docs/pictures from a run of the demo (PROMETHEUS=PATH of the program)
+	$(INSTALL) --only-binary :all: --require-hashes -r requirements/pictures.txt
+	$(BIN)/python tools/pictures
 
 site: $(STAMP) ## Build the documentation site into dist/site, without network
 	$(BIN)/mkdocs build --quiet --strict --site-dir dist/site

@@ -14,8 +14,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s:]+)\)")
-"""A Markdown link that is no picture and has no scheme."""
+TARGET = re.compile(r"\[([^\]]+)\]\(([^)\s:]+)\)")
+"""Of a Markdown link or picture, without a scheme."""
+LINK = re.compile(rf"(?<!!){TARGET.pattern}")
+"""The same of links alone."""
 BADGE = re.compile(r'^<a href="\.\./\.\./actions.*\n', re.MULTILINE)
 """It leads to where the repository is hosted."""
 
@@ -38,7 +40,7 @@ def home(readme: str) -> str:
         path = found[2]
         return f"[{found[1]}]({path if path.startswith('#') else posixpath.relpath(path, 'docs')})"
 
-    return LINK.sub(moved, BADGE.sub("", readme))
+    return TARGET.sub(moved, BADGE.sub("", readme))
 
 
 def outside_named(markdown: str, folder: str) -> str:

@@ -6,9 +6,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from docs_site import home, outside_named
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+
+from docs_site import home, outside_named
 
 from .pages import ROOT
 
@@ -31,6 +32,7 @@ def test_the_site_is_built_strictly_and_without_network(tmp_path: Path, monkeypa
         ("[figures](docs/benchmarks.md#operator)", "[figures](benchmarks.md#operator)"),
         ("[vLLM](examples/vllm.yaml)", "[vLLM](../examples/vllm.yaml)"),
         ("[below](#promises)", "[below](#promises)"),
+        ("![demo](docs/pictures/demo.svg)", "![demo](pictures/demo.svg)"),
         ("[kopf](https://kopf.readthedocs.io)", "[kopf](https://kopf.readthedocs.io)"),
     ],
 )

@@ -71,7 +71,7 @@ def test_no_tool_of_development_gets_into_an_image(folder: str) -> None:
     assert pins(folder).keys() & FOR_DEVELOPMENT == set()
 
 
-@pytest.mark.parametrize("name", [*FOLDERS, *TORCH_LOCKS, "build", "dev", "models"])
+@pytest.mark.parametrize("name", [*FOLDERS, *TORCH_LOCKS, "build", "dev", "models", "pictures"])
 def test_every_pin_has_a_hash(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     entries = re.split(r"^(?=[A-Za-z0-9_.-]+==)", text, flags=re.MULTILINE)[1:]

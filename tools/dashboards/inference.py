@@ -39,7 +39,7 @@ def _state(made: Board) -> None:
         ("Not ready", "Servers that load, stop, or failed.", panels.COUNT, NOT_READY, Steps("green", ((1, "orange"),))),
         ("Waiting", "Videos in the queues.", panels.COUNT, f"sum(multitalk_queue_depth{{{CHOSEN}}})", panels.PLAIN),
         ("Being made", "Videos on the devices.", panels.COUNT, f"sum(multitalk_running{{{CHOSEN}}})", panels.PLAIN),
-        ("Finished", "Videos in the chosen time.", panels.COUNT, _in_range("completed"), panels.PLAIN),
+        ("Finished", "Videos in the chosen time.", panels.COUNT, f"round({_in_range('completed')})", panels.PLAIN),
         ("Failed", "Share of the videos that ended in the chosen time.", panels.SHARE, FAILED, panels.BAD_ABOVE_0),
     ):
         made.with_panel(panels.figure(title, description, unit, Query(expr), steps=steps))
