@@ -1,7 +1,7 @@
 """`make image-index`: one name for the images of all architectures, which are built and pushed one by one.
 
-    registry.example/team/modelcache/operator:0.1.0-amd64  --+
-    registry.example/team/modelcache/operator:0.1.0-arm64  --+-->  registry.example/team/modelcache/operator:0.1.0
+    registry.example/team/modelcache/operator:0.2.0-amd64  --+
+    registry.example/team/modelcache/operator:0.2.0-arm64  --+-->  registry.example/team/modelcache/operator:0.2.0
 
 The registry does it; nothing is pulled. SBOM and provenance of each image stay with it.
 

@@ -20,6 +20,7 @@ from support.podsecurity import containers, restricted_problems
 Json = dict[str, Any]
 Rendered = Callable[[str], Objects]
 EXAMPLES = CHART.parents[1] / "examples"
+VERSION = (CHART.parents[1] / "VERSION").read_text().strip()
 
 
 def test_every_pod_meets_the_restricted_standard(objects: Objects) -> None:
@@ -289,7 +290,7 @@ def test_images_come_from_the_registry_by_tag_or_by_digest(rendered: Rendered) -
     def images(name: str) -> set[str]:
         return {container["image"] for _, pod in rendered(name).pods() for container in containers(pod["spec"])}
 
-    assert images("defaults") == {f"modelcache/{each}:0.1.0" for each in ("operator", "init-sync", "inference")}
+    assert images("defaults") == {f"modelcache/{each}:{VERSION}" for each in ("operator", "init-sync", "inference")}
     assert all(image.startswith("registry.example:5000/mirror/modelcache/") for image in images("air-gapped"))
     assert all("@sha256:" in image for image in images("digests"))
     (flag,) = (arg for arg in rendered("digests").args("operator") if arg.startswith("--sync-image="))

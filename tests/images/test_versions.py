@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tarfile
@@ -39,6 +40,16 @@ def test_the_chart_asks_for_the_images_that_are_made() -> None:
     asked = {values[part]["image"]["repository"] for part in ("sync", "operator", "inference")}
     assert asked == {f"modelcache/{image.name}" for image in IMAGES}
     assert {values[part]["image"]["tag"] for part in ("sync", "operator", "inference")} == {""}
+
+
+def test_documents_and_examples_name_images_and_tags_of_it() -> None:
+    files = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.yaml"), ROOT / "README.md"]
+    named = re.compile(
+        r"(?:modelcache/(?:init-sync|operator|inference):|modelcache-|tag: v|targetRevision: v|TAG=)(\d+\.\d+\.\d+)"
+    )
+    found = {(path.name, version) for path in files for version in named.findall(path.read_text())}
+    assert len(found) > 5
+    assert {version for _, version in found} == {VERSION}, found
 
 
 def test_all_three_programs_tell_it() -> None:

@@ -23,7 +23,7 @@ from modelcache_operator.core.limits import FORBIDDABLE, Limits
 
 EPILOG = """\
 examples:
-  python -m modelcache_operator --namespace models --sync-image registry.example/modelcache/init-sync:0.1.0
+  python -m modelcache_operator --namespace models --sync-image registry.example/modelcache/init-sync:0.2.0
   python -m modelcache_operator --all-namespaces --log-format json
 
 environment:
