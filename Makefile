@@ -163,7 +163,7 @@ lock-torch: $(STAMP) ## Update the pinned torch of one variant (TORCH_VARIANT=cu
 		$(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match) \
 		-o requirements/torch-$(TORCH_VARIANT).txt --group pyproject.toml:torch-$(TORCH_VARIANT)
 
-pictures: $(STAMP) $(HELM_STAMP) ## Draw docs/pictures from a run of the demo (PROMETHEUS=PATH of the program)
+pictures: $(STAMP) $(HELM_STAMP) ## Draw the recording and the dashboards in docs/images from a run of the demo (PROMETHEUS=PATH of the program)
 	$(INSTALL) --only-binary :all: --require-hashes -r requirements/pictures.txt
 	$(BIN)/python tools/pictures
 

@@ -1,4 +1,4 @@
-"""`make pictures`: what is asked, named and written; what lies in docs/pictures. Drawing itself needs matplotlib."""
+"""`make pictures`: what is asked, named and written; what lies in docs/images. Drawing itself needs matplotlib."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pictures.recording import Line
 from .pages import ROOT, pages
 
 Json = dict[str, Any]
-FOLDER = ROOT / "docs/pictures"
+FOLDER = ROOT / "docs/images"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "charts/modelcache/dashboards").glob("*.json")}
 CHOSEN = {"namespace": ".+", "cache": ".+", "pod": ".+"}
 

@@ -32,7 +32,7 @@ def test_the_site_is_built_strictly_and_without_network(tmp_path: Path, monkeypa
         ("[figures](docs/benchmarks.md#operator)", "[figures](benchmarks.md#operator)"),
         ("[vLLM](examples/vllm.yaml)", "[vLLM](../examples/vllm.yaml)"),
         ("[below](#promises)", "[below](#promises)"),
-        ("![demo](docs/pictures/demo.svg)", "![demo](pictures/demo.svg)"),
+        ("![demo](docs/images/demo.svg)", "![demo](images/demo.svg)"),
         ("[kopf](https://kopf.readthedocs.io)", "[kopf](https://kopf.readthedocs.io)"),
     ],
 )

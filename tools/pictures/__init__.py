@@ -1,4 +1,4 @@
-"""``make pictures``: the demo runs once, and docs/pictures are drawn from what it printed and what it exported.
+"""``make pictures``: the demo runs once, and docs/images are drawn from what it printed and what it exported.
 
 A terminal recording (``recording``), and each dashboard of the chart: Prometheus scrapes the demo's pods
 (``scraping``), is asked for what the panels ask (``questions``, ``panels``), and the answers are drawn on the

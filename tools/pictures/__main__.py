@@ -26,7 +26,7 @@ from support.demo.spectator import NAMESPACE
 from support.demo.stage import ROOT, Stage
 from support.waiting import eventually
 
-FOLDER = ROOT / "docs/pictures"
+FOLDER = ROOT / "docs/images"
 BOARDS = ROOT / "charts/modelcache/dashboards"
 ALL = ".+"
 VARIABLES = {
@@ -64,8 +64,8 @@ def main() -> int:
     except Unfit as error:
         print(f"pictures: {error}", file=sys.stderr)
         return 1
-    for path in sorted(FOLDER.iterdir()):
-        print(f"wrote {path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
+    for name in ("demo.svg", *(f"{board}.png" for board in VARIABLES)):
+        print(f"wrote docs/images/{name}: {(FOLDER / name).stat().st_size / 1000:.0f} kB")
     return 0
 
 

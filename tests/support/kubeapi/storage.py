@@ -172,7 +172,7 @@ class Storage:
         self.kinds[kind.key] = kind
         # What is stored is read by the newest schema, which adds defaults and drops fields, and is no change.
         stored = self.objects.get(kind.key, {})
-        stored |= {key: Conformity().check(value, kind.schema) for key, value in stored.items()}
+        stored |= {key: Conformity().check(value, kind.schema or {}) for key, value in stored.items()}
         conditions = [
             {"type": each, "status": "True", "reason": "NoConflicts", "message": "", "lastTransitionTime": now()}
             for each in ("NamesAccepted", "Established")

@@ -153,10 +153,10 @@ VOLUME = Group(
                 ),
             ),
         ),
+        # No default: every stored cache would get it, and 0.1.0 refuses fields that it does not know after a rollback.
         "prune": Flag(
             "Whether a Job removes files of this cache that nothing needs any more: after each sync of other content, "
-            "once no pod uses the content before it.",
-            default=False,
+            "once no pod uses the content before it. Not unless set.",
         ),
         "deletionPolicy": Choice(
             "What becomes of a claim that the operator created when the cache is deleted: Retain keeps it, Delete "

@@ -113,7 +113,7 @@ def volume_spec(manifest: Manifest, job: JobSpec) -> VolumeSpec:
     if create is None:
         tolerations = job.pod.get("tolerations", ())
         group = PerNodeSpec(per_node["nodeSelector"], tolerations, per_node["maxParallel"]) if per_node else None
-        return VolumeSpec(volume["claimName"], per_node=group, prune=volume["prune"])
+        return VolumeSpec(volume["claimName"], per_node=group, prune=bool(volume["prune"]))
     auto = create["size"] == "auto"
     return VolumeSpec(
         volume["claimName"] or manifest.name,
@@ -123,7 +123,7 @@ def volume_spec(manifest: Manifest, job: JobSpec) -> VolumeSpec:
         storage_class=create["storageClassName"] or None,
         access_modes=tuple(create["accessModes"]),
         delete_with_cache=volume["deletionPolicy"] == "Delete",
-        prune=volume["prune"],
+        prune=bool(volume["prune"]),
     )
 
 
