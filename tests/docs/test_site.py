@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def test_the_site_is_built_strictly_and_without_network(tmp_path: Path, monkeypa
     monkeypatch.chdir(ROOT)
     build(load_config(str(ROOT / "mkdocs.yml"), strict=True, site_dir=str(tmp_path)))
     assert (tmp_path / "index.html").stat().st_size > 10_000
+    for page in tmp_path.glob("*.html"):
+        for source in re.findall(r'<img [^>]*src="([^":]+)"', page.read_text(encoding="utf-8")):
+            assert (tmp_path / source).is_file(), f"{page.name}: {source}"
     assert "spec.volume" in (tmp_path / "search/search_index.json").read_text(encoding="utf-8")
 
 
