@@ -25,8 +25,10 @@ export OMP_NUM_THREADS ?= 1
 # Tests start hundreds of processes from this tree, and each would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
+PAGE := $(wildcard tests/inference_server/test_page.py tests/inference_server/test_page_*.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch pictures site clean
+.PHONY: help install demo serve hooks test test-page coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch pictures site clean
 
 ##@ Getting started
 
@@ -47,7 +49,10 @@ hooks: $(STAMP) ## Let git run the linters before each commit
 ##@ Checking
 
 test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PAGE:%=--ignore=%)
+
+test-page: $(STAMP) ## Run the tests of the server's page, in Chromium (CHROMIUM=PATH)
+	$(BIN)/python -m pytest $(PAGE)
 
 coverage: $(STAMP) $(HELM_STAMP) ## Run tests and print which lines they execute (TESTS=tests/unit: these alone)
 	$(BIN)/coverage erase

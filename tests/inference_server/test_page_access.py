@@ -79,6 +79,7 @@ def tab_to(page: Page, wanted: str, most: int = 40) -> list[str]:
 
 
 def test_a_video_is_made_by_keyboard_alone(held: RunningServer, gate: ThreadGate, page: Page) -> None:
+    page.on("filechooser", lambda _: None)  # so that no dialog opens before the event is waited for
     page.goto(held.url)
     tab_to(page, "picture")
     with page.expect_file_chooser() as chooser:

@@ -52,13 +52,14 @@ def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
             missing.append(" or ".join(str(path.relative_to(volume)) for path in candidates))
         return found or candidates[0]
 
+    config, shards = first(root / multitalk.CONFIG_FILE), _find_shards(root, volume, missing)
     # A folder of something else must not lead to other weights beside the base model.
     folders = (layers,) if unusable(layers) else (layers, root)
     audio_layers = first(*(folder / each.audio_file for folder in folders for each in Variant))
     files = ModelFiles(
         variant=Variant(audio_layers.stem),
-        config=first(root / multitalk.CONFIG_FILE),
-        shards=_find_shards(root, volume, missing),
+        config=config,
+        shards=shards,
         audio_layers=audio_layers,
         index=_optional(root / multitalk.INDEX_FILE),
         text=first(root / multitalk.TEXT_FILE),
