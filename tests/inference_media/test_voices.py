@@ -111,7 +111,7 @@ def test_a_voice_begins_where_a_player_begins_the_file(
 
 def test_a_pause_beyond_the_limit_is_refused_before_it_is_filled(tmp_path: Path) -> None:
     path = tmp_path / "voice"
-    path.write_bytes(Recording("matroska", "pcm_s16le", talk=((0.0, 0.2), (500_000.0, 0.0001)), beeps=()).content())
+    path.write_bytes(Recording("matroska", "pcm_s16le", 8_000, talk=((0.0, 0.2), (3_600.0, 0.01)), beeps=()).content())
     with pytest.raises(InvalidInput, match="longer than 40 s"):
         decode_audio(path, DEFAULT_LIMITS)
 

@@ -108,8 +108,8 @@ def test_an_empty_volume_is_alive_and_not_ready(volume: Path) -> None:
 def test_the_names_exported_are_the_names_documented(whole: Path) -> None:
     with peer_process(whole) as (served, _, _):
         served.ask("/owner/base/resolve/main/config.json")
+        eventually(lambda: served.samples()[SENT] == len(b"{}\n"), "what was sent is counted, after it was sent")
         samples = served.samples()
     documented = set(re.findall(r"^ +(modelcache_\w+)", metrics.__doc__ or "", re.MULTILINE))
     assert {name for name, *_ in samples} == documented
-    assert samples[SENT] == len(b"{}\n")
     assert samples["modelcache_serve_commits",] == 5
