@@ -174,7 +174,8 @@ class TestWhileItIsSent:
         with peer(large) as served:
             body = self.receive(served, lambda: CHANGES[change](large / "large" / "large.safetensors"))
             assert len(body) < len(LARGER)
-            assert served.samples()["modelcache_serve_cut_responses_total", "changed"] == 1
+            cut = ("modelcache_serve_cut_responses_total", "changed")
+            eventually(lambda: served.samples()[cut] == 1, "the cut is counted")
             assert served.ask("/owner/large/resolve/main/large.safetensors", "HEAD").status == 404
 
     def test_a_file_that_is_replaced_is_sent_to_its_end_as_it_was(self, large: Path, tmp_path: Path) -> None:
