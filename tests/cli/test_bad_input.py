@@ -163,10 +163,13 @@ def test_a_bad_option_stops_everything_and_the_last_line_says_which_and_what_is_
     assert footprint(used) == before
 
 
-def test_a_report_that_cannot_be_written_is_said_and_does_not_change_the_outcome(used: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["sync", "plan", "scrub", "prune"])
+def test_a_report_that_cannot_be_written_is_said_and_does_not_change_the_outcome(
+    command: str, used: Path, tmp_path: Path
+) -> None:
     spec = tmp_path / "cache.yaml"
     spec.write_text(json.dumps({}))
-    done = run_command("sync", spec, used, "--report", str(tmp_path / "missing" / "report.json"))
+    done = run_command(command, spec, used, "--report", str(tmp_path / "missing" / "report.json"))
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if "report could not be written" in line]
     assert "Traceback" not in done.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 from init_sync.app.arguments import Plan
 from init_sync.app.progress_display import set_up_log
+from init_sync.app.report_file import leave_text
 from init_sync.app.specfile import read_manifest, read_pins
 from init_sync.app.table import plan_table
 from init_sync.core.anchor import refuse_checked
@@ -52,17 +53,10 @@ def plan(options: Plan) -> int:
         if volume and (problem := room_problem(volume, found)):
             raise NeedsChange(Reason.DISK_FULL, f"checking {volume.root}: {problem}")
     except SyncError as error:
-        _report(fit(found, error) if found else _refused(manifest, error), options.report)
+        leave_text(fit(found, error) if found else _refused(manifest, error), options.report)
         raise
-    _report(fit(found), options.report)
+    leave_text(fit(found), options.report)
     return 0
-
-
-def _report(text: str, path: str | None) -> None:
-    from init_sync.app.report_file import destination, write_text
-
-    if file := destination(path):
-        write_text(text + "\n", file)
 
 
 def _refused(manifest: Manifest | None, error: SyncError) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from init_sync.app.arguments import Prune
 from init_sync.app.progress_display import set_up_log
-from init_sync.app.report_file import destination, write_text
+from init_sync.app.report_file import leave_text
 from init_sync.app.signals import end_at_signals
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import SyncError
@@ -43,7 +43,7 @@ def prune(options: Prune) -> int:
         report.error = error
         raise
     finally:
-        _write(report, options.report)
+        leave_text(fit(report), options.report)
         if options.json:
             print(_text(report.to_json()))
     return 0
@@ -61,7 +61,7 @@ def _run(options: Prune, manifest: Manifest, report: PruneReport) -> None:
     def end(error: SyncError) -> None:
         lock.release()
         report.error = error
-        _write(report, options.report)
+        leave_text(fit(report), options.report)
 
     end_at_signals(end)
     began = time.monotonic()
@@ -78,16 +78,6 @@ def _preview(report: PruneReport) -> str:
         lines.append(f"  and {report.files - LISTED_PATHS} more (--json lists all)")
     lines.append(f"{report.cache}: would free {size(report.bytes)} in {report.files} files")
     return "\n".join(printable(line) for line in lines)
-
-
-def _write(report: PruneReport, path: str | None) -> None:
-    file = destination(path)
-    if file is None:
-        return
-    try:
-        write_text(fit(report) + "\n", file)
-    except OSError as error:
-        print(f"init-sync: the report could not be written to {file}: {error.strerror}", file=sys.stderr)
 
 
 def fit(report: PruneReport, limit: int = TERMINATION_MESSAGE_BYTES - 1) -> str:

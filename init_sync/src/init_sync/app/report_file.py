@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,30 @@ def destination(path: str | None) -> str | None:
     if path is None and os.path.isfile(TERMINATION_LOG) and os.access(TERMINATION_LOG, os.W_OK):
         return TERMINATION_LOG
     return path
+
+
+def leave_report(report: Report, path: str | None) -> None:
+    """Write the report to its destination, if it has one; that this is not possible is said, and ends no run."""
+    file = destination(path)
+    if file is not None:
+        try:
+            write_report(report, file)
+        except OSError as error:
+            _not_written(file, error)
+
+
+def leave_text(text: str, path: str | None) -> None:
+    """The same of a report that is no sync's, and that is short enough for a termination log."""
+    file = destination(path)
+    if file is not None:
+        try:
+            write_text(text + "\n", file)
+        except OSError as error:
+            _not_written(file, error)
+
+
+def _not_written(file: str, error: OSError) -> None:
+    print(f"init-sync: the report could not be written to {file}: {error.strerror}", file=sys.stderr)
 
 
 def write_report(report: Report, path: str) -> None:

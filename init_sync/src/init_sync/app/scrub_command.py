@@ -10,12 +10,12 @@ from functools import partial
 
 from init_sync.app.arguments import Scrub
 from init_sync.app.progress_display import set_up_log
-from init_sync.app.report_file import destination, write_report
+from init_sync.app.report_file import leave_report
 from init_sync.app.signals import end_at_signals
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import SyncError
 from init_sync.core.fields import duration_s, quantity_bytes
-from init_sync.core.report import Report, refused_report
+from init_sync.core.report import refused_report
 from init_sync.shell.idle import KNOWING, become_idle, disk_scheduler
 from init_sync.sync.progress import Progress
 from init_sync.sync.scrub import Scrub as Run
@@ -47,7 +47,7 @@ def scrub(options: Scrub) -> int:
         raise
     finally:
         if progress or refused:
-            _write(progress.report() if progress else refused_report(refused), options.report)  # type: ignore[arg-type]
+            leave_report(progress.report() if progress else refused_report(refused), options.report)  # type: ignore[arg-type]
 
 
 def _run(options: Scrub, progress: Progress) -> None:
@@ -59,7 +59,7 @@ def _run(options: Scrub, progress: Progress) -> None:
     def end(error: SyncError) -> None:  # what was not recorded yet is read again
         run.release()
         progress.failed(error)
-        _write(progress.report(), options.report)
+        leave_report(progress.report(), options.report)
 
     end_at_signals(end)
     if options.metrics_port is not None:
@@ -83,13 +83,3 @@ def _lower_priority(volume: Volume) -> None:
         else "whether its disk knows that is not to be seen"
     )
     log.info("Priority: %s for the processor, %s for the volume (%s)", processor, disk, what)
-
-
-def _write(report: Report, path: str | None) -> None:
-    file = destination(path)
-    if file is None:
-        return
-    try:
-        write_report(report, file)
-    except OSError as error:
-        print(f"init-sync: the report could not be written to {file}: {error.strerror}", file=sys.stderr)

@@ -21,7 +21,6 @@ from init_sync.volume.volume import Volume
 
 if TYPE_CHECKING:
     from init_sync.app.progress_display import ProgressDisplay
-    from init_sync.core.report import Report
 
 
 def sync(options: Sync) -> int:
@@ -30,9 +29,10 @@ def sync(options: Sync) -> int:
     try:
         manifest = read_manifest(options.spec)
     except ManifestError as error:
+        from init_sync.app.report_file import leave_report
         from init_sync.core.report import refused_report
 
-        _write_report(refused_report(error), options.report)
+        leave_report(refused_report(error), options.report)
         raise
     progress = Progress(manifest)
     try:
@@ -128,19 +128,7 @@ def _internal_error(error: Exception, progress: Progress) -> SyncError:
 
 
 def _report(progress: Progress, path: str | None) -> None:
-    from init_sync.app.report_file import destination
+    from init_sync.app.report_file import destination, leave_report
 
-    if destination(path) is not None:
-        _write_report(progress.report(), path)
-
-
-def _write_report(report: Report, path: str | None) -> None:
-    from init_sync.app.report_file import destination, write_report
-
-    file = destination(path)
-    if file is None:
-        return
-    try:
-        write_report(report, file)
-    except OSError as error:
-        print(f"init-sync: the report could not be written to {file}: {error.strerror}", file=sys.stderr)
+    if destination(path) is not None:  # a warm start that nobody asks makes no report
+        leave_report(progress.report(), path)
