@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inference.engine import MultiTalkEngine, load_engine
+from inference.engine.dit.parallel import ALONE, TokenShards
 from inference.engine.known_frames import encode_known, latent_size
 from inference.engine.pipeline import Pipeline
 from inference.engine.recipe import Recipe
@@ -75,19 +76,27 @@ def colours(_: MultiTalkEngine) -> Tensor:
     return match_colours(given("video", 3, 2, 16, 16).clamp(-1, 1), given("goal", 3, 1, 16, 16).clamp(-1, 1) / 2)
 
 
-def film(people: int, frames: int, sampling: Sampling) -> Callable[..., Tensor]:
-    """Run the whole pipeline; every fourth pixel is kept."""
+def made(
+    engine: MultiTalkEngine,
+    people: int,
+    frames: int,
+    sampling: Sampling,
+    size: tuple[int, int] = (HEIGHT, WIDTH),
+    shards: TokenShards = ALONE,
+) -> Tensor:
+    """Run the whole pipeline; `size` is height and width."""
+    latent = latent_size(*size)
+    masks = latent_masks(size, size, latent, None) if people == 2 else whole_picture(latent)
+    features = torch.stack([given(f"features.{n}", frames, 3, 32) for n in range(people)])
+    scene = Scene(Still(given("scene", 3, 1, *size).clamp(-1, 1)), FeatureTable(features), masks)
+    recipe = Recipe("two people talk", "bad", sampling)
+    chunks = Pipeline(engine._parts, engine._geometry, CPU, shards=shards).run(scene, recipe, SeededNoise(1))
+    return torch.cat(list(chunks), dim=1)
 
-    def run(engine: MultiTalkEngine) -> Tensor:
-        latent = latent_size(HEIGHT, WIDTH)
-        masks = latent_masks((HEIGHT, WIDTH), (HEIGHT, WIDTH), latent, None) if people == 2 else whole_picture(latent)
-        features = torch.stack([given(f"features.{n}", frames, 3, 32) for n in range(people)])
-        scene = Scene(Still(given("scene", 3, 1, HEIGHT, WIDTH).clamp(-1, 1)), FeatureTable(features), masks)
-        recipe = Recipe("two people talk", "bad", sampling)
-        chunks = Pipeline(engine._parts, engine._geometry, CPU).run(scene, recipe, SeededNoise(1))
-        return torch.cat(list(chunks), dim=1)[:, :, ::4, ::4]
 
-    return run
+def film(people: int, frames: int, sampling: Sampling) -> Callable[[MultiTalkEngine], Tensor]:
+    """The same, of which every fourth pixel is kept."""
+    return lambda engine: made(engine, people, frames, sampling)[:, :, ::4, ::4]
 
 
 OUTPUTS: Mapping[str, Callable[[MultiTalkEngine], Tensor]] = {

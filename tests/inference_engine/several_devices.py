@@ -7,32 +7,17 @@ import sys
 import torch
 import torch.distributed as dist
 
-from inference.engine import MultiTalkEngine, load_engine
-from inference.engine.dit.parallel import ALONE, TokenShards
+from inference.engine import load_engine
+from inference.engine.dit.parallel import TokenShards
 from inference.engine.errors import EngineError
-from inference.engine.known_frames import latent_size
-from inference.engine.pipeline import Pipeline
-from inference.engine.recipe import Recipe
-from inference.engine.sampling.noise import SeededNoise
-from inference.engine.scene import FeatureTable, Scene, Still
-from inference.engine.video.regions import latent_masks, whole_picture
 from inference.generation import Sampling
 from inference.multitalk import AUDIO, BASE, WAV2VEC
-from inference_engine.own_numbers import CPU, given
+from inference_engine.own_numbers import made
 from support.checkpoint import tiny_checkpoint
 
-HEIGHT, WIDTH = 48, 48
+SIZE = (48, 48)
 """27 tokens a window, which do not divide by two."""
 TOLERANCE = 1e-3
-
-
-def film(engine: MultiTalkEngine, shards: TokenShards, people: int, sampling: Sampling) -> torch.Tensor:
-    latent = latent_size(HEIGHT, WIDTH)
-    masks = latent_masks((HEIGHT, WIDTH), (HEIGHT, WIDTH), latent, None) if people == 2 else whole_picture(latent)
-    features = torch.stack([given(f"features.{n}", 12, 3, 32) for n in range(people)])
-    scene = Scene(Still(given("scene", 3, 1, HEIGHT, WIDTH).clamp(-1, 1)), FeatureTable(features), masks)
-    pipeline = Pipeline(engine._parts, engine._geometry, CPU, shards=shards)
-    return torch.cat(list(pipeline.run(scene, Recipe("two people talk", "bad", sampling), SeededNoise(1))), dim=1)
 
 
 def main() -> int:
@@ -45,7 +30,8 @@ def main() -> int:
         (2, Sampling(steps=2)),
         (1, Sampling(steps=7, teacache_threshold=1e9, text_guidance=1.0)),
     ):
-        apart = (film(engine, shards, people, sampling) - film(engine, ALONE, people, sampling)).abs().max().item()
+        shared = made(engine, people, 12, sampling, SIZE, shards)
+        apart = (shared - made(engine, people, 12, sampling, SIZE)).abs().max().item()
         if apart > TOLERANCE:
             print(f"{people} people, {sampling}: {apart} apart")
             return 1

@@ -14,7 +14,6 @@ from inference.engine.geometry import Geometry
 from inference.engine.known_frames import latent_frames
 from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.predictor import WindowInputs
-from inference.engine.recipe import Recipe
 from inference.engine.sampling.sampler import sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import plan_steps
@@ -22,13 +21,20 @@ from inference.engine.scene import FeatureTable, Scene
 from inference.engine.video.colour import match_colours
 from inference.engine.video.frames import resize_crop, to_pixels
 from inference.engine.video.windows import heard_rows, plan_windows
-from inference.generation import Sampling
 from inference.multitalk import Variant
 from inference_engine.parity import models
 from inference_engine.parity.golden import Case
 from inference_engine.parity.media import masks_of
 from inference_engine.parity.modules import Outputs
-from inference_engine.parity.sampling import CPU, RecordedNoise, RecordedPredictions, Recorder, Trace, scales_of
+from inference_engine.parity.sampling import (
+    CPU,
+    RecordedNoise,
+    RecordedPredictions,
+    Recorder,
+    Trace,
+    recipe_of,
+    scales_of,
+)
 
 NOISE = "noise (in order of use)"
 SHARDS = ALONE
@@ -141,7 +147,8 @@ def _generate(case: Case, parts: Components) -> Outputs:
     assert (args["vae_stride"], args["patch_size"]) == ([TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE], [1, 2, 2])
     masks = masks_of(args["people"], args["bbox"], source.height_width, size)
     features = torch.stack([case.given(spec) for spec in case.record["inputs"]["audio_embeddings"]])
-    recipe = _recipe(case)
+    recipe = recipe_of(case)
+    assert [one.value for one in recipe.scales.passes] == args["passes"]
     geometry = Geometry(args["frame_num"], args["motion_frame"], variant=Variant.INFINITETALK)
     pipeline = Pipeline(parts, geometry, CPU, shards=SHARDS)
     scene = Scene(source, FeatureTable(features), masks)
@@ -167,25 +174,3 @@ def _generate(case: Case, parts: Components) -> Outputs:
         computed = torch.tensor([float(step.compute) for step in plan])
         outputs["computed"] = computed[None, :, None].expand(args["windows"], -1, len(args["passes"]))
     return outputs
-
-
-def _recipe(case: Case) -> Recipe:
-    args = case.args
-    recipe = Recipe(
-        prompt=args["prompt"],
-        negative_prompt=args["negative_prompt"],
-        sampling=Sampling(
-            steps=args["sampling_steps"],
-            text_guidance=args["text_guide_scale"],
-            audio_guidance=args["audio_guide_scale"],
-            shift=args["shift"],
-            use_apg=bool(args["apg_on"]),
-            teacache_threshold=args.get("teacache_threshold", 0.0),
-        ),
-        resolution=args.get("teacache_size", "infinitetalk-480").replace("infinitetalk", "multitalk"),
-        colour_strength=args["color_correction_strength"],
-        max_frames=args["max_frames_num"],
-    )
-    assert recipe.scales == scales_of(case, "text_guide_scale", "audio_guide_scale", "apg_on")
-    assert [one.value for one in recipe.scales.passes] == args["passes"]
-    return recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from PIL import Image
@@ -192,6 +193,28 @@ class Recorder:
         return self.outputs
 
 
+def recipe_of(case: Case) -> Recipe:
+    """The settings of a recorded generation."""
+    args = case.args
+    recipe = Recipe(
+        prompt=args["prompt"],
+        negative_prompt=args["negative_prompt"],
+        sampling=Sampling(
+            steps=args["sampling_steps"],
+            text_guidance=args["text_guide_scale"],
+            audio_guidance=args["audio_guide_scale"],
+            shift=args["shift"],
+            use_apg=bool(args["apg_on"]),
+            teacache_threshold=args.get("teacache_threshold", 0.0),
+        ),
+        resolution=args.get("teacache_size", "multitalk-480").replace("infinitetalk", "multitalk"),
+        colour_strength=args["color_correction_strength"],
+        max_frames=args["max_frames_num"],
+    )
+    assert recipe.scales == scales_of(case, "text_guide_scale", "audio_guide_scale", "apg_on")
+    return recipe
+
+
 def generate(case: Case) -> Outputs:
     args, parts = case.args, models.all_parts(case)
     image = case.stored("image").to(torch.uint8).numpy()
@@ -201,22 +224,7 @@ def generate(case: Case) -> Outputs:
     assert len(features) == args["people"]
     masks = masks_of(args["people"], args.get("bbox"), image.shape[:2], (height, width))
     scene = Scene(Still(to_pixels(resize_crop(Image.fromarray(image), height, width))), FeatureTable(features), masks)
-    sampling = Sampling(
-        steps=args["sampling_steps"],
-        text_guidance=args["text_guide_scale"],
-        audio_guidance=args["audio_guide_scale"],
-        shift=args["shift"],
-        use_apg=bool(args["apg_on"]),
-    )
-    recipe = Recipe(
-        prompt=args["prompt"],
-        negative_prompt=args["negative_prompt"],
-        sampling=sampling,
-        colour_strength=args["color_correction_strength"],
-        max_frames=args["max_frames_num"],
-        drop_tail=3,
-    )
-    assert recipe.scales == scales_of(case, "text_guide_scale", "audio_guide_scale", "apg_on")
+    recipe = replace(recipe_of(case), drop_tail=3)
     noise = RecordedNoise(case, case.record["inputs"]["noise (in order of use)"])
     recorder = Recorder()
     pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU, shards=SHARDS)
