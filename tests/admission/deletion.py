@@ -1,4 +1,4 @@
-"""Caches, their pods and their claims in each state, and what is said of whoever deletes one of them."""
+"""Caches, their pods and their claims in each state, and what is said when one of them is deleted."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from support.helm import Release
 
+WITH_PEERS = {"operator": {"peers": {"enabled": True}}}
 MONITORS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
 MUTATING = ("admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",)
 SMALL_MODEL = {"name": "small", "repo": "owner/small", "path": "small"}
@@ -303,3 +304,9 @@ SETS: dict[str, Release] = {
         }
     ),
 }
+
+
+def on_nodes(path: str = "/mnt/ssd/models", **cache: Any) -> dict[str, Any]:
+    """A copy on every node, with more of the cache's values."""
+    volume = {"perNode": {"enabled": True, "path": path}, **cache.pop("volume", {})}
+    return {"operator": {"perNode": {"enabled": True}}, "cache": {"volume": volume, **cache}}

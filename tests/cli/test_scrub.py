@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +34,6 @@ from support.release_0_1_0 import is_unchanged, read_receipt
 from support.schemas import check_report
 from support.sync import Result, command, environment, run_command, run_sync
 from support.three_models import LARGE, footprint
-from support.waiting import eventually
 
 Spec = dict[str, Any]
 TOTAL = 2 * len(LARGE) + 3 + 3 + 2 + 11
@@ -168,6 +165,17 @@ class TestReading:
         before = {path: mark for path, mark in footprint(whole).items() if not path.startswith((".modelcache", "."))}
         scrub(spec, whole)
         assert {path: footprint(whole)[path] for path in before} == before
+
+    def test_a_volume_that_cannot_be_written_to_is_told_before_anything_is_read(
+        self, run_here: Callable[..., Progress], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> NoReturn:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(VolumeLock, "acquire", refuse)
+        monkeypatch.setattr(Scrub, "_read", lambda *_: pytest.fail("something was read"))
+        with pytest.raises(NeedsChange, match="Read-only"):
+            run_here()
 
 
 class TestDamage:
@@ -347,57 +355,3 @@ class TestBesideOthers:
         run_here(older_than_s=3600.0)
         assert sorted(read) == sorted(set(read)), "no file was read twice"
         assert len(read) == 6
-
-
-class TestTelling:
-    def test_the_log_says_how_much_at_which_priority_and_how_it_ended(self, spec: Spec, whole: Path) -> None:
-        lines = scrub(spec, whole, "--log-format", "json").lines
-        messages = [json.loads(line)["message"] for line in lines]
-        assert [messages[0], messages[2]] == [
-            "Reading 2.0 MiB in 6 files again",
-            "2.0 MiB read again, nothing is damaged",
-        ]
-        assert messages[1].startswith("Priority: ")
-
-    def test_metrics_are_those_of_a_sync(self, spec: Spec, whole: Path) -> None:
-        with slow_scrub(spec, whole, "--metrics-port", "0") as process:
-            assert process.stdout is not None
-            port = next(int(found[1]) for line in process.stdout if (found := re.search(r"localhost:(\d+)", line)))
-
-            def read_bytes() -> float:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                    text = answer.read().decode()
-                found = re.search(r'^modelcache_sync_verified_bytes_total\{cache="cache"\} (\S+)', text, re.MULTILINE)
-                return float(found[1]) if found else 0.0
-
-            assert eventually(read_bytes, "bytes that were read") > 0
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [("--rate", "1Ki"), ("--rate", "fast"), ("--older-than", "a week"), ("--older-than", "")],
-        ids=" ".join,
-    )
-    def test_what_cannot_be_meant_is_refused(self, arguments: tuple[str, ...], spec: Spec, whole: Path) -> None:
-        done = run_command("scrub", spec, whole, *arguments)
-        assert done.returncode == 2
-        assert arguments[0] in done.stderr
-
-    def test_a_volume_that_is_not_there_and_a_model_that_is_not_complete(
-        self, spec: Spec, whole: Path, tmp_path: Path
-    ) -> None:
-        done = scrub(spec, tmp_path / "nowhere")
-        assert (done.returncode, done.report["models"][0]["reason"]) == (2, "FileMissing")
-        (whole / "multitalk/index.json").unlink()
-        done = scrub(spec, whole)
-        assert (done.returncode, done.reasons()["multitalk"]) == (1, "FileMissing")
-
-    def test_a_volume_that_cannot_be_written_to_is_told_before_anything_is_read(
-        self, run_here: Callable[..., Progress], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*_: object) -> NoReturn:
-            raise OSError(errno.EROFS, "Read-only file system")
-
-        monkeypatch.setattr(VolumeLock, "acquire", refuse)
-        monkeypatch.setattr(Scrub, "_read", lambda *_: pytest.fail("something was read"))
-        with pytest.raises(NeedsChange, match="Read-only"):
-            run_here()

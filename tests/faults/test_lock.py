@@ -302,7 +302,7 @@ class TestLockDirectory:
             assert ".modelcache/lock/5" in done.stderr
 
     def test_a_number_after_which_none_comes_is_reported_with_the_cure(self, hub: LocalHub, volume: Path) -> None:
-        """A name has 255 digits at most. Whoever wrote it stops every sync until it is removed."""
+        """A name has 255 digits at most. It stops every sync until it is removed."""
         last = volume / ".modelcache/lock" / ("9" * 255)
         last.parent.mkdir(parents=True)
         last.write_text('{"released": true}')

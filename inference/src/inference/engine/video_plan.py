@@ -33,7 +33,7 @@ class ScenePlan:
     size: Size
     timing: Timing
     people: int
-    """Two also where one voice has a box: the second person is whoever is outside of it, and silent."""
+    """Two also where one voice has a box: the second person is everybody outside of it, and silent."""
     masks: Tensor
     """Person 1, person 2 and background on the latents' grid."""
     windows: int

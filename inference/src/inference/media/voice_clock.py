@@ -14,7 +14,7 @@ CLOCKED = frozenset({"mov", "matroska", "ogg"})
 TOLERANCE_S = 0.04
 """One frame of the video: no voice is ever off by more."""
 RESTART_S = 1.0
-"""A clock that goes back by more was set anew, by a recorder that wrote two recordings into one file."""
+"""A clock that goes back by more was restarted, by a recorder that wrote two recordings into one file."""
 
 
 class VoiceClock:

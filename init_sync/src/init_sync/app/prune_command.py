@@ -26,7 +26,7 @@ from init_sync.volume.volume import Volume
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
-"""For whoever writes to the volume: more than a dead process blocks it, less than a sync takes."""
+"""How long to wait for the lock: longer than that of a dead process lasts, shorter than a sync."""
 LISTED_PATHS = 20
 
 

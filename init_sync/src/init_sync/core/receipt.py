@@ -30,7 +30,7 @@ from init_sync.core.volumepath import path_problem
 FORMAT = 1
 MAX_TEXT = 4096
 DAMAGED_NS = -1
-"""The time of a file that a scrub found damaged: whoever reads the receipt, version 0.1.0 too, finds another one."""
+"""The time of a file that a scrub found damaged: every reader of the receipt, version 0.1.0 too, finds another one."""
 
 
 class Damage(NamedTuple):

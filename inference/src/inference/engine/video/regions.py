@@ -63,7 +63,7 @@ def latent_masks(source: Size, target: Size, latent: Size, boxes: tuple[Box, Box
 
 
 def split_masks(source: Size, target: Size, latent: Size, box: Box) -> Tensor:
-    """Masks of one person in a box; whoever else is in the picture is the second person, and silent.
+    """Masks of one person in a box; everybody else in the picture is the second person, and silent.
 
     Without a second person others would be background, which hears both voices.
     """
