@@ -183,3 +183,13 @@ def test_a_claim_that_is_gone_is_created_again_without_a_question() -> None:
     world.settle()
     assert size_of(world) == "11Gi"
     assert task_jobs(world) == []
+
+
+def test_a_claim_that_is_gone_under_a_sync_is_asked_for_although_that_sync_cannot_end() -> None:
+    world = PureCluster(volume={"claimName": "models", **AUTO})
+    world.settle()
+    world.set_claim(None)
+    world.settle()
+    assert (list(world.jobs)[0], task_jobs(world)) == ("cache-sync-1", ["cache-plan-1"])
+    end_task(world, "plan", plan_report(10 * GIB))
+    assert size_of(world) == "11Gi"

@@ -94,7 +94,7 @@ class Life:
         if absent:
             began = time.time()
             name = self._random.choice(absent)
-            create = {"create": {"size": "1Gi"}} if _claim_of(name) == MADE else {}
+            create = {"create": {"size": "auto"}} if _claim_of(name) == MADE else {}
             volume = {"claimName": _claim_of(name), "prune": True, **create}
             self.ledger.cache_created(self._space.cache(name, volume=volume, **SCHEDULES), began)
 

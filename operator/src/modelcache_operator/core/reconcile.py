@@ -215,7 +215,9 @@ def _with_peer(job: Request, snapshot: Snapshot) -> Request:
 
 
 def _is_syncing(inputs: PhaseInputs) -> bool:
-    """Or about to: tasks make room. A sync of a copy that does not start holds up nothing else."""
+    """Or about to: tasks make room. One that cannot start holds up nothing else: without a claim, or on its node."""
+    if inputs.snapshot.claim is None:
+        return False
     copies = inputs.copies.each if inputs.copies else ()
     return bool(inputs.plan.create or inputs.job) if not copies else any(copy.job and copy.to_come for copy in copies)
 
