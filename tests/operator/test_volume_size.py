@@ -190,6 +190,6 @@ def test_a_claim_that_is_gone_under_a_sync_is_asked_for_although_that_sync_canno
     world.settle()
     world.set_claim(None)
     world.settle()
-    assert (list(world.jobs)[0], task_jobs(world)) == ("cache-sync-1", ["cache-plan-1"])
+    assert (next(iter(world.jobs)), task_jobs(world)) == ("cache-sync-1", ["cache-plan-1"])
     end_task(world, "plan", plan_report(10 * GIB))
     assert size_of(world) == "11Gi"
