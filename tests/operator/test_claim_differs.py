@@ -98,6 +98,23 @@ def test_a_refused_request_is_quoted_and_not_repeated_while_it_is_known(made: Pu
     assert (asked(made), len(made.jobs)) == ("2Gi", 2)
 
 
+@pytest.mark.parametrize("kind", ["ControllerResizeError", "NodeResizeError"])
+def test_a_size_that_the_driver_cannot_give_is_told_until_it_can(made: PureCluster, kind: str) -> None:
+    made.change_spec(volume=volume(size="9Ti"))
+    made.settle()
+    assert made.claim is not None
+    failed = {"type": kind, "status": "True", "message": "rpc error: code = OutOfRange\nexceeds the pool"}
+    made.claim["status"]["conditions"] = [{"type": "Resizing", "status": "True"}, failed]
+    made.settle()
+    said = made.condition("VolumeReady")
+    assert (said["status"], said["reason"]) == ("True", "ClaimDiffers")
+    assert "could not be enlarged to 9Ti: rpc error: code = OutOfRange exceeds the pool" in said["message"]
+    assert made.status["phase"] == "Ready"
+    failed["status"] = "False"
+    made.settle()
+    assert made.condition("VolumeReady")["reason"] == "ClaimBound"
+
+
 @pytest.mark.parametrize("phase", ["Pending", "Bound"])
 def test_a_claim_of_the_user_is_not_changed_and_the_command_is_given(phase: str) -> None:
     world = PureCluster(volume=volume())

@@ -109,6 +109,11 @@ def _differences(snapshot: Snapshot, claim: Claim) -> Iterator[str]:
         yield f"{sizes}, but no claim can shrink. Set the field to {claim.size}"
     elif is_larger(volume.size, claim.size) and not wants_size(snapshot):
         yield f"{sizes}{_not_requested(snapshot, claim)}"
+    if claim.resize_error:
+        yield (
+            f"its volume could not be enlarged to {claim.size}: {claim.resize_error}. This is tried again; if it cannot "
+            "succeed, name another claim in spec.volume.claimName"
+        )
 
 
 def _not_requested(snapshot: Snapshot, claim: Claim) -> str:

@@ -279,6 +279,8 @@ class Claim:
     access_modes: tuple[str, ...]
     size: str
     """That it asks for; empty when it does not say."""
+    resize_error: str
+    """Why its driver or the kubelet could not enlarge it; empty unless they say so."""
     deleting: bool
     created_for: str
     """The cache for which the operator created it; empty for a claim of the user's."""

@@ -29,6 +29,7 @@ from modelcache_operator.core.volume_size import sized
 
 Json = Mapping[str, Any]
 MAX_GATES = 2048
+RESIZE_ERRORS = ("ControllerResizeError", "NodeResizeError")
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -134,11 +135,19 @@ def parse_claim(raw: Json) -> Claim:
         storage_class=spec.get("storageClassName") or "",
         access_modes=tuple(spec.get("accessModes") or ()),
         size=((spec.get("resources") or {}).get("requests") or {}).get("storage") or "",
+        resize_error=_resize_error(raw.get("status") or {}),
         deleting=bool(meta.get("deletionTimestamp")),
         created_for=((meta.get("labels") or {}).get(names.CACHE_LABEL) or "") if ours else "",
         created_for_uid=(meta.get("annotations") or {}).get(names.CACHE_UID_ANNOTATION) or "",
         owner_uids=frozenset(each.get("uid") or "" for each in meta.get("ownerReferences") or ()),
     )
+
+
+def _resize_error(status: Json) -> str:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") in RESIZE_ERRORS and condition.get("status") == "True":
+            return line(condition.get("message") or condition["type"], 512)
+    return ""
 
 
 def config_digest(raw: Json) -> str:
