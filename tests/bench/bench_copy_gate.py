@@ -20,7 +20,8 @@ from modelcache_operator.core.copy_gate import pods_to_ungate
 from modelcache_operator.core.copy_record import NOTHING
 from modelcache_operator.core.node_affinity import parse_required
 from modelcache_operator.core.nodes import HOSTNAME, Node
-from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.observed import Snapshot
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.status import SyncRecord
 from support.node_selection import on, required
 from support.pure_cluster import PureCluster

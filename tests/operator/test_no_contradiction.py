@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from init_sync.core.reasons import Reason
 from modelcache_operator.core import names, parse, parse_pods, timestamps
 from modelcache_operator.core.gate import Cause
-from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Progress, Refusals, RunState, Snapshot
+from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Progress, Refusals, Snapshot
+from modelcache_operator.core.observed_pods import RunState
 from modelcache_operator.core.owned_objects import sort_objects
 from modelcache_operator.core.proof import update_record
 from modelcache_operator.core.reconcile import Decision, reconcile

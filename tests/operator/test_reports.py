@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from init_sync.core.reasons import Reason
 from init_sync.core.report import Report
-from modelcache_operator.core.observed import Observation
+from modelcache_operator.core.observed_pods import Observation
 from modelcache_operator.core.reports import MAX_COUNT, MAX_MESSAGE, MAX_MODELS, MAX_REPORT_BYTES, line, parse_report
 from modelcache_operator.core.status import parse_status
 from support.reports import complete, incomplete

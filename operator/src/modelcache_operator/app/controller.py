@@ -17,7 +17,8 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.core import names
 from modelcache_operator.core.gate import gated_pods
-from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Job, Pod, Snapshot
+from modelcache_operator.core.observed import NO_REFUSALS, Cache, Claim, Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.proof import is_new_proof, job_pods_stale
 from modelcache_operator.core.queues import queued_jobs
 from modelcache_operator.core.reconcile import Decision, reconcile

@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from init_sync.core.reasons import Reason
 from modelcache_operator.core.damage import names_damage
 from modelcache_operator.core.gate import Cause, is_held_by_us_alone
-from modelcache_operator.core.observed import Pod, Run
+from modelcache_operator.core.observed_pods import Pod, Run
 from modelcache_operator.kube.key import Key
 
 BUCKETS_S = (1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)

@@ -42,7 +42,8 @@ from init_sync.shell.listen import CannotListen, any_address
 from modelcache_operator.app.counters import LABELS, Counters
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.gate import waiting_pods
-from modelcache_operator.core.observed import Cache, Pod
+from modelcache_operator.core.observed import Cache
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.status import Phase
 from modelcache_operator.core.task_status import UpdatesStatus
 from modelcache_operator.kube.api import Api

@@ -31,7 +31,7 @@ from modelcache_operator.app.queue import WorkQueue
 from modelcache_operator.app.retry_timing import RetryTiming
 from modelcache_operator.app.settings import Settings
 from modelcache_operator.core import render
-from modelcache_operator.core.observed import Run
+from modelcache_operator.core.observed_pods import Run
 from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api
 from modelcache_operator.kube.connection import Unauthorized, kopf_session, load_configuration

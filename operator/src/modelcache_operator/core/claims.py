@@ -111,8 +111,8 @@ def _differences(snapshot: Snapshot, claim: Claim) -> Iterator[str]:
         yield f"{sizes}{_not_requested(snapshot, claim)}"
     if claim.resize_error:
         yield (
-            f"its volume could not be enlarged to {claim.size}: {claim.resize_error}. This is tried again; if it cannot "
-            "succeed, name another claim in spec.volume.claimName"
+            f"its volume could not be enlarged to {claim.size}: {claim.resize_error}. This is tried again; if that "
+            "cannot succeed, name another claim in spec.volume.claimName"
         )
 
 

@@ -21,7 +21,8 @@ from modelcache_operator.core.gate import NONE, Removal, is_held_by_us_alone
 from modelcache_operator.core.node_affinity import Requirement, restricted
 from modelcache_operator.core.node_index import NodeIndex
 from modelcache_operator.core.nodes import HOSTNAME
-from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.observed import Snapshot
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.spec import PerNodeSpec
 
 MAX_NAMED = 500

@@ -8,7 +8,8 @@ from modelcache_operator.core import messages
 from modelcache_operator.core.copies import NO_MESSAGE
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.nodes import Node
-from modelcache_operator.core.observed import Cache, Job, Pod
+from modelcache_operator.core.observed import Cache, Job
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.status import CopyStatus
 
 UNAVAILABLE = "NodeUnavailable"

@@ -23,7 +23,8 @@ from modelcache_operator.core.copy_record import NOTHING, CopyRecord
 from modelcache_operator.core.damage import damage_reports
 from modelcache_operator.core.messages import Message
 from modelcache_operator.core.nodes import Node, has_copy, is_available
-from modelcache_operator.core.observed import Job, Pod, RunState, Snapshot
+from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod, RunState
 from modelcache_operator.core.owned_objects import OwnedObjects, as_finished
 from modelcache_operator.core.proof import current_record, record_outcome
 from modelcache_operator.core.spec import PerNodeSpec

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from init_sync.core.reasons import Reason
-from modelcache_operator.core.observed import Observation, Run, RunState, Snapshot
+from modelcache_operator.core.observed import Snapshot
+from modelcache_operator.core.observed_pods import Observation, Run, RunState
 from modelcache_operator.core.owned_objects import OwnedObjects, names_no_other
 
 DAMAGED = 1

@@ -18,7 +18,8 @@ from enum import StrEnum
 from init_sync.shell.formatting import duration, timestamp
 from modelcache_operator.core.names import COMMIT_ANNOTATION, GATE, LEAD_TIME_ANNOTATION, OPENED_ANNOTATION
 from modelcache_operator.core.node_affinity import Requirement
-from modelcache_operator.core.observed import Pod, Snapshot
+from modelcache_operator.core.observed import Snapshot
+from modelcache_operator.core.observed_pods import Pod
 
 
 class Cause(StrEnum):

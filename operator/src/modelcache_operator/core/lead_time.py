@@ -18,7 +18,8 @@ from dataclasses import replace
 
 from modelcache_operator.core.gate import NONE, Cause, Removal, waits_by_itself
 from modelcache_operator.core.nodes import HOSTNAME
-from modelcache_operator.core.observed import Job, Observation, Pod, Progress, Sample, Snapshot
+from modelcache_operator.core.observed import Job, Progress, Sample, Snapshot
+from modelcache_operator.core.observed_pods import Observation, Pod
 from modelcache_operator.core.owned_objects import OwnedObjects, running_pods
 
 ENOUGH_S = 30.0

@@ -9,7 +9,8 @@ from init_sync.core.errors import NeedsChange
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
-from modelcache_operator.core.observed import Cache, Job, Observation, Pod, Run, RunState
+from modelcache_operator.core.observed import Cache, Job
+from modelcache_operator.core.observed_pods import Observation, Pod, Run, RunState
 
 IMAGE_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 CONFIG_PROBLEMS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from modelcache_operator.core.observed import Claim, Job, Pod, Run, RunState, Snapshot
+from modelcache_operator.core.observed import Claim, Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod, Run, RunState
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from modelcache_operator.core import names, timestamps
 from modelcache_operator.core.gpus import gpu_count
 from modelcache_operator.core.node_affinity import ANY_NODE, parse_required
-from modelcache_operator.core.observed import PeerPod, Pod, Run, RunState
+from modelcache_operator.core.observed_pods import PeerPod, Pod, Run, RunState
 from modelcache_operator.core.parse import WHOLE_NUMBER, controller_uid
 from modelcache_operator.core.reports import line, parse_report, parse_task_report
 

@@ -16,7 +16,8 @@ from typing import Any
 from modelcache_operator.core import names, render
 from modelcache_operator.core.jobs import MODELS_PATH, pod_security
 from modelcache_operator.core.node_affinity import on_node
-from modelcache_operator.core.observed import Cache, PeerPod
+from modelcache_operator.core.observed import Cache
+from modelcache_operator.core.observed_pods import PeerPod
 
 Json = dict[str, Any]
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 from modelcache_operator.core import peer_objects
 from modelcache_operator.core.messages import Message
-from modelcache_operator.core.observed import PeerPod, Snapshot
+from modelcache_operator.core.observed import Snapshot
+from modelcache_operator.core.observed_pods import PeerPod
 from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.pods_in_use import used_nodes
 from modelcache_operator.core.status import PeersStatus

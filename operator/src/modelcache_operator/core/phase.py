@@ -23,7 +23,7 @@ from modelcache_operator.core.copy_status import (
     no_copy_is_complete,
 )
 from modelcache_operator.core.gate import gated_pods
-from modelcache_operator.core.observed import Pod, RunState
+from modelcache_operator.core.observed_pods import Pod, RunState
 from modelcache_operator.core.owned_objects import running_pods
 from modelcache_operator.core.phase_inputs import (
     PhaseDecision,

@@ -10,7 +10,8 @@ from modelcache_operator.core.copies import Copies
 from modelcache_operator.core.damage import damage_reports
 from modelcache_operator.core.job_plan import JobPlan
 from modelcache_operator.core.messages import Message
-from modelcache_operator.core.observed import Job, Pod, Run, Snapshot
+from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod, Run
 from modelcache_operator.core.owned_objects import OwnedObjects, relevant_pods, running_pods
 from modelcache_operator.core.status import Phase, SyncRecord
 

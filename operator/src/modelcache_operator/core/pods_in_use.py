@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from modelcache_operator.core.observed import Pod, RunState, Snapshot
+from modelcache_operator.core.observed import Snapshot
+from modelcache_operator.core.observed_pods import Pod, RunState
 from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.status import CommitPods, PodsStatus
 

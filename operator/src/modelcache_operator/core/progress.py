@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
-from modelcache_operator.core.observed import Cache, Observation, RunState, Snapshot
+from modelcache_operator.core.observed import Cache, Snapshot
+from modelcache_operator.core.observed_pods import Observation, RunState
 from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.proof import continues
 from modelcache_operator.core.status import Phase, Status

@@ -28,7 +28,8 @@ from dataclasses import replace
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
 from modelcache_operator.core.damage import damage_reports
-from modelcache_operator.core.observed import Claim, Job, Run, Snapshot
+from modelcache_operator.core.observed import Claim, Job, Snapshot
+from modelcache_operator.core.observed_pods import Run
 from modelcache_operator.core.owned_objects import OwnedObjects, names_no_other, sort_objects
 from modelcache_operator.core.status import Status, SyncRecord
 

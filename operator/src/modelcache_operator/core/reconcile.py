@@ -33,7 +33,8 @@ from modelcache_operator.core.gate import NONE, Cause, Removal, gated_pods, is_h
 from modelcache_operator.core.job_plan import JobRequest, plan_jobs
 from modelcache_operator.core.lead_time import early_removal
 from modelcache_operator.core.messages import Notice
-from modelcache_operator.core.observed import Job, Pod, Snapshot
+from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.owned_objects import sort_objects
 from modelcache_operator.core.peer_objects import address
 from modelcache_operator.core.peers import NO_PLAN, PEERS_READY, SERVING, PeerPlan, plan_peers, serving_pod

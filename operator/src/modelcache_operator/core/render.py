@@ -6,7 +6,8 @@ import hashlib
 from typing import Any
 
 from modelcache_operator.core import manifests, names, timestamps
-from modelcache_operator.core.observed import Cache, Job, Pod
+from modelcache_operator.core.observed import Cache, Job
+from modelcache_operator.core.observed_pods import Pod
 
 Json = dict[str, Any]
 MAX_EVENT_MESSAGE = 1024

@@ -18,7 +18,7 @@ from typing import Any
 from init_sync.core.reasons import Reason
 from init_sync.core.report import ModelReport
 from modelcache_operator.core import timestamps
-from modelcache_operator.core.observed import Observation, TaskReport
+from modelcache_operator.core.observed_pods import Observation, TaskReport
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_MODELS = 100

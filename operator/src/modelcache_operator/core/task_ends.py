@@ -13,7 +13,8 @@ from init_sync.shell.formatting import quantity
 from modelcache_operator.core import messages, timestamps
 from modelcache_operator.core.damage import names_damage
 from modelcache_operator.core.messages import Message, Notice
-from modelcache_operator.core.observed import Job, Pod, Run, Snapshot, TaskReport
+from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod, Run, TaskReport
 from modelcache_operator.core.owned_objects import sort_objects
 from modelcache_operator.core.task_status import PruneStatus, ScrubStatus, SizeStatus, TaskRecord, UpdatesStatus
 from modelcache_operator.core.tasks import Part, Task, TaskInputs, commits, newest_job, next_node

@@ -10,7 +10,8 @@ from modelcache_operator.core.claims import ClaimCheck, difference, is_made_for
 from modelcache_operator.core.copies import Copies, CopyState
 from modelcache_operator.core.copy_jobs import pins
 from modelcache_operator.core.messages import Notice
-from modelcache_operator.core.observed import Job, Run, Snapshot
+from modelcache_operator.core.observed import Job, Snapshot
+from modelcache_operator.core.observed_pods import Run
 from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.phase_inputs import NEXT_ATTEMPT
 from modelcache_operator.core.pods_in_use import pods_on_older_content

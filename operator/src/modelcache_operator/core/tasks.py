@@ -28,7 +28,8 @@ from modelcache_operator.core import timestamps
 from modelcache_operator.core.copies import Copies, CopyState
 from modelcache_operator.core.job_plan import retry_delay_s
 from modelcache_operator.core.messages import Message
-from modelcache_operator.core.observed import Cache, Job, Pod, Snapshot
+from modelcache_operator.core.observed import Cache, Job, Snapshot
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.pods_in_use import used_nodes
 from modelcache_operator.core.status import SyncRecord

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from modelcache_operator.core import names
 from modelcache_operator.core.messages import Message, first
-from modelcache_operator.core.observed import Pod, RunState
+from modelcache_operator.core.observed_pods import Pod, RunState
 from modelcache_operator.core.owned_objects import OwnedObjects
 from modelcache_operator.core.status import Phase
 

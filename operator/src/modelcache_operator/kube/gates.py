@@ -12,7 +12,8 @@ from init_sync.shell.logs import fields
 from modelcache_operator.core import names, render
 from modelcache_operator.core.copy_gate import affinity_patch
 from modelcache_operator.core.gate import Cause, Removal, gate_patch
-from modelcache_operator.core.observed import Cache, Pod
+from modelcache_operator.core.observed import Cache
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.parse_pods import parse_pod
 from modelcache_operator.core.proof import is_proven_on
 from modelcache_operator.kube import api as kube

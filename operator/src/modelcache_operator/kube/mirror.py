@@ -23,14 +23,12 @@ from modelcache_operator.core.observed import (
     Claim,
     Job,
     Neighbour,
-    PeerPod,
     Peers,
-    Pod,
     Progress,
     Refusals,
-    Run,
     Snapshot,
 )
+from modelcache_operator.core.observed_pods import PeerPod, Pod, Run
 from modelcache_operator.kube import tables
 from modelcache_operator.kube.claim_index import ClaimIndex
 from modelcache_operator.kube.key import Key

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from init_sync.shell.logs import fields
 from modelcache_operator.core import names, render, unheld
-from modelcache_operator.core.observed import Cache, Job, Pod
+from modelcache_operator.core.observed import Cache, Job
+from modelcache_operator.core.observed_pods import Pod
 from modelcache_operator.core.status import Phase, Status
 from modelcache_operator.kube import events
 from modelcache_operator.kube.api import Api

@@ -12,7 +12,8 @@ from typing import Any
 
 from init_sync.shell.logs import fields
 from modelcache_operator.core import peer_objects
-from modelcache_operator.core.observed import Cache, PeerPod
+from modelcache_operator.core.observed import Cache
+from modelcache_operator.core.observed_pods import PeerPod
 from modelcache_operator.core.parse import controller_uid
 from modelcache_operator.core.peers import PeerPlan
 from modelcache_operator.kube import api as kube

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 
 import aiohttp
 
-from modelcache_operator.core.observed import Observation, Pod, Progress, RunState
+from modelcache_operator.core.observed import Progress
+from modelcache_operator.core.observed_pods import Observation, Pod, RunState
 from modelcache_operator.core.reports import MAX_REPORT_BYTES, parse_report
 from modelcache_operator.kube.key import Key
 from modelcache_operator.kube.mirror import Mirror
