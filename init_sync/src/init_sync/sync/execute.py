@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 
-from init_sync.core.anchor import anchor_problem, mismatch
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.model_check import ModelCheck
-from init_sync.core.receipt import Receipt, ReceiptFile
-from init_sync.core.requirement import Blob, RequiredFile, Requirement
+from init_sync.core.requirement import Blob, RequiredFile
 from init_sync.core.settings import SyncOptions
 from init_sync.core.spec import Manifest
 from init_sync.fetch.downloader import Downloader, Outcome
@@ -24,25 +20,21 @@ from init_sync.hub.peers import Peers
 from init_sync.shell.formatting import listed, size
 from init_sync.sync.adopt import adopt
 from init_sync.sync.anchors import checksums_by_content, refuse_required, unknown_files
+from init_sync.sync.incomplete_models import IncompleteModels
 from init_sync.sync.plan import SyncPlan
 from init_sync.sync.prepare import Prepared, plan_again, prepare, refuse_conflicts
 from init_sync.sync.progress import Progress
 from init_sync.sync.space import make_room
-from init_sync.sync.warnings import missing_shard
 from init_sync.volume.check import check_all
 from init_sync.volume.completion import complete_receipts
 from init_sync.volume.failures import volume_failure
 from init_sync.volume.hashing import Hooks
 from init_sync.volume.layout import sweep_temporary
-from init_sync.volume.links import make_link
 from init_sync.volume.lock import VolumeLock
 from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.partial import remove_orphan_journals
 from init_sync.volume.pins import store_pin
 from init_sync.volume.probe import FileSystem, check_files, check_names, probe
-from init_sync.volume.publishing import still_verified
-from init_sync.volume.receipts import store_receipt
-from init_sync.volume.timestamps import wait_out_clock_step
 from init_sync.volume.unused import unused_bytes
 from init_sync.volume.volume import Volume
 
@@ -70,14 +62,7 @@ class Execution:
         self._hub = Hub(options.settings, stop, progress.hub_error)
         self._peers = Peers(options.peers, options.peer_token, options.settings, stop, progress.peer_left_out)
         self._owned = OwnedFiles(volume, manifest.name)
-        self._verified: dict[str, ReceiptFile] = {}
-        """By path: files whose content was verified, in this run or as a receipt says."""
-        self._open: dict[str, Requirement] = {}
-        """Models without their receipt, by name."""
-        self._missing: Counter[str] = Counter()
-        """How many files are missing, by model."""
-        self._models_of: dict[str, list[str]] = {}
-        self._guard = threading.Lock()
+        self._models = IncompleteModels(manifest.name, volume, progress, lock, self._hooks, self._owned)
 
     def execute(self, checks: Mapping[str, ModelCheck]) -> None:
         """Raises SyncError unless every model is complete at the end."""
@@ -93,9 +78,10 @@ class Execution:
         file_system = probe(self._volume)
         check_names(self._volume, self._named_paths())
         prepared = self._prepare_until_anchors_hold(checks, file_system)
-        self._adopt(prepared)
-        self._complete_models([name for name in self._open if not self._missing[name]])
-        plan = plan_again(self._manifest, self._volume, checks, prepared, self._verified, file_system)
+        files = [file for each in prepared.requirements for file in each.files]
+        threads = self._options.settings.verify_threads
+        self._models.adopted(adopt(self._volume, files, prepared.actions, prepared.known, threads, self._hooks))
+        plan = plan_again(self._manifest, self._volume, checks, prepared, self._models.verified, file_system)
         make_room(self._volume, plan)
         if plan.blobs:
             self._fetch(plan)
@@ -112,7 +98,7 @@ class Execution:
                 self._progress.planned(prepared.requirements)
                 refuse_conflicts(prepared.plan)
                 check_files(self._volume, [file for each in prepared.requirements for file in each.files])
-                self._open_models(prepared.requirements)
+                self._models.set(prepared.requirements)
                 self._hold_anchors(prepared)
                 return prepared
             except SyncError:
@@ -151,14 +137,6 @@ class Execution:
         finally:
             self._hub.close()
 
-    def _open_models(self, requirements: Iterable[Requirement]) -> None:
-        self._open.clear()
-        self._models_of.clear()
-        for requirement in requirements:
-            self._open[requirement.model.name] = requirement
-            for file in requirement.files:
-                self._models_of.setdefault(file.path, []).append(requirement.model.name)
-
     def _hold_anchors(self, prepared: Prepared) -> None:
         """Learn the digests of models with an anchor before anything large is read or fetched.
 
@@ -190,28 +168,15 @@ class Execution:
 
     def _complete_receipts(self, checks: Mapping[str, ModelCheck]) -> None:
         """Of version 0.1.0: those of models that are complete already."""
-        others = [check for name, check in checks.items() if name not in self._open]
+        others = [check for name, check in checks.items() if name not in self._models]
         for name, receipt in complete_receipts(self._volume, others, self._lock, self._hooks):
             self._progress.completed(name, receipt)
-
-    def _adopt(self, prepared: Prepared) -> None:
-        files = [file for each in prepared.requirements for file in each.files]
-        threads = self._options.settings.verify_threads
-        found = adopt(self._volume, files, prepared.actions, prepared.known, threads, self._hooks)
-        for requirement in prepared.requirements:
-            name = requirement.model.name
-            self._missing[name] = sum(file.path not in found for file in requirement.files)
-            if self._missing[name]:
-                self._progress.to_fetch(name, self._missing[name], len(requirement.files))
-        for verified in found.values():
-            self._verified[verified.path] = verified
-            self._progress.verified(verified)
 
     def _fetch(self, plan: SyncPlan) -> None:
         count = f"{len(plan.blobs)} files" if len(plan.blobs) != 1 else "1 file"
         peers = [str(peer) for peer in self._peers.usable()]
         log.info("Fetching %s in %s from %s", size(plan.bytes_to_fetch), count, listed([*peers, self._hub.endpoint]))
-        self._download(plan.blobs, self._on_file)
+        self._download(plan.blobs, self._models.on_file)
 
     def _download(
         self,
@@ -240,64 +205,8 @@ class Execution:
             Transfer(self._volume, blob, Sources(blob, source, self._peers, lister), settings, publishes=publishes)
             for blob, source, lister in zip(blobs, sources, listers, strict=True)
         ]
-        outcome = Downloader(transfers, settings, hooks, on_file, self._on_failure).download()
+        outcome = Downloader(transfers, settings, hooks, on_file, self._models.on_failure).download()
         self._raise(outcome)
-
-    def _on_file(self, transfer: Transfer) -> None:
-        log.info("%s: verified and in place (%s)", transfer.blob.label, size(transfer.blob.size))
-        done: list[str] = []
-        with self._guard:
-            for file in transfer.published:
-                self._verified[file.path] = file
-                self._progress.verified(file)
-                for name in self._models_of[file.path]:
-                    self._missing[name] -= 1
-                    if not self._missing[name]:
-                        done.append(name)
-        self._complete_models(done)
-
-    def _on_failure(self, blob: Blob, error: SyncError) -> None:
-        error.model = self._models_of[blob.paths[0]][0]
-        self._progress.failed(error, blob.paths)
-
-    def _complete_models(self, names: list[str]) -> None:
-        for name in names:
-            self._complete(self._open[name])
-
-    def _complete(self, requirement: Requirement) -> None:
-        """Link, and write the receipt of a model whose last file is in place."""
-        self._lock.check_volume()
-        files = still_verified(self._volume, requirement, self._verified, self._hooks)
-        model = requirement.model
-        by_source = {file.source: verified for file, verified in zip(requirement.files, files, strict=True)}
-        links = tuple(make_link(self._volume, by_source[link.file], link.at, self._owned) for link in model.links)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        receipt = Receipt(
-            model=model.name,
-            path=model.path,
-            repo=model.repo,
-            revision=model.revision,
-            requirement=model.requirement_digest(),
-            commits=dict(requirement.commits),
-            chosen=dict(requirement.chosen),
-            files=files,
-            links=links,
-            verified_at=now,
-            warning=missing_shard(self._volume, requirement),
-            replaced=tuple(file.path for file in requirement.files if file.replaced),
-            cache=self._manifest.name,
-        )
-        receipt = receipt.with_oldest_time().with_digest()
-        if problem := anchor_problem(model, receipt.digest, f"what is in {model.path}"):
-            raise mismatch(model, problem)
-        wait_out_clock_step(self._volume, [*(file.mtime_ns for file in files), *(link.mtime_ns for link in links)])
-        self._owned.bring_to_disk()
-        store_receipt(self._volume, model, receipt)
-        self._progress.completed(model.name, receipt)
-        total, commit = size(sum(file.size for file in files)), requirement.commit[:12]
-        log.info("%s: all %d files verified (%s, commit %s)", model.display_name, len(files), total, commit)
-        if receipt.warning:
-            log.warning("%s: %s", model.display_name, receipt.warning)
 
     def _raise(self, outcome: Outcome) -> None:
         """One error for all: with the exit code of the most final one."""
