@@ -133,7 +133,7 @@ bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and
 	$(BIN)/python tests/bench/bench_serve.py --write docs/benchmarks.md
 
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches, and copies on 1,000 nodes (KUBEBUILDER_ASSETS=DIR: a real API server)
-	$(BIN)/python tests/bench/bench_operator.py 1000 5000
+	MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 $(BIN)/python tests/bench/bench_operator.py 1000 5000 # as in the image
 	$(BIN)/python tests/bench/bench_copies.py 1000
 	$(BIN)/python tests/bench/bench_copy_gate.py 1000
 
