@@ -100,7 +100,7 @@ def test_the_claim_is_as_large_as_the_hub_says_and_a_tenth(daily: Daily) -> None
     assert [volume for volume in volumes if "persistentVolumeClaim" in volume] == []
 
 
-def test_whoever_deletes_the_claim_is_refused_and_whoever_deletes_the_cache_is_warned(daily: Daily) -> None:
+def test_deleting_the_claim_is_refused_and_deleting_the_cache_is_warned_of(daily: Daily) -> None:
     daily.start_pod("serves")
     kept = f"the models of ModelCache {NAME} are on this claim"
     eventually(lambda: kept in daily.delete("persistentvolumeclaim", NAME), "the policy is in force", 60)
