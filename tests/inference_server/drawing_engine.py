@@ -19,8 +19,9 @@ from PIL.Image import Image
 
 from inference.generation import Cancelled, GenerationRequest, InvalidInput, MediaInfo, Progress, VideoPlan
 from inference.media.audio_file import decode_audio
-from inference.media.image_file import decode_image
+from inference.media.clip_file import Clip
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
+from inference.media.reference import open_reference
 from inference.media.timing import time_voices
 from inference.multitalk import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -78,9 +79,12 @@ class PipeGate:
 
 
 class DrawingEngine:
-    """Draws the picture, brighter where the voices are louder."""
+    """Draws the picture, or the first of a clip, brighter where the voices are louder."""
 
-    def __init__(self, gate: StepGate | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, gate: StepGate | None = None, limits: MediaLimits = DEFAULT_LIMITS, *, clips: bool = False
+    ) -> None:
+        self.takes_clips = clips
         self._gate = gate
         self._limits = limits
         self.requests: list[GenerationRequest] = []
@@ -114,7 +118,9 @@ class DrawingEngine:
         if request.seconds is not None:
             sound = sound[: round(request.seconds * SAMPLE_RATE)]
         partial = output.with_suffix(".partial")
-        draw(decode_image(request.image, self._limits), sound, partial)
+        with open_reference(request.image, self._limits, clips=self.takes_clips) as reference:
+            picture = reference.at(Fraction(0)) if isinstance(reference, Clip) else reference
+            draw(picture, sound, partial)
         partial.replace(output)
 
 

@@ -205,7 +205,7 @@ def test_a_process_that_does_not_work_is_an_error_of_the_server(
 def test_uploads_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running_now: list[int] = []
 
-    async def run(_self: Prober, asked: list[tuple[str, str]]) -> tuple[list[dict[str, int]], str]:
+    async def run(_self: Prober, _asked: list[tuple[str, str]], *_: object) -> tuple[list[dict[str, int]], str]:
         running_now.append(1)
         await asyncio.sleep(0)  # whatever else can go on does
         assert sum(running_now) == 1

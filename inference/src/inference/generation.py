@@ -25,7 +25,7 @@ ApiField = Literal[
 """Fields of POST /v1/videos, by the names that clients know."""
 
 FileField = Literal["input_reference", "audio"]
-"""Those of them that are files: the picture, and the voices."""
+"""Those of them that are files: the picture or clip, and the voices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class GenerationRequest:
 
     prompt: str
     image: Path
+    """A picture; or a clip, where the engine takes them."""
     speakers: tuple[Speaker, ...]
     negative_prompt: str | None = None
     audio_mode: AudioMode = "para"
@@ -104,7 +105,7 @@ class VoiceInfo:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """The picture's size in pixels, upright, and each person's voice; None is a person who is silent."""
+    """The size of the picture or clip in pixels, upright, and each person's voice; None is a person who is silent."""
 
     width: int
     height: int
@@ -173,6 +174,11 @@ class InvalidInput(ValueError):
 
 class VideoEngine(Protocol):
     """Makes one video at a time; `generate` is not safe to call from two threads at once, `plan_video` is."""
+
+    @property
+    def takes_clips(self) -> bool:
+        """Whether the image of a request may be a clip, whose people then say something else."""
+        ...
 
     def plan_video(self, request: GenerationRequest, media: MediaInfo) -> VideoPlan:
         """Say what `generate` would make, without a look at the files; raises `InvalidInput` if it would refuse."""

@@ -27,18 +27,19 @@ from inference.engine.offload import compile_blocks, lent
 from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
-from inference.engine.scene import Scene, Still
+from inference.engine.scene import Film, Scene, Still
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video_plan import ScenePlan, plan_scene
 from inference.engine.voice_features import voice_features
 from inference.generation import Cancelled, GenerationRequest, LoraFile, MediaInfo, Progress, VideoPlan
 from inference.media.audio_file import Voice, decode_audio
-from inference.media.image_file import decode_image
+from inference.media.clip_file import Clip
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
 from inference.media.mp4 import Mp4Writer
+from inference.media.reference import open_reference
 from inference.media.soundtrack import Upload, mix
 from inference.media.timing import Timing
-from inference.multitalk import SAMPLE_RATE, SAMPLES_PER_FRAME
+from inference.multitalk import SAMPLE_RATE, SAMPLES_PER_FRAME, Variant
 
 
 class MultiTalkEngine:
@@ -65,6 +66,11 @@ class MultiTalkEngine:
             lend = partial(lent, move=lambda tensor: tensor.to(device, non_blocking=True))
         self._pipeline = Pipeline(parts, geometry, device, batch_passes=plan.batches, lend=lend)
 
+    @property
+    def takes_clips(self) -> bool:
+        """InfiniteTalk's weights do."""
+        return self._geometry.variant is Variant.INFINITETALK
+
     def generate(
         self,
         request: GenerationRequest,
@@ -79,17 +85,17 @@ class MultiTalkEngine:
         voices = [decode_audio(speaker.audio, self._limits) if speaker.audio else None for speaker in request.speakers]
         if cancelled():
             raise Cancelled
-        image = decode_image(request.image, self._limits)
-        media = MediaInfo(image.width, image.height, tuple(voice.info if voice else None for voice in voices))
-        plan = self._plan_scene(request, media)
-        sound = mix(_uploads(request, voices, plan.timing), plan.timing.frames, self._limits)
         try:
-            scene = self._scene(image, voices, plan)
-            recipe, noise = Recipe.from_request(request), SeededNoise(request.sampling.seed)
-            frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
-            with Mp4Writer(output, *plan.size, sound) as video:
-                for chunk in frames:
-                    video.add(to_uint8(chunk))
+            with open_reference(request.image, self._limits, clips=self.takes_clips) as reference:
+                media = MediaInfo(*reference.size, tuple(voice.info if voice else None for voice in voices))
+                plan = self._plan_scene(request, media)
+                sound = mix(_uploads(request, voices, plan.timing), plan.timing.frames, self._limits)
+                scene = self._scene(reference, voices, plan)
+                recipe, noise = Recipe.from_request(request), SeededNoise(request.sampling.seed)
+                frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
+                with Mp4Writer(output, *plan.size, sound) as video:
+                    for chunk in frames:
+                        video.add(to_uint8(chunk))
         except torch.OutOfMemoryError as e:
             raise EngineError(
                 "generating: the device's memory does not suffice. Set a memory limit, so that weights wait on the "
@@ -103,7 +109,7 @@ class MultiTalkEngine:
     def _plan_scene(self, request: GenerationRequest, media: MediaInfo) -> ScenePlan:
         return plan_scene(request, media, self._geometry, self.plan, self._limits)
 
-    def _scene(self, image: Image, voices: Sequence[Voice | None], plan: ScenePlan) -> Scene:
+    def _scene(self, reference: Image | Clip, voices: Sequence[Voice | None], plan: ScenePlan) -> Scene:
         waves = level([voice.wave if voice else None for voice in voices])
         waves += [None] * (plan.people - len(waves))
         starts = (*plan.timing.starts, 0.0)
@@ -111,7 +117,9 @@ class MultiTalkEngine:
         tracks = [on_time_line(wave, round(at * SAMPLE_RATE), samples) for wave, at in zip(waves, starts, strict=False)]
         heard = [torch.from_numpy(track).to(self._device) for track in tracks]
         features = voice_features(self._parts.voice, heard, plan.timing.frames)
-        return Scene(Still(to_pixels(resize_crop(image, *plan.size))), features, plan.masks)
+        if isinstance(reference, Clip):
+            return Scene(Film(reference, plan.size), features, plan.masks)
+        return Scene(Still(to_pixels(resize_crop(reference, *plan.size))), features, plan.masks)
 
 
 def _uploads(request: GenerationRequest, voices: Sequence[Voice | None], timing: Timing) -> list[Upload]:

@@ -6,11 +6,16 @@ Frames and features are asked for window by window, so that memory does not grow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 from torch import Tensor
 
+from inference.engine.video.buckets import Size
+from inference.engine.video.frames import resize_crop, to_pixels
 from inference.engine.video.windows import Window, gather
+from inference.media.clip_file import Clip
+from inference.multitalk import FPS
 
 
 class Source(Protocol):
@@ -31,6 +36,18 @@ class Still:
     def frame(self, number: int) -> Tensor:  # noqa: ARG002 - a picture has no time
         """Return the picture."""
         return self.picture
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A clip: the picture that is shown at the time of each frame."""
+
+    clip: Clip
+    size: Size
+
+    def frame(self, number: int) -> Tensor:
+        """Read on to this frame."""
+        return to_pixels(resize_crop(self.clip.at(Fraction(number, FPS)), *self.size))
 
 
 class Voices(Protocol):

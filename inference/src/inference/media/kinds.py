@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, for a refusal that names it. It decides nothing: the decoders do."""
+"""What a file is by its first bytes: for the choice of a decoder, and for a refusal that names it."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ _BRANDS: tuple[tuple[frozenset[bytes], str], ...] = (
     (frozenset((b"crx ",)), "a raw picture of a camera (CR3)"),
 )
 """Of the files that begin as MP4 does; others of them are MP4."""
+_ISO = "an MP4 or MOV file"
+_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+"""MOV files older than MP4 begin with one of these."""
+_TS = "an MPEG-TS stream"
+_CLIPS = frozenset((_ISO, _TS, "a WMA or WMV file", "a RealMedia file"))
 _WORDS = (
     (b"<svg", "an SVG drawing"),
     (b"<html", "a web page"),
@@ -73,14 +78,22 @@ def kind_of(path: Path) -> str | None:
         return None
 
 
+def is_clip(path: Path) -> bool:
+    """Whether it is a format of videos, be it one that can be decoded or not."""
+    kind = kind_of(path) or ""
+    return kind.endswith(" video") or kind in _CLIPS
+
+
 def kind_of_head(head: bytes) -> str | None:
     """The same for a file's first bytes."""
     if not head:
         return "an empty file"
     if head[4:8] == b"ftyp":
         return _iso(head)
+    if head[4:8] in _ATOMS:
+        return _ISO
     if head[:1] == b"G" and head[_TS_PACKET : _TS_PACKET + 1] == b"G" and head[2 * _TS_PACKET : 377] == b"G":
-        return "an MPEG-TS stream"
+        return _TS
     for at, magic, kind in _KINDS:
         if head[at : at + len(magic)] == magic:
             return kind
@@ -94,4 +107,4 @@ def _iso(head: bytes) -> str:
     size = int.from_bytes(head[:4], "big")
     box = head[8 : max(12, min(size, len(head)))]
     brands = {box[at : at + 4] for at in range(0, len(box), 4)}
-    return next((kind for some, kind in _BRANDS if some & brands), "an MP4 or MOV file")
+    return next((kind for some, kind in _BRANDS if some & brands), _ISO)

@@ -14,12 +14,24 @@ from dataclasses import dataclass
 from inference.generation import FileField, InvalidInput
 
 INVALID: dict[FileField, str] = {"input_reference": "invalid_image", "audio": "invalid_audio"}
-TOO_LONG = "too_long"
-"""Codes of refusals."""
+INVALID_CLIP, TOO_LONG = "invalid_video", "too_long"
+"""Codes of refusals; of an input_reference that is a clip the first."""
 
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF")
 """Pillow's names, which are those that people know."""
 SMALLEST_SIDE = 32
+
+CLIP_CONTAINERS = {
+    "MP4": ("mov",),  # FFmpeg's name for all of the family
+    "MOV": (),
+    "WebM": ("webm",),
+    "Matroska": ("matroska",),
+    "AVI": ("avi",),
+}
+"""What people call a format, and FFmpeg's names of it."""
+CLIP_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "h263", "mjpeg", "prores")
+MOST_CLIP_PIXELS = 4096 * 2304
+"""Of a picture of a clip: 4K. A decoder holds up to 17 of them."""
 
 SOUND_CONTAINERS = {
     "WAV": ("wav", "w64"),
@@ -46,6 +58,7 @@ MOST_STREAMS = 64
 """Of one file, which has fewer: FFmpeg holds a decoder for each, and does not open more than these."""
 
 PICTURE_FORMATS_TEXT = ", ".join(PICTURE_FORMATS[:-1]) + " or " + PICTURE_FORMATS[-1]
+CLIP_FORMATS_TEXT = ", ".join([*CLIP_CONTAINERS][:-1]) + " or " + [*CLIP_CONTAINERS][-1]
 SOUND_FORMATS_TEXT = ", ".join(SOUND_CONTAINERS)
 
 _PROCESS_BYTES = 512 * 2**20
@@ -55,10 +68,15 @@ _BYTES_PER_PIXEL = 24
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """The largest picture that is decoded, and the longest voice and video."""
+    """The largest picture that is decoded, and the longest voice, clip and video."""
 
     pixels: int = 50_000_000
     seconds: float = 40.0
+
+    @property
+    def clip_pixels(self) -> int:
+        """Of the largest picture of a clip."""
+        return min(self.pixels, MOST_CLIP_PIXELS)
 
     @property
     def memory_bytes(self) -> int:

@@ -1,11 +1,12 @@
 """The program that checks uploads, in a process of its own with limits on memory and time.
 
-Decoders of pictures and sound are large and written in C. A file that exhausts or takes over a decoder must not reach
-the process that holds the model; it ends this process alone. Each run decodes the files of one request to their ends,
-so that a damaged file is refused when it is sent and not minutes later on the device. Only sizes are reported; the
-engine decodes the files again.
+Decoders of pictures, clips and sound are large and written in C. A file that exhausts or takes over a decoder must not
+reach the process that holds the model; it ends this process alone. Each run decodes the files of one request to their
+ends, so that a damaged file is refused when it is sent and not minutes later on the device. Only sizes are reported;
+the engine decodes the files again.
 
-    stdin   {"limits": {"pixels": 50000000, "seconds": 40.0}, "time_s": 30, "files": [["input_reference", "/..."], ...]}
+    stdin   {"limits": {"pixels": 50000000, "seconds": 40.0}, "clips": true, "time_s": 30,
+             "files": [["input_reference", "/..."], ...]}
     stdout  {"ready": true}
             {"width": 64, "height": 48}
             {"seconds": 0.8, "start": 0.0}
@@ -35,11 +36,11 @@ def main() -> None:
     limits = MediaLimits(**question["limits"])
     _confine(limits.memory_bytes, question["time_s"])
     import inference.media.audio_file
-    import inference.media.image_file  # noqa: F401 - what is imported under the limits fits into them
+    import inference.media.reference  # noqa: F401 - what is imported under the limits fits into them
 
     print(json.dumps({"ready": True}), flush=True)
     for field, path in question["files"]:
-        result = _decode(field, Path(path), limits)
+        result = _decode(field, Path(path), limits, question["clips"])
         print(json.dumps(result), flush=True)
         if "refused" in result:
             return
@@ -59,14 +60,14 @@ def _confine(memory_bytes: int, seconds: int) -> None:
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 
 
-def _decode(field: FileField, path: Path, limits: MediaLimits) -> dict[str, float | str]:
+def _decode(field: FileField, path: Path, limits: MediaLimits, clips: bool) -> dict[str, float | str]:
     from inference.media.audio_file import measure_audio
-    from inference.media.image_file import decode_image
+    from inference.media.reference import measure_reference
 
     try:
         if field == "input_reference":
-            picture = decode_image(path, limits)
-            return {"width": picture.width, "height": picture.height}
+            width, height = measure_reference(path, limits, clips=clips)
+            return {"width": width, "height": height}
         return asdict(measure_audio(path, limits))
     except InvalidInput as refusal:
         return {"refused": refusal.message, "code": refusal.code}

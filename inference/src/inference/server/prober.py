@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 from inference.generation import FileField, InvalidInput, MediaInfo, VoiceInfo
 from inference.media import probe
-from inference.media.limits import INVALID, MediaLimits
+from inference.media.kinds import is_clip
+from inference.media.limits import INVALID, INVALID_CLIP, MediaLimits
 from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
@@ -31,11 +33,12 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 class MediaFiles:
     """The files of one request; None is a person who is silent."""
 
-    picture: Path
+    reference: Path
+    """A picture, or a clip."""
     voices: tuple[Path | None, ...]
 
     def by_field(self) -> list[tuple[FileField, Path]]:
-        return [("input_reference", self.picture), *(("audio", path) for path in self.voices if path)]
+        return [("input_reference", self.reference), *(("audio", path) for path in self.voices if path)]
 
 
 class Prober:
@@ -46,11 +49,16 @@ class Prober:
         self._time_s = time_s
         self._one_at_a_time = asyncio.Lock()
 
-    async def probe(self, files: MediaFiles) -> MediaInfo:
-        """Decode all files to their ends; raises `InvalidInput` for the first that cannot be used."""
+    async def probe(self, files: MediaFiles, *, clips: bool = False) -> MediaInfo:
+        """Decode all files to their ends; raises `InvalidInput` for the first that cannot be used.
+
+        A clip may take as long as the longest one plays, beside the time for everything else.
+        """
         asked = files.by_field()
+        clip = clips and is_clip(files.reference)
+        time_s = self._time_s + (math.ceil(self._limits.seconds) if clip else 0)
         async with self._one_at_a_time:
-            lines, end = await self._run(asked)
+            lines, end = await self._run(asked, clips, time_s)
         if not lines:
             raise RuntimeError(f"the program that checks uploads did not start: {end}")
         results = lines[1:]
@@ -61,13 +69,16 @@ class Prober:
             field, _ = asked[len(results)]
             log.warning("upload not decoded", extra=fields(field=field, end=end))
             memory = f"{self._limits.memory_bytes >> 20} MiB of memory"
-            raise InvalidInput(field, f"cannot be decoded within {memory} and {self._time_s} s.", INVALID[field])
+            code = INVALID_CLIP if clip and field == "input_reference" else INVALID[field]
+            raise InvalidInput(field, f"cannot be decoded within {memory} and {time_s} s.", code)
         return _info(results, files)
 
-    async def _run(self, asked: list[tuple[FileField, Path]]) -> tuple[list[dict[str, Any]], str]:
+    async def _run(
+        self, asked: list[tuple[FileField, Path]], clips: bool, time_s: int
+    ) -> tuple[list[dict[str, Any]], str]:
         """The lines that it printed, no more than expected, and how it ended."""
         files = [(field, str(path)) for field, path in asked]
-        question = {"limits": asdict(self._limits), "time_s": self._time_s, "files": files}
+        question = {"limits": asdict(self._limits), "clips": clips, "time_s": time_s, "files": files}
         lines: list[dict[str, Any]] = []
         process = await asyncio.create_subprocess_exec(
             *COMMAND,
@@ -80,7 +91,7 @@ class Prober:
         assert process.stdin
         assert process.stdout
         try:
-            async with asyncio.timeout(self._time_s):
+            async with asyncio.timeout(time_s):
                 process.stdin.write(json.dumps(question).encode())
                 process.stdin.close()
                 while line := await process.stdout.readline():
@@ -89,7 +100,7 @@ class Prober:
                         return lines, "endless lines"
                 return lines, f"exit code {await process.wait()}"
         except TimeoutError:
-            return lines, f"{self._time_s} s"
+            return lines, f"{time_s} s"
         finally:
             if process.returncode is None:
                 process.kill()
@@ -97,10 +108,10 @@ class Prober:
 
 
 def _info(results: list[dict[str, Any]], files: MediaFiles) -> MediaInfo:
-    picture, *voices = results
+    reference, *voices = results
     found = iter(voices)
     return MediaInfo(
-        int(picture["width"]),
-        int(picture["height"]),
+        int(reference["width"]),
+        int(reference["height"]),
         tuple(VoiceInfo(**next(found)) if path else None for path in files.voices),
     )

@@ -1,8 +1,8 @@
 """A form made into a `CheckedRequest`, or refused: counts the people, decodes the files, asks the engine for its plan.
 
 Errors are `ApiError`s with these codes: missing_parameter, unknown_parameter, duplicate_parameter, invalid_value,
-model_not_found, invalid_image, invalid_audio, too_many_people, too_long, box_outside_image, box_too_small, and
-invalid_input for what only this engine or this device refuses.
+model_not_found, invalid_image, invalid_video, invalid_audio, too_many_people, too_long, box_outside_image,
+box_too_small, and invalid_input for what only this engine or this device refuses.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class RequestRules:
 
     model: str
     sampling: Sampling
+    clips: bool = False
+    """Whether `input_reference` may be a clip; known once the weights are loaded."""
 
 
 async def read_request(form: Form, rules: RequestRules, prober: Prober, plan: Plan) -> CheckedRequest:
@@ -54,10 +56,10 @@ async def read_request(form: Form, rules: RequestRules, prober: Prober, plan: Pl
     silent = not any(files.voices)
     boxes = _read_boxes(fields.box, len(files.voices))
     try:
-        media = await prober.probe(files)
+        media = await prober.probe(files, clips=rules.clips)
         generation = GenerationRequest(
             prompt=fields.prompt,
-            image=files.picture,
+            image=files.reference,
             speakers=tuple(Speaker(voice, box) for voice, box in zip(files.voices, boxes, strict=True)),
             negative_prompt=fields.negative_prompt,
             audio_mode=fields.audio_mode,

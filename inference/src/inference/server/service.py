@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from inference.generation import GenerationRequest, MediaInfo, VideoEngine, VideoPlan
@@ -74,6 +75,7 @@ class Service:
 
         def loaded(engine: VideoEngine) -> None:
             self._engine = engine
+            self.rules = replace(self.rules, clips=engine.takes_clips)
             self.worker = GenerationWorker(engine, self.queue, self.scratch, self.metrics)
             self.worker.start()
             self.readiness.loaded()
