@@ -19,7 +19,7 @@ CLOCK = Fraction(1, 90_000)
 def numbered(number: int, width: int, height: int) -> np.ndarray:
     """A bar for each bit of the number, the lowest on the left; `[H, W, 3]`."""
     bars = [235 if number >> bit & 1 else 16 for bit in range(BITS)]
-    row = np.repeat(np.uint8(bars), width // BITS)
+    row = np.repeat(np.array(bars, np.uint8), width // BITS)
     return np.broadcast_to(row[None, :, None], (height, width, 3)).copy()
 
 
@@ -51,7 +51,6 @@ class Film:
     options: dict[str, str] = field(default_factory=dict)
     turned: float | None = None
     pixel_aspect: Fraction | None = None
-    sound_s: float = 0.0
 
     @property
     def stored(self) -> list[Fraction]:

@@ -64,6 +64,8 @@ SOUND_FORMATS_TEXT = ", ".join(SOUND_CONTAINERS)
 _PROCESS_BYTES = 512 * 2**20
 _BYTES_PER_PIXEL = 24
 """Decoding a picture takes up to 22 (WEBP: two canvases, the picture, its upright copy, and that as RGB)."""
+_BYTES_PER_CLIP_PIXEL = 128
+"""Decoding a clip takes up to 116 (H.264 with 16 reference pictures of 4:4:4 and 10 bits)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class MediaLimits:
     @property
     def memory_bytes(self) -> int:
         """Address space that suffices to decode what these limits allow."""
-        return _PROCESS_BYTES + self.pixels * _BYTES_PER_PIXEL
+        return _PROCESS_BYTES + max(self.pixels * _BYTES_PER_PIXEL, self.clip_pixels * _BYTES_PER_CLIP_PIXEL)
 
     def allow(self, seconds: float) -> bool:
         """Whether a voice or a video may last so long; to the millisecond, since resampling can move an end."""

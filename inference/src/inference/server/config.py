@@ -58,7 +58,7 @@ class ServerConfig(LogSettings):
     volume: Path = flag("directory where the model volume is mounted (read-only is enough)", Path)
     base_dir: str = flag("directory of the base model on the volume", default=BASE)
     wav2vec_dir: str = flag("directory of the speech model on the volume", default=WAV2VEC)
-    audio_dir: str = flag("directory of the MultiTalk weights on the volume", default=AUDIO)
+    audio_dir: str = flag("directory of the MultiTalk or InfiniteTalk weights on the volume", default=AUDIO)
 
     device: str = flag("torch device that generates: cuda, cuda:1, cpu", default="cuda")
     dtype: str | None = flag(
@@ -109,7 +109,9 @@ class ServerConfig(LogSettings):
 
     queue: int = flag("videos that may wait while one is generated; beyond that 429", whole(0), default=8)
     max_upload_mib: float = flag("largest request body", POSITIVE, default=64.0)
-    max_seconds: float = flag("maximum length of a video, and of each voice", POSITIVE, default=DEFAULT_LIMITS.seconds)
+    max_seconds: float = flag(
+        "maximum length of a video, of each voice and of a clip", POSITIVE, default=DEFAULT_LIMITS.seconds
+    )
     max_megapixels: float = flag(
         "maximum size of a picture; each megapixel takes 24 MB of memory", POSITIVE, default=DEFAULT_LIMITS.pixels / 1e6
     )

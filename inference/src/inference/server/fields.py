@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from inference.generation import MAX_SPEAKERS, AudioMode, Resolution, Sampling
-from inference.media.limits import PICTURE_FORMATS_TEXT, SOUND_FORMATS_TEXT
+from inference.media.limits import CLIP_FORMATS_TEXT, PICTURE_FORMATS_TEXT, SOUND_FORMATS_TEXT
 from inference.server.errors import ApiError, invalid
 from inference.server.multipart import FILE_FIELDS
 
@@ -107,7 +107,10 @@ def request_body_schema(defaults: Sampling) -> dict[str, Any]:
         sampling[name]["default"] = value
     schema["properties"] |= sampling | {
         "input_reference": file_kind
-        | {"description": f"The picture with the people. Formats: {PICTURE_FORMATS_TEXT}."},
+        | {
+            "description": f"The picture with the people: {PICTURE_FORMATS_TEXT}. Where the model's input_modalities "
+            f"have video, also a clip, whose people then say something else: {CLIP_FORMATS_TEXT}."
+        },
         "audio": {
             "type": "array",
             "items": file_kind,

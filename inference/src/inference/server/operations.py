@@ -20,11 +20,6 @@ class OperationRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        config = service.config
-        limits = wire.ModelLimits(
-            seconds=config.max_seconds, megapixels=config.max_megapixels, upload_bytes=config.max_upload_bytes
-        )
-        self._model = wire.Model(id=config.model, created=service.started_at, limits=limits, defaults=config.sampling)
 
     def add_to(self, router: APIRouter) -> None:
         add = router.add_api_route
@@ -42,13 +37,26 @@ class OperationRoutes:
         add("/metrics", self.metrics, tags=["operations"], summary="Prometheus metrics", response_class=Response)
 
     async def models(self) -> wire.ModelList:
-        return wire.ModelList(data=[self._model])
+        return wire.ModelList(data=[self._model()])
 
     async def model(self, model_id: str) -> wire.Model:
-        if model_id != self._model.id:
-            message = f"The model {model_id!r} is not served here; {self._model.id!r} is."
+        model = self._model()
+        if model_id != model.id:
+            message = f"The model {model_id!r} is not served here; {model.id!r} is."
             raise ApiError(404, "model_not_found", message, param="model")
-        return self._model
+        return model
+
+    def _model(self) -> wire.Model:
+        config = self._service.config
+        return wire.Model(
+            id=config.model,
+            created=self._service.started_at,
+            limits=wire.ModelLimits(
+                seconds=config.max_seconds, megapixels=config.max_megapixels, upload_bytes=config.max_upload_bytes
+            ),
+            defaults=config.sampling,
+            input_modalities=[*wire.MODALITIES, "video"] if self._service.rules.clips else [*wire.MODALITIES],
+        )
 
     async def healthz(self) -> JSONResponse:
         """503 once only a restart can help."""

@@ -23,6 +23,10 @@ from inference.server.forecast import Forecast
 from inference.server.job_table import Page
 from inference.server.jobs import Job, Status
 
+Modality = Literal["text", "image", "audio", "video"]
+MODALITIES: tuple[Modality, ...] = ("text", "image", "audio")
+"""What all weights take."""
+
 
 class VideoError(BaseModel):
     """Why a video failed."""
@@ -77,7 +81,7 @@ class VideoDeleted(BaseModel):
 
 
 class ModelLimits(BaseModel):
-    """What is refused beyond: the length of a video and of each voice, a picture, the body of a request."""
+    """What is refused beyond: the length of a video, of each voice and of a clip, a picture, the body of a request."""
 
     seconds: float
     megapixels: float
@@ -85,7 +89,7 @@ class ModelLimits(BaseModel):
 
 
 class Model(BaseModel):
-    """A model that is served; the last two are ours."""
+    """A model that is served; the last three are ours."""
 
     id: str
     object: Literal["model"] = "model"
@@ -94,6 +98,8 @@ class Model(BaseModel):
     limits: ModelLimits
     defaults: Sampling
     """Of the sampling fields of POST /v1/videos."""
+    input_modalities: list[Modality]
+    """With video once weights are loaded that take clips."""
 
 
 class ModelList(BaseModel):
