@@ -7,8 +7,8 @@ import { about, length, mebibytes, sentence } from "./words.js";
 const LONG_MS = 1000;
 
 export class VideoForm {
-  constructor({ voices, boxes, limits, accepted }) {
-    Object.assign(this, { voices, boxes, limits, accepted, form: byId("form"), sending: null });
+  constructor({ voices, boxes, limits, clipSeconds, accepted }) {
+    Object.assign(this, { voices, boxes, limits, clipSeconds, accepted, form: byId("form"), sending: null });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -56,6 +56,7 @@ export class VideoForm {
     const loud = this.present.findIndex((voice) => voice.recording);
     const long = this.present.findIndex((voice) => voice.tooLong);
     if (!byId("picture").files.length) return ["input_reference", "Choose a picture first."];
+    if (this.clipSeconds() > seconds) return ["input_reference", `The clip has ${length(this.clipSeconds())}, and the server takes ${length(seconds)} at most.`];
     if (loud >= 0) return ["audio", "Stop the recording first.", loud];
     if (long >= 0) return ["audio", `This voice has ${length(this.voices[long].seconds)}, and the server takes ${length(seconds)} at most.`, long];
     if (!byId("prompt").value.trim()) return ["prompt", "Say in a few words what the video shows."];

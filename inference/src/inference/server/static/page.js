@@ -6,7 +6,7 @@ import { announce, byId, pause, show } from "./dom.js";
 import { VideoForm } from "./form.js";
 import { History } from "./history.js";
 import { JobView } from "./job.js";
-import { watchPicture } from "./picture.js";
+import { acceptClips, watchPicture } from "./picture.js";
 import { Voice } from "./voices.js";
 
 const POLL_MS = 1000;
@@ -14,11 +14,12 @@ const VIDEO = /^#(video_[0-9a-f]+)$/;
 
 let limits = { seconds: Infinity, upload_bytes: Infinity };
 let picture = null;
+let clipSeconds = null;
 const form = byId("form");
 const boxes = new Boxes(byId("stage"));
 const voices = [1, 2].map((person) => new Voice(person, voiceChanged));
 document.querySelector(".voices").append(...voices.map(({ field }) => field));
-const videoForm = new VideoForm({ voices, boxes, limits: () => limits, accepted: (video) => { location.hash = video.id; } });
+const videoForm = new VideoForm({ voices, boxes, limits: () => limits, clipSeconds: () => clipSeconds, accepted: (video) => { location.hash = video.id; } });
 const cost = new Cost(byId("cost"), asked);
 const history = new History({ deleted: (id) => { if (location.hash === `#${id}`) forget(); } });
 const job = new JobView({
@@ -67,6 +68,7 @@ function forget() {
 async function readModel() {
   const { data: [model] } = await call("/v1/models");
   limits = model.limits;
+  acceptClips(model.input_modalities.includes("video"));
   for (const voice of voices) voice.setLongest(limits.seconds);
   for (const [name, value] of Object.entries(model.defaults)) {
     if (form.elements[name] && value !== null) form.elements[name].placeholder = String(value);
@@ -82,11 +84,13 @@ async function watchServer() {
     before = state.state;
     if (state.ready) break;
   }
+  readModel().catch(() => {}); // what the weights take is known now
   cost.refresh();
 }
 
-watchPicture((size) => {
+watchPicture((size, seconds) => {
   picture = size;
+  clipSeconds = seconds;
   boxes.setSize(size);
   cost.refresh();
 });

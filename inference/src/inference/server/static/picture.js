@@ -1,20 +1,46 @@
-// The picture: its preview and its size.
+// The picture or clip: its preview, a clip's first picture, and its size.
 import { byId } from "./dom.js";
+import { nameReference } from "./words.js";
 
-// Calls `changed` with the size in pixels, upright; null without a picture, or with one that this browser cannot show.
+const CLIP = /^video\/|\.(mkv|avi|mov)$/i;
+const PICTURES = byId("picture").accept;
+const CLIPS = ",video/mp4,video/quicktime,video/webm,video/x-matroska,video/x-msvideo,.mkv,.avi";
+
+// Calls `changed` with the size in pixels, upright, and a clip's seconds; null without a file, or with one that this
+// browser cannot show.
 export function watchPicture(changed) {
-  const [preview, stage] = [byId("preview"), byId("stage")];
-  const showing = (shown, unseen, size) => {
+  const [picture, clip, stage] = [byId("preview"), byId("clip"), byId("stage")];
+  const showing = (shown, unseen, size, seconds = null) => {
     stage.hidden = !shown;
+    picture.hidden = shown !== picture;
+    clip.hidden = shown !== clip;
     byId("unseen").hidden = !unseen;
-    changed(size);
+    changed(size, seconds);
   };
   byId("picture").addEventListener("change", ({ target: { files: [file] } }) => {
-    URL.revokeObjectURL(preview.src);
-    showing(false, false, null);
-    if (file) preview.src = URL.createObjectURL(file);
-    else preview.removeAttribute("src");
+    for (const each of [picture, clip]) {
+      URL.revokeObjectURL(each.src);
+      each.removeAttribute("src");
+    }
+    showing(null, false, null);
+    if (!file) return;
+    const moving = isClip(file);
+    nameReference(moving ? "The clip" : "The picture");
+    (moving ? clip : picture).src = URL.createObjectURL(file);
   });
-  preview.addEventListener("load", () => showing(true, false, { width: preview.naturalWidth, height: preview.naturalHeight }));
-  preview.addEventListener("error", () => showing(false, true, null));
+  picture.addEventListener("load", () => showing(picture, false, { width: picture.naturalWidth, height: picture.naturalHeight }));
+  clip.addEventListener("loadeddata", () => {
+    if (!clip.videoWidth) showing(null, true, null); // sound alone, or pictures that this browser cannot decode
+    else showing(clip, false, { width: clip.videoWidth, height: clip.videoHeight }, Number.isFinite(clip.duration) ? clip.duration : null);
+  });
+  for (const each of [picture, clip]) each.addEventListener("error", () => each.hasAttribute("src") && showing(null, true, null));
 }
+
+// Whether the weights take clips.
+export function acceptClips(taken) {
+  byId("picture").accept = taken ? PICTURES + CLIPS : PICTURES;
+  byId("reference-kind").textContent = taken ? "Picture or clip" : "Picture";
+  byId("clip-help").hidden = !taken;
+}
+
+const isClip = (file) => CLIP.test(file.type) || (!file.type && CLIP.test(file.name));

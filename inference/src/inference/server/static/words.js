@@ -14,6 +14,11 @@ const STATES = {
 export const stateOf = (video) => STATES[video.status] ?? video.status;
 export const isOpen = (video) => video.status === "queued" || video.status === "in_progress";
 
+// What the file with the people is called.
+export function nameReference(name) {
+  FIELDS.input_reference = name;
+}
+
 // A refusal as a sentence: the field by its name on the page, not by the API's.
 export function sentence({ message, param }) {
   const [, text] = message.match(new RegExp(`^${param ?? ""}:?\\s+(.*)$`, "s")) ?? [null, message];
