@@ -192,5 +192,8 @@ class VideoEngine(Protocol):
         on_progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Write a complete MP4 at `output`, or nothing (temporary file and rename)."""
+        """Write a complete MP4 at `output` (temporary file and rename).
+
+        If it raises, `Cancelled` included, what was made until then is a complete MP4 at `output`, or there is no file.
+        """
         ...

@@ -7,6 +7,7 @@ name only once it is complete.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,7 @@ LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 class Mp4Writer:
-    """A video being written: `add` frames, leave the block to finish; an exception removes the file."""
+    """A video being written: `add` frames, leave the block to finish. An exception does not lose what was added."""
 
     def __init__(self, output: Path, height: int, width: int, sound: Soundtrack) -> None:
         self._output = output
@@ -78,16 +79,23 @@ class Mp4Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish and rename, or remove what was begun."""
+        """Finish and rename; without a frame, or where that fails too, remove what was begun."""
         try:
+            if error is None or self._frames:
+                self._finish()
+        except Exception:
             if error is None:
-                self._container.mux(self._video.encode(None))
-                self._container.mux(self._audio.encode(None))
-            self._container.close()
-            if error is None:
-                os.replace(self._partial, self._output)
+                raise
         finally:
+            with suppress(av.FFmpegError):
+                self._container.close()
             self._partial.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        self._container.mux(self._video.encode(None))
+        self._container.mux(self._audio.encode(None))
+        self._container.close()
+        os.replace(self._partial, self._output)
 
 
 def measure(path: Path) -> tuple[int, int, float]:

@@ -62,12 +62,12 @@ def not_found(video_id: str) -> ApiError:
     )
 
 
-def not_ready_to_download(video_id: str, status: str) -> ApiError:
+def not_ready_to_download(video_id: str, text: str) -> ApiError:
     """409 with a header against retries: OpenAI's clients would poll a job of minutes every second."""
     return ApiError(
         409,
         "video_not_ready",
-        f"The video {video_id!r} is {status}; its content can be downloaded once it is completed.",
+        f"The video {video_id!r} {text}",
         param="video_id",
         headers={"x-should-retry": "false"},
     )

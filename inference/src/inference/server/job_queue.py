@@ -119,13 +119,17 @@ class JobQueue:
             if job := self._jobs.get(video_id):
                 self._jobs.put(job.advanced(fraction))
 
-    def finish(self, video_id: str, outcome: Clip | JobError | None) -> Job | None:
-        """The engine has returned: a clip, an error, or None for cancelled. Returns the job, None if it was deleted."""
+    def finish(self, video_id: str, outcome: Clip | JobError | None, part: Clip | None = None) -> Job | None:
+        """The engine has returned: a clip, an error, or None for cancelled; the last two perhaps with a part.
+
+        Returns the job, None if it was deleted.
+        """
         with self._changed:
             self._running = None
             job = self._jobs.get(video_id)
             if job is not None:
                 job = self._jobs.end(job, outcome)
+                job = job if part is None else self._jobs.put(job.with_part(part))
             self._changed.notify_all()
             return job
 

@@ -53,7 +53,7 @@ class CheckedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A finished video on the disk."""
+    """A video on the disk: a finished one, or the part of a failed one that was made before the failure."""
 
     width: int
     height: int
@@ -91,6 +91,11 @@ class Job:
     def size_bytes(self) -> int:
         return self.clip.size_bytes if self.clip else 0
 
+    @property
+    def part(self) -> Clip | None:
+        """What was made of a video that failed."""
+        return self.clip if self.status is Status.FAILED else None
+
     def started(self, now: float) -> Job:
         return self if self.finished else replace(self, status=Status.IN_PROGRESS, started_at=now)
 
@@ -108,6 +113,10 @@ class Job:
 
     def failed(self, error: JobError, now: float, ttl_s: float) -> Job:
         return self if self.finished else replace(self._ended(Status.FAILED, now, ttl_s), error=error)
+
+    def with_part(self, part: Clip) -> Job:
+        """A failed job keeps what was made; a cancelled one keeps nothing."""
+        return replace(self, clip=part) if self.status is Status.FAILED else self
 
     def cancelled(self, now: float, ttl_s: float) -> Job:
         return self if self.finished else self._ended(Status.CANCELLED, now, ttl_s)

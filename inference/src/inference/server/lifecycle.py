@@ -6,8 +6,9 @@
          | loaded
     serve until SIGTERM or SIGINT
          |
-    drain: POST returns 503, waiting videos fail at once, the running one may finish within `grace_s` or fails cleanly;
-           its client may read the outcome for `linger_s`; GET keeps answering all the while. A second signal hurries.
+    drain: POST returns 503, waiting videos fail at once, the running one may finish within `grace_s`, or fails and
+           keeps what is made of it; its client may read the outcome for `linger_s`; GET keeps answering. A second
+           signal hurries.
          |
     exit 0
 
@@ -34,7 +35,7 @@ from inference.server.config import ServerConfig
 from inference.server.connections import BoundedConnection
 from inference.server.engines import LoadEngine
 from inference.server.job_queue import JobQueue
-from inference.server.jobs import SHUTTING_DOWN, Status
+from inference.server.jobs import SHUTTING_DOWN
 from inference.server.scratch import ScratchError
 from inference.server.service import Service
 from inference.server.volume import Verify, VolumeIncomplete
@@ -117,11 +118,16 @@ async def drain(service: Service, stop: Stop) -> None:
     service.refuse_new()
     if video_id is None:
         return
+    loop = asyncio.get_running_loop()
     idle_or_hurried = await _until(queue, lambda q: stop.hurried or q.running() is None, config.grace_s)
+    ends = loop.time() + config.linger_s
     if not idle_or_hurried or stop.hurried:
         queue.abort_running(SHUTTING_DOWN)
+        # The engine looks between two steps, and then keeps what it has made.
+        await _until(queue, lambda q: stop.hurried or q.running() is None, config.linger_s)
         await _until(queue, lambda q: q.running() is None, ENGINE_STOPS_S)
-    await _until(queue, lambda q: stop.hurried or _outcome_known(q, video_id), _linger_s(service, video_id))
+    linger_s = min(_linger_s(service, video_id), max(0.0, ends - loop.time()))
+    await _until(queue, lambda q: stop.hurried or _outcome_known(q, video_id), linger_s)
 
 
 def _outcome_known(queue: JobQueue, video_id: str) -> bool:
@@ -131,8 +137,8 @@ def _outcome_known(queue: JobQueue, video_id: str) -> bool:
 
 def _linger_s(service: Service, video_id: str) -> float:
     job = service.queue.get(video_id)
-    completed = job is not None and job.status is Status.COMPLETED
-    return service.config.linger_s if completed else min(FAILURE_LINGER_S, service.config.linger_s)
+    to_download = job is not None and job.clip is not None
+    return service.config.linger_s if to_download else min(FAILURE_LINGER_S, service.config.linger_s)
 
 
 async def _until(queue: JobQueue, condition: Callable[[JobQueue], bool], timeout_s: float) -> bool:

@@ -26,6 +26,7 @@ from init_sync.shell.logs import fields
 
 log = logging.getLogger(__name__)
 
+Variant = Literal["video", "thumbnail", "partial"]
 POLL_AFTER_MS = "1000"
 THUMBNAIL_HEADERS = {"cache-control": "private, max-age=86400, immutable"}
 
@@ -64,7 +65,7 @@ class VideoRoutes:
             "/v1/videos/{video_id}/content",
             self.content,
             response_class=Response,
-            summary="Download the MP4, or a small picture of it",
+            summary="Download the MP4, a small picture of it, or what was made of a failed one",
             responses=_errors(404, 409, 416) | {200: {"content": {"video/mp4": {}, KIND: {}}}},
         )
         add(
@@ -109,17 +110,18 @@ class VideoRoutes:
         job = self._queue.get(video_id)
         if job is None:
             raise not_found(video_id)
-        if job.finished and job.status is not Status.COMPLETED and request.method == "GET":
+        ended = job.finished and self._queue.running() != video_id  # else the engine may still leave a part of it
+        if ended and job.clip is None and request.method == "GET":
             self._queue.mark_fetched(video_id)  # its client now knows the outcome
         return self._polled(job)
 
-    async def content(self, video_id: str, variant: Literal["video", "thumbnail"] = "video") -> Response:
-        """The finished video, in ranges if asked; or its first frame as a small WebP."""
+    async def content(self, video_id: str, variant: Variant = "video") -> Response:
+        """The finished video, in ranges if asked; its first frame as a small WebP; what was made of a failed one."""
         job = self._queue.get(video_id)
         if job is None:
             raise not_found(video_id)
-        if job.status is not Status.COMPLETED:
-            raise not_ready_to_download(video_id, job.status)
+        if problem := _no_content(job, variant):
+            raise not_ready_to_download(video_id, problem)
         path = self._service.scratch.result(video_id)
         try:
             found = await run_in_threadpool(os.stat, path)
@@ -145,6 +147,17 @@ class VideoRoutes:
         """A video, with the interval at which clients should poll."""
         headers = {} if job.finished else {"openai-poll-after-ms": POLL_AFTER_MS}
         return JSONResponse(wire.video(job, self._queue.forecast(job)).model_dump(mode="json"), headers=headers)
+
+
+def _no_content(job: Job, variant: Variant) -> str | None:
+    """Why a variant cannot be downloaded; None if it can."""
+    if job.clip is None:
+        return f"is {job.status}; its content can be downloaded once it is completed."
+    if job.part and variant == "video":
+        return f"failed; the {job.part.seconds:.4g} s that were made before are its content with variant=partial."
+    if variant == "partial" and not job.part:
+        return "is completed; its content without variant=partial is all of it."
+    return None
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, object]]:

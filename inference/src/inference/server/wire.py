@@ -3,9 +3,9 @@
     {"id": "video_17f0...", "object": "video", "model": "multitalk", "status": "in_progress", "progress": 42,
      "prompt": "...", "seconds": "4", "size": "832x480", "seed": 42, "created_at": 1764000000, "completed_at": null,
      "expires_at": null, "error": null, "remixed_from_video_id": null, "width": 832, "height": 480, "frames": 100,
-     "queue_position": 0, "seconds_left": 340}
+     "partial_seconds": null, "queue_position": 0, "seconds_left": 340}
 
-Fields and spelling are OpenAI's (`seconds` is a string there), but for the last five. From the first response on, they
+Fields and spelling are OpenAI's (`seconds` is a string there), but for the last six. From the first response on, they
 say what will be made, not what was asked for. `cancelled` is a status of ours: their API knows no
 cancellation, and their client passes an unknown status through.
 """
@@ -56,6 +56,8 @@ class Video(BaseModel):
     width: int
     height: int
     frames: int
+    partial_seconds: float | None = None
+    """Of a failed video: how much of it was made, and can be downloaded with `variant=partial`."""
     queue_position: int | None = None
     """How many videos come before it; null once it is finished."""
     seconds_left: int | None = None
@@ -155,7 +157,7 @@ class ReadinessResponse(BaseModel):
 
 def video(job: Job, forecast: Forecast | None) -> Video:
     clip, plan = job.clip, job.request.plan
-    made = clip or plan
+    made = plan if clip is None or job.part else clip
     return Video(
         id=job.id,
         model=job.request.model,
@@ -172,6 +174,7 @@ def video(job: Job, forecast: Forecast | None) -> Video:
         width=made.width,
         height=made.height,
         frames=plan.frames,
+        partial_seconds=round(job.part.seconds, 3) if job.part else None,
         queue_position=forecast.before if forecast else None,
         seconds_left=whole_seconds(forecast),
     )

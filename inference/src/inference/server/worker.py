@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from inference.generation import Cancelled, InvalidInput, Progress, VideoEngine
 from inference.media import mp4
@@ -93,7 +94,9 @@ class GenerationWorker:
             self._metrics.queue_wait_seconds.observe((job.started_at or job.created_at) - job.created_at)
             log.info("video started", extra=fields(id=job.id, seconds=job.request.plan.seconds))
             began = time.monotonic()
-            ended = self._queue.finish(job.id, self._generate(job))
+            outcome = self._generate(job)
+            part = None if isinstance(outcome, Clip) else self._part(job)
+            ended = self._queue.finish(job.id, outcome, part)
             self._record(job, ended, time.monotonic() - began)
 
     def _generate(self, job: Job) -> Clip | JobError | None:
@@ -111,13 +114,20 @@ class GenerationWorker:
                 on_progress=on_progress,
                 cancelled=lambda: not self._queue.in_progress(job.id),
             )
-            clip = Clip(*mp4.measure(output), output.stat().st_size)
+            clip = _measured(output)
         except Cancelled:
             return None
         except Exception as error:
             return self._failed(job, error)
         self._failures = 0
         return clip
+
+    def _part(self, job: Job) -> Clip | None:
+        """What the engine made before it failed."""
+        try:
+            return _measured(self._scratch.result(job.id))
+        except Exception:  # there is none, or not even a part of it can be used
+            return None
 
     def _failed(self, job: Job, error: Exception) -> JobError:
         failure = failure_of(error)
@@ -129,16 +139,22 @@ class GenerationWorker:
     def _record(self, job: Job, ended: Job | None, took_s: float) -> None:
         """Update files and metrics after a job has ended. None: it was deleted meanwhile."""
         outcome = ended.outcome if ended is not None else Status.CANCELLED.value
-        log.info("video %s", outcome, extra=fields(id=job.id, took_s=round(took_s, 1)))
+        kept = {} if ended is None or ended.part is None else {"partial_seconds": ended.part.seconds}
+        log.info("video %s", outcome, extra=fields(id=job.id, took_s=round(took_s, 1), **kept))
         self._metrics.requests.labels(outcome).inc()
         if ended is None or ended.clip is None:
             self._scratch.remove(job.id)
             return
-        self.last_took_s = took_s
-        self._metrics.generation_seconds.observe(took_s)
-        self._metrics.video_seconds.inc(ended.clip.seconds)
+        if ended.status is Status.COMPLETED:
+            self.last_took_s = took_s
+            self._metrics.generation_seconds.observe(took_s)
+            self._metrics.video_seconds.inc(ended.clip.seconds)
         self._scratch.keep_result_only(job.id)
         if text := record_of(ended):
             self._scratch.record(job.id, text)
         for dropped in self._queue.sweep():
             self._scratch.remove(dropped.id)
+
+
+def _measured(video: Path) -> Clip:
+    return Clip(*mp4.measure(video), video.stat().st_size)
