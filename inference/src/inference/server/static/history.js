@@ -1,7 +1,7 @@
 // The videos that the server has, newest first, each a link to itself.
 import { call, source } from "./api.js";
 import { byId, element } from "./dom.js";
-import { isOpen, length, pixels, stateOf } from "./words.js";
+import { hasContent, isOpen, length, pixels, stateOf } from "./words.js";
 
 const PAGE = 12;
 const POLL_MS = 5000;
@@ -41,11 +41,11 @@ export class History {
     const row = this.rows.get(video.id) ?? this.#make(video);
     const open = isOpen(video);
     const state = video.status === "in_progress" ? `${stateOf(video)} ${video.progress} %` : stateOf(video);
-    row.about.textContent = [state, ...(video.status === "completed" ? [length(Number(video.seconds)), pixels(video.size)] : []), clock(video.created_at)].join(", ");
+    row.about.textContent = [state, ...(hasContent(video) ? [length(video.partial_seconds ?? Number(video.seconds)), pixels(video.size)] : []), clock(video.created_at)].join(", ");
     row.remove.textContent = open ? "Cancel" : "Delete";
     row.remove.setAttribute("aria-label", `${row.remove.textContent}: ${video.prompt}`);
     row.open = open;
-    if (video.status === "completed") this.#picture(video, row);
+    if (hasContent(video)) this.#picture(video, row);
     const list = byId("videos");
     if (list.children[place] !== row.item) list.insertBefore(row.item, list.children[place] ?? null);
   }

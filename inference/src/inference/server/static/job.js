@@ -1,7 +1,7 @@
 // One video: followed from its place in the queue to its end.
 import { call, source } from "./api.js";
 import { announce, byId, pause, reveal, show } from "./dom.js";
-import { about, before, isOpen, length, pixels, sentence, stateOf } from "./words.js";
+import { about, before, hasContent, isOpen, length, pixels, sentence, stateOf } from "./words.js";
 
 const POLL_MS = 1000;
 const MOST_MS = 15000;
@@ -60,17 +60,18 @@ export class JobView {
     const first = this.state === null;
     this.state = video.status;
     if (video.status === "failed") show(byId("reason"), sentence(video.error));
-    if (video.status === "completed") this.#play(video);
+    if (hasContent(video)) this.#play(video);
     if (first || (!open && !isBusy())) reveal(byId("job"), byId("state")); // the heading is read out then
     else announce(stateOf(video));
     this.changed();
   }
 
   async #play(video) {
-    const address = await source(`/v1/videos/${video.id}/content`);
+    const part = video.status === "failed";
+    const address = await source(`/v1/videos/${video.id}/content${part ? "?variant=partial" : ""}`);
     if (this.id !== video.id) return;
     byId("video").src = byId("download").href = address;
-    byId("download").download = `${video.id}.mp4`;
+    byId("download").download = part ? `${video.id}-partial.mp4` : `${video.id}.mp4`;
     byId("video").hidden = byId("download").hidden = false;
   }
 
@@ -103,6 +104,7 @@ function waitOf({ queue_position: count, seconds_left: left }) {
 }
 
 function outcomeOf(video) {
+  if (video.partial_seconds) return `The first ${length(video.partial_seconds)} of ${length(Number(video.seconds))} were made, and are kept.`;
   return video.status === "completed" ? `${length(Number(video.seconds))}, ${pixels(video.size)} pixels` : "";
 }
 

@@ -12,6 +12,7 @@ const STATES = {
 };
 
 export const stateOf = (video) => STATES[video.status] ?? video.status;
+export const hasContent = (video) => video.status === "completed" || Boolean(video.partial_seconds); // all of it or a part
 export const isOpen = (video) => video.status === "queued" || video.status === "in_progress";
 
 // What the file with the people is called.
