@@ -22,8 +22,9 @@ from inference.media.audio_file import decode_audio
 from inference.media.image_file import decode_image
 from inference.media.limits import DEFAULT_LIMITS
 from inference.media.mp4 import Mp4Writer
-from inference.media.soundtrack import Soundtrack
-from inference_engine.sounds import MakeVoice, write_sound
+from inference.media.soundtrack import Upload, mix
+from inference.media.voice_track import SoundForm
+from inference_engine.sounds import write_sound
 
 
 def tone(seconds: float, level: float = 0.1) -> np.ndarray:
@@ -88,7 +89,8 @@ def test_any_sound_file_becomes_mono_at_16_khz(tmp_path: Path, suffix: str) -> N
 
 def test_the_sound_of_a_film_is_a_voice(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
-    with Mp4Writer(path, 64, 64, Soundtrack(tone(1)[None], 16_000)) as film:
+    voice = write_sound(tmp_path / "voice.wav", tone(1), 16_000)
+    with Mp4Writer(path, 64, 64, mix([Upload(voice, SoundForm(16_000, 1), 0.0)], 25, DEFAULT_LIMITS)) as film:
         film.add(np.zeros((25, 64, 64, 3), np.uint8))
     assert abs(len(decode_audio(path, DEFAULT_LIMITS).wave) - 16_000) <= 1024
 
@@ -201,15 +203,13 @@ def test_two_people_without_boxes_own_the_halves() -> None:
     assert torch.equal(masks.sum(0), torch.ones(8, 16))
 
 
-def test_a_film_that_fails_leaves_nothing(tmp_path: Path, make_voice: MakeVoice) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-
+@pytest.mark.parametrize(("frames", "left"), [(0, []), (3, ["film.mp4"])])
+def test_a_film_that_fails_leaves_what_was_added(tmp_path: Path, frames: int, left: list[str]) -> None:
     def fail() -> None:
-        with Mp4Writer(folder / "film.mp4", 64, 64, Soundtrack(tone(1)[None], 16_000)) as film:
-            film.add(np.zeros((3, 64, 64, 3), np.uint8))
+        with Mp4Writer(tmp_path / "film.mp4", 64, 64, mix([], 9, DEFAULT_LIMITS)) as film:
+            film.add(np.zeros((frames, 64, 64, 3), np.uint8))
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert not list(folder.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == left

@@ -27,7 +27,8 @@ from inference.engine.offload import compile_blocks, lent
 from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
-from inference.engine.scene import Film, Scene, Still
+from inference.engine.scene import Film, Scene, Source, Still, Voices
+from inference.engine.video.buckets import Size
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video_plan import ScenePlan, plan_scene
 from inference.engine.voice_features import voice_features
@@ -90,7 +91,9 @@ class MultiTalkEngine:
                 media = MediaInfo(*reference.size, tuple(voice.info if voice else None for voice in voices))
                 plan = self._plan_scene(request, media)
                 sound = mix(_uploads(request, voices, plan.timing), plan.timing.frames, self._limits)
-                scene = self._scene(reference, voices, plan)
+                features = self._features(voices, plan)
+                del voices  # the waves are not needed any more
+                scene = Scene(_source(reference, plan.size), features, plan.masks)
                 recipe, noise = Recipe.from_request(request), SeededNoise(request.sampling.seed)
                 frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
                 with Mp4Writer(output, *plan.size, sound) as video:
@@ -109,17 +112,20 @@ class MultiTalkEngine:
     def _plan_scene(self, request: GenerationRequest, media: MediaInfo) -> ScenePlan:
         return plan_scene(request, media, self._geometry, self.plan, self._limits)
 
-    def _scene(self, reference: Image | Clip, voices: Sequence[Voice | None], plan: ScenePlan) -> Scene:
+    def _features(self, voices: Sequence[Voice | None], plan: ScenePlan) -> Voices:
         waves = level([voice.wave if voice else None for voice in voices])
         waves += [None] * (plan.people - len(waves))
         starts = (*plan.timing.starts, 0.0)
         samples = plan.timing.frames * SAMPLES_PER_FRAME
         tracks = [on_time_line(wave, round(at * SAMPLE_RATE), samples) for wave, at in zip(waves, starts, strict=False)]
         heard = [torch.from_numpy(track).to(self._device) for track in tracks]
-        features = voice_features(self._parts.voice, heard, plan.timing.frames)
-        if isinstance(reference, Clip):
-            return Scene(Film(reference, plan.size), features, plan.masks)
-        return Scene(Still(to_pixels(resize_crop(reference, *plan.size))), features, plan.masks)
+        return voice_features(self._parts.voice, heard, plan.timing.frames)
+
+
+def _source(reference: Image | Clip, size: Size) -> Source:
+    if isinstance(reference, Clip):
+        return Film(reference, size)
+    return Still(to_pixels(resize_crop(reference, *size)))
 
 
 def _uploads(request: GenerationRequest, voices: Sequence[Voice | None], timing: Timing) -> list[Upload]:

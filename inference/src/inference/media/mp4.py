@@ -40,16 +40,16 @@ class Mp4Writer:
     def __init__(self, output: Path, height: int, width: int, sound: Soundtrack) -> None:
         self._output = output
         self._partial = output.with_name(f".{output.name}.partial")
-        self._sound = sound
+        self._pieces = sound.pieces()
         self._frames = 0
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
         self._video = self._container.add_stream("libx264", rate=FPS, options=VIDEO_OPTIONS)
         self._video.height, self._video.width, self._video.pix_fmt = height, width, "yuv420p"
         self._video.codec_context.time_base = Fraction(1, FPS)
-        channels = len(sound.wave)
-        bits = channels * min(AUDIO_BITRATE, AUDIO_BITS_PER_SAMPLE * sound.rate)
-        self._layout = LAYOUTS[channels]
-        self._audio = self._container.add_stream("aac", rate=sound.rate, layout=self._layout, bit_rate=bits)
+        self._rate = sound.form.rate
+        bits = sound.form.channels * min(AUDIO_BITRATE, AUDIO_BITS_PER_SAMPLE * self._rate)
+        self._layout = LAYOUTS[sound.form.channels]
+        self._audio = self._container.add_stream("aac", rate=self._rate, layout=self._layout, bit_rate=bits)
 
     def __enter__(self) -> Mp4Writer:
         """Begin."""
@@ -66,14 +66,11 @@ class Mp4Writer:
             self._frames += 1
 
     def _add_sound(self, number: int) -> None:
-        size = self._sound.frame_samples
-        samples = self._sound.wave[:, number * size : (number + 1) * size]
-        padded = np.zeros((len(samples), size), np.float32)
-        padded[:, : samples.shape[1]] = samples
-        frame = AudioFrame.from_ndarray(padded, format="fltp", layout=self._layout)
-        frame.sample_rate = self._sound.rate
-        frame.pts = number * size
-        frame.time_base = Fraction(1, self._sound.rate)
+        samples = next(self._pieces)
+        frame = AudioFrame.from_ndarray(samples, format="fltp", layout=self._layout)
+        frame.sample_rate = self._rate
+        frame.pts = number * samples.shape[1]
+        frame.time_base = Fraction(1, self._rate)
         self._container.mux(self._audio.encode(frame))
 
     def __exit__(

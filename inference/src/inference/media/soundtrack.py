@@ -1,12 +1,14 @@
 """The sound of a video: the uploads as they were sent, mixed at the highest of their rates.
 
 Nothing is done to their level, unless the sum would be cut off by the file's format: then all of it is scaled down.
+They are decoded once to find that out, and again while the video is written: memory does not grow with the length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,35 +34,54 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Soundtrack:
-    """`[channels, samples]` in -1..1."""
+    """The mix, decoded while the video is written."""
 
-    wave: Wave
-    rate: int
+    form: SoundForm
+    uploads: tuple[Upload, ...]
+    limits: MediaLimits
+    loudest: float = 1.0
+    """The largest value, if it is above 1: all is divided by it."""
 
-    @property
-    def frame_samples(self) -> int:
-        """Samples that belong to one frame of the video."""
-        return self.rate // FPS
+    def pieces(self) -> Iterator[Wave]:
+        """The samples of each frame of the video, `[channels, rate / FPS]` in -1..1; silence without end after them."""
+        parts = [_in_pieces(self._placed(upload), self.form) for upload in self.uploads]
+        while True:
+            piece = np.zeros((self.form.channels, self.form.rate // FPS), np.float32)
+            for part in parts:
+                piece += next(part, np.float32(0))
+            yield piece / np.float32(self.loudest)
+
+    def _placed(self, upload: Upload) -> Iterator[Wave]:
+        missing = round(upload.start_s * self.form.rate)
+        while missing > 0:
+            silence = np.zeros((self.form.channels, min(missing, self.form.rate)), np.float32)
+            missing -= silence.shape[1]
+            yield silence
+        yield from Decoding(upload.path, self.limits).waves(lambda _: self.form)
 
 
 def mix(uploads: Sequence[Upload], frames: int, limits: MediaLimits) -> Soundtrack:
-    """Decode the uploads again, into a track as long as `frames` of the video."""
-    form = _form([upload.form for upload in uploads])
-    track = np.zeros((form.channels, frames * form.rate // FPS), np.float32)
-    for upload in uploads:
-        at = round(upload.start_s * form.rate)
-        for wave in Decoding(upload.path, limits).waves(lambda _: form):
-            part = track[:, at : at + wave.shape[1]]
-            part += wave[:, : part.shape[1]]
-            at += wave.shape[1]
-            if at >= track.shape[1]:
-                break
-    loudest = float(np.abs(track).max(initial=0.0))
+    """Decode the uploads once, as far as a video of `frames` goes, for their level."""
+    track = Soundtrack(_form([upload.form for upload in uploads]), tuple(uploads), limits)
+    loudest = np.float32(1)
+    for piece in islice(track.pieces(), frames if uploads else 0):
+        loudest = np.maximum(loudest, np.abs(piece).max())
     if not np.isfinite(loudest):
         raise InvalidInput("audio", "holds values too large to be mixed.", INVALID["audio"])
-    if loudest > 1:
-        track /= loudest
-    return Soundtrack(track, form.rate)
+    return replace(track, loudest=float(loudest))
+
+
+def _in_pieces(waves: Iterable[Wave], form: SoundForm) -> Iterator[Wave]:
+    """Cut to the length of frames; the last is filled up with silence."""
+    size = form.rate // FPS
+    rest = np.zeros((form.channels, 0), np.float32)
+    for wave in waves:
+        rest = np.concatenate((rest, wave), axis=1)
+        whole = rest.shape[1] // size * size
+        for at in range(0, whole, size):
+            yield rest[:, at : at + size]
+        rest = rest[:, whole:]
+    yield np.pad(rest, ((0, 0), (0, size - rest.shape[1])))
 
 
 def _form(forms: Sequence[SoundForm]) -> SoundForm:

@@ -23,7 +23,13 @@ class Window:
     number: int
     start: int
     stop: int
-    rows: tuple[tuple[int, ...], ...]
+    audio_frames: int
+
+    @property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """Computed where they are asked for: for all windows of a long video they would take megabytes."""
+        # Only a window that reaches the end of the audio looks beyond it; others repeat the last row.
+        return heard_rows(self.start, self.stop, self.audio_frames, mirrored=self.stop >= self.audio_frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,9 @@ def plan_windows(
     step = frame_num - motion
     wanted = audio_frames if max_frames is None else min(audio_frames, max_frames)
     count = 1 + max(0, -(-(wanted - frame_num) // step))
-    windows = tuple(_window(number, number * step, frame_num, audio_frames) for number in range(count))
+    starts = range(0, count * step, step)
+    windows = tuple(Window(number, start, start + frame_num, audio_frames) for number, start in enumerate(starts))
     return WindowPlan(windows, min(wanted, audio_frames - drop_tail))
-
-
-def _window(number: int, start: int, frame_num: int, audio_frames: int) -> Window:
-    stop = start + frame_num
-    # Only a window that reaches the end of the audio looks beyond it; others repeat the last row.
-    return Window(number, start, stop, heard_rows(start, stop, audio_frames, mirrored=stop >= audio_frames))
 
 
 def heard_rows(start: int, stop: int, audio_frames: int, *, mirrored: bool) -> tuple[tuple[int, ...], ...]:
