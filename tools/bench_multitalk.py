@@ -3,6 +3,7 @@
 python tools/bench_multitalk.py step --people 2         a step of the transformer, random weights, nothing read
 python tools/bench_multitalk.py checkpoint /models      write files of the published sizes (90 GB)
 python tools/bench_multitalk.py volume /models          load a volume and make a short video, real files or those
+python tools/bench_multitalk.py length --minutes 1 5    peak memory of long videos, on a tiny checkpoint
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -18,6 +20,7 @@ from inference.engine.device import choose_device
 from inference.engine.errors import EngineError
 from inference.engine.video.buckets import SIZES
 from inference.generation import InvalidInput
+from multitalk_bench.length import measure_apart
 from multitalk_bench.step import Setting, describe, measure
 from multitalk_bench.volume import Task, measure_volume
 from multitalk_checkpoint import official
@@ -34,6 +37,7 @@ def main() -> None:
     _add_step(commands.add_parser("step", help="time a step of the transformer with random weights"))
     _add_checkpoint(commands.add_parser("checkpoint", help="write files of the published sizes with random numbers"))
     _add_volume(commands.add_parser("volume", help="load the models of a volume and make a short video"))
+    _add_length(commands.add_parser("length", help="watch the memory that long videos take, on a tiny checkpoint"))
     options = vars(parser.parse_args())
     try:
         options.pop("run")(options)
@@ -104,6 +108,16 @@ def _volume(options: dict[str, object]) -> None:
     limit = options.pop("memory_limit_gib")
     task = Task(**options, memory_limit_bytes=None if limit is None else int(float(str(limit)) * GIB))  # type: ignore[arg-type]
     print(json.dumps(measure_volume(task)))
+
+
+def _add_length(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 10])
+    parser.set_defaults(run=_length)
+
+
+def _length(options: dict[str, object]) -> None:
+    for minutes in cast("list[float]", options["minutes"]):
+        print(json.dumps(measure_apart(60 * minutes)), flush=True)
 
 
 if __name__ == "__main__":
