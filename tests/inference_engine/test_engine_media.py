@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pyloudnorm  # type: ignore[import-untyped]
 import pytest
 import torch
 from PIL import Image
@@ -37,7 +38,19 @@ def test_voices_are_brought_to_one_loudness(level: float) -> None:
     assert measure_lufs(normalize_loudness(tone(2, level))) == pytest.approx(TARGET_LUFS, abs=0.01)
 
 
-@pytest.mark.parametrize("wave", [np.zeros(16_000, np.float32), tone(0.1)], ids=["silence", "shorter than the meter"])
+@pytest.mark.parametrize("seconds", [60, 60.05, 121.27])
+def test_a_long_voice_is_measured_in_stretches_as_it_would_be_at_once(seconds: float) -> None:
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    pauses = np.sin(time * 0.9) > 0
+    wave = (np.random.default_rng(0).normal(0, 0.1, len(time)) * pauses * (1 + np.sin(time / 20))).astype(np.float32)
+    assert measure_lufs(wave) == pytest.approx(pyloudnorm.Meter(16_000).integrated_loudness(wave), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wave",
+    [np.zeros(16_000, np.float32), np.zeros(1_000_000, np.float32), tone(0.1)],
+    ids=["silence", "a minute of it", "shorter than the meter"],
+)
 def test_what_cannot_be_measured_stays_as_it_is(wave: np.ndarray) -> None:
     assert np.array_equal(normalize_loudness(wave), wave)
 

@@ -5,6 +5,7 @@ Waves are float32 mono at `SAMPLE_RATE`. The sound of the video is another matte
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -15,11 +16,16 @@ import pyloudnorm  # type: ignore[import-untyped]
 from inference.multitalk import SAMPLE_RATE
 
 Wave = npt.NDArray[np.float32]
+Blocks = npt.NDArray[np.float64]
 
 TARGET_LUFS = -23.0
 LOUDEST_CREDIBLE = 100.0
 """Beyond this the measurement means silence (minus infinity), which is left as it is."""
-METER_BLOCK_S = 0.4
+METER_BLOCK_S, METER_STEP_S = 0.4, 0.1
+METER_STRETCH_S, METER_LEAD_S = 60, 1
+"""How much is measured at once, and with how much before it."""
+METER_OFFSET, METER_SILENCE, METER_FAR_BELOW = 0.691, -70.0, 10.0
+"""Of ITU-R BS.1770."""
 BACKGROUND_LU = 25.0
 """A track that is quieter than the other by more is a microphone that hears the room, or the other person."""
 
@@ -30,7 +36,33 @@ def measure_lufs(wave: Wave, rate: int = SAMPLE_RATE) -> float:
         return -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # silence divides by zero inside the meter
-        return float(pyloudnorm.Meter(rate).integrated_loudness(wave))
+        if len(wave) <= METER_STRETCH_S * rate:
+            return float(pyloudnorm.Meter(rate).integrated_loudness(wave))
+        return _gated(_block_energies(wave, rate))
+
+
+def _block_energies(wave: Wave, rate: int) -> Blocks:
+    """Of each block of the meter, measured a stretch at a time: at once they take six times the memory of the wave.
+
+    The meter's filter begins anew in each stretch, so it hears the last second of the stretch before.
+    """
+    meter = pyloudnorm.Meter(rate)
+    found = []
+    for start_s in range(0, math.ceil(len(wave) / rate), METER_STRETCH_S):
+        first_s = max(0, start_s - METER_LEAD_S)
+        stretch = wave[first_s * rate : round((start_s + METER_STRETCH_S + METER_BLOCK_S - METER_STEP_S) * rate)]
+        if len(stretch) >= int(METER_BLOCK_S * rate):
+            meter.integrated_loudness(stretch)
+            found.append(np.array(meter.blockwise_loudness)[round((start_s - first_s) / METER_STEP_S) :])
+    return np.asarray(10 ** ((np.concatenate(found) + METER_OFFSET) / 10))
+
+
+def _gated(energies: Blocks) -> float:
+    """ITU-R BS.1770: the mean of the blocks that are not silent, and not far below the mean of those."""
+    loudness = 10 * np.log10(energies) - METER_OFFSET
+    heard = loudness >= METER_SILENCE
+    relative = 10 * np.log10(energies[heard].mean()) - METER_OFFSET - METER_FAR_BELOW
+    return float(10 * np.log10(np.nan_to_num(energies[heard & (loudness > relative)].mean())) - METER_OFFSET)
 
 
 def normalize_loudness(wave: Wave, rate: int = SAMPLE_RATE) -> Wave:

@@ -92,7 +92,6 @@ class MultiTalkEngine:
                 plan = self._plan_scene(request, media)
                 sound = mix(_uploads(request, voices, plan.timing), plan.timing.frames, self._limits)
                 features = self._features(voices, plan)
-                del voices  # the waves are not needed any more
                 scene = Scene(_source(reference, plan.size), features, plan.masks)
                 recipe, noise = Recipe.from_request(request), SeededNoise(request.sampling.seed)
                 frames = self._pipeline.run(scene, recipe, noise, Hooks(on_progress, cancelled))
@@ -112,12 +111,15 @@ class MultiTalkEngine:
     def _plan_scene(self, request: GenerationRequest, media: MediaInfo) -> ScenePlan:
         return plan_scene(request, media, self._geometry, self.plan, self._limits)
 
-    def _features(self, voices: Sequence[Voice | None], plan: ScenePlan) -> Voices:
+    def _features(self, voices: list[Voice | None], plan: ScenePlan) -> Voices:
+        """Empties the list: of long voices there is no copy to spare."""
         waves = level([voice.wave if voice else None for voice in voices])
+        voices.clear()
         waves += [None] * (plan.people - len(waves))
         starts = (*plan.timing.starts, 0.0)
         samples = plan.timing.frames * SAMPLES_PER_FRAME
         tracks = [on_time_line(wave, round(at * SAMPLE_RATE), samples) for wave, at in zip(waves, starts, strict=False)]
+        del waves
         heard = [torch.from_numpy(track).to(self._device) for track in tracks]
         return voice_features(self._parts.voice, heard, plan.timing.frames)
 

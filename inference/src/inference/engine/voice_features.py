@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-from inference.engine.encoders.wav2vec import ConvLayer, VoiceEncoder, normalize
+from inference.engine.encoders.wav2vec import ConvLayer, VoiceEncoder, deviation
 from inference.engine.scene import FeatureTable, Voices
 from inference.engine.video.windows import Window
 from inference.multitalk import FPS
@@ -41,7 +41,8 @@ class ConvolvedVoice:
 
     def __init__(self, encoder: VoiceEncoder, wave: Tensor, frames: int) -> None:
         self._layers = [each for each in encoder.feature_extractor.conv_layers if isinstance(each, ConvLayer)]
-        self._wave = normalize(wave)
+        self._wave = wave
+        self._shift, self._size = wave.mean(), deviation(wave)
         self.frames = frames
         self._stride = math.prod(layer.conv.stride[0] for layer in self._layers)
         self._reach = 1
@@ -64,8 +65,12 @@ class ConvolvedVoice:
         above = (below + 1).clamp(max=self._rows - 1)
         return torch.lerp(found[below - first], found[above - first], share)
 
+    def _normalized(self, start: int, stop: int) -> Tensor:
+        """As `wav2vec.normalize` makes it of the whole voice, without a copy of that."""
+        return (self._wave[start:stop] - self._shift) / self._size
+
     def _convolved(self, start: int, stop: int) -> Tensor:
-        wave = self._wave[start * self._stride : (stop - 1) * self._stride + self._reach]
+        wave = self._normalized(start * self._stride, (stop - 1) * self._stride + self._reach)
         first = self._layers[0]
         norm = first.layer_norm
         x = first.conv(wave[None, None])
@@ -86,7 +91,7 @@ class ConvolvedVoice:
         total = squares = torch.zeros(conv.out_channels, dtype=torch.float64, device=self._wave.device)
         for start in range(0, count, chunk):
             stop = min(count, start + chunk)
-            x = conv(self._wave[start * step : (stop - 1) * step + kernel][None, None])[0].double()
+            x = conv(self._normalized(start * step, (stop - 1) * step + kernel)[None, None])[0].double()
             total, squares = total + x.sum(1), squares + x.square().sum(1)
         mean = total / count
         variance = (squares / count - mean.square()).clamp(min=0)

@@ -55,8 +55,11 @@ class Voice:
 def decode_audio(path: Path, limits: MediaLimits) -> Voice:
     """Decode the first audio stream."""
     decoding = Decoding(path, limits)
-    wave = np.concatenate(list(decoding.waves(lambda _: HEARD)), axis=1)[0]
+    samples = bytearray()  # grows in place
+    for piece in decoding.waves(lambda _: HEARD):
+        samples += piece.tobytes()
     assert decoding.form
+    wave = np.frombuffer(samples, np.float32)
     return Voice(decoding.info, decoding.form, wave[: round(decoding.info.seconds * SAMPLE_RATE)])
 
 

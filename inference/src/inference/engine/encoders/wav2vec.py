@@ -191,4 +191,9 @@ class VoiceEncoder(nn.Module):
 
 def normalize(wave: Tensor) -> Tensor:
     """Bring a wave to zero mean and unit variance."""
-    return (wave - wave.mean()) / (wave.var(correction=0) + WAVE_EPS).sqrt()
+    return (wave - wave.mean()) / deviation(wave)
+
+
+def deviation(wave: Tensor) -> Tensor:
+    """Of a wave's samples, never 0."""
+    return (wave.var(correction=0) + WAVE_EPS).sqrt()
