@@ -12,6 +12,7 @@ import torch
 
 from bench_multitalk import main
 from inference.engine.dit.model import MultiTalkDiT
+from multitalk_bench.length import measure_apart
 from multitalk_bench.step import Setting, describe, measure
 from multitalk_bench.volume import Task, measure_volume
 from multitalk_checkpoint import official
@@ -96,3 +97,9 @@ def test_a_wrong_input_ends_with_a_line(
         main()
     assert ended.value.code == code
     assert message in capsys.readouterr().err
+
+
+def test_the_memory_of_a_dubbed_clip_is_measured_by_its_length() -> None:
+    found = measure_apart(4)
+    assert (found["seconds"], found["windows"]) == (4, 2)
+    assert 0 < found["peak_mib_loaded"] < found["peak_mib"]
