@@ -41,6 +41,14 @@ def test_pictures_still_become_videos(dubbing: RunningServer) -> None:
     assert dubbing.wait_status(dubbing.create(image=png()), "completed", "failed")["error"] is None
 
 
+def test_the_estimate_is_that_of_a_picture_of_the_same_size(dubbing: RunningServer) -> None:
+    told = dubbing.http.get("/v1/estimate", params={"width": 128, "height": 64, "seconds": 0.4}).json()
+    made = dubbing.post(image=CLIP).json()
+    assert [told[name] for name in ("width", "height", "frames")] == [
+        made[name] for name in ("width", "height", "frames")
+    ]
+
+
 def test_a_clip_can_be_a_data_url(dubbing: RunningServer) -> None:
     content = b"data:video/mp4;base64," + base64.b64encode(CLIP)
     assert dubbing.post(image=content).status_code == 200

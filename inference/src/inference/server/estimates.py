@@ -29,7 +29,7 @@ MOST_PIXELS = 1_000_000
 NO_FILE = Path()
 """Planning looks at no file."""
 
-Side = Annotated[int, Query(ge=1, le=MOST_PIXELS, description="Of the picture, in pixels.")]
+Side = Annotated[int, Query(ge=1, le=MOST_PIXELS, description="Of the picture or clip, upright, in pixels.")]
 
 
 class EstimateRoutes:
