@@ -158,4 +158,4 @@ def test_a_variant_that_is_not_kept_is_refused(server: RunningServer) -> None:
     server.wait_status(video_id, "completed")
     answer = server.http.get(f"/v1/videos/{video_id}/content", params={"variant": "spritesheet"})
     assert (answer.status_code, error_of(answer)["param"]) == (400, "variant")
-    assert "'video' or 'thumbnail'" in error_of(answer)["message"]
+    assert "'video', 'thumbnail' or 'partial'" in error_of(answer)["message"]

@@ -64,7 +64,7 @@ SOUND_FORMATS_TEXT = ", ".join(SOUND_CONTAINERS)
 _PROCESS_BYTES = 512 * 2**20
 _BYTES_PER_PIXEL = 24
 """Decoding a picture takes up to 22 (WEBP: two canvases, the picture, its upright copy, and that as RGB)."""
-_BYTES_PER_CLIP_PIXEL = 128
+_BYTES_PER_CLIP_PIXEL = 120
 """Decoding a clip takes up to 116 (H.264 with 16 reference pictures of 4:4:4 and 10 bits)."""
 
 
