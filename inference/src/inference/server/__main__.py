@@ -15,6 +15,10 @@ def main() -> int:
     from init_sync.shell.flags import WrongSettings
 
     try:
+        if sys.argv[1:2] == ["prepare"]:
+            from inference.server.prepare import prepare, read_prepare_config
+
+            return prepare(read_prepare_config(sys.argv[2:], os.environ))
         config = read_config(sys.argv[1:], os.environ)
     except WrongSettings as error:
         return error.tell("multitalk-server")

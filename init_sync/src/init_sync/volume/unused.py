@@ -2,8 +2,8 @@
 
 A name goes only if a sync of this cache gave it and it is still what that sync left there (``volume.owned``), and
 neither a receipt nor the present manifest needs it. Receipts of this cache for what its manifest no longer names are
-stale: they need nothing, unless another cache has noted that it needs them too (``volume.needs``). Nothing is changed
-here.
+stale: they need nothing, unless another cache has noted that it needs them too (``volume.needs``). So is that of a
+prepared copy once no other receipt has the digests that it was made of. Nothing is changed here.
 
 Paths are compared where they really lie, and without letter case: two of them may be one file.
 """
@@ -24,6 +24,7 @@ from init_sync.volume.layout import cache_key
 from init_sync.volume.needs import read_needs
 from init_sync.volume.offline_check import pinned_requirement
 from init_sync.volume.owned import OwnedFile, OwnedFiles
+from init_sync.volume.prepared import is_current
 from init_sync.volume.receipts import receipts_by_path
 from init_sync.volume.volume import Volume
 
@@ -59,7 +60,14 @@ def find_unused(volume: Volume, manifest: Manifest) -> Unused:
         for path, receipt in receipts.items()
         if receipt.cache == manifest.name
         and receipt.requirement not in own
+        and not receipt.prepared_from
         and not needs.get(receipt.requirement[:16], set()) - {key}
+    }
+    current = [receipt for path, receipt in receipts.items() if path not in stale]
+    stale |= {
+        path
+        for path, receipt in receipts.items()
+        if receipt.cache == manifest.name and receipt.prepared_from and not is_current(receipt.prepared_from, current)
     }
     places = _Places(volume)
     places.need(_named_by(receipt for path, receipt in receipts.items() if path not in stale))
