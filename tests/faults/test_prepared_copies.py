@@ -140,7 +140,7 @@ def test_models_that_a_sync_changed_between_two_files_end_it(
     def pause(_: float) -> None:
         (whole / "it/c/d.bin").write_bytes(b"another")
 
-    monkeypatch.setattr(module.time, "sleep", pause)
+    monkeypatch.setattr("time.sleep", pause)
     with pytest.raises(TryAgain, match="the models were changed meanwhile") as caught:
         run.run()
     assert caught.value.reason is Reason.NOT_VERIFIED

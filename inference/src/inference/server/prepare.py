@@ -82,9 +82,7 @@ def prepare(config: PrepareConfig) -> int:
 def _prepare(config: PrepareConfig) -> None:
     files, parts = open_weights(config, config.dtype)
     if not parts:
-        log.info(
-            "nothing to prepare: the weights are stored no larger than they are used", extra=fields(dtype=config.dtype)
-        )
+        log.info("nothing to prepare: the weights are not stored larger", extra=fields(dtype=config.dtype))
         return
     volume, manifest = Volume(str(config.volume)), read_manifest(str(config.spec))
     recipe = recipe_for(volume, manifest, config.volume, files, config.dtype)

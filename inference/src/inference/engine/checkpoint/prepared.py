@@ -46,11 +46,11 @@ class Shard:
 class PreparedWeights:
     """What the files of a prepared copy hold."""
 
-    def __init__(self, store: TensorStore, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(self, store: TensorStore, dtype: torch.dtype) -> None:
         self._store = store
         self._dtype = dtype
-        groups = _grouped(store, dtype, shard_bytes)
-        self.shards = tuple(_shard(store, dtype, number, names) for number, names in enumerate(groups, 1))
+        groups = enumerate(_grouped(store, dtype), 1)
+        self.shards = tuple(_shard(store, dtype, number, names) for number, names in groups)
 
     @property
     def is_smaller(self) -> bool:
@@ -91,7 +91,7 @@ def open_prepared(files: Sequence[Path], originals: TensorStore, dtype: torch.dt
     return store
 
 
-def _grouped(store: TensorStore, dtype: torch.dtype, shard_bytes: int) -> list[list[str]]:
+def _grouped(store: TensorStore, dtype: torch.dtype) -> list[list[str]]:
     """Tensors in the order on disk, so that reading goes forward."""
     groups: list[list[str]] = []
     left = 0
@@ -99,7 +99,7 @@ def _grouped(store: TensorStore, dtype: torch.dtype, shard_bytes: int) -> list[l
         size = _size(store, dtype, name)
         if not groups or size > left:
             groups.append([])
-            left = shard_bytes
+            left = SHARD_BYTES
         groups[-1].append(name)
         left -= size
     return groups
