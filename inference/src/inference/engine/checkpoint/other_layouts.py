@@ -28,10 +28,13 @@ _FILES: tuple[tuple[re.Pattern[str], str], ...] = (
      f"a file of another name. If it is all of the transformer, call it {SINGLE_FILE}; else {_OFFICIAL}"),
 )  # fmt: skip
 _PREFIX = re.compile(r"(?:model\.)?diffusion_model\.|transformer\.|module\.|_orig_mod\.")
-_QUANTO = (".weight._data", ".weight._scale", ".weight._shift", ".input_scale", ".output_scale")
+_QUANTO = (".weight._data", ".weight._scale", ".weight._shift")
 """Of a frozen linear layer: int8 and fp8 have data and one scale for each row, int4 has a shift too."""
-_SCALED = (".scale_weight", ".scale_input", ".weight_scale", ".weight_qtype", ".comfy_quant", ".absmax")
-"""Of fp8 with scales as ComfyUI has it, of torchao, of bitsandbytes."""
+_SCALED = (
+    ".scale_weight", ".scale_input", ".weight_scale", ".input_scale", ".output_scale", ".weight_qtype", ".comfy_quant",
+    ".absmax",
+)  # fmt: skip
+"""Of fp8 with scales as ComfyUI and others have it, of bitsandbytes."""
 
 
 def unusable(folder: Path) -> str | None:
