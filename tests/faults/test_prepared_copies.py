@@ -147,6 +147,20 @@ def test_models_that_a_sync_changed_between_two_files_end_it(
     assert copies_of(Volume(str(whole)), "cache") == []
 
 
+def test_a_prune_between_two_files_removes_them_and_another_run_makes_them_again(
+    run: Preparation, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause(_: float) -> None:
+        monkeypatch.undo()
+        assert run_command("prune", IT, whole).returncode == 0
+
+    monkeypatch.setattr("time.sleep", pause)
+    with pytest.raises(TryAgain, match=r"part-1-.* was changed meanwhile"):
+        run.run()
+    run.run()
+    assert run.is_done()
+
+
 def test_a_file_of_the_copy_that_was_changed_before_the_receipt_ends_it(run: Preparation, whole: Path) -> None:
     def before(number: int) -> None:
         if number == 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from inference.engine.checkpoint import prepared as layout  # noqa: E402
 from inference.generation import LoraFile  # noqa: E402
-from inference.multitalk import AUDIO, BASE, INDEX_FILE, WAV2VEC  # noqa: E402
+from inference.multitalk import AUDIO, BASE, INDEX_FILE, PREPARED_FORMAT, WAV2VEC  # noqa: E402
 from inference.server.__main__ import main  # noqa: E402
 from inference.server.engines import load_multitalk  # noqa: E402
 from inference_server.harness import config_for  # noqa: E402
@@ -320,6 +321,18 @@ def test_a_prune_removes_the_copy_of_an_older_commit(ground: Ground, volume: Pat
     told = run_command("prune", SPEC, volume, "--json").report
     assert told["filesRemoved"] >= len(told["paths"]) > 3
     assert not (volume / "prepared").exists()
+
+
+def test_the_layout_is_that_of_its_format_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of two versions continue each other's copies: raise PREPARED_FORMAT where this hash changes."""
+    from inference.engine.checkpoint.prepared import PreparedWeights
+    from inference.engine.checkpoint.store import SafetensorsStore
+
+    monkeypatch.setattr(layout, "SHARD_BYTES", 40)
+    save_file({"b": torch.zeros(4, 4), "a": torch.zeros(3), "c.d": torch.zeros(2, 5)}, tmp_path / "it.safetensors")
+    shards = PreparedWeights(SafetensorsStore([tmp_path / "it.safetensors"]), torch.bfloat16).shards
+    heads = hashlib.sha256(b"".join(each.header for each in shards)).hexdigest()
+    assert (PREPARED_FORMAT, len(shards), heads[:16]) == (1, 2, "06647b0a736f9bd1")
 
 
 def test_memory_does_not_grow_with_the_largest_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

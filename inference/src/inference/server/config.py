@@ -56,7 +56,7 @@ class ModelSettings(LogSettings):
     PREFIX = "MULTITALK_"
 
     spec: Path = flag("the ModelCache manifest whose receipts must be on the volume", Path)
-    volume: Path = flag("directory where the model volume is mounted", Path)
+    volume: Path = flag("directory where the model volume is mounted; a server only reads it", Path)
     base_dir: str = flag("directory of the base model on the volume", default=BASE)
     wav2vec_dir: str = flag("directory of the speech model on the volume", default=WAV2VEC)
     audio_dir: str = flag("directory of the MultiTalk weights on the volume", default=AUDIO)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from inference.engine.checkpoint.safetensors_file import DTYPES
 from inference.engine.checkpoint.store import SafetensorsStore, TensorStore
@@ -59,17 +60,21 @@ class PreparedWeights:
         return sum(shard.size for shard in self.shards) < stored
 
     def content(self, shard: Shard) -> Iterator[memoryview]:
-        """The bytes of a file, in pieces that are valid until the next one is asked for."""
+        """The bytes of a file, in pieces; each is valid until the next one is asked for."""
         yield memoryview(shard.header)
-        spans = (span for name in shard.names for span in self._spans(name))
-        running: deque[Future[memoryview]] = deque()
+        widest = max((self._store.dtype(name).itemsize for name in shard.names), default=1)
+        free = deque(_Buffers.of(widest, self._dtype.itemsize) for _ in range(READ_AHEAD + 1))
+        running: deque[tuple[_Buffers, Future[memoryview]]] = deque()
         with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="cast") as pool:
-            for span in spans:
-                running.append(pool.submit(self._cast, *span))
-                if len(running) > READ_AHEAD:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
+            for span in (span for name in shard.names for span in self._spans(name)):
+                buffers = free.popleft()
+                running.append((buffers, pool.submit(self._cast, buffers, *span)))
+                if not free:
+                    buffers, future = running.popleft()
+                    yield future.result()
+                    free.append(buffers)
+            for _, future in running:
+                yield future.result()
 
     def _spans(self, name: str) -> Iterator[tuple[str, int, int]]:
         """Name, first element and number of elements of each piece."""
@@ -77,10 +82,27 @@ class PreparedWeights:
         for start in range(0, elements, PIECE_ELEMENTS):
             yield name, start, min(PIECE_ELEMENTS, elements - start)
 
-    def _cast(self, name: str, start: int, count: int) -> memoryview:
-        stored = torch.empty(count, dtype=self._store.dtype(name))
-        self._store.read_into(name, start * stored.itemsize, stored.view(torch.uint8).numpy().data)
-        return memoryview(stored.to(self._dtype).view(torch.uint8).numpy().data)
+    def _cast(self, buffers: _Buffers, name: str, start: int, count: int) -> memoryview:
+        dtype = self._store.dtype(name)
+        stored = buffers.stored[: count * dtype.itemsize]
+        self._store.read_into(name, start * dtype.itemsize, stored.numpy().data)
+        cast = buffers.cast[: count * self._dtype.itemsize]
+        cast.view(self._dtype).copy_(stored.view(dtype))
+        return memoryview(cast.numpy().data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Buffers:
+    """Of one piece; used again, since an allocator would keep what is given back to it."""
+
+    stored: Tensor
+    cast: Tensor
+
+    @classmethod
+    def of(cls, stored_bytes: int, cast_bytes: int) -> _Buffers:
+        """For so many bytes of each element."""
+        sizes = (PIECE_ELEMENTS * each for each in (stored_bytes, cast_bytes))
+        return cls(*(torch.empty(size, dtype=torch.uint8) for size in sizes))
 
 
 def open_prepared(files: Sequence[Path], originals: TensorStore, dtype: torch.dtype) -> TensorStore:
