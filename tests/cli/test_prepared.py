@@ -14,9 +14,10 @@ import pytest
 from cli.test_prune import prune, state, without
 from cli.test_scrub import LONG_AGO, change_receipt, scrub
 from cli.test_status import flip
+from init_sync.core.volumepath import path_problem
 from init_sync.serve.catalog import make_catalog
 from init_sync.volume.pins import all_pins
-from init_sync.volume.prepared import copies_of
+from init_sync.volume.prepared import Recipe, copies_of
 from init_sync.volume.receipts import all_receipts
 from init_sync.volume.volume import Volume
 from support.hub import LocalHub, RepoBuilder
@@ -209,3 +210,10 @@ def test_a_receipt_with_other_origins_than_a_run_writes_counts_as_absent(
     assert json.loads((prepared / path).read_text())["preparedFrom"] == value
     assert copies_of(volume, "cache") == []
     assert run_command("verify", spec, prepared).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "x" * 300, "é" * 200, "模" * 120], ids=["a path", "long", "accents", "wide"])
+def test_any_name_of_a_model_makes_a_directory_that_a_receipt_can_name(name: str) -> None:
+    path = Recipe(name, "form", ("a",), {"a": "sha256:0"}).model().path
+    assert path_problem(path) is None
+    assert path.count("/") == 1

@@ -20,7 +20,7 @@ from init_sync.volume.volume import Volume
 def recipe_for(volume: Volume, manifest: Manifest, root: Path, files: Sequence[Path], dtype: str) -> Recipe | None:
     """None where one of the files belongs to no model of the manifest; the last one has the audio layers."""
     paths = [path.relative_to(root).as_posix() for path in files]
-    name = f"{paths[-1].rpartition('/')[0].replace('/', '--')}-{dtype}"
+    name = f"{paths[-1].rpartition('/')[0]}-{dtype}"
     return recipe_of(volume, manifest, name, f"transformer-{dtype}-{PREPARED_FORMAT}", paths)
 
 

@@ -18,6 +18,7 @@ from posixpath import basename
 
 from init_sync.core.receipt import Receipt
 from init_sync.core.spec import Manifest, Model
+from init_sync.volume.layout import slug
 from init_sync.volume.receipts import all_receipts, load_receipt
 from init_sync.volume.volume import Volume
 
@@ -29,7 +30,7 @@ class Recipe:
     """What a copy is made of, and how: two of the same recipe have the same content."""
 
     name: str
-    """For people: the beginning of the directory's name."""
+    """For people: the beginning of the directory's name. It may be a path."""
     form: str
     """What the files hold; another way to make them has another text."""
     files: tuple[str, ...]
@@ -41,7 +42,7 @@ class Recipe:
         """The copy, as receipts and their files know a model."""
         made = {"form": self.form, "files": self.files, "from": dict(self.models)}
         digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
-        return _as_model(f"{DIRECTORY}/{self.name}-{digest}", self.form)
+        return _as_model(f"{DIRECTORY}/{slug(self.name)}-{digest}", self.form)
 
 
 def model_of(receipt: Receipt) -> Model:
