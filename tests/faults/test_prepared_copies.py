@@ -18,7 +18,8 @@ from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.sync import preparation as module
-from init_sync.sync.preparation import Part, Preparation
+from init_sync.sync.preparation import Preparation
+from init_sync.volume.hashed_files import Part
 from init_sync.volume.lock import LockTimings, VolumeLock
 from init_sync.volume.prepared import copies_of
 from init_sync.volume.volume import Volume
@@ -196,6 +197,29 @@ def test_a_process_that_keeps_the_lock_is_named(run: Preparation, whole: Path, m
     finally:
         lock.release()
     assert caught.value.reason is Reason.WAITING_FOR_LOCK
+
+
+def test_a_file_of_a_killed_run_that_its_disk_does_not_give_any_more_is_made_again(
+    run: Preparation, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(number: int) -> None:
+        if number == 3:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(SyncError):
+        wrapped(run, before).run()
+    bad = next(whole.glob("prepared/*/part-2-*")).stat()
+    reading = os.preadv
+
+    def preadv(descriptor: int, buffers: Any, offset: int) -> int:
+        if os.fstat(descriptor).st_ino == bad.st_ino:
+            raise OSError(5, "Input/output error")
+        return reading(descriptor, buffers, offset)
+
+    monkeypatch.setattr("os.preadv", preadv)
+    run.run()
+    assert run.is_done()
+    assert next(whole.glob("prepared/*/part-2-*")).stat().st_mtime_ns > bad.st_mtime_ns
 
 
 class Space:

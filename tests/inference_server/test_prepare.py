@@ -19,6 +19,7 @@ pytest.importorskip("diffusers", reason="the engine needs diffusers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from inference.engine import CheckpointError  # noqa: E402
 from inference.engine.checkpoint import prepared as layout  # noqa: E402
 from inference.generation import LoraFile  # noqa: E402
 from inference.multitalk import AUDIO, BASE, INDEX_FILE, PREPARED_FORMAT, WAV2VEC  # noqa: E402
@@ -304,6 +305,20 @@ def test_what_cannot_be_prepared_is_said_with_the_cure(
 ) -> None:
     assert prepare(*flags) == code
     assert words in capsys.readouterr().err
+
+
+def test_a_file_that_is_cut_while_it_is_read_ends_it_in_one_line(
+    volume: Path, prepare: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise CheckpointError("reading multitalk.safetensors: the file ends at byte 7, it was cut meanwhile")
+
+    monkeypatch.setattr("inference.engine.checkpoint.store.SafetensorsStore.read_into", cut)
+    assert prepare() == 1
+    assert capsys.readouterr().err.endswith(
+        "error: reading multitalk.safetensors: the file ends at byte 7, it was cut meanwhile\n"
+    )
+    assert list((volume / ".modelcache/tmp").iterdir()) == []
 
 
 def test_files_that_no_model_of_the_manifest_names_are_refused(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.generation import LoadProgress, VideoEngine
 from inference.server.config import GIB, ModelSettings, ServerConfig
@@ -13,7 +13,7 @@ from inference.server.prepared import find_copy
 from inference.server.volume import VolumeIncomplete
 
 if TYPE_CHECKING:
-    from init_sync.sync.preparation import Part
+    from init_sync.volume.hashed_files import Part
 
 LoadEngine = Callable[[ServerConfig, Callable[[LoadProgress], None]], VideoEngine]
 """Loads an engine by the settings, and reports its progress."""
@@ -44,7 +44,7 @@ def load_multitalk(config: ServerConfig, on_progress: Callable[[LoadProgress], N
 def open_weights(config: ModelSettings, dtype: str) -> tuple[Sequence[Path], list[Part]]:
     """The files of the transformer, and those of a copy in this type; no part if the copy would not be smaller."""
     from inference import engine
-    from init_sync.sync.preparation import Part
+    from init_sync.volume.hashed_files import Part
 
     directories = config.base_dir, config.wav2vec_dir, config.audio_dir
     try:
@@ -52,12 +52,19 @@ def open_weights(config: ModelSettings, dtype: str) -> tuple[Sequence[Path], lis
     except engine.EngineError as error:
         raise VolumeIncomplete(str(error)) from error
     total = len(weights.shards)
+
+    def content(shard: Any) -> Iterator[memoryview]:
+        try:
+            yield from weights.content(shard)
+        except engine.EngineError as error:
+            raise VolumeIncomplete(str(error)) from error
+
     parts = [
         Part(
             f"transformer-{shard.number:05d}-of-{total:05d}",
             ".safetensors",
             shard.size,
-            partial(weights.content, shard),
+            partial(content, shard),
         )
         for shard in weights.shards
     ]

@@ -1,23 +1,19 @@
 """Making a prepared copy: file by file under the volume's lock, and its receipt last.
 
 The lock is held for one file at a time, with a pause in which a waiting sync takes it; so a sync waits for one file at
-most. A file is written to tmp/, hashed on the way, synced and renamed. Its name ends with the beginning of its hash:
-whatever a killed run left is read again and kept if it has that hash, so nothing else needs to be remembered.
+most. A file is written to tmp/, hashed on the way, synced and renamed (``volume.hashed_files``). What a killed run left
+is read again and kept, so nothing else needs to be remembered.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from init_sync.core.content_id import SHA256
 from init_sync.core.errors import NeedsChange, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile
@@ -26,32 +22,20 @@ from init_sync.shell.formatting import size
 from init_sync.sync.plan import SPARE_BYTES
 from init_sync.volume.check import changes
 from init_sync.volume.failures import volume_failure
-from init_sync.volume.hashing import SILENT, read_range
-from init_sync.volume.layout import TMP, sweep_temporary, temporary_path
+from init_sync.volume.hashed_files import HashedFiles, Part
+from init_sync.volume.layout import sweep_temporary
 from init_sync.volume.lock import LockTimings, VolumeLock
 from init_sync.volume.owned import OwnedFiles
 from init_sync.volume.prepared import Recipe, load_copy, models_of
-from init_sync.volume.receipts import as_receipt_file, is_unchanged, load_receipt, store_receipt
+from init_sync.volume.receipts import is_unchanged, load_receipt, store_receipt
 from init_sync.volume.timestamps import wait_out_clock_step
-from init_sync.volume.volume import Volume, sync_file
+from init_sync.volume.volume import Volume
 
 log = logging.getLogger(__name__)
 
 DOING = "preparing the copy"
 PATIENCE_S = 60.0
 """For the lock: longer than that of a dead process lasts, shorter than a sync."""
-HASH_DIGITS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One file of a copy."""
-
-    stem: str
-    suffix: str
-    """Between the two is the beginning of the hash."""
-    size: int
-    content: Callable[[], Iterable[bytes | memoryview]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +70,7 @@ class Preparation:
         self._tell = tell
         self._timings = timings or LockTimings()
         self._owned = OwnedFiles(volume, manifest.name)
+        self._files = HashedFiles(volume, self._model.path, self._owned)
         self._lock: VolumeLock | None = None
 
     @property
@@ -125,8 +110,8 @@ class Preparation:
             if number == 0:
                 sweep_temporary(self._volume)
                 self._require_room()
-            kept = self._kept(part)
-            file = kept or self._write(part, lock)
+            kept = self._files.kept(part)
+            file = kept or self._files.write(part, lock)
         self._tell(Told(number + 1, len(self._parts), part.size, kept is not None, time.monotonic() - began))
         return file
 
@@ -157,8 +142,7 @@ class Preparation:
         space = self._volume.space()
         if not space.f_blocks:
             return  # some network file systems tell nothing
-        there = {part.stem for part in self._parts if self._candidates(part)}
-        missing = sum(part.size for part in self._parts if part.stem not in there)
+        missing = sum(part.size for part in self._parts if not self._files.has(part))
         free, needed = space.f_bavail * space.f_frsize, missing + SPARE_BYTES
         if missing and needed > free:
             raise NeedsChange(
@@ -166,50 +150,6 @@ class Preparation:
                 f"{DOING}: {size(needed)} more are needed and {size(free)} are free. Enlarge the volume by "
                 f"{size(needed - free)} or more, or remove what nothing needs with init-sync prune",
             )
-
-    def _candidates(self, part: Part) -> list[str]:
-        form = re.compile(rf"{re.escape(part.stem)}-([0-9a-f]{{{HASH_DIGITS}}}){re.escape(part.suffix)}")
-        return [f"{self.path}/{name}" for name in self._volume.names(self.path) if form.fullmatch(name)]
-
-    def _kept(self, part: Part) -> ReceiptFile | None:
-        """The file of an earlier run, if its content is what its name says; what is damaged is removed."""
-        for path in self._candidates(part):
-            state = self._volume.stat(path)
-            checksum = self._checksum(path, part.size)
-            if checksum and path == self._name(part, checksum):
-                return as_receipt_file(path, f"{SHA256}:{checksum}", state)
-            log.warning("removing %s: it is damaged", path)
-            self._volume.unlink(path)
-        return None
-
-    def _checksum(self, path: str, expected: int) -> str | None:
-        with self._volume.open_file(path) as file:
-            if os.fstat(file.fileno()).st_size != expected:
-                return None
-            digest = hashlib.sha256()
-            read_range(file.fileno(), 0, expected, digest.update, SILENT)
-            return digest.hexdigest()
-
-    def _name(self, part: Part, checksum: str) -> str:
-        return f"{self.path}/{part.stem}-{checksum[:HASH_DIGITS]}{part.suffix}"
-
-    def _write(self, part: Part, lock: VolumeLock) -> ReceiptFile:
-        self._volume.make_directory(TMP)
-        temporary = temporary_path("prepared")
-        try:
-            with os.fdopen(self._volume.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-                checksum = _fill(file.fileno(), part, lock)
-            path = self._name(part, checksum)
-            self._volume.make_directory(self.path)
-            lock.check_volume()
-            self._owned.add(temporary, path)
-            self._volume.rename(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                self._volume.unlink(temporary)
-            raise
-        self._owned.bring_to_disk()
-        return as_receipt_file(path, f"{SHA256}:{checksum}", self._volume.lstat(path))
 
     def _store(self, files: Sequence[ReceiptFile], lock: VolumeLock) -> None:
         gone = [file.path for file in files if not is_unchanged(self._volume, file)]
@@ -235,19 +175,3 @@ class Preparation:
             cache=self._manifest.name,
             prepared_from=dict(self._recipe.models),
         ).with_digest()
-
-
-def _fill(descriptor: int, part: Part, lock: VolumeLock) -> str:
-    """Write and sync; returns the SHA-256."""
-    digest, count = hashlib.sha256(), 0
-    for piece in part.content():
-        lock.check()
-        digest.update(piece)
-        left = memoryview(piece)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        count += len(piece)
-    if count != part.size:
-        raise ValueError(f"{part.stem}: {count} bytes instead of {part.size}")
-    sync_file(descriptor)
-    return digest.hexdigest()

@@ -8,7 +8,6 @@ have written another one meanwhile.
 from __future__ import annotations
 
 import calendar
-import errno
 import logging
 import os
 import time
@@ -24,7 +23,7 @@ from init_sync.core.spec import Manifest, Model
 from init_sync.shell.formatting import listed, size
 from init_sync.sync.progress import Progress
 from init_sync.volume.check import changes, check_all, refresh_receipts
-from init_sync.volume.failures import volume_failure
+from init_sync.volume.failures import DAMAGED, volume_failure
 from init_sync.volume.hashing import checksum_of, matches, new_hash
 from init_sync.volume.identity import read_volume_id
 from init_sync.volume.layout import RECEIPTS, receipt_path
@@ -44,8 +43,6 @@ PATIENCE_S = 60.0
 """For the lock, at the end: more than a dead process blocks it."""
 LEAST_CHUNK_BYTES = 64 << 10
 CLOCK_ERROR_S = 86_400
-DAMAGED = (errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EREMOTEIO)
-"""What reading says of a disk that lost bytes; anything else may pass."""
 
 
 class Due(NamedTuple):
