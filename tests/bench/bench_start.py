@@ -76,12 +76,15 @@ class Ground:
     def prepare(self) -> tuple[float, int]:
         """Seconds, and the most memory that it had."""
         began = time.perf_counter()
-        process = subprocess.Popen([*self._command("prepare")], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process = subprocess.Popen(self._command("prepare"), stdout=subprocess.DEVNULL)
+        peak_kib = 0
+        while process.poll() is None:  # getrusage would tell our own peak, which a child begins with
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peak_kib = max([peak_kib, *map(int, re.findall(r"VmHWM:\s+(\d+)", status))])
+            time.sleep(0.02)
         if process.returncode:
             raise RuntimeError("multitalk-server prepare failed")
-        return time.perf_counter() - began, usage.ru_maxrss * 1024
+        return time.perf_counter() - began, peak_kib << 10
 
     def start(self, prepared: bool, cold: bool) -> Start:
         with self._copy_is_there(prepared):

@@ -93,6 +93,15 @@ class TestPrune:
         assert not set(copied(volume)) & set(old)
         assert len(receipts(volume)) == 1
 
+    def test_while_a_model_lacks_its_receipt_the_copy_stays(self, spec: Spec, prepared: Path, hub: LocalHub) -> None:
+        """The coming sync may find the very files."""
+        (receipt,) = (prepared / ".modelcache/receipts").glob("base-*")
+        receipt.unlink()
+        before = copied(prepared)
+        assert prune(spec, prepared).report["files"] == 0
+        assert run_sync(spec, prepared, hub).report["bytesFetched"] == 0
+        assert (prepare(spec, prepared), copied(prepared)) == (0, before)
+
     def test_another_cache_that_needs_the_models_keeps_the_copy(
         self, spec: Spec, prepared: Path, hub: LocalHub
     ) -> None:

@@ -170,14 +170,14 @@ class World:
         for path, mark in there.items():
             if self.came_with.get(path) == (cache, mark) and path not in self.foreign:
                 assert path.split("/")[0] in directories or path in named, path
-        texts = [json.loads(each.read_text()) for each in (self.volume / ".modelcache/receipts").glob("*")]
-        known = {(each["path"], each["digest"]) for each in texts if "preparedFrom" not in each}
-        own = [each for each in texts if each["cache"] == cache and "preparedFrom" in each]
-        assert all(each["preparedFrom"].items() <= known for each in own), "a copy of other content is left"
         if self.complete(cache) == {each["name"] for each in self.specs[cache]["spec"]["models"]}:
             pinned = {path for path, (owner, mark) in self.came_with.items() if owner == cache and path in there}
             fresh = {path for path in pinned - self.foreign if there[path] == self.came_with[path][1]}
             assert fresh <= named | self.pinned(), fresh - named
+            texts = [json.loads(each.read_text()) for each in (self.volume / ".modelcache/receipts").glob("*")]
+            known = {(each["path"], each["digest"]) for each in texts if "preparedFrom" not in each}
+            own = [each for each in texts if each["cache"] == cache and "preparedFrom" in each]
+            assert all(each["preparedFrom"].items() <= known for each in own), "a copy of other content is left"
 
     def pinned(self) -> set[str]:
         """What a sync of a commit that was begun would need."""

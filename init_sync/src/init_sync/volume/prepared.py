@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import basename
 
@@ -50,10 +50,10 @@ def model_of(receipt: Receipt) -> Model:
     return _as_model(receipt.path, receipt.revision)
 
 
-def is_current(prepared_from: Mapping[str, str], receipts: Iterable[Receipt]) -> bool:
-    """Whether these receipts have all the digests."""
+def is_outdated(prepared_from: Mapping[str, str], receipts: Iterable[Receipt], pending: Collection[str]) -> bool:
+    """Whether these receipts lack one of the digests, but for paths of models whose own receipt is still to come."""
     known = {(each.path, each.digest) for each in receipts if not each.prepared_from}
-    return prepared_from.items() <= known
+    return any(each not in known and each[0] not in pending for each in prepared_from.items())
 
 
 def recipe_of(volume: Volume, manifest: Manifest, name: str, form: str, files: Sequence[str]) -> Recipe | None:
