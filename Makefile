@@ -28,7 +28,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PAGE := $(wildcard tests/inference_server/test_page.py tests/inference_server/test_page_*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve hooks test test-page coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch pictures site clean
+.PHONY: help install demo serve hooks test test-page coverage lint style reliability-sync reliability-peers reliability-operator fuzz parity test-gpu e2e images images-push image-index sbom chart chart-push release-check release-notes release bench-sync bench-serve bench-start bench-fp8 bench-operator bench-admission simulate-lead-time generated screenshots lock lock-torch pictures site clean
 
 ##@ Getting started
 
@@ -131,6 +131,12 @@ bench-sync: $(STAMP) ## Measure the sync against other clients, and update docs/
 
 bench-serve: $(STAMP) ## Measure init-sync serve against nginx (NGINX=PATH), and update docs/benchmarks.md
 	$(BIN)/python tests/bench/bench_serve.py --write docs/benchmarks.md
+
+bench-start: $(STAMP) ## Measure a server's start from the models and from their prepared copy, and update docs/benchmarks.md
+	$(BIN)/python tests/bench/bench_start.py --write docs/benchmarks.md
+
+bench-fp8: $(STAMP) ## Compare fp8 with bfloat16 by the distance to the official code's numbers, and update docs/benchmarks.md
+	$(BIN)/python tests/bench/bench_fp8.py --write docs/benchmarks.md
 
 bench-operator: $(STAMP) ## Measure the operator with 1,000 and 5,000 caches, and copies on 1,000 nodes (KUBEBUILDER_ASSETS=DIR: a real API server)
 	MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 $(BIN)/python tests/bench/bench_operator.py 1000 5000 # as in the image

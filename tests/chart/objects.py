@@ -38,7 +38,7 @@ class Objects:
         for each in self.all:
             if each["kind"] == "Pod":
                 yield each["metadata"]["name"], each
-            elif each["kind"] == "Deployment":
+            elif each["kind"] in ("Deployment", "Job"):
                 yield each["metadata"]["name"], each["spec"]["template"]
 
     def server(self) -> Json:
@@ -63,6 +63,11 @@ class Objects:
         cache = self.one("ModelCache")
         metadata = {**cache["metadata"], "uid": "uid"}
         return peer_objects.pod(parse_cache({**cache, "metadata": metadata}, defaults=self.job_defaults()), "image", "")
+
+    def preparing(self) -> Json:
+        """The pod template of the Job that writes a prepared copy."""
+        template: Json = self.one("Job", "prepare")["spec"]["template"]
+        return template
 
     def args(self, component: str) -> list[str]:
         """Arguments of the component's own container."""

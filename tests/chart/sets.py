@@ -206,6 +206,10 @@ SETS: dict[str, Release] = {
             }
         }
     ),
+    "prepare": Release({"inference": {"prepare": {"enabled": True}}}),
+    "prepare, each pod syncs": Release(
+        {**STANDALONE, "inference": {"prepare": {"enabled": True, "ttlSecondsAfterFinished": None}}}
+    ),
     "dotted": Release(name="video.prod"),
     "digit": Release(name="4k"),
     # A name and labels that YAML takes for booleans and numbers unless they are quoted.

@@ -1,4 +1,4 @@
-"""Any history of two caches on one claim, syncs, prunes and kills: what is needed stays, what is unused goes.
+"""Any history of two caches on one claim, syncs, prepared copies, prunes, kills: what is needed stays, the rest goes.
 
 The judge knows nothing of receipts of the pruning cache or of its record of owned files: it remembers which files came
 while a sync of which cache ran, and asks ``status`` which models are complete.
@@ -21,8 +21,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from init_sync.app.specfile import read_manifest
+from init_sync.volume.volume import Volume
 from support.crash import Nursery
 from support.hub import LocalHub, RepoBuilder
+from support.preparing import PROGRAM, preparation
 from support.sync import manifest, model, run_command
 
 COMMITS = [
@@ -63,7 +66,8 @@ KILLS = st.one_of(st.none(), st.integers(1, 60))
 CACHES = st.sampled_from(["first", "second"])
 STEPS = st.one_of(
     st.builds(Step, st.just("sync"), CACHES, st.integers(0, len(VARIANTS) - 1), st.booleans(), KILLS),
-    st.builds(Step, st.just("prune"), CACHES, kill_at=KILLS),
+    st.builds(Step, st.just("sync and prepare"), CACHES, st.integers(0, len(VARIANTS) - 1), st.booleans()),
+    st.builds(Step, st.sampled_from(["prune", "prepare"]), CACHES, kill_at=KILLS),
     st.builds(Step, st.just("commit"), variant=st.integers(0, len(COMMITS) - 1)),
     st.builds(Step, st.sampled_from(["touch", "put"]), variant=st.integers(0, 7)),
 )
@@ -78,6 +82,8 @@ class World:
     came_with: dict[str, tuple[str, Mark]] = field(default_factory=dict)
     """By path: the cache whose sync ran when this came."""
     foreign: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
+    """Caches of whose present manifest a sync has ended: one that was killed may not have said yet what it needs."""
 
     def take(self, step: Step) -> None:
         match step.verb:
@@ -85,10 +91,14 @@ class World:
                 self.moving.commit(COMMITS[step.variant])
             case "touch" | "put":
                 self._disturb(step)
-            case "sync":
+            case "sync" | "sync and prepare":
                 self._sync(step)
+                if step.verb == "sync and prepare":
+                    self._prepare(step)
             case "prune" if step.cache in self.specs:
                 self.prune(step)
+            case "prepare" if step.cache in self.specs:
+                self._prepare(step)
 
     def _disturb(self, step: Step) -> None:
         paths = sorted(self.marks())
@@ -105,7 +115,10 @@ class World:
             self.foreign.add(path)
 
     def _sync(self, step: Step) -> None:
-        self.specs[step.cache] = manifest(*VARIANTS[step.variant], name=step.cache)
+        spec = manifest(*VARIANTS[step.variant], name=step.cache)
+        if spec != self.specs.get(step.cache):
+            self.settled.discard(step.cache)
+        self.specs[step.cache] = spec
         before = self.marks()
         more = ["--refresh"] if step.refresh else []
         run = self.nursery.start(
@@ -113,14 +126,27 @@ class World:
         )
         code = run.wait()
         assert code in ((0, 2) if step.kill_at is None else (0, 2, -9)), run.output
+        if code == 0:
+            self.settled.add(step.cache)
+        self._note(step.cache, before)
+
+    def _prepare(self, step: Step) -> None:
+        before = self.marks()
+        run = self.nursery.start("prepare", self.specs[step.cache], self.volume, kill_at=step.kill_at, program=PROGRAM)
+        assert run.wait() in ((0, 1, 3) if step.kill_at is None else (0, 1, 3, -9)), run.output
+        assert {path: self.marks()[path] for path in before} == before, "nothing is changed or removed"
+        self._note(step.cache, before)
+
+    def _note(self, cache: str, before: Mapping[str, Mark]) -> None:
         for path, mark in self.marks().items():
             if before.get(path) != mark:
-                self.came_with[path] = step.cache, mark
+                self.came_with[path] = cache, mark
                 self.foreign.discard(path)
 
     def prune(self, step: Step) -> int:
         """Its exit code, if nothing went that must not."""
-        before, complete = self.marks(), {name: self.complete(name) for name in self.specs}
+        before, complete = self.marks(), {name: self.complete(name) for name in self.settled}
+        prepared = {name for name in self.settled if self.is_prepared(name)}
         run = self.nursery.start("prune", self.specs[step.cache], self.volume, "--json", kill_at=step.kill_at)
         code = run.wait()
         assert code == (0 if step.kill_at is None else code), run.output
@@ -129,8 +155,9 @@ class World:
         removed = before.keys() - after.keys()
         assert all(self.came_with.get(path) == (step.cache, before[path]) for path in removed), removed
         assert not removed & self.foreign
-        for name in self.specs:
+        for name in self.settled:
             assert self.complete(name) >= complete[name], (name, removed)
+        assert prepared <= {name for name in self.settled if self.is_prepared(name)}, removed
         if code == 0:
             self._nothing_is_left(step.cache, after)
             assert self.status(step.cache)["bytesUnused"] == 0
@@ -147,6 +174,10 @@ class World:
             pinned = {path for path, (owner, mark) in self.came_with.items() if owner == cache and path in there}
             fresh = {path for path in pinned - self.foreign if there[path] == self.came_with[path][1]}
             assert fresh <= named | self.pinned(), fresh - named
+            texts = [json.loads(each.read_text()) for each in (self.volume / ".modelcache/receipts").glob("*")]
+            known = {(each["path"], each["digest"]) for each in texts if "preparedFrom" not in each}
+            own = [each for each in texts if each["cache"] == cache and "preparedFrom" in each]
+            assert all(each["preparedFrom"].items() <= known for each in own), "a copy of other content is left"
 
     def pinned(self) -> set[str]:
         """What a sync of a commit that was begun would need."""
@@ -169,6 +200,13 @@ class World:
                 state = path.lstat()
                 found[str(relative)] = (state.st_ino, state.st_mtime_ns, state.st_size)
         return found
+
+    def is_prepared(self, cache: str) -> bool:
+        """Whether a run would find the copy of this cache's models done."""
+        path = self.volume.with_name("spec.json")
+        path.write_text(json.dumps(self.specs[cache]))
+        run = preparation(Volume(str(self.volume)), read_manifest(str(path)))
+        return run is not None and run.is_done()
 
     def status(self, cache: str) -> Any:
         return run_command("status", self.specs[cache], self.volume, "--json").report

@@ -272,3 +272,13 @@ def test_compiled_blocks_compute_the_same(medium_volume: Path) -> None:
     expected = velocities(engine, 2, "cuda")
     compile_blocks(engine._parts.dit.blocks)
     assert off_by(velocities(engine, 2, "cuda"), expected) < 2e-2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_device_rounds_as_a_prepared_copy_was_rounded(dtype: torch.dtype) -> None:
+    """Originals are cast on the device, a copy was cast on a CPU: any bits but those of no number."""
+    bits = torch.randint(-(2**31), 2**31, (2**22,), dtype=torch.int64, generator=torch.Generator().manual_seed(1))
+    values = bits.to(torch.int32).view(torch.float32)
+    values = values[~values.isnan()]
+    there = values.cuda().to(dtype).cpu()
+    assert torch.equal(there.view(torch.int16), values.to(dtype).view(torch.int16))

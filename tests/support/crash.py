@@ -13,6 +13,7 @@ Between the two processes goes one JSON object a line: an order down, ``{"pid": 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -102,11 +103,19 @@ class Nursery:
         )
 
     def start(
-        self, verb: str, spec: Mapping[str, Any] | Path, volume: Path, *arguments: str, kill_at: int | None = None
+        self,
+        verb: str,
+        spec: Mapping[str, Any] | Path,
+        volume: Path,
+        *arguments: str,
+        kill_at: int | None = None,
+        program: str = "init_sync.app.cli",
     ) -> Run:
+        """``program``: a module with a function ``run`` that takes the arguments and returns the exit code."""
         output = self._folder / f"{volume.name}.output"
         arguments_only = command(verb, spec, volume, *arguments)[3:]
-        self._send({"arguments": arguments_only, "output": str(output), "killAt": kill_at})
+        order = {"arguments": arguments_only, "output": str(output), "killAt": kill_at, "program": program}
+        self._send(order)
         return Run(int(self._read()["pid"]), output, self)
 
     def run(self, verb: str, spec: Mapping[str, Any] | Path, volume: Path, *arguments: str) -> Run:
@@ -158,16 +167,7 @@ def _serve() -> None:
     import yaml  # noqa: F401
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: F401
 
-    import init_sync.app.cli
-    import init_sync.app.progress_display
-    import init_sync.app.prune_command
-    import init_sync.app.report_file
-    import init_sync.app.scrub_command
-    import init_sync.app.sync_command
-    import init_sync.app.table
-    import init_sync.app.verify
-    import init_sync.sync.execute
-    import init_sync.volume.offline_check  # noqa: F401
+    import support.preparing  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)
@@ -202,9 +202,7 @@ def _carry_out(order: Mapping[str, Any], count_write: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         plain_write = os.write
         changes = _arm(order["killAt"])
-        from init_sync.app.cli import run
-
-        code = run(order["arguments"])
+        code = importlib.import_module(order["program"]).run(order["arguments"])
         plain_write(count_write, str(next(changes) - 1).encode())
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 2

@@ -11,6 +11,7 @@ import pytest
 from support.first_release import FirstRelease
 from support.hub import Fault, LocalHub, RepoBuilder
 from support.outages import ended, partial_bytes
+from support.preparing import prepare
 from support.sync import Result, manifest, model, run_command, run_sync, start_sync, tree
 from support.three_models import LARGE, three_models
 from support.waiting import eventually
@@ -73,6 +74,26 @@ def test_after_a_rollback_0_1_0_finds_it_complete_and_loses_nothing_of_this_vers
         model["digest"] for model in before.report["models"]
     ]
     assert hub.requests == []
+
+
+def test_after_a_rollback_0_1_0_neither_needs_nor_touches_a_prepared_copy(
+    first_release: FirstRelease, spec: dict[str, Any], volume: Path, hub: LocalHub
+) -> None:
+    run_sync(spec, volume, hub)
+    assert prepare(spec, volume) == 0
+    _ = fetched(hub)
+    files, state = tree(volume), receipts(volume)
+    assert any(name.startswith("prepared--") for name in state)
+    for arguments in ([], ["--verify", "deep"]):
+        done = old_sync(first_release, spec, volume, hub, *arguments)
+        assert (done.returncode, done.report["complete"]) == (0, True)
+    assert (hub.requests, tree(volume), receipts(volume)) == ([], files, state)
+    (volume / "base/config.json").unlink()
+    assert old_sync(first_release, spec, volume, hub).returncode == 0
+    assert prepare(spec, volume) == 3, "its receipts have no digest"
+    assert run_sync(spec, volume, hub).returncode == prepare(spec, volume) == 0
+    assert tree(volume) == files
+    assert receipts(volume).items() >= {name: state[name] for name in state if name.startswith("prepared--")}.items()
 
 
 def receipts(volume: Path) -> dict[str, bytes]:

@@ -119,6 +119,20 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- if and $inference.enabled (lt (include "modelcache.server.graceS" . | int) 0) }}
 - inference.terminationGracePeriodSeconds={{ $inference.terminationGracePeriodSeconds }} is too short for preStopSeconds, lingerS and the 10 s that closing takes. Raise it to {{ sub $inference.terminationGracePeriodSeconds (include "modelcache.server.graceS" . | int) }} at least
 {{- end }}
+{{- if and $inference.enabled $inference.prepare.enabled }}
+{{- if eq (include "modelcache.prepare.dtype" .) "float32" }}
+- inference.prepare.enabled has no use here: the server takes the weights as float32, as they are stored. Leave it out, or set inference.settings.dtype=bfloat16
+{{- end }}
+{{- if $inference.settings.lora }}
+- inference.prepare.enabled and inference.settings.lora exclude each other: LoRA files are merged into the stored weights, so the copy would not be taken. Leave one of them out
+{{- end }}
+{{- if $volume.perNode.enabled }}
+- inference.prepare.enabled and cache.volume.perNode.enabled exclude each other: one Job reaches the disk of one node. Run multitalk-server prepare on each of them (docs/inference.md#a-faster-start)
+{{- end }}
+{{- if has "ReadWriteOncePod" (include "modelcache.cache.accessModes" . | fromYamlArray) }}
+- inference.prepare.enabled needs a volume that Job and server can mount at once, and this one is ReadWriteOncePod. Use ReadWriteMany or ReadWriteOnce in cache.volume.accessModes
+{{- end }}
+{{- end }}
 {{- range $key, $span := dict "cache.gate.leadTime" $cache.gate.leadTime "cache.scrub.every" $cache.scrub.every "cache.updates.check" $cache.updates.check }}
 {{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $span) }}
 - {{ $key }}={{ $span }} is no duration. Give one such as {{ eq $key "cache.gate.leadTime" | ternary "3m or 1m30s" "24h or 168h" }}, or leave it empty

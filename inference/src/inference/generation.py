@@ -6,7 +6,7 @@ It imports nothing but the standard library, so that either side can be tested w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -130,6 +130,20 @@ class LoraFile:
 
     path: Path
     strength: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCopy:
+    """The transformer once more, in the type in which it is used."""
+
+    files: tuple[Path, ...] = ()
+    """Empty where there is none to take."""
+    reason: str = ""
+    """Why one that is there is not taken; empty if there is none at all."""
+
+
+FindCopy = Callable[[str, Sequence[Path]], PreparedCopy]
+"""Looks for a copy by the name of the type, and by the files that are read without it."""
 
 
 @dataclass(frozen=True, slots=True)

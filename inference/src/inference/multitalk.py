@@ -26,6 +26,9 @@ VAE_FILE = "Wan2.1_VAE.pth"
 VOICE_FILE, VOICE_PICKLE = "model.safetensors", "pytorch_model.bin"
 VOICE_PREPROCESSOR_FILE = "preprocessor_config.json"
 
+PREPARED_FORMAT = 1
+"""Of the files of a prepared copy: their names, order and headers. Raise it when one of these changes."""
+
 SAMPLE_RATE = 16_000
 FPS = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS

@@ -2,5 +2,6 @@
 
 from inference.engine.engine import MultiTalkEngine, load_engine
 from inference.engine.errors import CheckpointError, EngineError
+from inference.engine.loading import open_weights
 
-__all__ = ["CheckpointError", "EngineError", "MultiTalkEngine", "load_engine"]
+__all__ = ["CheckpointError", "EngineError", "MultiTalkEngine", "load_engine", "open_weights"]

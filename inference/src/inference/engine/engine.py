@@ -32,7 +32,16 @@ from inference.engine.video.buckets import Size
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video_plan import ScenePlan, plan_scene
 from inference.engine.voice_features import voice_features
-from inference.generation import Cancelled, GenerationRequest, LoraFile, MediaInfo, Progress, VideoPlan
+from inference.generation import (
+    Cancelled,
+    FindCopy,
+    GenerationRequest,
+    LoraFile,
+    MediaInfo,
+    PreparedCopy,
+    Progress,
+    VideoPlan,
+)
 from inference.media.audio_file import Voice, decode_audio
 from inference.media.clip_file import Clip
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -149,15 +158,18 @@ def load_engine(
     on_progress: OnProgress | None = None,
     room_for: str = "multitalk-480",
     limits: MediaLimits = DEFAULT_LIMITS,
+    find_copy: FindCopy = lambda *_: PreparedCopy(),
 ) -> MultiTalkEngine:
     """Load MultiTalk from three model directories below `volume`.
 
     `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory;
     weights that do not fit wait on the host, so that videos of the resolution `room_for` find the room that they need;
     larger ones are refused where they do not. `limits` bound pictures and voices. `compile` makes the first step of
-    every new size slow, the others faster.
+    every new size slow, the others faster. `find_copy` looks for a prepared copy of the transformer.
     """
-    loader = open_loader(volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, on_progress, room_for)
+    loader = open_loader(
+        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, on_progress, room_for, find_copy
+    )
     parts, plan = loader.load()
     if compile:
         compile_blocks(parts.dit.blocks)

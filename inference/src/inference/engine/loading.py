@@ -14,10 +14,11 @@ from inference.engine import components
 from inference.engine.checkpoint.files import ModelFiles, check_index, find_files, read_settings
 from inference.engine.checkpoint.lora import Lora
 from inference.engine.checkpoint.other_layouts import foreign_names
+from inference.engine.checkpoint.prepared import PreparedWeights, open_prepared
 from inference.engine.checkpoint.store import SafetensorsStore, TensorStore, TorchStore
 from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
-from inference.engine.device import apply_memory_limit, choose_device, choose_dtype
+from inference.engine.device import DTYPES, apply_memory_limit, choose_device, choose_dtype
 from inference.engine.dit.config import DitConfig
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
@@ -27,7 +28,7 @@ from inference.engine.geometry import Geometry
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
 from inference.engine.offload import stream_blocks
 from inference.engine.video.buckets import SIZES
-from inference.generation import LoadProgress, LoraFile
+from inference.generation import FindCopy, LoadProgress, LoraFile, PreparedCopy
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Loader:
         loras: Sequence[LoraFile],
         on_progress: OnProgress | None,
         room_for: str,
+        find_copy: FindCopy = lambda *_: PreparedCopy(),
     ) -> None:
         self._files = files
         self.device = device
@@ -55,6 +57,7 @@ class Loader:
         self._loras = loras
         self._on_progress = on_progress
         self._room_for = room_for
+        self._find_copy = find_copy
         self.settings = read_settings(files.config)
         self.geometry = Geometry.from_settings(self.settings, files.variant)
         self.reports: list[LoadReport] = []
@@ -62,12 +65,12 @@ class Loader:
     def load(self) -> tuple[Components, MemoryPlan]:
         """Load everything, the largest last, so that mistakes in the small ones show early."""
         started = time.monotonic()
-        dit_store = SafetensorsStore([*self._files.shards, self._files.audio_layers])
-        problem = check_index(self._files.index, {name: dit_store.origin(name) for name in dit_store.shapes})
+        originals = SafetensorsStore(self._files.transformer)
+        problem = check_index(self._files.index, {name: originals.origin(name) for name in originals.shapes})
         if problem:
             log.warning("%s", problem)
-        if reason := foreign_names(dit_store.shapes):
-            raise CheckpointError(f"reading {dit_store.origin(next(iter(dit_store.shapes)))}: {reason}")
+        _refuse_foreign(originals)
+        dit_store = self._prepared(originals) or originals
         config = DitConfig.from_checkpoint(dit_store.shapes, self.settings)
         loras = [Lora(file, dit_store.shapes) for file in self._loras]
         stores = {
@@ -131,6 +134,25 @@ class Loader:
         dit.blocks = stream_blocks(dit.blocks, plan.host_blocks, self.device)
         return Components(dit, text, clip, vae, voice)
 
+    def _prepared(self, originals: TensorStore) -> TensorStore | None:
+        """The prepared copy, if there is one and it gives the very values that the originals would give."""
+        name = str(self._dtype).removeprefix("torch.")
+        found = self._find_copy(name, self._files.transformer)
+        if found.files and self._loras:
+            found = PreparedCopy(reason="LoRA files are merged into the stored values, which it has rounded")
+        if found.files:
+            try:
+                store = open_prepared(found.files, originals, self._dtype)
+            except CheckpointError as error:
+                found = PreparedCopy(reason=f"{error}. Prepare it again")
+            else:
+                where = {"directory": str(found.files[0].parent), "files": len(found.files)}
+                log.info("loading prepared %s copy", name, extra={"fields": where})
+                return store
+        if found.reason:
+            log.info("the prepared copy is not taken", extra={"fields": {"reason": found.reason}})
+        return None
+
     def _keep(self, loaded: tuple[T, LoadReport]) -> T:
         self.reports.append(loaded[1])
         return loaded[0]
@@ -177,6 +199,7 @@ def open_loader(
     loras: Sequence[LoraFile],
     on_progress: OnProgress | None,
     room_for: str,
+    find_copy: FindCopy,
 ) -> Loader:
     """Check the settings and find the files."""
     if room_for not in SIZES:
@@ -191,12 +214,26 @@ def open_loader(
         loras,
         on_progress,
         room_for,
+        find_copy,
     )
+
+
+def open_weights(volume: Path, base: str, wav2vec: str, audio: str, dtype: str) -> tuple[ModelFiles, PreparedWeights]:
+    """What a prepared copy of the transformer holds, and the files that it is made of."""
+    files = find_files(volume, base, wav2vec, audio)
+    store = SafetensorsStore(files.transformer)
+    _refuse_foreign(store)
+    return files, PreparedWeights(store, DTYPES[dtype])
 
 
 def open_store(path: Path) -> TensorStore:
     """Open a checkpoint file of either format."""
     return SafetensorsStore([path]) if path.suffix == ".safetensors" else TorchStore(path)
+
+
+def _refuse_foreign(store: TensorStore) -> None:
+    if reason := foreign_names(store.shapes):
+        raise CheckpointError(f"reading {store.origin(next(iter(store.shapes)))}: {reason}")
 
 
 def _elements(store: TensorStore, prefix: str) -> int:

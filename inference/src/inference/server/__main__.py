@@ -10,11 +10,16 @@ import sys
 def main() -> int:
     """Exit codes: 0 stopped as asked; 1 volume incomplete, model not loaded or address not bound; 2 wrong settings."""
     # PID 1 of a container has no default handlers: without this one, a signal during the imports would be lost.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    prepares = sys.argv[1:2] == ["prepare"]
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1 if prepares else 0))
     from inference.server.config import read_config
     from init_sync.shell.flags import WrongSettings
 
     try:
+        if prepares:
+            from inference.server.prepare import prepare, read_prepare_config
+
+            return prepare(read_prepare_config(sys.argv[2:], os.environ))
         config = read_config(sys.argv[1:], os.environ)
     except WrongSettings as error:
         return error.tell("multitalk-server")

@@ -26,6 +26,7 @@ every flag can also be set in the environment: --max-seconds is MULTITALK_MAX_SE
 examples:
   multitalk-server --spec /etc/modelcache/modelcache.yaml --volume /models
   multitalk-server --spec examples/multitalk.yaml --volume ./models --device cpu --port 8080
+  multitalk-server prepare --spec examples/multitalk.yaml --volume ./models    # once, for faster starts; see its --help
 
 then:
   curl localhost:8000/readyz
@@ -49,16 +50,20 @@ POSITIVE, NOT_NEGATIVE = number(0, above=True), number(0)
 DEFAULT_SCRATCH = Path(_temporary_folder()) / "multitalk"
 
 
-class ServerConfig(LogSettings):
-    """The settings of one server process."""
+class ModelSettings(LogSettings):
+    """Which models are used: of a server, and of what prepares their copy."""
 
     PREFIX = "MULTITALK_"
 
     spec: Path = flag("the ModelCache manifest whose receipts must be on the volume", Path)
-    volume: Path = flag("directory where the model volume is mounted (read-only is enough)", Path)
+    volume: Path = flag("directory where the model volume is mounted; a server only reads it", Path)
     base_dir: str = flag("directory of the base model on the volume", default=BASE)
     wav2vec_dir: str = flag("directory of the speech model on the volume", default=WAV2VEC)
     audio_dir: str = flag("directory of the MultiTalk or InfiniteTalk weights on the volume", default=AUDIO)
+
+
+class ServerConfig(ModelSettings):
+    """The settings of one server process."""
 
     device: str = flag("torch device that generates: cuda, cuda:1, cpu", default="cuda")
     dtype: str | None = flag(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from inference.generation import LoadProgress, VideoEngine
-from inference.server.config import GIB, ServerConfig
+from inference.server.config import GIB, ModelSettings, ServerConfig
+from inference.server.prepared import find_copy
+from inference.server.volume import VolumeIncomplete
+
+if TYPE_CHECKING:
+    from init_sync.volume.hashed_files import Part
 
 LoadEngine = Callable[[ServerConfig, Callable[[LoadProgress], None]], VideoEngine]
 """Loads an engine by the settings, and reports its progress."""
@@ -29,4 +37,35 @@ def load_multitalk(config: ServerConfig, on_progress: Callable[[LoadProgress], N
         on_progress=on_progress,
         room_for=config.room_for,
         limits=config.media_limits,
+        find_copy=partial(find_copy, config.spec, config.volume),
     )
+
+
+def open_weights(config: ModelSettings, dtype: str) -> tuple[Sequence[Path], list[Part]]:
+    """The files of the transformer, and those of a copy in this type; no part if the copy would not be smaller."""
+    from inference import engine
+    from init_sync.volume.hashed_files import Part
+
+    directories = config.base_dir, config.wav2vec_dir, config.audio_dir
+    try:
+        files, weights = engine.open_weights(config.volume, *directories, dtype)
+    except engine.EngineError as error:
+        raise VolumeIncomplete(str(error)) from error
+    total = len(weights.shards)
+
+    def content(shard: Any) -> Iterator[memoryview]:
+        try:
+            yield from weights.content(shard)
+        except engine.EngineError as error:
+            raise VolumeIncomplete(str(error)) from error
+
+    parts = [
+        Part(
+            f"transformer-{shard.number:05d}-of-{total:05d}",
+            ".safetensors",
+            shard.size,
+            partial(content, shard),
+        )
+        for shard in weights.shards
+    ]
+    return files.transformer, parts if weights.is_smaller else []

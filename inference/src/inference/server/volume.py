@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from inference.server.config import ServerConfig
+from inference.server.config import ModelSettings, ServerConfig
 
 
 class ModelReport(Protocol):
@@ -43,7 +43,7 @@ Verify = Callable[[ServerConfig], None]
 """Returns if the volume is complete; raises `VolumeIncomplete` otherwise."""
 
 
-def verify_receipts(config: ServerConfig) -> None:
+def verify_receipts(config: ModelSettings) -> None:
     """Check the receipts through `init_sync`; raise `VolumeIncomplete` unless every model is complete."""
     from init_sync import verify_volume
     from init_sync.core.errors import SyncError

@@ -16,11 +16,15 @@ that is what a deep check is for.
 
 Receipts of version 0.1.0 have neither ``sha256`` nor ``digest``; the next sync adds both (``volume.completion``). Nor
 have they ``cache``, whose sync wrote the receipt: without it, no cache alone decides what becomes of it.
+
+That of a prepared copy (``volume.prepared``) has ``"preparedFrom": {"<model's path>": "<model's digest>"}`` too: no hub
+has its files, and it counts only while the models have these digests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from init_sync.core.content_id import checksum_in, is_checksum, is_content_id
@@ -108,6 +112,8 @@ class Receipt(NamedTuple):
     """Of the model, as ``core.digest`` makes it; empty in a receipt of version 0.1.0."""
     cache: str = ""
     """Name of the cache whose sync wrote it; empty in a receipt of version 0.1.0."""
+    prepared_from: Mapping[str, str] = MappingProxyType({})
+    """Of a prepared copy: the digests of the models that it was made of, by their paths."""
     written_ns: int = 0
     """Time of the receipt's own file, by the clock of the volume; not part of its text."""
 
@@ -181,6 +187,7 @@ class Receipt(NamedTuple):
             **({"replaced": list(self.replaced)} if self.replaced else {}),
             **({"digest": self.digest} if self.digest else {}),
             **({"cache": self.cache} if self.cache else {}),
+            **({"preparedFrom": dict(self.prepared_from)} if self.prepared_from else {}),
         }
 
     @classmethod
@@ -211,6 +218,7 @@ class Receipt(NamedTuple):
             replaced=tuple(_path(each) for each in data.get("replaced", ())),
             digest=_line(data.get("digest", "")),
             cache=_line(data.get("cache", "")),
+            prepared_from={_path(path): _line(each) for path, each in data.get("preparedFrom", {}).items()},
         )
         if receipt.digest and receipt.digest != receipt.with_digest().digest:
             raise ValueError("a receipt whose digest is not that of its files")

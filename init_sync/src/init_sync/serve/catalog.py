@@ -59,6 +59,8 @@ def make_catalog(receipts: Iterable[Receipt], listings: Iterable[Listing]) -> Ca
     held: dict[Content, dict[ReceiptFile, None]] = {}
     unlisted: dict[str, None] = {}
     for receipt in sorted(receipts, key=lambda each: each.written_ns):
+        if receipt.prepared_from:
+            continue  # no hub lists its files
         for file in receipt.files:
             if not is_too_young(file.mtime_ns, receipt.written_ns):
                 held.setdefault((file.content_id, file.size), {})[file] = None

@@ -8,7 +8,6 @@ have written another one meanwhile.
 from __future__ import annotations
 
 import calendar
-import errno
 import logging
 import os
 import time
@@ -23,12 +22,14 @@ from init_sync.core.receipt import DAMAGED_NS, Damage, Receipt, ReceiptFile
 from init_sync.core.spec import Manifest, Model
 from init_sync.shell.formatting import listed, size
 from init_sync.sync.progress import Progress
-from init_sync.volume.check import check_all, refresh_receipts
-from init_sync.volume.failures import volume_failure
+from init_sync.volume.check import changes, check_all, refresh_receipts
+from init_sync.volume.failures import DAMAGED, volume_failure
 from init_sync.volume.hashing import checksum_of, matches, new_hash
 from init_sync.volume.identity import read_volume_id
+from init_sync.volume.layout import RECEIPTS, receipt_path
 from init_sync.volume.links import COPY
 from init_sync.volume.lock import LockLost, VolumeLock
+from init_sync.volume.prepared import copies_of, model_of
 from init_sync.volume.receipts import as_receipt_file, differs, load_receipt, store_receipt
 from init_sync.volume.uncached import CHUNK_BYTES, Uncached
 from init_sync.volume.volume import NoFile, Volume, volume_problem
@@ -42,8 +43,6 @@ PATIENCE_S = 60.0
 """For the lock, at the end: more than a dead process blocks it."""
 LEAST_CHUNK_BYTES = 64 << 10
 CLOCK_ERROR_S = 86_400
-DAMAGED = (errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EREMOTEIO)
-"""What reading says of a disk that lost bytes; anything else may pass."""
 
 
 class Due(NamedTuple):
@@ -137,10 +136,17 @@ class Scrub:
     def _due(self) -> Iterable[Due]:
         for model in self._manifest.models:
             receipt = load_receipt(self._volume, model)
-            for file in receipt.files_with_times() if receipt else ():
-                at_s = self._seconds(file.verified_at)
-                if file.damage is None and at_s <= self._now() - self._older_than_s:
-                    yield Due(model, file, _copies(receipt, file.path), at_s)
+            if receipt:
+                yield from self._due_of(model, receipt)
+        for receipt in copies_of(self._volume, self._manifest.name):
+            if not changes(self._volume, receipt):  # what was changed or removed by hand is not taken any more
+                yield from self._due_of(model_of(receipt), receipt)
+
+    def _due_of(self, model: Model, receipt: Receipt) -> Iterable[Due]:
+        for file in receipt.files_with_times():
+            at_s = self._seconds(file.verified_at)
+            if file.damage is None and at_s <= self._now() - self._older_than_s:
+                yield Due(model, file, _copies(receipt, file.path), at_s)
 
     def _seconds(self, text: str) -> float:
         """0 for what is no time, or one to come: such a file would never be read."""
@@ -216,7 +222,7 @@ class Scrub:
 
     def _tell_unrecorded(self) -> None:
         for each in self._found:
-            if each.damaged:
+            if each.damaged and each.due.model.name in self._progress.models:
                 what = f"{each.due.file.path}: damaged, as this scrub found"
                 self._progress.models[each.due.model.name].incomplete(Reason.CHECKSUM_MISMATCH, what)
 
@@ -243,6 +249,9 @@ class Scrub:
         receipt = load_receipt(self._volume, model)
         if receipt is None:
             return
+        if receipt.prepared_from and any(each.damaged for each in found):
+            self._drop_copy(model, lock)
+            return
         by_path = {each.due.file.path: each for each in found}
         files = tuple(_recorded(file, by_path.get(file.path)) for file in receipt.files_with_times())
         broken = {path for each in found for path in each.broken}
@@ -255,12 +264,20 @@ class Scrub:
             lock.check_volume()
             store_receipt(self._volume, model, changed, keeps_time=True)
 
+    def _drop_copy(self, model: Model, lock: VolumeLock) -> None:
+        """A damaged prepared copy is not repaired but made again, by those who want one; its models are complete."""
+        lock.check_volume()
+        self._volume.unlink(receipt_path(model))
+        self._volume.sync_directory(RECEIPTS)
+        log.error("%s: this prepared copy is damaged and no longer taken. Prepare it again", model.path)
+
 
 def _recorded(present: ReceiptFile, found: Found | None) -> ReceiptFile:
     """The present record, unless it is the one that was read."""
     return found.now if found and found.due.file == present else present
 
 
-def _copies(receipt: Receipt | None, path: str) -> tuple[str, ...]:
-    links = receipt.links if receipt else ()
-    return tuple(link.at for link in links if link.kind == COPY and link.target == path and link.mtime_ns != DAMAGED_NS)
+def _copies(receipt: Receipt, path: str) -> tuple[str, ...]:
+    return tuple(
+        link.at for link in receipt.links if link.kind == COPY and link.target == path and link.mtime_ns != DAMAGED_NS
+    )

@@ -9,6 +9,8 @@ from contextlib import suppress
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
 
+DAMAGED = (errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EREMOTEIO)
+"""What reading says of a disk that lost bytes; anything else may pass."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP)

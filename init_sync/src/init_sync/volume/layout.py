@@ -49,7 +49,7 @@ RECEIPT = re.compile(r".*-[0-9a-f]{16}\.json")
 
 
 def receipt_path(model: Model) -> str:
-    return f"{RECEIPTS}/{_slug(model.path)}-{model.requirement_digest()[:16]}.json"
+    return f"{RECEIPTS}/{slug(model.path)}-{model.requirement_digest()[:16]}.json"
 
 
 def cache_key(cache: str) -> str:
@@ -57,13 +57,13 @@ def cache_key(cache: str) -> str:
 
 
 def owned_path(cache: str) -> str:
-    return f"{OWNED}/{_slug(cache)}-{cache_key(cache)}"
+    return f"{OWNED}/{slug(cache)}-{cache_key(cache)}"
 
 
 def pin_path(model: Model, revision: str) -> str:
     """Pins belong to a directory, so that a changed pattern does not mix two commits in it."""
     key = hashlib.sha256(f"{model.path}\0{model.repo}\0{revision}".encode()).hexdigest()
-    return f"{PINS}/{_slug(model.path)}-{key[:16]}.json"
+    return f"{PINS}/{slug(model.path)}-{key[:16]}.json"
 
 
 def partial_path(content_id: str) -> str:
@@ -75,8 +75,8 @@ def temporary_path(kind: str) -> str:
     return f"{TMP}/{kind}.{os.urandom(6).hex()}"
 
 
-def _slug(path: str) -> str:
-    """File systems count bytes, not characters."""
+def slug(path: str) -> str:
+    """For a file's name, as people know it. File systems count bytes, not characters."""
     return path.replace("/", "--")[:80].encode()[:MAX_SLUG_BYTES].decode(errors="ignore")
 
 

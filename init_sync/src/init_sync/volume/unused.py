@@ -2,8 +2,9 @@
 
 A name goes only if a sync of this cache gave it and it is still what that sync left there (``volume.owned``), and
 neither a receipt nor the present manifest needs it. Receipts of this cache for what its manifest no longer names are
-stale: they need nothing, unless another cache has noted that it needs them too (``volume.needs``). Nothing is changed
-here.
+stale: they need nothing, unless another cache has noted that it needs them too (``volume.needs``). So is that of a
+prepared copy once no other receipt has the digests that it was made of, nor may a coming sync bring one. Nothing is
+changed here.
 
 Paths are compared where they really lie, and without letter case: two of them may be one file.
 """
@@ -11,7 +12,7 @@ Paths are compared where they really lie, and without letter case: two of them m
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from posixpath import dirname
@@ -24,6 +25,7 @@ from init_sync.volume.layout import cache_key
 from init_sync.volume.needs import read_needs
 from init_sync.volume.offline_check import pinned_requirement
 from init_sync.volume.owned import OwnedFile, OwnedFiles
+from init_sync.volume.prepared import is_outdated
 from init_sync.volume.receipts import receipts_by_path
 from init_sync.volume.volume import Volume
 
@@ -54,13 +56,9 @@ def find_unused(volume: Volume, manifest: Manifest) -> Unused:
     needs = read_needs(volume)
     own = {model.requirement_digest() for model in manifest.models}
     key = cache_key(manifest.name)
-    stale = {
-        path
-        for path, receipt in receipts.items()
-        if receipt.cache == manifest.name
-        and receipt.requirement not in own
-        and not needs.get(receipt.requirement[:16], set()) - {key}
-    }
+    complete = {receipt.requirement for receipt in receipts.values()}
+    pending = {model.path for model in manifest.models if model.requirement_digest() not in complete}
+    stale = _stale(receipts, needs, manifest, pending)
     places = _Places(volume)
     places.need(_named_by(receipt for path, receipt in receipts.items() if path not in stale))
     left = [file for file in owned.values() if not places.needs(file.path)]
@@ -70,7 +68,7 @@ def find_unused(volume: Volume, manifest: Manifest) -> Unused:
     gone = {file.path for file in left}
     found = _Found(volume, left)
     prefixes = {requirement[:16] for requirement in own}
-    ready = own <= {receipt.requirement for receipt in receipts.values()}
+    ready = not pending
     return Unused(
         files=tuple(sorted(found.there, key=lambda file: (not file.text, file.path))),
         bytes=found.bytes,
@@ -82,6 +80,24 @@ def find_unused(volume: Volume, manifest: Manifest) -> Unused:
         ),
         stale_needs=tuple(sorted(each for each, caches in needs.items() if key in caches and each not in prefixes)),
     )
+
+
+def _stale(
+    receipts: Mapping[str, Receipt], needs: Mapping[str, set[str]], manifest: Manifest, pending: Collection[str]
+) -> set[str]:
+    """Paths of receipts of this cache that need nothing. Those of prepared copies follow from the others."""
+    own = {model.requirement_digest() for model in manifest.models}
+    key = cache_key(manifest.name)
+    of_cache = {path: receipt for path, receipt in receipts.items() if receipt.cache == manifest.name}
+    stale = {
+        path
+        for path, receipt in of_cache.items()
+        if receipt.requirement not in own
+        and not receipt.prepared_from
+        and not needs.get(receipt.requirement[:16], set()) - {key}
+    }
+    current = [receipt for path, receipt in receipts.items() if path not in stale]
+    return stale | {path for path, each in of_cache.items() if is_outdated(each.prepared_from, current, pending)}
 
 
 def unused_bytes(volume: Volume, manifest: Manifest) -> int | None:

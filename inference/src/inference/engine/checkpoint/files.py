@@ -40,6 +40,11 @@ class ModelFiles:
     wav2vec_config: Path
     wav2vec: Path
 
+    @property
+    def transformer(self) -> tuple[Path, ...]:
+        """All files that hold tensors of it."""
+        return (*self.shards, self.audio_layers)
+
 
 def find_files(volume: Path, base: str, wav2vec: str, audio: str) -> ModelFiles:
     """Look for all files; what is missing is named in one error."""
