@@ -10,6 +10,7 @@ import pytest
 
 from inference.media.clip_file import TOLERANCE_S, Clip
 from inference.media.limits import DEFAULT_LIMITS
+from inference.media.reference import open_reference
 from inference.multitalk import FPS
 from inference_media.clips import Film, number_of, steady
 
@@ -38,6 +39,7 @@ FILMS = {
     "AVI, MPEG-4 with B-frames": Film(
         "avi", "mpeg4", steady(30, 90), Fraction(30), Fraction(1, 30), options={"bf": "2"}
     ),
+    "AVI, H.264 with B-frames": Film("avi", "libx264", steady(30, 90), Fraction(30), Fraction(1, 30)),
     "ProRes": Film("mov", "prores_ks", steady(25, 75), pixels="yuv422p10le"),
     "HEVC": Film(codec="libx265", times=steady(25, 75), options={"x265-params": "log-level=none"}),
     "AV1": Film("matroska", "libsvtav1", steady(25, 75), clock=MILLISECOND, options={"preset": "12"}),
@@ -65,3 +67,10 @@ def test_the_pictures_of_two_clips_of_one_scene_do_not_drift_apart(tmp_path: Pat
     slow = open_clip(tmp_path, Film(times=steady(24, 200), rate=Fraction(24)))
     with slow:
         assert number_of(slow.at(Fraction(8))) == 192
+
+
+def test_a_mov_older_than_mp4_is_known_by_its_first_atom(tmp_path: Path) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(Film("mov").content().replace(b"ftyp", b"wide", 1))
+    with open_reference(path, DEFAULT_LIMITS, clips=True) as clip:
+        assert clip.size == (128, 64)

@@ -33,6 +33,7 @@ from inference.media.limits import (
     TOO_LONG,
     MediaLimits,
 )
+from inference.media.voice_clock import CLOCKED
 from inference.multitalk import FPS
 
 TOLERANCE_S = Fraction(1, 1000)
@@ -130,11 +131,12 @@ class Clip:
         size = first.width, first.height
         self._display = _display(first, film.sample_aspect_ratio, self._limits)
         step = 1 / Fraction(film.average_rate or FPS)
-        begin, at = _stated(first) or Fraction(0), Fraction(0)
+        clocked = not CLOCKED.isdisjoint(container.format.name.split(","))
+        begin, at = _stated(first, clocked) or Fraction(0), Fraction(0)
         yield at, first
         del first
         for frame in frames:
-            stated = _stated(frame)
+            stated = _stated(frame, clocked)
             at = max(at, at + step if stated is None else stated - begin)
             _check_shape(frame, size, at)
             if not self._limits.allow(float(at)):
@@ -142,8 +144,10 @@ class Clip:
             yield at, frame
 
 
-def _stated(frame: VideoFrame) -> Fraction | None:
-    return None if frame.pts is None or frame.time_base is None else Fraction(frame.pts * frame.time_base)
+def _stated(frame: VideoFrame, clocked: bool) -> Fraction | None:
+    """AVI counts pictures as they are stored; FFmpeg's guess when each is shown is wrong with B-frames."""
+    tick = frame.pts if clocked else frame.dts
+    return None if tick is None or frame.time_base is None else Fraction(tick * frame.time_base)
 
 
 def _film(container: InputContainer, limits: MediaLimits) -> VideoStream:

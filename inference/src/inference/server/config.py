@@ -132,7 +132,11 @@ class ServerConfig(ModelSettings):
     result_ttl_s: float = flag("how long a finished video is kept", POSITIVE, default=3600.0)
 
     grace_s: float = flag("after SIGTERM, the running video may take this long to finish", NOT_NEGATIVE, default=270.0)
-    linger_s: float = flag("after that, the time for the engine to end its step, and for the client to download", NOT_NEGATIVE, default=20.0)
+    linger_s: float = flag(
+        "after that, the time for the engine to end its step, and for the client to download",
+        NOT_NEGATIVE,
+        default=20.0,
+    )
 
     @property
     def max_jobs(self) -> int:
