@@ -11,7 +11,7 @@ from chart.conftest import Render
 from chart.objects import Objects
 from chart.sets import IN_ZONE, TOLERATION, on_nodes
 from chart.test_network import policy_of
-from inference.server.prepare import read_prepare_config
+from inference.server.prepared_copy.command import read_prepare_config
 from modelcache_operator.core import names
 from support.helm import HelmRefused
 

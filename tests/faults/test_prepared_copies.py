@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from inference.server.prepared_copy import preparation as module
+from inference.server.prepared_copy.hashed_files import Part
+from inference.server.prepared_copy.preparation import Preparation
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import NeedsChange, SyncError, TryAgain
 from init_sync.core.reasons import Reason
-from init_sync.sync import preparation as module
-from init_sync.sync.preparation import Preparation
-from init_sync.volume.hashed_files import Part
 from init_sync.volume.lock import LockTimings, VolumeLock
 from init_sync.volume.prepared import copies_of
 from init_sync.volume.volume import Volume

@@ -25,8 +25,8 @@ from inference.generation import LoraFile  # noqa: E402
 from inference.multitalk import AUDIO, BASE, INDEX_FILE, PREPARED_FORMAT, WAV2VEC  # noqa: E402
 from inference.server.__main__ import main  # noqa: E402
 from inference.server.engines import load_multitalk  # noqa: E402
+from inference.server.prepared_copy import preparation  # noqa: E402
 from inference_server.harness import config_for  # noqa: E402
-from init_sync.sync import preparation  # noqa: E402
 from init_sync.volume.lock import LockTimings  # noqa: E402
 from support.checkpoint import tiny_checkpoint  # noqa: E402
 from support.hub import LocalHub, RepoBuilder  # noqa: E402
@@ -83,8 +83,10 @@ def volume(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A complete volume; copies have several files, and nothing waits."""
     monkeypatch.setattr(layout, "SHARD_BYTES", 100_000)
     monkeypatch.setattr(preparation, "LockTimings", lambda: LockTimings(poll_s=0.001))
-    monkeypatch.setattr("inference.server.prepare.end_at_signals", lambda *_: None)
-    monkeypatch.setattr("inference.server.prepare.logs.set_up", lambda *_: None)  # it would take pytest's handlers away
+    monkeypatch.setattr("inference.server.prepared_copy.command.end_at_signals", lambda *_: None)
+    monkeypatch.setattr(
+        "inference.server.prepared_copy.command.logs.set_up", lambda *_: None
+    )  # it would take pytest's handlers away
     (tmp_path / "modelcache.yaml").write_text(json.dumps(SPEC))
     return Path(shutil.copytree(ground.folder / "synced", tmp_path / "volume", symlinks=True))
 
@@ -277,7 +279,7 @@ def test_weights_that_are_stored_as_they_are_used_give_no_copy(
 ) -> None:
     for path in [*(volume / BASE).glob("diffusion*.safetensors"), volume / AUDIO / "multitalk.safetensors"]:
         save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path.resolve())
-    monkeypatch.setattr("inference.server.prepare.verify_receipts", lambda _: None)
+    monkeypatch.setattr("inference.server.prepared_copy.command.verify_receipts", lambda _: None)
     assert prepare() == 0
     assert caplog.messages == ["nothing to prepare: the weights are not stored larger"]
     assert not (volume / "prepared").exists()

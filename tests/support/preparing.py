@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inference.server.prepared_copy.hashed_files import Part
+from inference.server.prepared_copy.preparation import Preparation
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import SyncError
 from init_sync.core.spec import Manifest
-from init_sync.sync.preparation import Preparation
-from init_sync.volume.hashed_files import Part
 from init_sync.volume.lock import LockTimings
 from init_sync.volume.prepared import recipe_of
 from init_sync.volume.receipts import load_receipt

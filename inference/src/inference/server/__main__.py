@@ -17,7 +17,7 @@ def main() -> int:
 
     try:
         if prepares:
-            from inference.server.prepare import prepare, read_prepare_config
+            from inference.server.prepared_copy.command import prepare, read_prepare_config
 
             return prepare(read_prepare_config(sys.argv[2:], os.environ))
         config = read_config(sys.argv[1:], os.environ)

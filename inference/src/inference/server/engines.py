@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from inference.generation import LoadProgress, VideoEngine
 from inference.server.config import GIB, ModelSettings, ServerConfig
-from inference.server.prepared import find_copy
+from inference.server.prepared_copy.lookup import find_copy
 from inference.server.volume import VolumeIncomplete
 
 if TYPE_CHECKING:
-    from init_sync.volume.hashed_files import Part
+    from inference.server.prepared_copy.hashed_files import Part
 
 LoadEngine = Callable[[ServerConfig, Callable[[LoadProgress], None]], VideoEngine]
 """Loads an engine by the settings, and reports its progress."""
@@ -44,7 +44,7 @@ def load_multitalk(config: ServerConfig, on_progress: Callable[[LoadProgress], N
 def open_weights(config: ModelSettings, dtype: str) -> tuple[Sequence[Path], list[Part]]:
     """The files of the transformer, and those of a copy in this type; no part if the copy would not be smaller."""
     from inference import engine
-    from init_sync.volume.hashed_files import Part
+    from inference.server.prepared_copy.hashed_files import Part
 
     directories = config.base_dir, config.wav2vec_dir, config.audio_dir
     try:

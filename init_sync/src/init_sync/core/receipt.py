@@ -24,7 +24,6 @@ has its files, and it counts only while the models have these digests.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from init_sync.core.content_id import checksum_in, is_checksum, is_content_id
@@ -112,7 +111,7 @@ class Receipt(NamedTuple):
     """Of the model, as ``core.digest`` makes it; empty in a receipt of version 0.1.0."""
     cache: str = ""
     """Name of the cache whose sync wrote it; empty in a receipt of version 0.1.0."""
-    prepared_from: Mapping[str, str] = MappingProxyType({})
+    prepared_from: Mapping[str, str] = {}
     """Of a prepared copy: the digests of the models that it was made of, by their paths."""
     written_ns: int = 0
     """Time of the receipt's own file, by the clock of the volume; not part of its text."""

@@ -1,7 +1,6 @@
 """``multitalk-server prepare``: a copy of the transformer in the type in which it is used, for faster starts.
 
-Its settings, log and exit code. How files get on the volume: ``init_sync.sync.preparation``; what is in them:
-``inference.engine``.
+Its settings, log and exit code. How files get on the volume is in ``preparation``, what is in them in the engine.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from importlib.metadata import version
 
 from inference.server.config import ModelSettings
 from inference.server.engines import open_weights
-from inference.server.prepared import recipe_for
+from inference.server.prepared_copy.lookup import recipe_for
+from inference.server.prepared_copy.preparation import Preparation, Told
 from inference.server.volume import VolumeIncomplete, verify_receipts
 from init_sync.app.signals import end_at_signals
 from init_sync.app.specfile import read_manifest
@@ -24,7 +24,6 @@ from init_sync.core.reasons import Reason
 from init_sync.shell import flags, logs
 from init_sync.shell.flags import flag, one_of
 from init_sync.shell.logs import fields
-from init_sync.sync.preparation import Preparation, Told
 from init_sync.volume.volume import Volume
 
 log = logging.getLogger(__name__)

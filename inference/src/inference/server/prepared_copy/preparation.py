@@ -1,7 +1,7 @@
 """Making a prepared copy: file by file under the volume's lock, and its receipt last.
 
 The lock is held for one file at a time, with a pause in which a waiting sync takes it; so a sync waits for one file at
-most. A file is written to tmp/, hashed on the way, synced and renamed (``volume.hashed_files``). What a killed run left
+most. A file is written to tmp/, hashed on the way, synced and renamed (``hashed_files``). What a killed run left
 is read again and kept, so nothing else needs to be remembered.
 """
 
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from inference.server.prepared_copy.hashed_files import HashedFiles, Part
 from init_sync.core.errors import NeedsChange, TryAgain
 from init_sync.core.reasons import Reason
 from init_sync.core.receipt import Receipt, ReceiptFile
@@ -22,7 +23,6 @@ from init_sync.shell.formatting import size
 from init_sync.sync.plan import SPARE_BYTES
 from init_sync.volume.check import changes
 from init_sync.volume.failures import volume_failure
-from init_sync.volume.hashed_files import HashedFiles, Part
 from init_sync.volume.layout import sweep_temporary
 from init_sync.volume.lock import LockTimings, VolumeLock
 from init_sync.volume.owned import OwnedFiles
