@@ -261,7 +261,7 @@ def test_the_reference_layout_is_accepted(tmp_path: Path) -> None:
         tensors = {k: golden_weight(salt, "wav2vec2", k.removeprefix("wav2vec2."), s) for k, s in shapes.items()}
         save_file(tensors, voice / name)
     files = find_files(tmp_path, layout["base_dir"], layout["wav2vec_dir"], layout["base_dir"])
-    loader = Loader(files, torch.device("cpu"), torch.float32, None, [], None, "multitalk-480")
+    loader = Loader(files, torch.device("cpu"), torch.float32, None, [], None, "multitalk-480", None)
     parts, _ = loader.load()
     loaded = dict(parts.dit.named_parameters())
     assert loaded.keys() == layout["merged_index"]["weight_map"].keys()

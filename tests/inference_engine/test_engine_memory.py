@@ -21,7 +21,8 @@ from inference.engine.memory import (
     plan_memory,
     work_bytes,
 )
-from inference.engine.offload import ALIGNMENT, HostBlock, PackedWeights, lent, stream_blocks
+from inference.engine.offload import StreamedBlock, lent, stream_blocks
+from inference.engine.packing import ALIGNMENT, PackedWeights
 from inference.generation import GenerationRequest, InvalidInput, MediaInfo, VoiceInfo
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from multitalk_checkpoint.official import DIT as OFFICIAL
@@ -116,14 +117,19 @@ class Doubled(nn.Module):
         return out
 
 
+def on_host(blocks: nn.ModuleList, count: int) -> nn.ModuleList:
+    """The list with its last blocks on the host."""
+    return stream_blocks(blocks, [PackedWeights(block, page_locked=False) for block in list(blocks)[-count:]], CPU)
+
+
 def test_blocks_on_the_host_compute_what_they_would_on_the_device() -> None:
     blocks = nn.ModuleList(Doubled() for _ in range(4))
     x = torch.randn(2, 4)
     expected = x
     for block in blocks:
         expected = block(expected, 2.0)
-    streamed = stream_blocks(blocks, 3, CPU)
-    assert [isinstance(block, HostBlock) for block in streamed] == [False, True, True, True]
+    streamed = on_host(blocks, 3)
+    assert [isinstance(block, StreamedBlock) for block in streamed] == [False, True, True, True]
     for _ in range(2):
         found = x
         for block in streamed:
@@ -132,8 +138,8 @@ def test_blocks_on_the_host_compute_what_they_would_on_the_device() -> None:
 
 
 def test_a_block_on_the_host_fetches_only_itself_and_the_next() -> None:
-    streamed = stream_blocks(nn.ModuleList(Doubled() for _ in range(4)), 4, CPU)
-    hosts = [block for block in streamed if isinstance(block, HostBlock)]
+    streamed = on_host(nn.ModuleList(Doubled() for _ in range(4)), 4)
+    hosts = [block for block in streamed if isinstance(block, StreamedBlock)]
     hosts[1](torch.zeros(1, 4), 1.0)
     assert [block._fetched is not None for block in hosts] == [False, False, True, False]
     hosts[3](torch.zeros(1, 4), 1.0)
@@ -190,7 +196,7 @@ def test_an_engine_under_a_limit_makes_the_same_film(
     volume = write_tiny(tmp_path / "volume", TinySizes(layers=4))
     free = load(volume, None)
     limited = load(volume, tight_limit(free))
-    assert [isinstance(block, HostBlock) for block in limited._parts.dit.blocks] == [False, True, True, True]
+    assert [isinstance(block, StreamedBlock) for block in limited._parts.dit.blocks] == [False, True, True, True]
     for name, one in (("free", free), ("limited", limited)):
         one.generate(make_request(), tmp_path / name, on_progress=lambda _: None, cancelled=lambda: False)
     assert (tmp_path / "free").read_bytes() == (tmp_path / "limited").read_bytes()

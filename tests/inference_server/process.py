@@ -22,8 +22,10 @@ from typing import IO
 import httpx
 
 from inference.generation import LoadProgress, VideoEngine
+from inference.membership import Membership
 from inference.server.config import ServerConfig, read_config
-from inference.server.lifecycle import run
+from inference.server.program import run
+from inference.server.ranks import Ranks
 from inference.server.volume import VolumeIncomplete
 from inference_server.drawing_engine import DrawingEngine, PipeGate
 from inference_server.harness import TIMEOUT_S
@@ -37,7 +39,9 @@ def verify(config: ServerConfig) -> None:
         raise VolumeIncomplete(f"volume {config.volume} is incomplete: model 'base': FileMissing: whole")
 
 
-def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> VideoEngine:
+def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None], *, ranks: Ranks) -> VideoEngine:
+    if config.gpus != 1:
+        ranks.start(int(config.gpus))
     on_progress(LoadProgress("video autoencoder", 1, 2))
     logging.getLogger("library").warning("two lines\nfrom elsewhere")
     warnings.warn("old tensors", stacklevel=1)
@@ -47,6 +51,13 @@ def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> V
     if config.base_dir == "slow":
         gate.wait(lambda: False)
     return DrawingEngine(gate)
+
+
+def follow(config: ServerConfig, place: Membership) -> None:
+    if config.audio_dir == f"broken on {place.rank}":
+        raise ValueError("multitalk.safetensors: tensor is missing")
+    logging.getLogger("inference.test").info("following")
+    threading.Event().wait()
 
 
 class ServerProcess:
@@ -110,8 +121,20 @@ class ServerProcess:
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def wait_for_log(self, text: str) -> None:
-        eventually(lambda: self.log, f"the log says {text!r}", wanted=lambda lines: any(text in line for line in lines))
+    def wait_for_log(self, text: str, times: int = 1) -> None:
+        self._wait_for_lines(re.escape(text), times)
+
+    def _wait_for_lines(self, pattern: str, count: int) -> None:
+        eventually(
+            lambda: sum(re.search(pattern, line) is not None for line in self.log),
+            f"the log says {pattern!r}",
+            wanted=lambda found: found >= count,
+        )
+
+    def ranks(self, count: int) -> list[int]:
+        """The process ids of that many other ranks, once they are started."""
+        self._wait_for_lines(r"rank started.* pid=\d+", count)
+        return [int(found[1]) for line in self.log if (found := re.search(r"rank started.* pid=(\d+)", line))]
 
     def exit_code(self) -> int:
         code = self.process.wait(TIMEOUT_S)
@@ -126,4 +149,4 @@ class ServerProcess:
 
 
 if __name__ == "__main__":
-    sys.exit(run(read_config(sys.argv[1:], os.environ), verify=verify, load=load))
+    sys.exit(run(read_config(sys.argv[1:], os.environ), os.environ, verify=verify, load=load, follow=follow))

@@ -19,13 +19,15 @@ from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
 from inference.engine.device import apply_memory_limit, choose_device, choose_dtype
 from inference.engine.dit.config import DitConfig
+from inference.engine.dit.model import MultiTalkDiT
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
 from inference.engine.encoders.vae import VaeSizes
 from inference.engine.errors import CheckpointError, EngineError
 from inference.engine.geometry import Geometry
+from inference.engine.group import Group
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
-from inference.engine.offload import stream_blocks
+from inference.engine.offload import BlocksAway
 from inference.engine.video.buckets import SIZES
 from inference.generation import LoadProgress, LoraFile
 
@@ -47,6 +49,7 @@ class Loader:
         loras: Sequence[LoraFile],
         on_progress: OnProgress | None,
         room_for: str,
+        group: Group | None,
     ) -> None:
         self._files = files
         self.device = device
@@ -55,6 +58,7 @@ class Loader:
         self._loras = loras
         self._on_progress = on_progress
         self._room_for = room_for
+        self._group = group
         self.settings = read_settings(files.config)
         self.geometry = Geometry.from_settings(self.settings, files.variant)
         self.reports: list[LoadReport] = []
@@ -62,12 +66,7 @@ class Loader:
     def load(self) -> tuple[Components, MemoryPlan]:
         """Load everything, the largest last, so that mistakes in the small ones show early."""
         started = time.monotonic()
-        dit_store = SafetensorsStore([*self._files.shards, self._files.audio_layers])
-        problem = check_index(self._files.index, {name: dit_store.origin(name) for name in dit_store.shapes})
-        if problem:
-            log.warning("%s", problem)
-        if reason := foreign_names(dit_store.shapes):
-            raise CheckpointError(f"reading {dit_store.origin(next(iter(dit_store.shapes)))}: {reason}")
+        dit_store = self._open_transformer()
         config = DitConfig.from_checkpoint(dit_store.shapes, self.settings)
         loras = [Lora(file, dit_store.shapes) for file in self._loras]
         stores = {
@@ -77,6 +76,8 @@ class Loader:
             "text": TorchStore(self._files.text),
         }
         plan = self._plan(config, dit_store, stores)
+        if self._group:
+            self._group.tell(plan)
         encoder_device = torch.device("cpu") if plan.encoders_on_host else self.device
         parts = self._load_parts(config, dit_store, stores, plan, encoder_device, loras)
         if self.device.type == "cuda":
@@ -89,8 +90,31 @@ class Loader:
             "encoders_on_host": plan.encoders_on_host,
             "host_blocks": plan.host_blocks,
         }
+        if self._group:
+            found |= {"devices": self._group.shards.size, "shared_blocks": plan.shared_blocks}
+            self._group.meet()
         log.info("all components loaded", extra={"fields": found})
         return parts, plan
+
+    def load_transformer(self) -> MultiTalkDiT | None:
+        """Load what a process needs that follows another, by the plan of that one; None if it has ended."""
+        assert self._group is not None
+        plan = self._group.hear()
+        if plan is None:
+            return None
+        dit_store = self._open_transformer()
+        dit = self._load_dit(dit_store, plan, [Lora(file, dit_store.shapes) for file in self._loras])
+        self._group.meet()
+        return dit
+
+    def _open_transformer(self) -> TensorStore:
+        store = SafetensorsStore([*self._files.shards, self._files.audio_layers])
+        problem = check_index(self._files.index, {name: store.origin(name) for name in store.shapes})
+        if problem:
+            log.warning("%s", problem)
+        if reason := foreign_names(store.shapes):
+            raise CheckpointError(f"reading {store.origin(next(iter(store.shapes)))}: {reason}")
+        return store
 
     def _load_parts(
         self,
@@ -118,18 +142,19 @@ class Loader:
         text = self._keep(
             components.load_text(stores["text"], tokenizer, config.text_len, home=text_home, on_bytes=on_text)
         )
-        dit = self._keep(
+        return Components(self._load_dit(dit_store, plan, loras), text, clip, vae, voice)
+
+    def _load_dit(self, store: TensorStore, plan: MemoryPlan, loras: Sequence[Lora]) -> MultiTalkDiT:
+        return self._keep(
             components.load_dit(
-                dit_store,
+                store,
                 self.settings,
                 home=Home(self.device, self._dtype),
-                host_blocks=plan.host_blocks,
+                away=BlocksAway(plan.host_blocks, plan.shared_blocks, self._group),
                 loras=loras,
                 on_bytes=self._bytes("transformer"),
             )
         )
-        dit.blocks = stream_blocks(dit.blocks, plan.host_blocks, self.device)
-        return Components(dit, text, clip, vae, voice)
 
     def _keep(self, loaded: tuple[T, LoadReport]) -> T:
         self.reports.append(loaded[1])
@@ -148,6 +173,10 @@ class Loader:
 
     def _plan(self, config: DitConfig, dit_store: TensorStore, stores: dict[str, TensorStore]) -> MemoryPlan:
         size = self._dtype.itemsize
+        devices = 1
+        if self._group:
+            self._group.shards.check_heads(config.num_heads)
+            devices = self._group.shards.size
         block = _elements(dit_store, "blocks.0.")
         sizes = ModelBytes(
             dit=_elements(dit_store, "") * size,
@@ -161,9 +190,9 @@ class Loader:
             # As stored, and the one that is being brought into the wanted type.
             arriving=(READ_AHEAD + 1) * max(map(dit_store.size_bytes, dit_store.shapes)),
         )
-        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim)
+        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim, devices)
         pixels = self.geometry.most_pixels(self._room_for)
-        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels)
+        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels, devices)
 
 
 def open_loader(
@@ -177,21 +206,17 @@ def open_loader(
     loras: Sequence[LoraFile],
     on_progress: OnProgress | None,
     room_for: str,
+    group: Group | None = None,
 ) -> Loader:
-    """Check the settings and find the files."""
+    """Check the settings and find the files; each process of a group does, and the smallest limit counts."""
     if room_for not in SIZES:
         raise EngineError(f"planning the memory: {room_for!r} is not one of {', '.join(SIZES)}")
     files = find_files(volume, base, wav2vec, audio)
     target = choose_device(device)
-    return Loader(
-        files,
-        target,
-        choose_dtype(dtype, target),
-        apply_memory_limit(memory_limit_bytes, target),
-        loras,
-        on_progress,
-        room_for,
-    )
+    limit = apply_memory_limit(memory_limit_bytes, target)
+    if group:
+        limit = group.least(limit)
+    return Loader(files, target, choose_dtype(dtype, target), limit, loras, on_progress, room_for, group)
 
 
 def open_store(path: Path) -> TensorStore:
