@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -32,6 +32,8 @@ from inference_server.harness import TIMEOUT_S
 from support.waiting import eventually
 
 TESTS = Path(__file__).parents[1]
+STARTS_WITHIN_S = 60.0
+"""On a busy machine torchrun alone takes a third of it."""
 
 
 def verify(config: ServerConfig) -> None:
@@ -63,13 +65,19 @@ def follow(config: ServerConfig, place: Membership) -> None:
 class ServerProcess:
     """Starts the program, reads its log, sends it signals."""
 
-    def __init__(self, folder: Path, *flags: str, whole: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        whole: bool = True,
+        launch: Sequence[str] = (sys.executable, "-m", "inference_server.process"),
+    ) -> None:
         volume = folder / "volume"
         volume.mkdir(exist_ok=True)
         if whole:
             (volume / "whole").touch()
         read_end, self._gate = os.pipe()
-        command = [sys.executable, "-m", "inference_server.process", "--spec", "none", "--volume", str(volume)]
+        command = [*launch, "--spec", "none", "--volume", str(volume)]
         command += ["--scratch", str(folder / "scratch"), "--host", "127.0.0.1", "--port", "0", *flags]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(TESTS)]),
@@ -96,14 +104,14 @@ class ServerProcess:
         self._listening.set()
 
     def client(self) -> httpx.Client:
-        assert self._listening.wait(TIMEOUT_S)
+        assert self._listening.wait(STARTS_WITHIN_S)
         assert self.url is not None, "\n".join(self.log)
         return httpx.Client(base_url=self.url, timeout=TIMEOUT_S)
 
     @contextmanager
-    def ready_client(self) -> Iterator[httpx.Client]:
+    def ready_client(self, timeout_s: float = TIMEOUT_S) -> Iterator[httpx.Client]:
         with self.client() as client:
-            eventually(lambda: client.get("/readyz").status_code == 200, "the server is ready")
+            eventually(lambda: client.get("/readyz").status_code == 200, "the server is ready", timeout_s)
             yield client
 
     def wait_ready(self) -> None:
@@ -136,8 +144,8 @@ class ServerProcess:
         self._wait_for_lines(r"rank started.* pid=\d+", count)
         return [int(found[1]) for line in self.log if (found := re.search(r"rank started.* pid=(\d+)", line))]
 
-    def exit_code(self) -> int:
-        code = self.process.wait(TIMEOUT_S)
+    def exit_code(self, timeout_s: float = TIMEOUT_S) -> int:
+        code = self.process.wait(timeout_s)
         self._reader.join(TIMEOUT_S)
         return code
 
