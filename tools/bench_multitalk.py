@@ -3,6 +3,7 @@
 python tools/bench_multitalk.py step --people 2         a step of the transformer, random weights, nothing read
 python tools/bench_multitalk.py checkpoint /models      write files of the published sizes (90 GB)
 python tools/bench_multitalk.py volume /models          load a volume and make a short video, real files or those
+python tools/bench_multitalk.py exchange --devices 4    compute what several GPUs exchange in a step, and its time
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from inference.engine.device import choose_device
 from inference.engine.errors import EngineError
 from inference.engine.video.buckets import SIZES
 from inference.generation import InvalidInput
+from multitalk_bench.exchange import Exchange
 from multitalk_bench.step import Setting, describe, measure
 from multitalk_bench.volume import Task, measure_volume
 from multitalk_checkpoint import official
@@ -34,6 +36,7 @@ def main() -> None:
     _add_step(commands.add_parser("step", help="time a step of the transformer with random weights"))
     _add_checkpoint(commands.add_parser("checkpoint", help="write files of the published sizes with random numbers"))
     _add_volume(commands.add_parser("volume", help="load the models of a volume and make a short video"))
+    _add_exchange(commands.add_parser("exchange", help="compute what several GPUs exchange in a step, and its time"))
     options = vars(parser.parse_args())
     try:
         options.pop("run")(options)
@@ -104,6 +107,20 @@ def _volume(options: dict[str, object]) -> None:
     limit = options.pop("memory_limit_gib")
     task = Task(**options, memory_limit_bytes=None if limit is None else int(float(str(limit)) * GIB))  # type: ignore[arg-type]
     print(json.dumps(measure_volume(task)))
+
+
+def _add_exchange(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--devices", type=_count, required=True)
+    parser.add_argument("--tokens", type=_count, default=33_600, help="of a window; 33,600 is 480p, 75,600 is 720p")
+    parser.add_argument("--people", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--alone-s", type=float, required=True, help="seconds of the step on one GPU, as measured")
+    parser.add_argument("--gigabytes-per-second", type=float, required=True, help="what a GPU sends to the others")
+    parser.set_defaults(run=_exchange)
+
+
+def _exchange(options: dict[str, object]) -> None:
+    rates = {name: float(str(options.pop(name))) for name in ("alone_s", "gigabytes_per_second")}
+    print(json.dumps(Exchange(**options).describe(official.DIT, **rates)))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

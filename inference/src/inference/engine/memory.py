@@ -27,10 +27,8 @@ STREAMED_BLOCKS = 2
 """Blocks from the host that are on the device at one time: one computes, one arrives."""
 WIDTHS_PER_TOKEN = 13
 """Numbers as wide as the residual stream that one pass holds for each token; 12.1 were measured."""
-EXCHANGED_WIDTHS = 3
-"""The same, for what is sent and received between several devices: one exchange has the tokens three times."""
 WHOLE_WIDTHS = 2
-"""The same, of all tokens on each of several devices: they are embedded before they are dealt."""
+"""The same, of all tokens on each of several devices: they are embedded before they are dealt. 1 was counted by shapes."""
 DECODE_BYTES_PER_PIXEL = 270
 """For each of the autoencoder's base channels: most of it holds the frames that its convolutions look back on. 256 were
 measured, at both resolutions."""
@@ -97,7 +95,7 @@ def work_bytes(config: DitConfig, element_bytes: int, base_channels: int, device
     """Estimate the peaks of a block and of the autoencoder (`base_channels` wide)."""
     widths: float = WIDTHS_PER_TOKEN
     if devices > 1:
-        widths = (WIDTHS_PER_TOKEN + EXCHANGED_WIDTHS) / devices + WHOLE_WIDTHS
+        widths = WIDTHS_PER_TOKEN / devices + WHOLE_WIDTHS
     return WorkBytes(round(widths * config.dim * element_bytes), DECODE_BYTES_PER_PIXEL * base_channels)
 
 
