@@ -28,7 +28,7 @@ STREAMED_BLOCKS = 2
 WIDTHS_PER_TOKEN = 13
 """Numbers as wide as the residual stream that one pass holds for each token; 12.1 were measured."""
 WHOLE_WIDTHS = 2
-"""The same, of all tokens on each of several devices: they are embedded before they are dealt. 1 was counted by shapes."""
+"""The same, of all tokens on each of several devices: each embeds all of them. 1 was counted by shapes."""
 DECODE_BYTES_PER_PIXEL = 270
 """For each of the autoencoder's base channels: most of it holds the frames that its convolutions look back on. 256 were
 measured, at both resolutions."""
