@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from inference.engine import EngineError, load_engine
+from inference.engine import EngineError, count_devices, device_name, load_engine
 from inference.engine.components import module_bytes
 from inference.engine.dit.parallel import TokenShards
+from inference.membership import ALONE, Membership
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from inference_engine.processes import run_together
 from inference_engine.test_engine_memory import tight_limit
@@ -45,3 +47,40 @@ def test_a_number_of_devices_to_which_the_heads_cannot_be_dealt_is_refused_with_
         EngineError, match=r"joining 3 devices: the 40 attention heads .* Use one of 2, 4, 5, 8, 10, 20, 40"
     ):
         TokenShards(0, 3).check_heads(40)
+
+
+@pytest.mark.timeout(LIMIT_S + 20)
+def test_a_process_that_takes_no_part_is_waited_for_only_so_long() -> None:
+    first, *_ = run_together("inference_engine.absent", 2, LIMIT_S)
+    assert first.startswith("making a step with all devices: ")
+    assert "timed out" in first.lower(), first
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "visible", "count"),
+    [
+        (1, "cuda", 0, 1),
+        (2, "cuda", 4, 2),
+        ("all", "cuda", 4, 4),
+        ("all", "cuda", 0, 1),
+        ("all", "cpu", 4, 1),
+        (3, "cpu", 0, 3),
+    ],
+)
+def test_as_many_devices_are_used_as_are_asked_for(
+    wanted: int | Literal["all"], device: str, visible: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: visible)
+    assert count_devices(wanted, device) == count
+
+
+def test_more_devices_than_can_be_seen_are_refused_with_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(EngineError, match=r"--gpus is 4, and 2 can be seen\. Use --gpus 2, or give the pod more"):
+        count_devices(4, "cuda")
+
+
+def test_each_process_has_the_device_of_its_local_rank() -> None:
+    second = Membership(3, 4, 1)
+    assert [device_name(name, second) for name in ("cuda", "cpu")] == ["cuda:1", "cpu"]
+    assert [device_name(name, ALONE) for name in ("cuda", "cuda:1", "nonsense")] == ["cuda", "cuda:1", "nonsense"]

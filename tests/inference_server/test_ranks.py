@@ -88,10 +88,17 @@ def test_a_rank_that_cannot_load_fails_the_start_with_its_sentence(start: Start)
     assert process.log[-1] == "multitalk-server: error: rank 1: multitalk.safetensors: tensor is missing"
 
 
+def test_the_other_ranks_end_when_the_first_is_killed_while_they_start(start: Start) -> None:
+    process = start("--base-dir", "slow")
+    others = process.ranks(2)
+    process.signal(signal.SIGKILL)
+    all_gone(others)
+
+
 def test_the_other_ranks_end_when_the_first_is_killed(start: Start) -> None:
     process = start()
     others = process.ranks(2)
-    process.wait_ready()
+    process.wait_for_log("following", len(others))
     process.signal(signal.SIGKILL)
     all_gone(others)
 

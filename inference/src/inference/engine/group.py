@@ -57,7 +57,8 @@ class Group:
         self.shards = TokenShards(place.rank, place.size)
         # Beside the exchanges of the block that computes: on one connection the two would wait for each other.
         self._weights = dist.new_group(timeout=EXCHANGE_LIMIT)
-        self._calls = dist.new_group(backend="gloo", timeout=WAITING)
+        # The others wait for a call as long as it takes; the first does not wait for one that does not listen.
+        self._calls = dist.new_group(backend="gloo", timeout=EXCHANGE_LIMIT if place.leads else WAITING)
         self._told: list[Any] = list(told)
         for each in (None, self._weights):
             dist.all_reduce(torch.zeros(1, device=device), group=each)  # connects now, not in the first video
@@ -106,17 +107,17 @@ class Group:
 
     def meet(self) -> None:
         """Wait until all have come here."""
-        dist.barrier(group=self._calls)
+        dist.monitored_barrier(self._calls, timeout=WAITING)
 
 
 def count_devices(wanted: int | Literal["all"], device: str) -> int:
     """Say how many devices are meant; raises EngineError where there are fewer."""
-    if torch.device(device).type != "cuda":
+    if not _is_cuda(device):
         return 1 if wanted == "all" else wanted
     visible = torch.cuda.device_count()
     if wanted == "all":
         return max(1, visible)
-    if wanted > visible:
+    if wanted > max(1, visible):
         raise EngineError(
             f"counting devices: --gpus is {wanted}, and {visible} can be seen. Use --gpus {max(1, visible)}, or give "
             "the pod more"
@@ -126,4 +127,8 @@ def count_devices(wanted: int | Literal["all"], device: str) -> int:
 
 def device_name(device: str, place: Membership) -> str:
     """Name the device of this process."""
-    return f"cuda:{place.local_rank}" if place.size > 1 and torch.device(device).type == "cuda" else device
+    return f"cuda:{place.local_rank}" if place.size > 1 and _is_cuda(device) else device
+
+
+def _is_cuda(device: str) -> bool:
+    return device.partition(":")[0] == "cuda"

@@ -34,7 +34,7 @@ then:
   curl localhost:8000/v1/videos/VIDEO_ID
   curl localhost:8000/v1/videos/VIDEO_ID/content -o video.mp4
 
-exit codes: 0 stopped as asked, 1 volume incomplete or loading failed, 2 settings that cannot work
+exit codes: 0 stopped as asked, 1 volume incomplete, loading failed or a GPU lost, 2 settings that cannot work
 """
 
 
