@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -20,5 +21,6 @@ def leave_at_once(code: int) -> NoReturn:
     """Leave without finalizing the interpreter: that can crash under a thread that is inside torch, and would wait for
     other ranks that are gone."""
     logging.shutdown()
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # nobody may read it any more
+        sys.stdout.flush()
     os._exit(code)

@@ -28,7 +28,11 @@ def run(config: ServerConfig, environment: Mapping[str, str], *, verify: Verify,
     """Do what falls to the place of this process; returns the exit code. Raises WrongSettings."""
     place = membership(config, environment)
     if not place.leads:
-        leave_at_once(follower.run(config, place, verify=verify, follow=follow))
+        code = 1
+        try:
+            code = follower.run(config, place, verify=verify, follow=follow)
+        finally:
+            leave_at_once(code)
     from inference.server import lifecycle  # a follower needs no HTTP
 
     ranks = Ranks(place, [sys.executable, *sys.orig_argv[1:]])
