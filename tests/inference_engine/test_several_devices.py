@@ -50,10 +50,11 @@ def test_a_number_of_devices_to_which_the_heads_cannot_be_dealt_is_refused_with_
 
 
 @pytest.mark.timeout(LIMIT_S + 20)
-def test_a_process_that_takes_no_part_is_waited_for_only_so_long() -> None:
-    first, *_ = run_together("inference_engine.absent", 2, LIMIT_S)
+@pytest.mark.parametrize(("state", "reason"), [("absent", "timed out"), ("broken", "connection")])
+def test_a_process_that_takes_no_part_or_fails_in_a_step_does_not_hold_up_the_first(state: str, reason: str) -> None:
+    first, *_ = run_together("inference_engine.failing_rank", 2, LIMIT_S, state)
     assert first.startswith("making a step with all devices: ")
-    assert "timed out" in first.lower(), first
+    assert reason in first.lower(), first
 
 
 @pytest.mark.parametrize(

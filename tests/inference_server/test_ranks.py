@@ -123,6 +123,11 @@ def test_on_sigterm_the_other_ranks_stay_until_the_video_is_finished_and_fetched
     all_gone(others)
 
 
+@pytest.mark.parametrize("gpus", [1, 2, "all"])
+def test_a_process_that_has_a_place_may_have_any_number_that_fits(tmp_path: Path, gpus: int | str) -> None:
+    assert membership(config_for(tmp_path, gpus=gpus), TORCHRUN).rank == 1
+
+
 TORCHRUN = {
     "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
     "MASTER_PORT": "29500", "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "3",

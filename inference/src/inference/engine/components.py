@@ -28,7 +28,7 @@ from inference.engine.encoders.vae import VaeSizes, VideoAutoencoder, build_vae,
 from inference.engine.encoders.wav2vec import VoiceEncoder
 from inference.engine.encoders.wav2vec_keys import Wav2VecConfig, strip_prefix, voice_source
 from inference.engine.errors import EngineError
-from inference.engine.offload import NONE_AWAY, BlockHomes, BlocksAway
+from inference.engine.offload import ALL_RESIDENT, BlockHomes, BlockPlacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,15 @@ def load_dit(
     settings: Mapping[str, object],
     *,
     home: Home,
-    away: BlocksAway = NONE_AWAY,
+    placement: BlockPlacement = ALL_RESIDENT,
     loras: Sequence[Lora] = (),
     on_bytes: OnBytes | None = None,
 ) -> tuple[MultiTalkDiT, LoadReport]:
-    """Load the transformer; its last blocks may be `away`."""
+    """Load the transformer; `placement` says where its last blocks are."""
     config = DitConfig.from_checkpoint(store.shapes, settings)
     with torch.device("meta"):
         model = MultiTalkDiT(config).eval()
-    homes = BlockHomes(model.blocks, home, away)
+    homes = BlockHomes(model.blocks, home, placement)
     adjust = partial(merge_all, loras) if loras else None
     report = fill("transformer", model, store, home=homes.of, adjust=adjust, on_bytes=on_bytes)
     model.blocks = homes.streamed()

@@ -172,9 +172,7 @@ def follow_engine(
     room_for: str = "multitalk-480",
 ) -> None:
     """Load the transformer and take part in the steps of the group's first process, until that one has ended."""
-    loader = open_loader(
-        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, None, room_for, group
-    )  # fmt: skip
+    loader = open_loader(volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, None, room_for, group)
     dit = loader.load_transformer()
     if dit is None:
         return

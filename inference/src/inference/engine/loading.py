@@ -20,6 +20,7 @@ from inference.engine.components import Components
 from inference.engine.device import apply_memory_limit, choose_device, choose_dtype
 from inference.engine.dit.config import DitConfig
 from inference.engine.dit.model import MultiTalkDiT
+from inference.engine.dit.parallel import ALONE
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
 from inference.engine.encoders.vae import VaeSizes
@@ -27,7 +28,7 @@ from inference.engine.errors import CheckpointError, EngineError
 from inference.engine.geometry import Geometry
 from inference.engine.group import Group
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
-from inference.engine.offload import BlocksAway
+from inference.engine.offload import BlockPlacement
 from inference.engine.video.buckets import SIZES
 from inference.generation import LoadProgress, LoraFile
 
@@ -150,7 +151,7 @@ class Loader:
                 store,
                 self.settings,
                 home=Home(self.device, self._dtype),
-                away=BlocksAway(plan.host_blocks, plan.shared_blocks, self._group),
+                placement=BlockPlacement(plan.host_blocks, plan.shared_blocks, self._group),
                 loras=loras,
                 on_bytes=self._bytes("transformer"),
             )
@@ -173,10 +174,8 @@ class Loader:
 
     def _plan(self, config: DitConfig, dit_store: TensorStore, stores: dict[str, TensorStore]) -> MemoryPlan:
         size = self._dtype.itemsize
-        devices = 1
-        if self._group:
-            self._group.shards.check_heads(config.num_heads)
-            devices = self._group.shards.size
+        shards = self._group.shards if self._group else ALONE
+        shards.check_heads(config.num_heads)
         block = _elements(dit_store, "blocks.0.")
         sizes = ModelBytes(
             dit=_elements(dit_store, "") * size,
@@ -190,9 +189,9 @@ class Loader:
             # As stored, and the one that is being brought into the wanted type.
             arriving=(READ_AHEAD + 1) * max(map(dit_store.size_bytes, dit_store.shapes)),
         )
-        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim, devices)
+        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim, shards.size)
         pixels = self.geometry.most_pixels(self._room_for)
-        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels, devices)
+        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels, shards.size)
 
 
 def open_loader(

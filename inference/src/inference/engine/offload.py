@@ -39,8 +39,8 @@ def lent(module: nn.Module, move: Move) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class BlocksAway:
-    """How many of the transformer's last blocks are not whole on the device."""
+class BlockPlacement:
+    """How many of the transformer's last blocks are elsewhere, all or in part."""
 
     host: int = 0
     """On the host, or if they are shared, this device's share of them."""
@@ -49,17 +49,17 @@ class BlocksAway:
     group: Group | None = None
 
 
-NONE_AWAY = BlocksAway()
+ALL_RESIDENT = BlockPlacement()
 
 
 class BlockHomes:
     """Where each parameter of a transformer is kept, and the blocks once they are there."""
 
-    def __init__(self, blocks: nn.ModuleList, home: Home, away: BlocksAway) -> None:
-        self._blocks, self._home, self._away = blocks, home, away
+    def __init__(self, blocks: nn.ModuleList, home: Home, placement: BlockPlacement) -> None:
+        self._blocks, self._home, self._placement = blocks, home, placement
         self._packing: Packing | None = None
-        if away.group and away.shared:
-            self._packing = Packing.of(blocks[-1], home.dtype, away.group.shards.size)
+        if placement.group and placement.shared:
+            self._packing = Packing.of(blocks[-1], home.dtype, placement.group.shards.size)
 
     def of(self, name: str) -> Home:
         """Say where a parameter is kept."""
@@ -68,22 +68,22 @@ class BlockHomes:
             return self._home
         number, _, inner = rest.partition(".")
         before_end = len(self._blocks) - int(number)
-        device = torch.device("cpu") if before_end <= self._away.host else self._home.device
+        device = torch.device("cpu") if before_end <= self._placement.host else self._home.device
         part = None
-        if self._packing and self._away.group and before_end <= self._away.shared:
-            part = partial(self._packing.part, inner, self._away.group.shards.rank)
+        if self._packing and self._placement.group and before_end <= self._placement.shared:
+            part = partial(self._packing.part, inner, self._placement.group.shards.rank)
         return Home(device, self._home.dtype, part)
 
     def streamed(self) -> nn.ModuleList:
         """Wrap those that are away, once all parameters are filled."""
-        count = max(self._away.host, self._away.shared)
+        count = max(self._placement.host, self._placement.shared)
         last = list(self._blocks)[len(self._blocks) - count :]
         return stream_blocks(self._blocks, [self._weights(block) for block in last], self._home.device)
 
     def _weights(self, block: nn.Module) -> Weights:
         page_locked = self._home.device.type == "cuda"
-        if self._packing and self._away.group:
-            return SharedWeights(block, self._packing, self._away.group, page_locked=page_locked)
+        if self._packing and self._placement.group:
+            return SharedWeights(block, self._packing, self._placement.group, page_locked=page_locked)
         return PackedWeights(block, page_locked=page_locked)
 
 

@@ -8,6 +8,7 @@ What a copy prints on stderr is printed here; if it ends, its last error is the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import IO
 
 from inference.membership import ALONE, Membership, membership_of
 from inference.server.config import ServerConfig
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 ENDS_WITHIN_S = 5.0
+LINES_ARRIVE_WITHIN_S = 1.0
 
 
 def membership(config: ServerConfig, environment: Mapping[str, str]) -> Membership:
@@ -36,7 +39,7 @@ def membership(config: ServerConfig, environment: Mapping[str, str]) -> Membersh
         place = membership_of(environment)
     except ValueError as error:
         raise WrongSettings([str(error)]) from error
-    if place.size > 1 and config.gpus not in (1, place.size):
+    if place.size > 1 and config.gpus not in (1, "all", place.size):
         raise WrongSettings([f"--gpus {config.gpus}: torchrun has started {place.size} processes. Leave out --gpus"])
     if (place.size > 1 or config.gpus != 1) and ":" in config.device:
         raise WrongSettings(
@@ -86,7 +89,8 @@ class Ranks:
         for process in self._processes:
             process.kill()
         for process in self._processes:
-            process.wait(ENDS_WITHIN_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a broken device cannot even die
+                process.wait(ENDS_WITHIN_S)
 
     def _start(self, place: Membership) -> None:
         environment = os.environ | place.environment()
@@ -103,19 +107,25 @@ class Ranks:
         threading.Thread(target=self._watch, args=(place.rank, process), name=f"rank-{place.rank}", daemon=True).start()
 
     def _watch(self, rank: int, process: subprocess.Popen[str]) -> None:
-        said = ""
-        assert process.stderr is not None
-        for line in process.stderr:
-            sys.stderr.write(line)
-            sys.stderr.flush()
-            if line.startswith(ERROR):
-                said = line.removeprefix(ERROR).strip()
+        errors: list[str] = []
+        reader = threading.Thread(target=_print, args=(process.stderr, errors), name=f"rank-{rank}-stderr", daemon=True)
+        reader.start()
         code = process.wait()
+        reader.join(LINES_ARRIVE_WITHIN_S)  # not longer: a process of its own that outlives it holds the pipe open
         if self._ending or self._reason:
             return
-        self._reason = said or f"rank {rank} {_how(code)}"
+        self._reason = errors[-1] if errors else f"rank {rank} {_how(code)}"
         self._one_ended.set()
         self.on_ended(self._reason)
+
+
+def _print(stream: IO[str], errors: list[str]) -> None:
+    for line in stream:
+        with contextlib.suppress(OSError):  # nobody may read ours, and the pipe must not fill
+            sys.stderr.write(line)
+            sys.stderr.flush()
+        if line.startswith(ERROR):
+            errors.append(line.removeprefix(ERROR).strip())
 
 
 def _how(code: int) -> str:
