@@ -4,6 +4,7 @@ python tools/bench_multitalk.py step --people 2         a step of the transforme
 python tools/bench_multitalk.py checkpoint /models      write files of the published sizes (90 GB)
 python tools/bench_multitalk.py volume /models          load a volume and make a short video, real files or those
 python tools/bench_multitalk.py length --minutes 1 5    peak memory of long videos, on a tiny checkpoint
+python tools/bench_multitalk.py exchange --devices 4    compute what several GPUs exchange in a step, and its time
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from inference.engine.device import choose_device
 from inference.engine.errors import EngineError
 from inference.engine.video.buckets import SIZES
 from inference.generation import InvalidInput
+from multitalk_bench.exchange import Exchange
 from multitalk_bench.length import measure_apart
 from multitalk_bench.step import Setting, describe, measure
 from multitalk_bench.volume import Task, measure_volume
@@ -38,6 +40,7 @@ def main() -> None:
     _add_checkpoint(commands.add_parser("checkpoint", help="write files of the published sizes with random numbers"))
     _add_volume(commands.add_parser("volume", help="load the models of a volume and make a short video"))
     _add_length(commands.add_parser("length", help="watch the memory that long videos take, on a tiny checkpoint"))
+    _add_exchange(commands.add_parser("exchange", help="compute what several GPUs exchange in a step, and its time"))
     options = vars(parser.parse_args())
     try:
         options.pop("run")(options)
@@ -118,6 +121,20 @@ def _add_length(parser: argparse.ArgumentParser) -> None:
 def _length(options: dict[str, object]) -> None:
     for minutes in cast("list[float]", options["minutes"]):
         print(json.dumps(measure_apart(60 * minutes)), flush=True)
+
+
+def _add_exchange(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--devices", type=_count, required=True)
+    parser.add_argument("--tokens", type=_count, default=33_600, help="of a window; 33,600 is 480p, 75,600 is 720p")
+    parser.add_argument("--people", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--alone-s", type=float, required=True, help="seconds of the step on one GPU, as measured")
+    parser.add_argument("--gigabytes-per-second", type=float, required=True, help="what a GPU sends to the others")
+    parser.set_defaults(run=_exchange)
+
+
+def _exchange(options: dict[str, object]) -> None:
+    rates = {name: float(str(options.pop(name))) for name in ("alone_s", "gigabytes_per_second")}
+    print(json.dumps(Exchange(**options).describe(official.DIT, **rates)))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

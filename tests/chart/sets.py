@@ -113,11 +113,12 @@ SETS: dict[str, Release] = {
         }
     ),
     "digests": Release({key: {"image": {"digest": DIGEST}} for key in ("operator", "sync", "inference")}),
-    "no GPU": Release({"inference": {"gpu": {"count": 0}, "resources": {"requests": {"memory": "1Gi"}}}}),
+    "several GPUs": Release({"inference": {"gpus": 4}}),
+    "no GPU": Release({"inference": {"gpus": 0, "resources": {"requests": {"memory": "1Gi"}}}}),
     "another GPU": Release(
         {
             "inference": {
-                "gpu": {"resourceName": "nvidia.com/mig-3g.40gb", "count": 2},
+                "gpu": {"resourceName": "nvidia.com/mig-3g.40gb"},
                 "runtimeClassName": "nvidia",
                 "resources": {"limits": {"memory": "64Gi"}},
             }

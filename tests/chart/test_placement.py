@@ -94,7 +94,7 @@ NOWHERE = "WARNING: nothing says where your GPUs are"
         ({"cache": {"volume": {"nodeSelector": {"zone": "a"}}}}, False),
         ({"cache": {"volume": {"accessModes": ["ReadWriteMany"]}}}, False),
         ({"cache": {"volume": {"existingClaim": "bound"}}}, False),
-        ({"inference": {"gpu": {"count": 0}}}, False),
+        ({"inference": {"gpus": 0}}, False),
         ({"inference": {"tolerations": [TOLERATION]}}, True),
     ],
     ids=[

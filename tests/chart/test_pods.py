@@ -175,11 +175,22 @@ def test_the_gpu_is_a_limit_and_none_means_the_processor(rendered: Rendered) -> 
         return rendered(name).server()["containers"][0]["resources"]
 
     assert resources("defaults")["limits"] == {"nvidia.com/gpu": 1, "memory": "80Gi"}
-    assert resources("another GPU")["limits"] == {"nvidia.com/mig-3g.40gb": 2, "memory": "64Gi"}
+    assert resources("another GPU")["limits"] == {"nvidia.com/mig-3g.40gb": 1, "memory": "64Gi"}
     assert resources("no GPU")["limits"] == {"memory": "80Gi"}
     assert "--device=cuda" in rendered("defaults").args("inference")
     assert "--device=cpu" in rendered("no GPU").args("inference")
     assert rendered("another GPU").server()["runtimeClassName"] == "nvidia"
+
+
+def test_several_gpus_of_a_pod_make_one_video_and_have_memory_to_exchange_through(rendered: Rendered) -> None:
+    def shared_memory(name: str) -> list[str]:
+        return [each["emptyDir"]["sizeLimit"] for each in rendered(name).server()["volumes"] if each["name"] == "shm"]
+
+    assert "--gpus=4" in rendered("several GPUs").args("inference")
+    assert rendered("several GPUs").server()["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 4
+    assert not any("--gpus" in arg for arg in rendered("defaults").args("inference"))
+    assert [shared_memory(name) for name in ("several GPUs", "defaults", "no GPU")] == [["4Gi"], ["1Gi"], ["1Gi"]]
+    assert shared_memory("everything") == []
 
 
 def test_settings_become_flags_of_the_server(rendered: Rendered) -> None:

@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
         "must be one of 'ReadWriteOnce', 'ReadWriteMany', 'ReadWriteOncePod'",
     ),
     "an unknown strategy": ({"inference": {"strategy": "rolling"}}, "one of 'auto', 'Recreate', 'RollingUpdate'"),
-    "less than no GPU": ({"inference": {"gpu": {"count": -1}}}, "'/inference/gpu/count': minimum: got -1, want 0"),
+    "less than no GPU": ({"inference": {"gpus": -1}}, "'/inference/gpus': minimum: got -1, want 0"),
     "no models": ({"cache": {"models": []}}, "'/cache/models': minItems: got 0, want 1"),
     "a peer that is none": ({"networkPolicy": {"hubTo": [{"cidr": "10.0.0.0/8"}]}}, "'/networkPolicy/hubTo/0'"),
     "a namespace that is none": ({"namespaceOverride": "A_B"}, "'/namespaceOverride': 'A_B' does not match pattern"),
@@ -139,6 +139,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "ranges without a load balancer": (
         {"inference": {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}},
         "inference.service.loadBalancerSourceRanges needs the type LoadBalancer",
+    ),
+    "the number of GPUs by its old name": (
+        {"inference": {"gpu": {"count": 2}}},
+        "inference.gpu.count=2 is inference.gpus now",
+    ),
+    "several parts of GPUs": (
+        {"inference": {"gpus": 2, "gpu": {"resourceName": "nvidia.com/mig-3g.40gb"}}},
+        "inference.gpus=2 with nvidia.com/mig-3g.40gb: a process sees one part of a GPU only",
+    ),
+    "shared memory without a size": (
+        {"inference": {"shmSize": "much"}},
+        "inference.shmSize=much is no size",
     ),
     "a pod field that is the chart's own": (
         {"inference": {"extraPodSpec": {"volumes": []}}},

@@ -65,7 +65,8 @@ def test_the_schema_knows_exactly_the_values() -> None:
     named = {each.path for each in chart_docs.read_values(VALUES.read_text())}
     missing = [path for path in named if not _allowed(SCHEMA, path)]
     assert missing == []
-    assert [path for path in _properties(SCHEMA) if path not in named and path != ("crds", "global")] == []
+    unnamed = {path for path in _properties(SCHEMA) if path not in named}
+    assert unnamed == {("crds", "global"), ("inference", "gpu", "count")}  # the latter is refused with its new name
 
 
 def _resolved(schema: Json) -> Json:
@@ -137,6 +138,17 @@ def _camel(name: str) -> str:
 
 
 def test_settings_are_the_flags_of_the_server_but_for_those_that_follow() -> None:
-    derived = {"spec", "volume", "port", "host", "allowed_hosts", "api_key_file", "scratch", "scratch_gib", "grace_s"}
+    derived = {
+        "spec",
+        "volume",
+        "port",
+        "host",
+        "allowed_hosts",
+        "api_key_file",
+        "scratch",
+        "scratch_gib",
+        "gpus",
+        "grace_s",
+    }
     camel = {_camel(each.name) for each in declared(ServerConfig) if each.name not in derived}
     assert set(SCHEMA["properties"]["inference"]["properties"]["settings"]["properties"]) == camel

@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inference.engine import MultiTalkEngine, load_engine
-from inference.engine.dit.parallel import ALONE, TokenShards
 from inference.engine.known_frames import encode_known, latent_size
 from inference.engine.pipeline import Pipeline
+from inference.engine.predictor import WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
+from inference.engine.sampling.sampler import Predictor
 from inference.engine.sampling.teacache import plan_steps
 from inference.engine.scene import FeatureTable, Scene, Still
 from inference.engine.video.colour import match_colours
@@ -82,7 +83,7 @@ def made(
     frames: int,
     sampling: Sampling,
     size: tuple[int, int] = (HEIGHT, WIDTH),
-    shards: TokenShards = ALONE,
+    predictor: Callable[..., Predictor] = WindowPredictor,
 ) -> Tensor:
     """Run the whole pipeline; `size` is height and width."""
     latent = latent_size(*size)
@@ -90,7 +91,7 @@ def made(
     features = torch.stack([given(f"features.{n}", frames, 3, 32) for n in range(people)])
     scene = Scene(Still(given("scene", 3, 1, *size).clamp(-1, 1)), FeatureTable(features), masks)
     recipe = Recipe("two people talk", "bad", sampling)
-    chunks = Pipeline(engine._parts, engine._geometry, CPU, shards=shards).run(scene, recipe, SeededNoise(1))
+    chunks = Pipeline(engine._parts, engine._geometry, CPU, predictor=predictor).run(scene, recipe, SeededNoise(1))
     return torch.cat(list(chunks), dim=1)
 
 

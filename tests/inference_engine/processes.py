@@ -11,14 +11,17 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 
 
-def run_together(module: str, size: int, limit_s: float) -> list[str]:
+def run_together(module: str, size: int, limit_s: float, *arguments: str) -> list[str]:
     """Run a module in `size` processes, each of which must end with 0; what each has printed."""
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(size)}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'tools'}"}
     environment |= {"GLOO_SOCKET_IFNAME": "lo"}
     members = [
         subprocess.Popen(
-            [sys.executable, "-m", module], env={**environment, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", module, *arguments],
+            env={**environment, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for rank in range(size)
     ]

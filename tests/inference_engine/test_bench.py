@@ -56,7 +56,7 @@ def test_the_repeated_numbers_have_the_spread_of_their_role() -> None:
     assert noise("log_scale", ()).shape == ()
 
 
-@pytest.mark.parametrize("command", [[], ["step"], ["checkpoint"], ["volume"]])
+@pytest.mark.parametrize("command", [[], ["step"], ["checkpoint"], ["volume"], ["exchange"]])
 def test_the_command_explains_itself(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

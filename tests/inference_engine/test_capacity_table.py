@@ -1,4 +1,4 @@
-"""The table of GPUs in docs/capacity.md is what the plan says of the published sizes."""
+"""The tables of GPUs in docs/capacity.md are what the plan says of the published sizes."""
 
 from __future__ import annotations
 
@@ -40,24 +40,29 @@ def sizes() -> ModelBytes:
     )
 
 
-def in_words(sizes: ModelBytes, plan: MemoryPlan) -> str:
+def in_words(sizes: ModelBytes, plan: MemoryPlan, devices: int = 1) -> str:
+    shared = f"{_blocks(sizes, plan.shared_blocks)} shared; " if plan.shared_blocks else ""
     if not plan.encoders_on_host:
-        return "nothing"
+        return shared + "nothing"
     host = (sum(sizes.encoders) + plan.host_blocks * PAGE_LOCKED_BLOCK) / 1e9
-    blocks = (
-        f", {'all ' if plan.host_blocks == sizes.blocks else ''}{plan.host_blocks} blocks" if plan.host_blocks else ""
-    )
-    return f"encoders{blocks}: {host:.0f} GB"
+    what = f"parts of {plan.host_blocks}" if devices > 1 else _blocks(sizes, plan.host_blocks)
+    blocks = f", {what}" if plan.host_blocks else ""
+    return f"{shared}encoders{blocks}: {host:.0f} GB"
 
 
-def planned(sizes: ModelBytes, gib: int, resolution: str) -> str:
+def _blocks(sizes: ModelBytes, count: int) -> str:
+    return f"{'all ' if count == sizes.blocks else ''}{count} blocks"
+
+
+def planned(sizes: ModelBytes, gib: int, resolution: str, devices: int = 1) -> str:
     geometry = Geometry()
     pixels = geometry.most_pixels(resolution)
-    work = work_bytes(official.DIT, 2, official.VAE.base_dim)
+    work = work_bytes(official.DIT, 2, official.VAE.base_dim, devices)
     try:
-        return in_words(sizes, plan_memory(gib * 2**30, sizes, work, geometry.tokens(pixels), pixels))
+        plan = plan_memory(gib * 2**30, sizes, work, geometry.tokens(pixels), pixels, devices)
     except EngineError:
         return "does not fit"
+    return in_words(sizes, plan, devices)
 
 
 def test_the_table_is_what_would_be_planned(sizes: ModelBytes) -> None:
@@ -67,3 +72,12 @@ def test_the_table_is_what_would_be_planned(sizes: ModelBytes) -> None:
         assert (smaller, larger) == tuple(
             planned(sizes, int(gib), resolution) for resolution in ("multitalk-480", "multitalk-720")
         ), f"{gib} GiB"
+
+
+def test_the_table_of_several_gpus_is_what_would_be_planned(sizes: ModelBytes) -> None:
+    rows = re.findall(r"^\| (\d+) x (\d+) GiB \| (.+?) \| (.+?) \|$", CAPACITY.read_text(), flags=re.MULTILINE)
+    assert len(rows) == 7
+    for devices, gib, smaller, larger in rows:
+        assert (smaller, larger) == tuple(
+            planned(sizes, int(gib), resolution, int(devices)) for resolution in ("multitalk-480", "multitalk-720")
+        ), f"{devices} x {gib} GiB"

@@ -19,7 +19,7 @@ from torch import Tensor
 from inference.engine import CheckpointError, EngineError, MultiTalkEngine, load_engine
 from inference.engine.checkpoint.files import find_files
 from inference.engine.loading import Loader
-from inference.generation import LoadProgress
+from inference.generation import LoadProgress, PreparedCopy
 from inference.multitalk import AUDIO, BASE, INDEX_FILE, WAV2VEC
 from inference_engine.parity.golden import folder
 from inference_engine.parity.golden import weight as golden_weight
@@ -261,7 +261,9 @@ def test_the_reference_layout_is_accepted(tmp_path: Path) -> None:
         tensors = {k: golden_weight(salt, "wav2vec2", k.removeprefix("wav2vec2."), s) for k, s in shapes.items()}
         save_file(tensors, voice / name)
     files = find_files(tmp_path, layout["base_dir"], layout["wav2vec_dir"], layout["base_dir"])
-    loader = Loader(files, torch.device("cpu"), torch.float32, None, [], None, "multitalk-480")
+    loader = Loader(
+        files, torch.device("cpu"), torch.float32, None, [], None, "multitalk-480", lambda *_: PreparedCopy(), None
+    )
     parts, _ = loader.load()
     loaded = dict(parts.dit.named_parameters())
     assert loaded.keys() == layout["merged_index"]["weight_map"].keys()

@@ -21,7 +21,8 @@ from inference.engine.memory import (
     plan_memory,
     work_bytes,
 )
-from inference.engine.offload import ALIGNMENT, HostBlock, PackedWeights, lent, stream_blocks
+from inference.engine.offload import StreamedBlock, lent, stream_blocks
+from inference.engine.packing import ALIGNMENT, PackedWeights, Packing
 from inference.generation import GenerationRequest, InvalidInput, MediaInfo, VoiceInfo
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from multitalk_checkpoint.official import DIT as OFFICIAL
@@ -34,9 +35,9 @@ WORK = WorkBytes(per_token=200_000, per_pixel=20_000)
 TOKENS, PIXELS = 30_000, 400_000
 
 
-def plan(limit_gb: float | None) -> MemoryPlan:
+def plan(limit_gb: float | None, devices: int = 1) -> MemoryPlan:
     limit = None if limit_gb is None else int(limit_gb * GB / (1 - RESERVE_SHARE))
-    return plan_memory(limit, FULL, WORK, TOKENS, PIXELS)
+    return plan_memory(limit, FULL, WORK, TOKENS, PIXELS, devices)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,32 @@ def test_room_is_given_up_in_order(limit_gb: float | None, encoders_on_host: boo
     assert (made.encoders_on_host, made.host_blocks) == (encoders_on_host, host_blocks)
 
 
-@pytest.mark.parametrize("limit_gb", [17, 20, 30, 44, 50, 60, 80])
-def test_a_plan_leaves_room_for_whatever_works(limit_gb: float) -> None:
-    made = plan(limit_gb)
+@pytest.mark.parametrize(
+    ("devices", "limit_gb", "shared_blocks", "host_blocks"),
+    [
+        (2, None, 0, 0),
+        (2, 60.1, 0, 0),
+        (2, 50.1, 0, 0),
+        (2, 49.9, 5, 0),
+        (2, 40, 27, 0),
+        (2, 34, 40, 0),
+        (2, 33, 40, 4),
+        (4, 49.9, 3, 0),
+        (4, 30, 33, 0),
+        (4, 24, 40, 6),
+    ],
+)
+def test_several_devices_share_blocks_before_any_waits_on_the_host(
+    devices: int, limit_gb: float | None, shared_blocks: int, host_blocks: int
+) -> None:
+    made = plan(limit_gb, devices)
+    assert (made.shared_blocks, made.host_blocks) == (shared_blocks, host_blocks)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("limit_gb", [18, 20, 30, 44, 50, 60, 80])
+def test_a_plan_leaves_room_for_whatever_works(limit_gb: float, devices: int) -> None:
+    made = plan(limit_gb, devices)
     assert made.limit_bytes is not None
     free = made.limit_bytes * (1 - RESERVE_SHARE) - made.resident_bytes + 1
     assert free >= TOKENS * WORK.per_token
@@ -97,6 +121,13 @@ def test_the_estimates_stay_above_what_was_measured() -> None:
     assert 24_560 < work.per_pixel < 1.2 * 24_560  # 81 frames of 640 x 640 and of 960 x 960
 
 
+def test_several_devices_share_the_work_of_a_step_but_not_all_of_it() -> None:
+    alone, *shared = (work_bytes(OFFICIAL, 2, base_channels=96, devices=devices) for devices in (1, 2, 4, 8))
+    assert {each.per_pixel for each in shared} == {alone.per_pixel}
+    for devices, work in zip((2, 4, 8), shared, strict=True):
+        assert alone.per_token / devices < work.per_token < alone.per_token / devices + 0.2 * alone.per_token
+
+
 def test_tensors_on_their_way_find_room_while_the_networks_are_loaded() -> None:
     made = plan_memory(60 * GB, replace(FULL, arriving=20 * GB), WORK, TOKENS, PIXELS)
     assert made.resident_bytes + 20 * GB <= 60 * GB * (1 - RESERVE_SHARE)
@@ -116,14 +147,19 @@ class Doubled(nn.Module):
         return out
 
 
+def on_host(blocks: nn.ModuleList, count: int) -> nn.ModuleList:
+    """The list with its last blocks on the host."""
+    return stream_blocks(blocks, [PackedWeights(block, page_locked=False) for block in list(blocks)[-count:]], CPU)
+
+
 def test_blocks_on_the_host_compute_what_they_would_on_the_device() -> None:
     blocks = nn.ModuleList(Doubled() for _ in range(4))
     x = torch.randn(2, 4)
     expected = x
     for block in blocks:
         expected = block(expected, 2.0)
-    streamed = stream_blocks(blocks, 3, CPU)
-    assert [isinstance(block, HostBlock) for block in streamed] == [False, True, True, True]
+    streamed = on_host(blocks, 3)
+    assert [isinstance(block, StreamedBlock) for block in streamed] == [False, True, True, True]
     for _ in range(2):
         found = x
         for block in streamed:
@@ -132,8 +168,8 @@ def test_blocks_on_the_host_compute_what_they_would_on_the_device() -> None:
 
 
 def test_a_block_on_the_host_fetches_only_itself_and_the_next() -> None:
-    streamed = stream_blocks(nn.ModuleList(Doubled() for _ in range(4)), 4, CPU)
-    hosts = [block for block in streamed if isinstance(block, HostBlock)]
+    streamed = on_host(nn.ModuleList(Doubled() for _ in range(4)), 4)
+    hosts = [block for block in streamed if isinstance(block, StreamedBlock)]
     hosts[1](torch.zeros(1, 4), 1.0)
     assert [block._fetched is not None for block in hosts] == [False, False, True, False]
     hosts[3](torch.zeros(1, 4), 1.0)
@@ -151,6 +187,20 @@ def test_packed_weights_are_those_of_the_module_in_one_piece() -> None:
         assert torch.equal(parameter, expected[name])
         assert parameter.untyped_storage().data_ptr() == arrived.untyped_storage().data_ptr()
         assert (weights[name].data_ptr() - arrived.data_ptr()) % ALIGNMENT == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_the_shares_of_all_devices_are_the_weights(size: int) -> None:
+    module = nn.Sequential(nn.Linear(50, 30), nn.Linear(3, 7), nn.LayerNorm(7)).bfloat16()
+    packing = Packing.of(module, size=size)
+    gathered = torch.zeros(packing.share * size, dtype=torch.uint8)
+    for rank in range(size):
+        for name, weight in module.named_parameters():
+            part = packing.part(name, rank, weight.detach())
+            start = max(packing.places[name][0], rank * packing.share)
+            gathered[start : start + part.numel()] = part
+    for name, whole in packing.views(gathered).items():
+        assert torch.equal(whole, module.get_parameter(name))
 
 
 def test_a_lent_module_goes_home_even_after_an_error() -> None:
@@ -190,7 +240,7 @@ def test_an_engine_under_a_limit_makes_the_same_film(
     volume = write_tiny(tmp_path / "volume", TinySizes(layers=4))
     free = load(volume, None)
     limited = load(volume, tight_limit(free))
-    assert [isinstance(block, HostBlock) for block in limited._parts.dit.blocks] == [False, True, True, True]
+    assert [isinstance(block, StreamedBlock) for block in limited._parts.dit.blocks] == [False, True, True, True]
     for name, one in (("free", free), ("limited", limited)):
         one.generate(make_request(), tmp_path / name, on_progress=lambda _: None, cancelled=lambda: False)
     assert (tmp_path / "free").read_bytes() == (tmp_path / "limited").read_bytes()

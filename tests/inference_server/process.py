@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -22,14 +22,18 @@ from typing import IO
 import httpx
 
 from inference.generation import LoadProgress, VideoEngine
+from inference.membership import Membership
 from inference.server.config import ServerConfig, read_config
-from inference.server.lifecycle import run
+from inference.server.program import run
+from inference.server.ranks import Ranks
 from inference.server.volume import VolumeIncomplete
 from inference_server.drawing_engine import DrawingEngine, PipeGate
 from inference_server.harness import TIMEOUT_S
 from support.waiting import eventually
 
 TESTS = Path(__file__).parents[1]
+STARTS_WITHIN_S = 60.0
+"""On a busy machine torchrun alone takes a third of it."""
 
 
 def verify(config: ServerConfig) -> None:
@@ -37,7 +41,9 @@ def verify(config: ServerConfig) -> None:
         raise VolumeIncomplete(f"volume {config.volume} is incomplete: model 'base': FileMissing: whole")
 
 
-def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> VideoEngine:
+def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None], *, ranks: Ranks) -> VideoEngine:
+    if config.gpus != 1:
+        ranks.start(int(config.gpus))
     on_progress(LoadProgress("video autoencoder", 1, 2))
     logging.getLogger("library").warning("two lines\nfrom elsewhere")
     warnings.warn("old tensors", stacklevel=1)
@@ -49,16 +55,29 @@ def load(config: ServerConfig, on_progress: Callable[[LoadProgress], None]) -> V
     return DrawingEngine(gate)
 
 
+def follow(config: ServerConfig, place: Membership) -> None:
+    if config.audio_dir == f"broken on {place.rank}":
+        raise ValueError("multitalk.safetensors: tensor is missing")
+    logging.getLogger("inference.test").info("following")
+    threading.Event().wait()
+
+
 class ServerProcess:
     """Starts the program, reads its log, sends it signals."""
 
-    def __init__(self, folder: Path, *flags: str, whole: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        whole: bool = True,
+        launch: Sequence[str] = (sys.executable, "-m", "inference_server.process"),
+    ) -> None:
         volume = folder / "volume"
         volume.mkdir(exist_ok=True)
         if whole:
             (volume / "whole").touch()
         read_end, self._gate = os.pipe()
-        command = [sys.executable, "-m", "inference_server.process", "--spec", "none", "--volume", str(volume)]
+        command = [*launch, "--spec", "none", "--volume", str(volume)]
         command += ["--scratch", str(folder / "scratch"), "--host", "127.0.0.1", "--port", "0", *flags]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(TESTS)]),
@@ -85,14 +104,14 @@ class ServerProcess:
         self._listening.set()
 
     def client(self) -> httpx.Client:
-        assert self._listening.wait(TIMEOUT_S)
+        assert self._listening.wait(STARTS_WITHIN_S)
         assert self.url is not None, "\n".join(self.log)
         return httpx.Client(base_url=self.url, timeout=TIMEOUT_S)
 
     @contextmanager
-    def ready_client(self) -> Iterator[httpx.Client]:
+    def ready_client(self, timeout_s: float = TIMEOUT_S) -> Iterator[httpx.Client]:
         with self.client() as client:
-            eventually(lambda: client.get("/readyz").status_code == 200, "the server is ready")
+            eventually(lambda: client.get("/readyz").status_code == 200, "the server is ready", timeout_s)
             yield client
 
     def wait_ready(self) -> None:
@@ -110,11 +129,23 @@ class ServerProcess:
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def wait_for_log(self, text: str) -> None:
-        eventually(lambda: self.log, f"the log says {text!r}", wanted=lambda lines: any(text in line for line in lines))
+    def wait_for_log(self, text: str, times: int = 1) -> None:
+        self._wait_for_lines(re.escape(text), times)
 
-    def exit_code(self) -> int:
-        code = self.process.wait(TIMEOUT_S)
+    def _wait_for_lines(self, pattern: str, count: int) -> None:
+        eventually(
+            lambda: sum(re.search(pattern, line) is not None for line in self.log),
+            f"the log says {pattern!r}",
+            wanted=lambda found: found >= count,
+        )
+
+    def ranks(self, count: int) -> list[int]:
+        """The process ids of that many other ranks, once they are started."""
+        self._wait_for_lines(r"rank started.* pid=\d+", count)
+        return [int(found[1]) for line in self.log if (found := re.search(r"rank started.* pid=(\d+)", line))]
+
+    def exit_code(self, timeout_s: float = TIMEOUT_S) -> int:
+        code = self.process.wait(timeout_s)
         self._reader.join(TIMEOUT_S)
         return code
 
@@ -126,4 +157,4 @@ class ServerProcess:
 
 
 if __name__ == "__main__":
-    sys.exit(run(read_config(sys.argv[1:], os.environ), verify=verify, load=load))
+    sys.exit(run(read_config(sys.argv[1:], os.environ), os.environ, verify=verify, load=load, follow=follow))

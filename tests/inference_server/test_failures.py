@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.generation import GenerationRequest, InvalidInput, Progress
+from inference.generation import EngineLost, GenerationRequest, InvalidInput, Progress
 from inference_server.drawing_engine import DrawingEngine, ThreadGate
 from inference_server.harness import RunningServer, config_for, error_of, running
 from support.waiting import eventually
@@ -80,6 +80,17 @@ def test_an_engine_that_writes_nothing_fails_its_video(tmp_path: Path) -> None:
 
     with running(config_for(tmp_path), Idle()) as server:
         assert server.wait_status(server.create(), "failed")["error"]["code"] == "generation_failed"
+
+
+def test_an_engine_that_is_lost_fails_its_video_and_ends_the_server(tmp_path: Path) -> None:
+    with running(config_for(tmp_path, linger_s=5.0), FailingEngine(EngineLost("rank 1: out of reach"))) as server:
+        lost = server.create()
+        failed = server.wait_status(lost, "failed")
+        assert failed["error"]["code"] == "engine_lost"
+        assert "out of reach" not in failed["error"]["message"]
+        server.join()
+        assert server.exit_code == 1
+        assert server.service.readiness.view().failure == "rank 1: out of reach"
 
 
 def fail_times(server: RunningServer, times: int) -> None:

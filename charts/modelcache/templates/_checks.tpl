@@ -143,7 +143,13 @@ It is called once, by templates/checks.yaml, which renders nothing.
 - {{ $key }}.image.digest={{ $image.digest }} is no digest. Give sha256: and 64 hexadecimal digits, or leave it empty and set the tag
 {{- end }}
 {{- end }}
-{{- range $key, $size := dict "cache.volume.size" ($cache.volume.size | default "") "inference.shmSize" ($inference.shmSize | default "1Gi") "cache.scrub.rate" ($cache.scrub.rate | default "") }}
+{{- if hasKey $inference.gpu "count" }}
+- inference.gpu.count={{ $inference.gpu.count }} is inference.gpus now: the GPUs of a pod make one video together. Set that
+{{- end }}
+{{- if and (gt (int $inference.gpus) 1) (contains "/mig-" $inference.gpu.resourceName) }}
+- inference.gpus={{ $inference.gpus }} with {{ $inference.gpu.resourceName }}: a process sees one part of a GPU only, whatever the pod has. Set inference.gpus=1, or ask for whole GPUs in inference.gpu.resourceName
+{{- end }}
+{{- range $key, $size := dict "cache.volume.size" ($cache.volume.size | default "") "inference.shmSize" (include "modelcache.server.shmSize" $ | default "1Gi") "cache.scrub.rate" ($cache.scrub.rate | default "") }}
 {{- if not (or (and (eq $key "cache.volume.size") (eq $size "auto")) (and (regexMatch "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$" $size) (regexMatch "[1-9]" $size))) }}
 - {{ $key }}={{ $size }} is no size. Give a number above zero and a unit without a space between, such as 120Gi
 {{- end }}
@@ -245,7 +251,7 @@ It is called once, by templates/checks.yaml, which renders nothing.
 {{- $placed := or (omit ($job.nodeSelector | default dict) "kubernetes.io/os") ($job.affinity).nodeAffinity -}}
 {{- $claim := lookup "v1" "PersistentVolumeClaim" (include "modelcache.namespace" .) (include "modelcache.cache.claim" .) -}}
 {{- $bound := eq (($claim.status).phase | default "") "Bound" -}}
-{{- $gpu := and .Values.inference.enabled (gt (int .Values.inference.gpu.count) 0) -}}
+{{- $gpu := and .Values.inference.enabled (gt (int .Values.inference.gpus) 0) -}}
 {{- $binds := and .Values.cache.enabled (not $volume.existingClaim) (eq (include "modelcache.cache.gated" .) "true") (ne (include "modelcache.cache.shared" .) "true") -}}
 {{- and $gpu $binds (not $placed) (not $bound) -}}
 {{- end -}}
@@ -291,8 +297,8 @@ So beyond the release's namespace only those look who have just written the defi
 {{- $warnings = append $warnings "sync.image has no effect here: the release that installed the operator chooses the image of sync Jobs" -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.inference.enabled (eq (int .Values.inference.gpu.count) 0) -}}
-{{- $warnings = append $warnings "inference.gpu.count=0: the server runs on the CPU. That is for small checkpoints" -}}
+{{- if and .Values.inference.enabled (eq (int .Values.inference.gpus) 0) -}}
+{{- $warnings = append $warnings "inference.gpus=0: the server runs on the CPU. That is for small checkpoints" -}}
 {{- end -}}
 {{- if and .Values.inference.enabled .Values.inference.pdb.enabled (eq (int .Values.inference.replicas) 1) (eq (toString .Values.inference.pdb.maxUnavailable) "0") -}}
 {{- $warnings = append $warnings "inference.pdb allows no pod to be away, and there is one: its node cannot be drained" -}}

@@ -1,4 +1,4 @@
-"""The interface between the HTTP server and a video engine: frozen records, two exceptions and one protocol.
+"""The interface between the HTTP server and a video engine: frozen records, three exceptions and one protocol.
 
 It imports nothing but the standard library, so that either side can be tested without the other.
 `inference.engine.load_engine` makes the one real `VideoEngine`.
@@ -174,6 +174,10 @@ class LoadProgress:
 
 class Cancelled(Exception):
     """Raised by `generate` once its `cancelled` callback has returned True."""
+
+
+class EngineLost(RuntimeError):
+    """Raised by `generate` when the engine cannot make any further video; only a restart helps."""
 
 
 class InvalidInput(ValueError):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from PIL import Image
 from torch import Tensor
 
 from inference.engine.components import Components
 from inference.engine.continuation import Opening
-from inference.engine.dit.parallel import ALONE
 from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE
 from inference.engine.geometry import Geometry
 from inference.engine.known_frames import latent_frames
 from inference.engine.pipeline import Hooks, Pipeline
-from inference.engine.predictor import WindowInputs
-from inference.engine.sampling.sampler import sample
+from inference.engine.predictor import WindowInputs, WindowPredictor
+from inference.engine.sampling.sampler import Predictor, sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import plan_steps
 from inference.engine.scene import FeatureTable, Scene
@@ -37,7 +38,8 @@ from inference_engine.parity.sampling import (
 )
 
 NOISE = "noise (in order of use)"
-SHARDS = ALONE
+PREDICTOR: Callable[..., Predictor] = WindowPredictor
+"""What computes the steps of whole generations."""
 
 
 def drawn(case: Case) -> RecordedNoise:
@@ -150,7 +152,7 @@ def _generate(case: Case, parts: Components) -> Outputs:
     recipe = recipe_of(case)
     assert [one.value for one in recipe.scales.passes] == args["passes"]
     geometry = Geometry(args["frame_num"], args["motion_frame"], variant=Variant.INFINITETALK)
-    pipeline = Pipeline(parts, geometry, CPU, shards=SHARDS)
+    pipeline = Pipeline(parts, geometry, CPU, predictor=PREDICTOR)
     scene = Scene(source, FeatureTable(features), masks)
     made = list(pipeline.run(scene, recipe, noise, Hooks(observer=recorder)))
     noise.assert_used_up()

@@ -1,12 +1,16 @@
-"""One of several processes that make the recorded videos together; prints each case that has the official numbers."""
+"""One of several processes that make the recorded videos together; the first prints each with the official numbers."""
 
 from __future__ import annotations
 
-import torch
-import torch.distributed as dist
+import os
+from functools import partial
 
-from inference.engine.dit.parallel import TokenShards
-from inference_engine.parity import infinitetalk, sampling
+import torch
+
+from inference.engine.sharing import SharedPredictor, follow, join
+from inference.membership import membership_of
+from inference.server.exits import leave_at_once
+from inference_engine.parity import infinitetalk, models, sampling
 from inference_engine.parity.golden import Case
 from inference_engine.parity.test_parity import RUNS, problems
 from inference_engine.parity.test_several_devices import WHOLE
@@ -14,12 +18,14 @@ from inference_engine.parity.test_several_devices import WHOLE
 
 def main() -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    shards = TokenShards(dist.get_rank(), dist.get_world_size())
-    sampling.SHARDS = infinitetalk.SHARDS = shards
+    group = join(membership_of(os.environ), "cpu")
+    sampling.PREDICTOR = infinitetalk.PREDICTOR = partial(SharedPredictor, group)
     for case in WHOLE:
-        check(case)
-    dist.destroy_process_group()
+        if group.leads:
+            check(case)
+            group.tell(None)
+        else:
+            follow(group, models.dit(case), torch.device("cpu"))
 
 
 def check(case: Case) -> None:
@@ -30,3 +36,4 @@ def check(case: Case) -> None:
 
 if __name__ == "__main__":
     main()
+    leave_at_once(0)  # as the server does

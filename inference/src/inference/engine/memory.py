@@ -1,9 +1,15 @@
 """What stays on the device, what waits on the host, and whether a step's passes run together.
 
 A plan is made from a limit, the sizes of the networks and the room that work needs beside them, before anything is
-loaded. Room is given up in this order: first the prompt and picture encoders wait on the host (used once per video and
-once per window), then blocks of the transformer do (each is copied in while the one before computes). Passes are
-batched whenever the room left allows it.
+loaded. Room is given up in this order:
+
+1. The prompt and picture encoders wait on the host; they are used once per video and once per window.
+2. Several devices that make a video together share blocks of the transformer: each holds an equal part, and a block is
+   gathered while the one before computes.
+3. Blocks, or the device's parts of them, wait on the host, and are copied while the block before computes.
+
+Passes are batched whenever the room left allows it. Several devices have one plan, that of the first: only it has the
+encoders and the autoencoder.
 
 The constants of the estimates were measured on an H100 at full size; docs/benchmarks.md has the measurements.
 """
@@ -21,6 +27,8 @@ STREAMED_BLOCKS = 2
 """Blocks from the host that are on the device at one time: one computes, one arrives."""
 WIDTHS_PER_TOKEN = 13
 """Numbers as wide as the residual stream that one pass holds for each token; 12.1 were measured."""
+WHOLE_WIDTHS = 2
+"""The same, of all tokens on each of several devices: each embeds all of them. 1 was counted by shapes."""
 DECODE_BYTES_PER_PIXEL = 270
 """For each of the autoencoder's base channels: most of it holds the frames that its convolutions look back on. 256 were
 measured, at both resolutions."""
@@ -64,7 +72,10 @@ class MemoryPlan:
     resident_bytes: int
     encoders_on_host: bool
     host_blocks: int
+    """Blocks, or this device's shares of them, that wait on the host."""
     work: WorkBytes
+    shared_blocks: int = 0
+    """Blocks of which each device holds a share."""
 
     def batches(self, tokens: int, passes: int) -> bool:
         """Whether all passes of a step fit together."""
@@ -80,13 +91,18 @@ class MemoryPlan:
         return max(0, self.resident_bytes + self.work.most(tokens, pixels) - self.limit_bytes)
 
 
-def work_bytes(config: DitConfig, element_bytes: int, base_channels: int) -> WorkBytes:
+def work_bytes(config: DitConfig, element_bytes: int, base_channels: int, devices: int = 1) -> WorkBytes:
     """Estimate the peaks of a block and of the autoencoder (`base_channels` wide)."""
-    return WorkBytes(WIDTHS_PER_TOKEN * config.dim * element_bytes, DECODE_BYTES_PER_PIXEL * base_channels)
+    widths: float = WIDTHS_PER_TOKEN
+    if devices > 1:
+        widths = WIDTHS_PER_TOKEN / devices + WHOLE_WIDTHS
+    return WorkBytes(round(widths * config.dim * element_bytes), DECODE_BYTES_PER_PIXEL * base_channels)
 
 
-def plan_memory(limit_bytes: int | None, sizes: ModelBytes, work: WorkBytes, tokens: int, pixels: int) -> MemoryPlan:
-    """Fit the networks and a window of `tokens`, each frame of `pixels`, into the limit; None: everything stays."""
+def plan_memory(
+    limit_bytes: int | None, sizes: ModelBytes, work: WorkBytes, tokens: int, pixels: int, devices: int = 1
+) -> MemoryPlan:
+    """Fit the networks and a window of `tokens`, each frame of `pixels`, into each device's limit; None: all stays."""
     everything = sizes.dit + sum(sizes.encoders) + sizes.always
     if limit_bytes is None:
         return MemoryPlan(None, everything, False, 0, work)
@@ -100,12 +116,24 @@ def plan_memory(limit_bytes: int | None, sizes: ModelBytes, work: WorkBytes, tok
     if needed <= room:
         return MemoryPlan(limit_bytes, needed, True, 0, work)
     with_stream = needed + STREAMED_BLOCKS * sizes.block
-    host_blocks = -(-(with_stream - room) // sizes.block)
+    share = -(-sizes.block // devices)
+    if devices > 1:
+        shared_blocks = _enough(with_stream - room, sizes.block - share)
+        if shared_blocks <= sizes.blocks:
+            resident = with_stream - shared_blocks * (sizes.block - share)
+            return MemoryPlan(limit_bytes, resident, True, 0, work, shared_blocks)
+        # All are shared; shares are on their way from the host beside the blocks that are gathered.
+        with_stream += STREAMED_BLOCKS * share - sizes.blocks * (sizes.block - share)
+    host_blocks = _enough(with_stream - room, share)
     if host_blocks > sizes.blocks:
-        least = usable - room + with_stream - sizes.blocks * sizes.block
+        least = usable - room + with_stream - sizes.blocks * share
         raise EngineError(
             f"fitting the models into {limit_bytes / 1e9:.1f} GB: at least {least / (1 - RESERVE_SHARE) / 1e9:.1f} GB "
             "are needed. Raise the memory limit or use a device with more memory"
         )
-    resident = with_stream - host_blocks * sizes.block
-    return MemoryPlan(limit_bytes, resident, True, host_blocks, work)
+    resident = with_stream - host_blocks * share
+    return MemoryPlan(limit_bytes, resident, True, host_blocks, work, sizes.blocks if devices > 1 else 0)
+
+
+def _enough(wanted: int, each: int) -> int:
+    return -(-wanted // each)

@@ -1,7 +1,8 @@
-"""Weights that wait on the host and visit the device.
+"""Weights that are elsewhere and visit the device.
 
-Encoders are lent for the time of a `with` block. Transformer blocks on the host are copied in one ahead of the
-computation, on a stream of their own, from page-locked memory; the block before computes meanwhile. The host's copy is
+Encoders are lent for the time of a `with` block. Transformer blocks are fetched one ahead of the computation, on a
+stream of their own; the block before computes meanwhile. They come from page-locked memory of the host, or from all
+devices that make a video together, each of which holds a share of the block's bytes (`packing`). What is fetched is
 never written, so nothing is copied back.
 """
 
@@ -9,10 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from inference.engine.checkpoint.streaming import Home
+from inference.engine.group import Group
+from inference.engine.packing import PackedWeights, Packing, SharedWeights, Weights
 
 Move = Callable[[Tensor], Tensor]
 
@@ -31,47 +38,65 @@ def lent(module: nn.Module, move: Move) -> Iterator[None]:
             tensor.data = data
 
 
-ALIGNMENT = 256
-"""Bytes at which a packed tensor may begin; what a GPU's own allocations keep to."""
+@dataclass(frozen=True, slots=True)
+class BlockPlacement:
+    """How many of the transformer's last blocks are elsewhere, all or in part."""
+
+    host: int = 0
+    """On the host, or if they are shared, this device's share of them."""
+    shared: int = 0
+    """Spread over the devices of `group`."""
+    group: Group | None = None
 
 
-class PackedWeights:
-    """A module's weights in one piece of host memory: one copy brings them all, and page-locking wastes little.
-
-    The allocator of page-locked memory rounds every piece up to a power of two.
-    """
-
-    def __init__(self, module: nn.Module, *, page_locked: bool) -> None:
-        self._places: list[tuple[str, int, nn.Parameter]] = []
-        end = 0
-        for name, parameter in module.named_parameters():
-            start = -(-end // ALIGNMENT) * ALIGNMENT
-            end = start + parameter.nbytes
-            self._places.append((name, start, parameter))
-        self._bytes = torch.empty(end, dtype=torch.uint8, pin_memory=page_locked)
-        for _, start, parameter in self._places:
-            place = _view(self._bytes, start, parameter)
-            place.copy_(parameter.data)
-            parameter.data = place
-
-    def fetch(self, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
-        """Begin to copy everything to the device; the copy as a whole, and the weights in it by name."""
-        arrived = self._bytes.to(device, non_blocking=True)
-        return arrived, {name: _view(arrived, start, like) for name, start, like in self._places}
+ALL_RESIDENT = BlockPlacement()
 
 
-def _view(packed: Tensor, start: int, like: Tensor) -> Tensor:
-    return packed[start : start + like.nbytes].view(like.dtype).view(like.shape)
+class BlockHomes:
+    """Where each parameter of a transformer is kept, and the blocks once they are there."""
+
+    def __init__(self, blocks: nn.ModuleList, home: Home, placement: BlockPlacement) -> None:
+        self._blocks, self._home, self._placement = blocks, home, placement
+        self._packing: Packing | None = None
+        if placement.group and placement.shared:
+            self._packing = Packing.of(blocks[-1], home.dtype, placement.group.shards.size)
+
+    def of(self, name: str) -> Home:
+        """Say where a parameter is kept."""
+        first, _, rest = name.partition(".")
+        if first != "blocks":
+            return self._home
+        number, _, inner = rest.partition(".")
+        before_end = len(self._blocks) - int(number)
+        device = torch.device("cpu") if before_end <= self._placement.host else self._home.device
+        part = None
+        if self._packing and self._placement.group and before_end <= self._placement.shared:
+            part = partial(self._packing.part, inner, self._placement.group.shards.rank)
+        return Home(device, self._home.dtype, part)
+
+    def streamed(self) -> nn.ModuleList:
+        """Wrap those that are away, once all parameters are filled."""
+        count = max(self._placement.host, self._placement.shared)
+        last = list(self._blocks)[len(self._blocks) - count :]
+        return stream_blocks(self._blocks, [self._weights(block) for block in last], self._home.device)
+
+    def _weights(self, block: nn.Module) -> Weights:
+        page_locked = self._home.device.type == "cuda"
+        if self._packing and self._placement.group:
+            return SharedWeights(block, self._packing, self._placement.group, page_locked=page_locked)
+        return PackedWeights(block, page_locked=page_locked)
 
 
-class HostBlock(nn.Module):
-    """A block whose weights are on the host; runs it on the device and prefetches its successor."""
+class StreamedBlock(nn.Module):
+    """A block whose weights are fetched for each call; runs it and prefetches its successor."""
 
-    def __init__(self, block: nn.Module, device: torch.device, stream: torch.cuda.Stream | None) -> None:
+    def __init__(
+        self, block: nn.Module, weights: Weights, device: torch.device, stream: torch.cuda.Stream | None
+    ) -> None:
         super().__init__()
         self.block = block
-        self.successor: HostBlock | None = None
-        self._packed = PackedWeights(block, page_locked=stream is not None)
+        self.successor: StreamedBlock | None = None
+        self._weights = weights
         self._device = device
         self._stream = stream
         self._fetched: tuple[Tensor, dict[str, Tensor]] | None = None
@@ -82,10 +107,10 @@ class HostBlock(nn.Module):
         if self._fetched is not None:
             return
         if self._stream is None:
-            self._fetched = self._packed.fetch(self._device)
+            self._fetched = self._weights.fetch(self._device)
             return
         with torch.cuda.stream(self._stream):
-            self._fetched = self._packed.fetch(self._device)
+            self._fetched = self._weights.fetch(self._device)
             self._ready = self._stream.record_event()
 
     def forward(self, x: Tensor, *args: object) -> Tensor:
@@ -104,14 +129,15 @@ class HostBlock(nn.Module):
         return out
 
 
-def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device) -> nn.ModuleList:
-    """Wrap the last `host_blocks` of the list, which are on the host already."""
-    if not host_blocks:
+def stream_blocks(blocks: nn.ModuleList, weights: Sequence[Weights], device: torch.device) -> nn.ModuleList:
+    """Wrap the last blocks of the list, one for each of `weights`."""
+    if not weights:
         return blocks
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-    resident: Sequence[nn.Module] = list(blocks)[: len(blocks) - host_blocks]
-    streamed = [HostBlock(block, device, stream) for block in list(blocks)[len(blocks) - host_blocks :]]
-    # In a circle: while the resident blocks of the next pass compute, the first from the host arrives.
+    resident: Sequence[nn.Module] = list(blocks)[: len(blocks) - len(weights)]
+    away = list(blocks)[len(resident) :]
+    streamed = [StreamedBlock(block, its, device, stream) for block, its in zip(away, weights, strict=True)]
+    # In a circle: while the resident blocks of the next pass compute, the first one arrives.
     for block, successor in zip(streamed, [*streamed[1:], *streamed[:1]], strict=True):
         # Not through setattr: a successor is no child, or every block would own all that follow.
         object.__setattr__(block, "successor", successor)
@@ -121,8 +147,8 @@ def stream_blocks(blocks: nn.ModuleList, host_blocks: int, device: torch.device)
 def compile_blocks(blocks: nn.ModuleList, backend: str = "inductor") -> None:
     """Compile the resident blocks one by one: all share their graphs, so the time does not grow with their number.
 
-    A block that gets new weights at every call would be compiled at every call, so those on the host are left out.
+    A block that gets new weights at every call would be compiled at every call, so streamed ones are left out.
     """
     for block in blocks:
-        if not isinstance(block, HostBlock):
+        if not isinstance(block, StreamedBlock):
             block.compile(backend=backend)

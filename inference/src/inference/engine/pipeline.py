@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -18,13 +18,12 @@ from torch import Tensor, nn
 
 from inference.engine.components import Components
 from inference.engine.continuation import CONTINUATIONS, Opening
-from inference.engine.dit.parallel import ALONE, TokenShards
 from inference.engine.geometry import Geometry
 from inference.engine.known_frames import MASK_CHANNELS
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.recipe import Recipe
 from inference.engine.sampling.noise import NoiseSource
-from inference.engine.sampling.sampler import Observer, sample
+from inference.engine.sampling.sampler import Observer, Predictor, sample
 from inference.engine.sampling.schedule import timesteps
 from inference.engine.sampling.teacache import plan_steps
 from inference.engine.scene import Scene
@@ -75,14 +74,14 @@ class Pipeline:
         *,
         batch_passes: Callable[[int, int], bool] = lambda _tokens, _passes: True,
         lend: Lend = lambda _: nullcontext(),
-        shards: TokenShards = ALONE,
+        predictor: Callable[..., Predictor] = WindowPredictor,
     ) -> None:
         self._parts = parts
         self._geometry = geometry
         self._device = device
         self._batch_passes = batch_passes
         self._lend = lend
-        self._shards = shards
+        self._make_predictor = predictor
 
     def run(self, scene: Scene, recipe: Recipe, noise: NoiseSource, hooks: Hooks | None = None) -> Iterator[Tensor]:
         """Yield new frames `[3, n, H, W]` in -1..1 on the host, window by window."""
@@ -124,7 +123,7 @@ class Pipeline:
         """Make one window's latent."""
         times = timesteps(recipe.sampling.steps, recipe.shift)
         predictor = self._predictor(inputs, recipe, prompts, times)
-        latent = sample(
+        return sample(
             inputs.condition[MASK_CHANNELS:].shape,
             times,
             predictor,
@@ -136,15 +135,14 @@ class Pipeline:
             before_step=before_step,
             observer=observer,
         )
-        return self._shards.agree(latent)
 
-    def _predictor(self, inputs: WindowInputs, recipe: Recipe, prompts: Prompts, times: Tensor) -> WindowPredictor:
+    def _predictor(self, inputs: WindowInputs, recipe: Recipe, prompts: Prompts, times: Tensor) -> Predictor:
         dit, passes = self._parts.dit, recipe.scales.passes
         time = dit.time_conditioning(times[:-1].to(self._device))
         threshold = recipe.sampling.teacache_threshold
         plan = plan_steps(time.blocks, recipe.resolution, threshold) if threshold > 0 else None
         batched = self._batch_passes(math.prod(dit.grid(inputs.condition.shape)), len(passes))
-        return WindowPredictor(dit, inputs, prompts, passes, time, plan, batch_passes=batched, shards=self._shards)
+        return self._make_predictor(dit, inputs, prompts, passes, time, plan, batch_passes=batched)
 
     @torch.inference_mode()
     def _decode(self, latent: Tensor, goal: Tensor, recipe: Recipe, number: int, hooks: Hooks) -> Tensor:
@@ -156,14 +154,12 @@ class Pipeline:
     @torch.inference_mode()
     def _open(self, window: Window, scene: Scene, last: Tensor | None) -> Opening:
         source = scene.source.frame(window.start).to(self._device)
-        opening = CONTINUATIONS[self._geometry.variant](self._parts.vae, self._geometry.frame_num, source, last)
-        known = None if opening.known is None else self._shards.agree(opening.known)
-        return replace(opening, condition=self._shards.agree(opening.condition), known=known)
+        return CONTINUATIONS[self._geometry.variant](self._parts.vae, self._geometry.frame_num, source, last)
 
     @torch.inference_mode()
     def _window_inputs(self, window: Window, scene: Scene, opening: Opening) -> WindowInputs:
         with self._lend(self._parts.clip.model):
-            image_features = self._shards.agree(self._parts.clip.encode(opening.shown[:, -1][None]))
+            image_features = self._parts.clip.encode(opening.shown[:, -1][None])
         grid = self._parts.dit.grid(opening.condition.shape)
         return WindowInputs(
             condition=opening.condition,

@@ -72,7 +72,7 @@ class WindowPredictor:
     def velocities(self, latent: Tensor, step: int) -> list[Tensor]:
         """Return one velocity per pass."""
         time = self._time.at(step)
-        embedded = self._dit.embed(latent[None], self._condition)
+        embedded = self._shards.split(self._dit.embed(latent[None], self._condition))
         compute = self._plan is None or self._plan[step].compute
         results: list[Tensor] = []
         for number, (guides, size) in enumerate(zip(self._groups, self._sizes, strict=True)):
@@ -83,7 +83,7 @@ class WindowPredictor:
                     self._cache.store(number, tokens, out)
             else:
                 out = self._cache.apply(number, tokens)
-            results.extend(self._dit.unembed(out, time, self._dit.grid(latent.shape)).unbind(0))
+            results.extend(self._dit.unembed(out, time, self._dit.grid(latent.shape), self._shards).unbind(0))
         return results
 
     def _guides(self, inputs: WindowInputs, prompts: Prompts, passes: Sequence[Pass]) -> Guides:

@@ -2,7 +2,8 @@
 
 From the edge inwards, one noun a module:
 
-- `cli`, `config`: flags and environment into one frozen `ServerConfig`.
+- `config`: flags and environment into one frozen `ServerConfig`.
+- `program`, `ranks`, `follower`, `exits`: one process for each GPU: which serves, and how the others start and end.
 - `volume`: the receipts of the model volume, checked before anything else happens.
 - `lifecycle`: the process: socket, signals, loading, draining, exit code.
 - `service`: the parts of one server, put together.

@@ -21,13 +21,13 @@ def main() -> int:
 
             return prepare(read_prepare_config(sys.argv[2:], os.environ))
         config = read_config(sys.argv[1:], os.environ)
+        from inference.server.engines import follow_multitalk, load_multitalk  # these only now: --help need not load
+        from inference.server.program import run  # the server
+        from inference.server.volume import verify_receipts
+
+        return run(config, os.environ, verify=verify_receipts, load=load_multitalk, follow=follow_multitalk)
     except WrongSettings as error:
         return error.tell("multitalk-server")
-    from inference.server.engines import load_multitalk  # these only now: --help need not load the server
-    from inference.server.lifecycle import run
-    from inference.server.volume import verify_receipts
-
-    return run(config, verify=verify_receipts, load=load_multitalk)
 
 
 if __name__ == "__main__":

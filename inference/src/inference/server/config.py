@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from inference.generation import LoraFile, Sampling
 from inference.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -34,7 +35,7 @@ then:
   curl localhost:8000/v1/videos/VIDEO_ID
   curl localhost:8000/v1/videos/VIDEO_ID/content -o video.mp4
 
-exit codes: 0 stopped as asked, 1 volume incomplete or loading failed, 2 settings that cannot work
+exit codes: 0 stopped as asked, 1 volume incomplete, loading failed or a GPU lost, 2 settings that cannot work
 """
 
 
@@ -44,6 +45,16 @@ def _temporary_folder() -> str:
         return tempfile.gettempdir()
     except FileNotFoundError:
         return "/tmp"  # noqa: S108 - only a default; that it cannot be used is said when it is
+
+
+def gpu_count(text: str) -> float | Literal["all"]:
+    """For the flag."""
+    if text == "all":
+        return "all"
+    try:
+        return whole(1)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or all") from error
 
 
 POSITIVE, NOT_NEGATIVE = number(0, above=True), number(0)
@@ -66,12 +77,17 @@ class ServerConfig(ModelSettings):
     """The settings of one server process."""
 
     device: str = flag("torch device that generates: cuda, cuda:1, cpu", default="cuda")
+    gpus: int | Literal["all"] = flag(
+        "GPUs that make one video together, each in a process of its own; all: every one that is visible",
+        gpu_count,
+        default=1,
+    )
     dtype: str | None = flag(
         "bfloat16, float16 or float32; default: what suits the device",
         one_of("bfloat16", "float16", "float32"),
         default=None,
     )
-    memory_limit_gib: float | None = flag("most device memory that the engine may use", POSITIVE, default=None)
+    memory_limit_gib: float | None = flag("most memory that the engine may use of each device", POSITIVE, default=None)
     room_for: str = flag(
         "largest resolution that must find room: multitalk-480 or multitalk-720",
         one_of("multitalk-480", "multitalk-720"),

@@ -39,6 +39,7 @@ class JobError:
 
 
 SHUTTING_DOWN = JobError("server_shutting_down", "The server was stopped before the video was finished; send it again.")
+ENGINE_LOST = JobError("engine_lost", "A GPU of the server failed, and the server restarts; send the video again.")
 INTERRUPTED = "interrupted"
 
 

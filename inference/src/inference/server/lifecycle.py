@@ -4,13 +4,13 @@
          | yes
     listen, load in a thread (/readyz 503) --fails--> one line on stderr, exit 1
          | loaded
-    serve until SIGTERM or SIGINT
-         |
+    serve until SIGTERM or SIGINT --a rank is lost--> the running video fails, its client may read that for a while,
+         |                                            one line on stderr, exit 1
     drain: POST returns 503, waiting videos fail at once, the running one may finish within `grace_s`, or fails and
            keeps what is made of it; its client may read the outcome for `linger_s`; GET keeps answering. A second
            signal hurries.
          |
-    exit 0
+    end the other ranks, exit 0
 
 Kubernetes' terminationGracePeriodSeconds must be at least grace_s + linger_s + 10.
 """
@@ -20,10 +20,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
+import math
 import signal
 import socket
-import sys
 from collections.abc import Callable, Generator
 from functools import partial
 
@@ -34,8 +33,10 @@ from inference.server.app import create_app
 from inference.server.config import ServerConfig
 from inference.server.connections import BoundedConnection
 from inference.server.engines import LoadEngine
+from inference.server.exits import leave_at_once, refuse
 from inference.server.job_queue import JobQueue
 from inference.server.jobs import SHUTTING_DOWN
+from inference.server.ranks import Ranks
 from inference.server.scratch import ScratchError
 from inference.server.service import Service
 from inference.server.volume import Verify, VolumeIncomplete
@@ -51,19 +52,23 @@ FAILURE_LINGER_S = 3.0
 SWEEP_S = 30.0
 
 
-def run(config: ServerConfig, *, verify: Verify, load: LoadEngine) -> int:
+def run(config: ServerConfig, *, verify: Verify, load: LoadEngine, ranks: Ranks | None = None) -> int:
     """Serve until a signal stops it; returns the exit code."""
     logs.set_up(config, "inference")
     try:
-        service = Service(config, load)
+        service = Service(config, load, ranks=ranks)
         verify(config)
         service.scratch.open()
         listener = listen(config.port, config.host)
     except (KeysUnusable, VolumeIncomplete, ScratchError, CannotListen) as error:
-        return _refuse(str(error))
+        return refuse(str(error))
     code = asyncio.run(_with_signals(service, listener))
-    if not service.engine_left(ENGINE_STOPS_S):
-        _leave_at_once(code)
+    engine_left = service.engine_left(ENGINE_STOPS_S)
+    service.ranks.end()
+    if not engine_left and code == 0:
+        log.warning("engine abandoned")
+    if not engine_left or service.ranks.place.size > 1:
+        leave_at_once(code)
     return code
 
 
@@ -97,17 +102,22 @@ async def serve(service: Service, listener: socket.socket, stop: Stop) -> int:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     sweeping = asyncio.create_task(_sweep(service))
     log.info("listening", extra=fields(url=url(listener)))
-    service.start(on_load_failed=partial(loop.call_soon_threadsafe, stop.ask))
+    service.start(on_failed=partial(loop.call_soon_threadsafe, stop.ask))
     await stop.asked.wait()
     failure = service.readiness.view().failure
     if failure is None:
         await drain(service, stop)
+    else:
+        service.refuse_new()
+        if service.last_failed:
+            await _until(service.queue, lambda q: q.running() is None, ENGINE_STOPS_S)  # until what is made is kept
+            await _linger(service, stop, service.last_failed)
     sweeping.cancel()
     server.should_exit = True
     await serving
     service.scratch.close()
     log.info("stopped")
-    return 0 if failure is None else _refuse(failure)
+    return 0 if failure is None else refuse(failure)
 
 
 async def drain(service: Service, stop: Stop) -> None:
@@ -126,8 +136,12 @@ async def drain(service: Service, stop: Stop) -> None:
         # The engine looks between two steps, and then keeps what it has made.
         await _until(queue, lambda q: stop.hurried or q.running() is None, config.linger_s)
         await _until(queue, lambda q: q.running() is None, ENGINE_STOPS_S)
-    linger_s = min(_linger_s(service, video_id), max(0.0, ends - loop.time()))
-    await _until(queue, lambda q: stop.hurried or _outcome_known(q, video_id), linger_s)
+    await _linger(service, stop, video_id, within_s=max(0.0, ends - loop.time()))
+
+
+async def _linger(service: Service, stop: Stop, video_id: str, within_s: float = math.inf) -> None:
+    ended = partial(_outcome_known, video_id=video_id)
+    await _until(service.queue, lambda q: stop.hurried or ended(q), min(_linger_s(service, video_id), within_s))
 
 
 def _outcome_known(queue: JobQueue, video_id: str) -> bool:
@@ -172,16 +186,3 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-def _refuse(reason: str) -> int:
-    print(f"multitalk-server: error: {reason}", file=sys.stderr, flush=True)
-    return 1
-
-
-def _leave_at_once(code: int) -> None:
-    """A thread is still inside torch: finalizing the interpreter under it can crash and would spoil the exit code."""
-    log.warning("engine abandoned")
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(code)

@@ -24,7 +24,7 @@ class EngineLoader:
         readiness: Readiness,
         metrics: ServerMetrics,
         on_loaded: Callable[[VideoEngine], None],
-        on_failed: Callable[[], object],
+        on_failed: Callable[[str], object],
     ) -> None:
         self._load = load
         self._readiness = readiness
@@ -47,8 +47,7 @@ class EngineLoader:
             engine = self._load(self._progress)
         except Exception as error:
             log.exception("loading failed")
-            self._readiness.failed(f"loading the model: {' '.join(str(error).split()) or type(error).__name__}")
-            self._on_failed()
+            self._on_failed(f"loading the model: {' '.join(str(error).split()) or type(error).__name__}")
             return
         seconds = time.monotonic() - began
         self._metrics.load_seconds.set(seconds)

@@ -53,13 +53,16 @@ class Readiness:
     def loaded(self) -> None:
         self._move(ReadinessView("ready"), unless=("draining", "failed"))
 
-    def failed(self, reason: str) -> None:
-        self._move(ReadinessView("failed", failure=reason), unless=("draining",))
+    def failed(self, reason: str) -> bool:
+        """Whether this is the first reason, of a server that is not stopping already."""
+        return self._move(ReadinessView("failed", failure=reason), unless=("draining", "failed"))
 
     def drain(self) -> None:
         self._move(ReadinessView("draining"))
 
-    def _move(self, view: ReadinessView, unless: tuple[State, ...] = ()) -> None:
+    def _move(self, view: ReadinessView, unless: tuple[State, ...] = ()) -> bool:
         with self._lock:
-            if self._view.state not in unless:
-                self._view = view
+            if self._view.state in unless:
+                return False
+            self._view = view
+            return True

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from inference.generation import Cancelled, InvalidInput, Progress, VideoEngine
+from inference.generation import Cancelled, EngineLost, InvalidInput, Progress, VideoEngine
 from inference.media import mp4
 from inference.server.job_queue import JobQueue
-from inference.server.jobs import Clip, Job, JobError, Status
+from inference.server.jobs import ENGINE_LOST, Clip, Job, JobError, Status
 from inference.server.metrics import ServerMetrics
 from inference.server.records import record_of
 from inference.server.scratch import Scratch
@@ -36,6 +36,8 @@ def failure_of(error: Exception) -> JobError:
         return JobError(error.code, str(error), error.field)
     if _out_of_memory(error) or _out_of_memory(error.__cause__):
         return JobError(OUT_OF_MEMORY, "The device ran out of memory; ask for a smaller size or a shorter video.")
+    if isinstance(error, EngineLost):
+        return ENGINE_LOST
     return JobError(GENERATION_FAILED, "The engine failed to generate the video; the server's log says why.")
 
 
@@ -64,12 +66,21 @@ class StepClock:
 class GenerationWorker:
     """Runs until the queue is closed."""
 
-    def __init__(self, engine: VideoEngine, queue: JobQueue, scratch: Scratch, metrics: ServerMetrics) -> None:
+    def __init__(
+        self,
+        engine: VideoEngine,
+        queue: JobQueue,
+        scratch: Scratch,
+        metrics: ServerMetrics,
+        on_lost: Callable[[Job, EngineLost], object] = lambda *_: None,
+    ) -> None:
         self._engine = engine
+        self._on_lost = on_lost
         self._queue = queue
         self._scratch = scratch
         self._metrics = metrics
         self._failures = 0
+        self._lost: EngineLost | None = None
         self.last_took_s = 0.0
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
 
@@ -98,6 +109,9 @@ class GenerationWorker:
             part = None if isinstance(outcome, Clip) else self._part(job)
             ended = self._queue.finish(job.id, outcome, part)
             self._record(job, ended, time.monotonic() - began)
+            if self._lost:
+                self._on_lost(job, self._lost)
+                return
 
     def _generate(self, job: Job) -> Clip | JobError | None:
         steps = StepClock(self._metrics.step_seconds.observe)
@@ -133,6 +147,8 @@ class GenerationWorker:
         failure = failure_of(error)
         if failure.code == GENERATION_FAILED:
             self._failures += 1
+        if isinstance(error, EngineLost):
+            self._lost = error
         log.error("generation failed", extra=fields(id=job.id, code=failure.code), exc_info=error)
         return failure
 

@@ -53,6 +53,8 @@ class Home:
 
     device: torch.device
     dtype: torch.dtype
+    part: Callable[[Tensor], Tensor] | None = None
+    """What of it is kept there; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ def _read_ahead(
 
 def _place(module: nn.Module, target: str, tensor: Tensor, home: Home) -> None:
     placed = tensor.to(home.device, home.dtype)
+    if home.part:
+        placed = home.part(placed)
     if placed.untyped_storage().nbytes() != placed.nbytes:  # a view would keep the whole tensor alive
         placed = placed.clone()
     owner, _, leaf = target.rpartition(".")

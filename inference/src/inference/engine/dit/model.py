@@ -8,6 +8,7 @@ for the device. Cached residuals (TeaCache) replace `run_blocks`, and are not kn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from inference.engine.dit.audio import AudioProjector
 from inference.engine.dit.block import Block, Guides
 from inference.engine.dit.config import DitConfig
 from inference.engine.dit.layers import modulate, wide_linear
+from inference.engine.dit.parallel import ALONE, TokenShards
 
 IMAGE_NORM_EPS = 1e-5
 
@@ -127,16 +129,17 @@ class MultiTalkDiT(nn.Module):
         return tokens
 
     def run_blocks(self, tokens: Tensor, time: TimeConditioning, guides: Guides) -> Tensor:
-        """Run all layers, each process of a group on its part of the tokens."""
-        count = tokens.shape[1]
-        tokens = guides.shards.split(tokens)
+        """Run all layers on the tokens of this process."""
         for block in self.blocks:
             tokens = block(tokens, time.blocks, guides)
-        return guides.shards.join(tokens, count)
+        return tokens
 
-    def unembed(self, tokens: Tensor, time: TimeConditioning, grid: tuple[int, int, int]) -> Tensor:
-        """Join tokens back into a velocity `[batch, out_channels, T, h, w]`, float32."""
-        patches = self.head(tokens, time.head)
+    def unembed(
+        self, tokens: Tensor, time: TimeConditioning, grid: tuple[int, int, int], shards: TokenShards = ALONE
+    ) -> Tensor:
+        """Join the tokens of all processes back into a velocity `[batch, out_channels, T, h, w]`, float32."""
+        # A patch is far smaller than a token: what is exchanged, and held whole, are patches.
+        patches = shards.join(self.head(tokens, time.head), math.prod(grid))
         shaped = torch.unflatten(torch.unflatten(patches, 1, grid), -1, (*self.config.patch, self.config.out_channels))
         # batch, frames, rows, columns, patch time, patch row, patch column, channel
         ordered = shaped.permute(0, 7, 1, 4, 2, 5, 3, 6)
@@ -144,8 +147,8 @@ class MultiTalkDiT(nn.Module):
 
     def forward(self, latent: Tensor, condition: Tensor, time: TimeConditioning, guides: Guides) -> Tensor:
         """Predict the velocity of `latent`; a whole step without caching."""
-        tokens = self.run_blocks(self.embed(latent, condition), time, guides)
-        return self.unembed(tokens, time, self.grid(latent.shape))
+        tokens = self.run_blocks(guides.shards.split(self.embed(latent, condition)), time, guides)
+        return self.unembed(tokens, time, self.grid(latent.shape), guides.shards)
 
 
 def _join(ordered: Tensor) -> Tensor:

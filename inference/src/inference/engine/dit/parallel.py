@@ -74,13 +74,6 @@ class TokenShards:
             dist.all_reduce(x)
         return x
 
-    def agree(self, x: Tensor) -> Tensor:
-        """The first process' value of what all have computed: kernels need not round alike on all devices."""
-        if self.size > 1:
-            x = x.contiguous()
-            dist.broadcast(x, src=0)
-        return x
-
     def _part(self, tokens: int) -> int:
         return -(-tokens // self.size)
 
