@@ -49,7 +49,7 @@ hooks: $(STAMP) ## Let git run the linters before each commit
 ##@ Checking
 
 test: $(STAMP) $(HELM_STAMP) ## Run all tests (under ten minutes on two cores)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PAGE:%=--ignore=%)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long" $(PAGE:%=--ignore=%)
 
 test-page: $(STAMP) ## Run the tests of the server's page, in Chromium (CHROMIUM=PATH)
 	$(BIN)/python -m pytest $(PAGE)
@@ -72,8 +72,8 @@ reliability-operator: $(STAMP) ## Run operators while objects change at random (
 fuzz: $(STAMP) ## Fuzz manifests, reports, state files, hub responses and the HTTP API (MINUTES=10)
 	$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),10)
 
-parity: $(STAMP) ## Compare the engine's numbers with those of the official code (MULTITALK_GOLDEN=DIR INFINITETALK_GOLDEN=DIR)
-	$(BIN)/python -m pytest tests/inference_engine/parity
+parity: $(STAMP) ## Compare the engine's numbers with those of the official code (MULTITALK_GOLDEN=DIR INFINITETALK_GOLDEN=DIR), of several processes too
+	$(BIN)/python -m pytest tests/inference_engine/parity tests/inference_engine/test_several_devices.py
 
 test-gpu: $(STAMP) ## Run the tests that need a GPU (TORCH must name a build for it)
 	$(BIN)/python -m pytest tests/inference_gpu

@@ -126,7 +126,7 @@ def test_what_no_retry_cures_is_not_retried(rendered: Rendered) -> None:
 
 REFUSED: dict[str, tuple[Json, str]] = {
     "float32": ({"inference": {"settings": {"dtype": "float32"}}}, "takes the weights as float32, as they are stored"),
-    "no GPU": ({"inference": {"gpu": {"count": 0}}}, "set inference.settings.dtype=bfloat16"),
+    "no GPU": ({"inference": {"gpus": 0}}, "set inference.settings.dtype=bfloat16"),
     "a LoRA": ({"inference": {"settings": {"lora": ["/a"]}}}, "so the copy would not be taken. Leave one of them out"),
     "copies on nodes": (on_nodes(), "one Job reaches the disk of one node"),
     "one pod": ({"cache": {"volume": {"accessModes": ["ReadWriteOncePod"]}}}, "this one is ReadWriteOncePod. Use"),

@@ -22,7 +22,7 @@ LAYERS = 8
 
 
 @pytest.mark.timeout(LIMIT_S + 20)
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_several_processes_make_what_one_makes_alone(size: int, tmp_path: Path) -> None:
     """First with all weights on each device, then with shared blocks, then with the shares of some on the host."""
     volume = write_tiny(tmp_path / "volume", TinySizes(heads=4, layers=LAYERS))

@@ -12,6 +12,7 @@ WHOLE = [case for case in CASES if case.kind in ("generate", "infinitetalk_gener
 TIME_LIMIT_S = 300
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not WHOLE, reason=f"no reference folder: set {' or '.join(golden.VARIABLES.values())}")
 @pytest.mark.timeout(2 * TIME_LIMIT_S)
 @pytest.mark.parametrize("size", [2, 4])

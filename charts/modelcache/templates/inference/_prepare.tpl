@@ -6,7 +6,7 @@
 */ -}}
 
 {{- define "modelcache.prepare.dtype" -}}
-{{- .Values.inference.settings.dtype | default (gt (int .Values.inference.gpu.count) 0 | ternary "bfloat16" "float32") -}}
+{{- .Values.inference.settings.dtype | default (gt (int .Values.inference.gpus) 0 | ternary "bfloat16" "float32") -}}
 {{- end -}}
 
 {{- define "modelcache.prepare.args" -}}
