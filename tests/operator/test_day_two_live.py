@@ -89,10 +89,12 @@ def test_a_branch_that_moves_is_told_taken_by_a_resync_and_what_it_leaves_is_rem
 
 
 def _date_back(space: Space, seconds: int) -> None:
-    """The proof is that much older."""
-    at = timestamps.parse(space.status()["sync"]["provenAt"])
-    assert at
-    sync = {"provenAt": timestamps.stamp(at - seconds)}
+    """The proof, and the end of the Job that brought it, are that much older."""
+    sync = {}
+    for field in ("provenAt", "finishedAt"):
+        at = timestamps.parse(space.status()["sync"][field])
+        assert at
+        sync[field] = timestamps.stamp(at - seconds)
     space.client.patch("modelcaches", "cache", {"status": {"sync": sync}}, space.namespace, sub="status")
 
 
@@ -162,6 +164,6 @@ def test_damage_that_a_scrub_finds_is_told_and_repaired(
     assert space.condition("Complete")["reason"] == "ChecksumMismatch"
     assert "model.safetensors" in status["message"]
     eventually(lambda: "DamageFound" in reasons(space), "and an Event says so")
-    assert run(space, space.job(2, timeout_s=90), volume, hub) == 0
+    assert run(space, space.job(2), volume, hub) == 0
     fetched = space.until("Ready")["bytesFetched"]
     assert fetched == len(data)
