@@ -145,6 +145,16 @@ def test_an_upgrade_of_the_server_leaves_the_cache_alone(site: Site, release: Re
     assert phases(caches.seen())[-1] == "Ready"
 
 
+def test_a_job_writes_a_prepared_copy_and_the_next_start_takes_it(site: Site, release: Release) -> None:
+    halved = {"settings": {"queue": 3, "dtype": "bfloat16"}, "prepare": {"enabled": True}}
+    site.helm("upgrade", release.name, site.values(inference=halved))
+    (job,) = site.kube.list("jobs", release.selector("prepare"))
+    site.kube.wait(f"job/{job['metadata']['name']}", "condition=Complete")
+    pod = release.restart_server()
+    assert "loading prepared bfloat16 copy" in site.kube.kubectl("logs", pod["metadata"]["name"], "--container=server")
+    assert release.video()["frames"] > 8
+
+
 def test_an_upgrade_of_the_models_holds_new_pods_until_they_are_there(
     site: Site, release: Release, pods: Watch, caches: Watch
 ) -> None:
