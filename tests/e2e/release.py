@@ -62,6 +62,9 @@ class Release:
     def sync_log(self, pod: Json) -> str:
         return self.kube.kubectl("logs", pod["metadata"]["name"], "--container", "init-sync")
 
+    def server_log(self, pod: Json) -> str:
+        return self.kube.kubectl("logs", pod["metadata"]["name"], "--container", "server")
+
     def jobs(self) -> list[Json]:
         """Those that sync."""
         return self.kube.list("jobs", f"modelcache.dev/cache={self.name},!modelcache.dev/task")

@@ -151,8 +151,11 @@ def test_a_job_writes_a_prepared_copy_and_the_next_start_takes_it(site: Site, re
     (job,) = site.kube.list("jobs", release.selector("prepare"))
     site.kube.wait(f"job/{job['metadata']['name']}", "condition=Complete")
     pod = release.restart_server()
-    assert "loading prepared bfloat16 copy" in site.kube.kubectl("logs", pod["metadata"]["name"], "--container=server")
+    assert "loading prepared bfloat16 copy" in release.server_log(pod)
     assert release.video()["frames"] > 8
+    site.helm("upgrade", release.name, site.values(inference={"settings": {"queue": 3}}))
+    site.kube.rolled_out(release.inference)
+    assert "the prepared copy is not taken" in release.server_log(release.pod("inference"))
 
 
 def test_an_upgrade_of_the_models_holds_new_pods_until_they_are_there(
