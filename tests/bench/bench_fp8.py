@@ -20,7 +20,7 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.page import rewrite
+from bench.page import publish
 from inference.engine import components
 from inference.engine.checkpoint.streaming import Home
 from inference.engine.dit.model import MultiTalkDiT
@@ -128,9 +128,7 @@ def main() -> int:
             *(row(case.id, distances(case)) for case in cases),
         ]
     )
-    print(page)
-    if options.write:
-        rewrite(options.write, TITLE, page)
+    publish(page, TITLE, options.write)
     return 0
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.measure import machine, run
-from bench.page import rewrite
+from bench.page import publish
 from bench.scenarios import BIN, Bench, Row, environment, hub_process, init_sync, random_repository
 from support.peer import peer_process
 from support.waiting import eventually
@@ -201,9 +201,7 @@ def main() -> int:
             *lines,
         ]
     )
-    print(page)
-    if options.write:
-        rewrite(options.write, TITLE, page)
+    publish(page, TITLE, options.write)
     return 0
 
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.measure import machine
-from bench.page import rewrite
+from bench.page import publish
 from bench.scenarios import BIN
 from inference.multitalk import AUDIO, BASE, WAV2VEC
 from multitalk_checkpoint.full_size import RepeatedNoise
@@ -200,9 +200,7 @@ def main() -> int:
             f"`multitalk-server prepare` took {seconds:.0f} s and {memory >> 20} MiB of memory for it.",
         ]
     )
-    print(page)
-    if options.write:
-        rewrite(options.write, TITLE, page)
+    publish(page, TITLE, options.write)
     return 0
 
 

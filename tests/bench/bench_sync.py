@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.many_files import seven_files, silence, small_files
 from bench.measure import machine
-from bench.page import rewrite
+from bench.page import publish
 from bench.scenarios import Bench, Row, capped_connection, four_files, killed_half_way, warm_start
 from bench.upkeep import prune, scrub
 
@@ -33,9 +33,7 @@ def main() -> int:
         bench = Bench(Path(fast), Path(slow), options.rounds, options.size_mib << 20)
         rows = _rows(bench, options.only)
         page = _page(rows, machine({"memory": Path(fast), "disk": Path(slow)}), options)
-    print(page)
-    if options.write:
-        rewrite(options.write, TITLE, page)
+    publish(page, TITLE, options.write)
     return 0
 
 

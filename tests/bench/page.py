@@ -5,6 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def publish(text: str, title: str, path: Path | None) -> None:
+    """Print a chapter, and put it into a page if one is named."""
+    print(text)
+    if path:
+        rewrite(path, title, text)
+
+
 def rewrite(path: Path, title: str, text: str) -> None:
     """Put ``text`` under the heading ``## title``; the chapter is added when there is none."""
     page = path.read_text() if path.exists() else "# Benchmarks\n"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from chart.conftest import Render
 from chart.objects import Objects, env_of
@@ -19,7 +18,6 @@ from support.podsecurity import containers, restricted_problems
 
 Json = dict[str, Any]
 Rendered = Callable[[str], Objects]
-EXAMPLES = CHART.parents[1] / "examples"
 VERSION = (CHART.parents[1] / "VERSION").read_text().strip()
 
 
@@ -383,21 +381,3 @@ def test_an_upgrade_without_changes_to_a_pod_restarts_none(objects: Objects) -> 
     for name, pod in objects.pods():
         if "readyz" not in name:
             assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"]), name
-
-
-@pytest.mark.parametrize("name", ["vllm.yaml", "vllm-written-out.yaml"])
-def test_the_examples_of_another_server_keep_to_the_same_rules(name: str) -> None:
-    cache, deployment = yaml.safe_load_all((EXAMPLES / name).read_text())
-    template = deployment["spec"]["template"]
-    assert restricted_problems(template["spec"]) == []
-    assert template["metadata"]["labels"][names.CACHE_LABEL] == cache["metadata"]["name"]
-    assert template["spec"]["automountServiceAccountToken"] is False
-
-
-def test_the_example_that_is_written_out_has_what_the_label_would_add() -> None:
-    cache, deployment = yaml.safe_load_all((EXAMPLES / "vllm-written-out.yaml").read_text())
-    spec = deployment["spec"]["template"]["spec"]
-    assert spec["schedulingGates"] == [{"name": names.GATE}]
-    assert spec["initContainers"][0]["name"] == names.SYNC_CONTAINER
-    group = spec["securityContext"]["fsGroup"]
-    assert cache["spec"]["sync"]["job"]["podSecurityContext"]["fsGroup"] == group

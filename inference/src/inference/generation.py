@@ -172,6 +172,11 @@ class LoadProgress:
     bytes_total: int
 
 
+def one_line(error: BaseException) -> str:
+    """The message of an error as one line, or its class if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class Cancelled(Exception):
     """Raised by `generate` once its `cancelled` callback has returned True."""
 

@@ -44,7 +44,7 @@ def measure_lufs(wave: Wave, rate: int = SAMPLE_RATE) -> float:
 def _block_energies(wave: Wave, rate: int) -> Blocks:
     """Of each block of the meter, measured a stretch at a time: at once they take six times the memory of the wave.
 
-    The meter's filter begins anew in each stretch, so it hears the last second of the stretch before.
+    The meter's filter starts again in each stretch, so it hears the last second of the stretch before.
     """
     meter = pyloudnorm.Meter(rate)
     found = []

@@ -25,7 +25,7 @@ from inference.engine.memory import MemoryPlan, WorkBytes
 from inference.engine.predictor import Prompts, WindowInputs, WindowPredictor
 from inference.engine.sampling.guidance import Pass
 from inference.engine.sampling.teacache import StepEstimate
-from inference.generation import EngineLost
+from inference.generation import EngineLost, one_line
 from inference.membership import Membership
 
 
@@ -120,4 +120,4 @@ def _lost_unless_done(work: Callable[[], T]) -> T:
     try:
         return work()
     except Exception as e:
-        raise EngineLost(f"making a step with all devices: {' '.join(str(e).split()) or type(e).__name__}") from e
+        raise EngineLost(f"making a step with all devices: {one_line(e)}") from e

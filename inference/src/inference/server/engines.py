@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inference.generation import LoadProgress, VideoEngine
 from inference.membership import Membership
 from inference.server.config import GIB, ModelSettings, ServerConfig
+from inference.server.prepared_copy.hashed_files import Part
 from inference.server.prepared_copy.lookup import find_copy
 from inference.server.ranks import Ranks
 from inference.server.volume import VolumeIncomplete
-
-if TYPE_CHECKING:
-    from inference.server.prepared_copy.hashed_files import Part
 
 LoadEngine = Callable[[ServerConfig, Callable[[LoadProgress], None]], VideoEngine]
 """Loads an engine by the settings, and reports its progress."""
@@ -65,7 +63,6 @@ def _settings(config: ServerConfig, place: Membership) -> dict[str, Any]:
 def open_weights(config: ModelSettings, dtype: str) -> tuple[Sequence[Path], list[Part]]:
     """The files of the transformer, and those of a copy in this type; no part if the copy would not be smaller."""
     from inference import engine
-    from inference.server.prepared_copy.hashed_files import Part
 
     directories = config.base_dir, config.wav2vec_dir, config.audio_dir
     try:

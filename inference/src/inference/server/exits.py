@@ -8,13 +8,14 @@ import os
 import sys
 from typing import NoReturn
 
-ERROR = "multitalk-server: error: "
+PROGRAM = "multitalk-server"
+ERROR = f"{PROGRAM}: error: "
 
 
-def refuse(reason: str) -> int:
+def refuse(reason: str, code: int = 1, program: str = PROGRAM) -> int:
     """Say in one line why it cannot go on; returns the exit code."""
-    print(f"{ERROR}{reason}", file=sys.stderr, flush=True)
-    return 1
+    print(f"{program}: error: {' '.join(reason.split())}", file=sys.stderr, flush=True)
+    return code
 
 
 def leave_at_once(code: int) -> NoReturn:

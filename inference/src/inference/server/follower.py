@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from inference.generation import one_line
 from inference.membership import Membership
 from inference.server.config import ServerConfig
 from inference.server.exits import refuse
@@ -48,7 +49,7 @@ def run(config: ServerConfig, place: Membership, *, verify: Verify, follow: Foll
         return refuse(f"rank {place.rank}: {error}")
     except Exception as error:
         log.exception("taking part failed")
-        return refuse(f"rank {place.rank}: {' '.join(str(error).split()) or type(error).__name__}")
+        return refuse(f"rank {place.rank}: {one_line(error)}")
     log.info("rank 0 has ended")
     return 0
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from inference.generation import LoadProgress, VideoEngine
+from inference.generation import LoadProgress, VideoEngine, one_line
 from inference.server.metrics import ServerMetrics
 from inference.server.readiness import Readiness
 from init_sync.shell.logs import fields
@@ -47,7 +47,7 @@ class EngineLoader:
             engine = self._load(self._progress)
         except Exception as error:
             log.exception("loading failed")
-            self._on_failed(f"loading the model: {' '.join(str(error).split()) or type(error).__name__}")
+            self._on_failed(f"loading the model: {one_line(error)}")
             return
         seconds = time.monotonic() - began
         self._metrics.load_seconds.set(seconds)

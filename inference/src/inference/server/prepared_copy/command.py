@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+from inference.server import exits
 from inference.server.config import ModelSettings
 from inference.server.engines import open_weights
+from inference.server.exits import refuse
 from inference.server.prepared_copy.lookup import recipe_for
 from inference.server.prepared_copy.preparation import Preparation, Told
 from inference.server.volume import VolumeIncomplete, verify_receipts
@@ -28,7 +29,7 @@ from init_sync.volume.volume import Volume
 
 log = logging.getLogger(__name__)
 
-PROGRAM = "multitalk-server prepare"
+PROGRAM = f"{exits.PROGRAM} prepare"
 EPILOG = """\
 every flag can also be set in the environment: --audio-dir is MULTITALK_AUDIO_DIR.
 
@@ -72,9 +73,9 @@ def prepare(config: PrepareConfig) -> int:
         verify_receipts(config)
         _prepare(config)
     except VolumeIncomplete as error:
-        return _refuse(str(error), 1)
+        return refuse(str(error), program=PROGRAM)
     except SyncError as error:
-        return _refuse(f"{error.reason}: {error.message}", error.exit_code)
+        return refuse(f"{error.reason}: {error.message}", error.exit_code, PROGRAM)
     return 0
 
 
@@ -97,7 +98,7 @@ def _prepare(config: PrepareConfig) -> None:
     if run.is_done():
         log.info("already prepared", extra=fields(directory=run.path, bytes=size))
         return
-    end_at_signals(lambda _: run.release(), "multitalk-server")
+    end_at_signals(lambda _: run.release(), exits.PROGRAM)
     log.info("preparing", extra=fields(directory=run.path, files=len(parts), bytes=size))
     began = time.monotonic()
     run.run()
@@ -108,8 +109,3 @@ def _tell(told: Told) -> None:
     rate = round(told.size / 1e9 / max(told.seconds, 1e-9), 2)
     what = "file kept" if told.kept else "file written"
     log.info(what, extra=fields(file=told.number, files=told.parts, bytes=told.size, gb_per_second=rate))
-
-
-def _refuse(reason: str, code: int) -> int:
-    print(f"{PROGRAM}: error: {' '.join(reason.split())}", file=sys.stderr, flush=True)
-    return code

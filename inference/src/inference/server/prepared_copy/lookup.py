@@ -11,9 +11,12 @@ from pathlib import Path
 
 from inference.generation import PreparedCopy
 from inference.multitalk import PREPARED_FORMAT
+from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import SyncError
 from init_sync.core.spec import Manifest
-from init_sync.volume.prepared import Recipe, recipe_of
+from init_sync.volume.check import changes
+from init_sync.volume.prepared import Recipe, load_copy, recipe_of
+from init_sync.volume.receipts import all_receipts
 from init_sync.volume.volume import Volume
 
 
@@ -26,8 +29,6 @@ def recipe_for(volume: Volume, manifest: Manifest, root: Path, files: Sequence[P
 
 def find_copy(spec: Path, root: Path, dtype: str, files: Sequence[Path]) -> PreparedCopy:
     """The copy that was made of these files as they are now."""
-    from init_sync.app.specfile import read_manifest
-
     try:
         return _find(Volume(str(root)), read_manifest(str(spec)), root, dtype, files)
     except (OSError, SyncError) as error:
@@ -35,10 +36,6 @@ def find_copy(spec: Path, root: Path, dtype: str, files: Sequence[Path]) -> Prep
 
 
 def _find(volume: Volume, manifest: Manifest, root: Path, dtype: str, files: Sequence[Path]) -> PreparedCopy:
-    from init_sync.volume.check import changes
-    from init_sync.volume.prepared import load_copy
-    from init_sync.volume.receipts import all_receipts
-
     recipe = recipe_for(volume, manifest, root, files, dtype)
     receipt = load_copy(volume, recipe) if recipe else None
     if receipt is None:
