@@ -299,8 +299,9 @@ def test_an_incomplete_volume_is_refused(
         (["--base-dir", "elsewhere"], 1, "missing elsewhere/config.json"),
         (["--dtype", "float32"], 2, "--dtype: 'float32' is not valid; use bfloat16 or float16"),
         (["--volume", "/nowhere"], 1, "/nowhere does not exist"),
+        (["--spec", "/nowhere.yaml"], 2, "/nowhere.yaml: cannot be read"),
     ],
-    ids=["another folder", "another type", "no volume"],
+    ids=["another folder", "another type", "no volume", "no manifest"],
 )
 def test_what_cannot_be_prepared_is_said_with_the_cure(
     prepare: Callable[..., int], capsys: pytest.CaptureFixture[str], flags: list[str], code: int, words: str

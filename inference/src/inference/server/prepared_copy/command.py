@@ -22,6 +22,7 @@ from init_sync.app.signals import end_at_signals
 from init_sync.app.specfile import read_manifest
 from init_sync.core.errors import NeedsChange, SyncError
 from init_sync.core.reasons import Reason
+from init_sync.core.spec import Manifest
 from init_sync.shell import flags, logs
 from init_sync.shell.flags import flag, one_of
 from init_sync.shell.logs import fields
@@ -70,8 +71,9 @@ def prepare(config: PrepareConfig) -> int:
     os.umask(os.umask(0o077) & ~0o070)  # files of a shared volume belong to its group
     logs.set_up(config, "inference")
     try:
+        manifest = read_manifest(str(config.spec))  # first: no retry cures one that cannot be used
         verify_receipts(config)
-        _prepare(config)
+        _prepare(config, manifest)
     except VolumeIncomplete as error:
         return refuse(str(error), program=PROGRAM)
     except SyncError as error:
@@ -79,12 +81,12 @@ def prepare(config: PrepareConfig) -> int:
     return 0
 
 
-def _prepare(config: PrepareConfig) -> None:
+def _prepare(config: PrepareConfig, manifest: Manifest) -> None:
     files, parts = open_weights(config, config.dtype)
     if not parts:
         log.info("nothing to prepare: the weights are not stored larger", extra=fields(dtype=config.dtype))
         return
-    volume, manifest = Volume(str(config.volume)), read_manifest(str(config.spec))
+    volume = Volume(str(config.volume))
     recipe = recipe_for(volume, manifest, config.volume, files, config.dtype)
     if recipe is None:
         names = ", ".join(path.name for path in files)
